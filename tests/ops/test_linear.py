@@ -1,0 +1,88 @@
+"""The fully connected layer: values, its closed family of three operators, refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import tinygrad_cv as tg
+from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.ops.linear import Linear, LinearInputGrad, LinearWeightGrad
+from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
+
+rng = np.random.default_rng(11)
+F = tg.nn.functional
+
+
+def naive_linear(x, weight, bias=None):
+    out = np.zeros((*x.shape[:-1], weight.shape[0]))
+    for place in np.ndindex(*x.shape[:-1]):
+        for o in range(weight.shape[0]):
+            out[(*place, o)] = sum(x[place][i] * weight[o, i] for i in range(weight.shape[1]))
+            if bias is not None:
+                out[(*place, o)] += bias[o]
+    return out
+
+
+def naive_weight_grad(g, x):
+    out = np.zeros((g.shape[-1], x.shape[-1]))
+    for place in np.ndindex(*g.shape[:-1]):
+        for o in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                out[o, i] += g[place][o] * x[place][i]
+    return out
+
+
+def normal(*shape):
+    return rng.normal(size=shape)
+
+
+CASES = [
+    Case(Linear, (normal(5, 4), normal(3, 4), normal(3)), reference=naive_linear, torch=torch.nn.functional.linear),
+    Case(Linear, (normal(5, 4), normal(3, 4), None), reference=naive_linear, name="no bias"),
+    Case(Linear, (normal(4), normal(3, 4), normal(3)), reference=naive_linear, name="one sample", batch=()),
+    Case(Linear, (normal(2, 3, 2, 4), normal(3, 4), normal(3)), reference=naive_linear, name="leading axes"),
+    Case(Linear, (normal(0, 4), normal(3, 4), normal(3)), reference=naive_linear, name="no sample"),
+    Case(LinearInputGrad, (normal(5, 3), normal(3, 4)), reference=lambda g, w: g @ w),
+    Case(LinearInputGrad, (normal(3), normal(3, 4)), reference=lambda g, w: g @ w, name="one sample", batch=()),
+    Case(LinearWeightGrad, (normal(5, 3), normal(5, 4)), reference=naive_weight_grad, batch=(0, 1)),
+    Case(LinearWeightGrad, (normal(2, 5, 3), normal(2, 5, 4)), reference=naive_weight_grad, batch=(0, 1)),
+    Case(F.linear, (normal(5, 4), normal(3, 4), normal(3)), reference=naive_linear, torch=torch.nn.functional.linear),
+]
+
+BAD = [
+    Bad(F.linear, (normal(5, 3), normal(2, 4)), error=ShapeError, match="I = 4"),
+    Bad(F.linear, (normal(2, 3, 4), normal(5, 12)), error=ShapeError, match=r"flatten\(1\)"),
+    Bad(F.linear, (normal(), normal(2, 4)), error=ShapeError, match="no axis"),
+    Bad(F.linear, (normal(5, 4), normal(4)), error=ShapeError, match="2 axes"),
+    Bad(F.linear, (normal(5, 4), normal(2, 4), normal(3)), error=ShapeError, match=r"\(2,\)"),
+    Bad(F.linear, (normal(5, 4), normal(2, 4).astype("f4")), error=DTypeError, match="float32, float64"),
+]
+
+
+@parametrize_cases(CASES)
+def test_case(case):
+    check_case(case)
+
+
+@parametrize_cases(BAD)
+def test_bad(bad):
+    check_bad(bad)
+
+
+def test_frozen_weight_does_not_keep_the_input():
+    x = tg.tensor(normal(5, 4), requires_grad=True)
+    y = F.linear(x, tg.tensor(normal(3, 4)))
+    assert [array.shape for array in y.node.saved] == [(3, 4)]
+
+
+def test_infinite_values_do_not_warn():
+    x = tg.tensor([[np.inf, -np.inf]])
+    assert np.isnan(F.linear(x, tg.ones(1, 2)).item())
+
+
+def test_columns_and_rows_of_any_memory_order():
+    x = np.asfortranarray(normal(6, 4))
+    w = np.asfortranarray(normal(3, 4))
+    assert F.linear(tg.tensor(x), tg.tensor(w)).numpy() == pytest.approx(naive_linear(x, w))

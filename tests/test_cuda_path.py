@@ -1,0 +1,204 @@
+"""The CUDA path: on the strict stand-in everywhere, and on a real GPU where there is one.
+
+The stand-in proves that the path exists: each name and argument is CuPy's, nothing is mixed with
+NumPy or crosses to the host unseen. That a GPU computes the same numbers is what the tests marked
+`gpu` and tools/gpu_check.py are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn, optim
+from tinygrad_cv.errors import BackendError
+from tinygrad_cv.testing import Case, parametrize_cases
+from tinygrad_cv.testing.case import to_tensors
+from tinygrad_cv.testing.compare import random_like, vjp
+from tinygrad_cv.testing.runs import floating
+from tools import gpu_check
+
+pytest.importorskip("cupy")
+
+from tests.cupy_standin import installed
+
+CASES = gpu_check.collect_cases()
+
+
+@pytest.fixture
+def cupy() -> Iterator[Any]:
+    with installed() as module:
+        yield module
+
+
+@parametrize_cases(CASES)
+def test_operators_on_the_stand_in(case: Case, cupy: Any) -> None:
+    """Values and gradients of first and second order equal NumPy's, in both precisions."""
+    for dtype in gpu_check.DTYPES:
+        gpu_check.compare(case, dtype)
+
+
+@pytest.mark.gpu
+@parametrize_cases(CASES)
+def test_operators_on_a_gpu(case: Case) -> None:
+    for dtype in gpu_check.DTYPES:
+        gpu_check.compare(case, dtype)
+
+
+# Operators that must look at their data on the host, and why.
+LOOKS: dict[str, str] = {}
+
+
+@parametrize_cases(CASES)
+def test_nothing_is_fetched_from_the_device(case: Case, cupy: Any) -> None:
+    """A hidden transfer makes the host wait for the GPU: only these operators may need one."""
+    name = case.op.name if case.op else case.function.__name__
+    wanted = case.differentiable()
+    tensors = to_tensors(case.leaves(), "cuda", wanted)
+    cupy.counts.reset()
+    outputs = case.call(tensors)
+    forward = cupy.counts.to_host
+    ys = floating(outputs)
+    weights = [random_like(y, case.rng(2)) for y in ys]
+    cupy.counts.reset()
+    if wanted and ys:
+        vjp(ys, [tensors[i] for i in wanted], weights)
+    transfers = forward + cupy.counts.to_host
+    assert transfers == 0 or name in LOOKS, f"{forward} in forward, {cupy.counts.to_host} backward"
+
+
+def small_cnn() -> Any:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+        nn.Flatten(),
+        nn.Linear(64, 5),
+    )
+
+
+def train(device: str, steps: int = 5) -> tuple[list[float], dict[str, np.ndarray]]:
+    """Losses and final state of a small CNN, from the same weights and data on any device."""
+    tg.manual_seed(3)
+    rng = np.random.default_rng(0)
+    images = tg.tensor(rng.standard_normal((6, 1, 8, 8)), device=device)
+    labels = tg.tensor(rng.integers(0, 5, 6), device=device)
+    model = small_cnn().to("float64").to(device)
+    optimiser = optim.Adam(model.parameters(), lr=0.01)
+    losses = []
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    state = {name: value.cpu().numpy() for name, value in model.state_dict().items()}
+    return losses, state
+
+
+def check_training() -> None:
+    expected, state = train("cpu")
+    losses, other = train("cuda")
+    assert losses == pytest.approx(expected, rel=1e-9)
+    assert expected[-1] < expected[0]
+    assert state.keys() == other.keys()
+    for name, value in state.items():
+        np.testing.assert_allclose(other[name], value, rtol=1e-7, atol=1e-12, err_msg=name)
+
+
+def test_a_cnn_trains_on_the_stand_in(cupy: Any) -> None:
+    check_training()
+
+
+@pytest.mark.gpu
+def test_a_cnn_trains_on_a_gpu() -> None:
+    check_training()
+
+
+class TestDevices:
+    def test_tensors_go_there_and_back(self, cupy: Any) -> None:
+        x = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        y = x.to("cuda")
+        assert str(y.device) == "cuda:0"
+        (y * y).sum().backward()
+        assert x.grad.tolist() == [2.0, 4.0, 6.0]
+        assert str(x.grad.device) == "cpu"
+        assert y.cpu().tolist() == [1.0, 2.0, 3.0]
+        assert tg.tensor([1.0], device="cuda").cuda().device == y.device
+
+    def test_two_devices_are_not_mixed(self, cupy: Any) -> None:
+        x, y = tg.tensor([1.0, 2.0]), tg.tensor([1.0, 2.0], device="cuda")
+        with pytest.raises(BackendError, match=r"add: the inputs are on different devices"):
+            x + y
+
+    def test_the_second_device(self) -> None:
+        with installed(devices=2):
+            x = tg.tensor([1.0, 2.0], device="cuda:1", requires_grad=True)
+            y = (x * x).exp().sum()
+            assert str(y.device) == "cuda:1"
+            y.backward()
+            assert str(x.grad.device) == "cuda:1"
+            with pytest.raises(BackendError, match="cuda:2 does not exist"):
+                tg.tensor([1.0], device="cuda:2")
+
+    def test_without_a_usable_device(self) -> None:
+        with installed(devices=0):
+            assert not tg.cuda_is_available()
+            with pytest.raises(BackendError, match="no usable CUDA device was found"):
+                tg.tensor([1.0], device="cuda")
+
+    def test_default_device(self, cupy: Any) -> None:
+        tg.set_default_device("cuda")
+        assert str(tg.tensor([1.0]).device) == "cuda:0"
+        assert str(tg.zeros(2).device) == "cuda:0"
+
+
+def test_importing_the_package_does_not_import_cupy() -> None:
+    import subprocess
+    import sys
+
+    program = "import sys, tinygrad_cv; assert 'cupy' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+class TestGpuCheck:
+    def test_writes_its_log(self, cupy: Any, tmp_path: Any, capsys: Any) -> None:
+        status = gpu_check.main(["--only", "relu,matmul", "--no-bench", "--log-dir", str(tmp_path)])
+        (path,) = tmp_path.iterdir()
+        text = path.read_text()
+        assert status == 0, text
+        assert "| relu |" in text
+        assert "stand-in on the CPU" in text
+        assert "failures: 0" in text
+        assert capsys.readouterr().out == text
+
+    def test_without_a_gpu_it_says_so(self, tmp_path: Any, capsys: Any) -> None:
+        with installed(devices=0):
+            assert gpu_check.main(["--log-dir", str(tmp_path)]) == 2
+        assert "no usable GPU" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+    def test_a_wrong_operator_fails_the_check(
+        self, cupy: Any, tmp_path: Any, monkeypatch: Any
+    ) -> None:
+        monkeypatch.setattr(cupy.module.tanh, "_host", lambda x: np.tanh(x) * x.dtype.type(1.01))
+        assert gpu_check.main(["--only", "tanh", "--no-bench", "--log-dir", str(tmp_path)]) == 1
+        text = next(tmp_path.iterdir()).read_text()
+        assert "FAILED" in text
+        assert "tanh" in text.partition("## Failures")[2]
+
+    def test_errors_are_counted_in_ulp(self) -> None:
+        one = np.ones(3)
+        assert list(gpu_check.errors_of([one + 3 * 2.0**-52], [one])) == [3.0]
+        assert list(gpu_check.errors_of([np.array([np.nan, 1])], [np.array([np.nan, 1])])) == [0.0]
+        for wrong in (np.ones(4), np.ones(3, "f"), np.array([1, 1, np.nan])):
+            with pytest.raises(gpu_check.CheckFailure):
+                list(gpu_check.errors_of([wrong], [one]))
+        with pytest.raises(gpu_check.CheckFailure, match="1 integers or bools differ"):
+            list(gpu_check.errors_of([np.arange(3)], [np.array([0, 1, 3])]))

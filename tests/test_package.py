@@ -1,0 +1,74 @@
+"""What the package is as a whole: what importing it costs, and what its files promise."""
+
+import importlib.metadata
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinygrad_cv as tg
+
+ROOT = Path(__file__).parent.parent
+OPTIONAL = {
+    "cupy", "graphviz", "llvmlite", "numba", "pygraphviz", "safetensors", "scipy", "sklearn", "tbb",
+    "torch", "tqdm",
+}  # fmt: skip
+SLOW_PARTS_OF_PYTHON = {"asyncio", "email", "http", "multiprocessing", "unittest", "urllib.request"}
+
+
+def modules_after(statement):
+    """Names of the modules that a fresh interpreter has loaded, with warnings as errors."""
+    code = f"import numpy, sys; before = set(sys.modules); {statement}; import json; "
+    code += "print(json.dumps(sorted(set(sys.modules) - before)))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert not done.stderr
+    return set(json.loads(done.stdout))
+
+
+def test_importing_loads_nothing_optional_and_little_else():
+    loaded = modules_after("import tinygrad_cv")
+    assert not {name for name in loaded if name.partition(".")[0] in OPTIONAL}
+    assert not loaded & SLOW_PARTS_OF_PYTHON
+    upper_floors = {f"tinygrad_cv.{name}" for name in ("cli", "data", "io", "testing", "viz")}
+    assert not loaded & upper_floors
+    assert len({name for name in loaded if not name.startswith("tinygrad_cv")}) <= 60
+
+
+@pytest.mark.parametrize("floor", ["nn", "optim", "data", "io", "viz", "testing", "autograd"])
+def test_every_floor_loads_on_its_own_without_optional_packages(floor):
+    loaded = modules_after(f"import tinygrad_cv.{floor}")
+    assert not {name for name in loaded if name.partition(".")[0] in OPTIONAL}
+
+
+def test_public_names_exist():
+    for name in tg.__all__:
+        if name != "models" or (ROOT / "tinygrad_cv" / "models").exists():
+            assert getattr(tg, name) is not None
+    assert set(tg.__all__) <= set(dir(tg))
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        _ = tg.no_such_name
+
+
+def test_version():
+    assert all(part.isdigit() for part in tg.__version__.split("."))
+    try:
+        installed = importlib.metadata.version("tinygrad-cv")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the package is not installed here, only imported from its tree")
+    assert installed == tg.__version__
+
+
+def test_stub_files_are_up_to_date():
+    command = [sys.executable, "tools/stubs.py", "--check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_package_carries_its_types_and_its_licence():
+    package = ROOT / "tinygrad_cv"
+    assert (package / "py.typed").exists()
+    assert "MIT License" in (package / "LICENSE").read_text()

@@ -1,0 +1,110 @@
+"""tinygrad_cv: an autograd computational-graph engine for computer vision, on NumPy and CuPy.
+
+>>> import tinygrad_cv as tg
+>>> x = tg.tensor([[1.0, -2.0], [3.0, 4.0]], requires_grad=True)
+>>> loss = (x.relu() ** 2).mean()
+>>> loss.backward()
+>>> x.grad
+tensor([[0.5, 0. ],
+        [1.5, 2. ]])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tinygrad_cv import ops as _ops
+from tinygrad_cv._version import __version__
+from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
+from tinygrad_cv.backend.array import cuda_is_available, default_device, set_default_device
+from tinygrad_cv.backend.dtypes import (
+    bool_,
+    float32,
+    float64,
+    get_default_dtype,
+    int8,
+    int16,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
+from tinygrad_cv.backend.kernels import kernels
+from tinygrad_cv.backend.random import Generator, default_generator, manual_seed
+from tinygrad_cv.core.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import (
+    ArgumentError,
+    BackendError,
+    DataError,
+    DTypeError,
+    GraphError,
+    RangeError,
+    ShapeError,
+    TinygradError,
+)
+
+# Every public function of ops/, under its own name. Some are builtins' names (sum, abs ...), as in
+# NumPy.
+globals().update(_ops.TG_FUNCTIONS)
+
+# Floors above ops/ are loaded when first used, so that importing the package stays quick.
+_LAZY = ("autograd", "cli", "data", "io", "models", "nn", "optim", "testing", "viz")
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "DTypeError",
+    "DataError",
+    "Generator",
+    "GraphError",
+    "RangeError",
+    "ShapeError",
+    "Tensor",
+    "TinygradError",
+    "__version__",
+    "bool_",
+    "cuda_is_available",
+    "default_device",
+    "default_generator",
+    "device",
+    "enable_grad",
+    "float32",
+    "float64",
+    "get_default_dtype",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "kernels",
+    "manual_seed",
+    "no_grad",
+    "set_default_device",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "uint8",
+    *_LAZY,
+    *_ops.TG_FUNCTIONS,
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))
+
+
+def _graph(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """A picture of the graph that made this tensor; see :func:`tinygrad_cv.viz.trace`."""
+    importlib.import_module(f"{__name__}.viz")  # puts the real method in this one's place
+    return self.graph(*args, **kwargs)  # type: ignore[attr-defined]
+
+
+if not hasattr(Tensor, "graph"):
+    Tensor.graph = _graph  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Arrays and kernels: the engine room. Nothing in here knows what a Tensor is."""

@@ -1,0 +1,226 @@
+"""Which module owns an array, where it lives, and how it moves.
+
+Three kinds of array exist: ``numpy.ndarray`` (device ``cpu``), ``cupy.ndarray`` (device ``cuda:i``)
+and :class:`~tinygrad_cv.backend.spec.Spec`, which has no data (device ``meta``). CuPy is imported
+only when a CUDA device is asked for, and used only where a device is usable.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
+from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, GraphError
+
+__all__ = [
+    "CPU",
+    "META",
+    "Device",
+    "as_device",
+    "asarray",
+    "cuda_is_available",
+    "default_device",
+    "device_of",
+    "is_array",
+    "set_default_device",
+    "to_device",
+    "to_numpy",
+    "xp_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A place for arrays: ``type`` is "cpu", "cuda" or "meta"; ``index`` counts CUDA devices."""
+
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+
+CPU = Device("cpu")
+META = Device("meta")
+_default = CPU
+
+
+def as_device(device: Any = None) -> Device:
+    """A usable Device from None (the default), a Device, or "cpu", "cuda", "cuda:1", "meta".
+
+    Raises:
+        ArgumentError: the name is unknown.
+        BackendError: CUDA is asked for and CuPy or the device is missing; says what and how to
+            install it.
+    """
+    if device is None:
+        return _default
+    if isinstance(device, Device):
+        return device
+    name, _, number = str(device).partition(":")
+    if name in ("cpu", "meta") and number in ("", "0"):
+        return Device(name)
+    if name != "cuda" or not (number == "" or number.isdigit()):
+        raise ArgumentError(
+            "device", f"unknown device {device!r}", repair='Use "cpu", "cuda", "cuda:1" or "meta".'
+        )
+    cupy = _usable_cupy()
+    count = int(cupy.cuda.runtime.getDeviceCount())
+    index = int(number) if number else int(cupy.cuda.Device().id)
+    if index >= count:
+        raise BackendError(
+            "device", f"cuda:{index} does not exist, this machine has {count} CUDA device(s)"
+        )
+    return Device("cuda", index)
+
+
+def default_device() -> Device:
+    """Where new tensors are made unless a device is named."""
+    return _default
+
+
+def set_default_device(device: Any) -> None:
+    """Make ``device`` the place of new tensors: "cpu" (at start), "cuda", "cuda:1" or "meta"."""
+    global _default
+    _default = CPU if device is None else as_device(device)
+
+
+def cuda_is_available() -> bool:
+    """True if CuPy is installed and a CUDA device answers. Never raises."""
+    try:
+        return bool(importlib.import_module("cupy").cuda.is_available())
+    except Exception:  # a broken driver may raise anything at import
+        return False
+
+
+def _usable_cupy() -> ModuleType:
+    how = (
+        'Install CuPy for your CUDA version: pip install "tinygrad-cv[cuda12]" '
+        'or pip install "tinygrad-cv[cuda13]".'
+    )
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError as missing:
+        raise BackendError(
+            "device",
+            f"cuda needs the package cupy, which cannot be imported ({missing})",
+            repair=how,
+        ) from None
+    try:
+        usable = bool(cupy.cuda.is_available())
+    except Exception:
+        usable = False
+    if not usable:
+        raise BackendError(
+            "device",
+            "cupy is installed, but no usable CUDA device was found",
+            repair="Check the driver with nvidia-smi and that CuPy's CUDA version is the driver's. "
+            + how,
+        )
+    return cupy
+
+
+def is_array(value: Any) -> bool:
+    """True for an array that an operator computes with: NumPy's, CuPy's, or a Spec."""
+    if isinstance(value, (np.ndarray, Spec)):
+        return True
+    cupy = sys.modules.get("cupy")
+    return cupy is not None and isinstance(value, cupy.ndarray)
+
+
+def xp_of(array: Any) -> ModuleType:
+    """The module, numpy or cupy, whose functions take this array. Python scalars count as
+    NumPy's."""
+    if isinstance(array, (np.ndarray, np.generic, bool, int, float)):
+        return np
+    cupy = sys.modules.get("cupy")
+    if cupy is not None and isinstance(array, cupy.ndarray):
+        return cupy
+    if isinstance(array, Spec):
+        raise GraphError(
+            "meta",
+            "a tensor on the meta device has no data",
+            repair="Move the model to cpu or cuda first.",
+        )
+    raise DTypeError("array", f"{type(array).__name__} is not an array of NumPy or CuPy")
+
+
+def device_of(array: Any) -> Device:
+    """The device on which an array lies."""
+    if isinstance(array, np.ndarray):
+        return CPU
+    if isinstance(array, Spec):
+        return META
+    xp_of(array)
+    return Device("cuda", int(array.device.id))
+
+
+def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
+    """An array of a supported dtype on ``device`` from arrays, numbers or nested lists; shares
+    memory if it can.
+
+    Python floats take the default float dtype; float64 NumPy arrays keep theirs.
+    """
+    if dtype is not None:
+        dtype = as_dtype(dtype)
+    if is_array(data):
+        target = device_of(data) if device is None else as_device(device)
+        moved = to_device(data, target)
+        wanted = as_dtype(data.dtype) if dtype is None else dtype
+        if wanted == moved.dtype:
+            return moved
+        return moved._replace(dtype=wanted) if isinstance(moved, Spec) else moved.astype(wanted)
+    try:
+        array = np.asarray(data)
+    except ValueError as ragged:
+        raise ArgumentError(
+            "tensor", f"the nested lists have different lengths ({ragged})"
+        ) from None
+    if dtype is None:
+        plain = not isinstance(data, np.generic) and array.dtype == np.float64
+        dtype = get_default_dtype() if plain and not _holds_numpy(data) else as_dtype(array.dtype)
+    return to_device(array.astype(dtype, copy=False), as_device(device))
+
+
+def _holds_numpy(data: Any) -> bool:
+    """True if the first element of nested lists is NumPy's, so that its float64 was chosen, not
+    assumed."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.ndarray, np.generic))
+
+
+def to_device(array: Any, device: Device) -> Any:
+    """The array on ``device``: itself if it is there already, else a copy."""
+    source = device_of(array)
+    if source == device:
+        return array
+    if device.type == "meta":
+        return spec_of(array)
+    if source.type == "meta":
+        raise GraphError(
+            "to",
+            f"a tensor on the meta device has no data to move to {device}",
+            repair="Make the tensor on the target device, or load a state_dict into it.",
+        )
+    if device.type == "cpu":
+        return array.get()
+    cupy = _usable_cupy()
+    with cupy.cuda.Device(device.index):
+        return cupy.asarray(array)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The array's values as a NumPy array; shares memory on the CPU."""
+    moved: np.ndarray = to_device(array, CPU)
+    return moved

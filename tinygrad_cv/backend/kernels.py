@@ -1,0 +1,121 @@
+"""The kernel table: for each operator, the implementations that may serve it.
+
+The operator's own ``forward`` is the reference and always serves. A provider adds a faster one for
+the cases it names in ``supports``::
+
+    @register("max_pool", provider="numba", device="cpu", priority=10, supports=_float32_nhwc)
+    def max_pool(xp, input, kernel_size, ...): ...
+
+A kernel takes what ``forward`` takes and returns what it returns: outputs, then residuals. It never
+writes its inputs. ``"<op>.vjp"`` names a fused first-order rule, with the arguments of
+``fused_vjp``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from tinygrad_cv.errors import ArgumentError
+
+__all__ = ["Kernel", "candidates", "choose", "kernels", "register", "unregister", "use"]
+
+
+class Kernel(NamedTuple):
+    """One row of the table."""
+
+    op: str
+    provider: str
+    device: str
+    priority: int
+    supports: Callable[[tuple[Any, ...], tuple[Any, ...]], bool]
+    function: Callable[..., Any]
+
+
+_TABLE: dict[str, list[Kernel]] = {}
+_FORCED: ContextVar[str | None] = ContextVar("tinygrad_cv_provider", default=None)
+
+
+def register(
+    op: str,
+    *,
+    provider: str,
+    supports: Callable[[tuple[Any, ...], tuple[Any, ...]], bool],
+    device: str = "cpu",
+    priority: int = 0,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter the decorated function into the table for operator ``op``.
+
+    ``supports(specs, attributes)`` sees the input Specs (None for an absent input) and decides case
+    by case; the highest priority that says yes is used.
+    """
+
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        rows = [k for k in _TABLE.get(op, []) if (k.provider, k.device) != (provider, device)]
+        rows.append(Kernel(op, provider, device, priority, supports, function))
+        # Replaced, not changed in place: another thread may be walking the old list.
+        _TABLE[op] = sorted(rows, key=lambda k: -k.priority)
+        return function
+
+    return enter
+
+
+def unregister(op: str, provider: str) -> None:
+    """Take every kernel of ``provider`` for ``op`` out of the table."""
+    rows = [k for k in _TABLE.get(op, []) if k.provider != provider]
+    if rows:
+        _TABLE[op] = rows
+    else:
+        _TABLE.pop(op, None)
+
+
+def candidates(op: str) -> list[Kernel] | None:
+    """The kernels entered for ``op``, best first; None if only the reference serves it."""
+    return _TABLE.get(op)
+
+
+def choose(
+    rows: list[Kernel], device: str, specs: tuple[Any, ...], attrs: tuple[Any, ...]
+) -> Kernel | None:
+    """The first kernel of ``rows`` that serves this case, or None for the reference."""
+    forced = _FORCED.get()
+    for kernel in rows:
+        if kernel.device != device or (forced is not None and kernel.provider != forced):
+            continue
+        if kernel.supports(specs, attrs):
+            return kernel
+    return None
+
+
+@contextmanager
+def use(provider: str) -> Iterator[None]:
+    """Let only ``provider`` serve inside the block; ``use("reference")`` means every operator's own
+    forward.
+
+    A case that the provider declines is served by the reference.
+
+    Raises:
+        ArgumentError: nothing in the table comes from that provider.
+    """
+    known = {k.provider for rows in _TABLE.values() for k in rows} | {"reference"}
+    if provider not in known:
+        raise ArgumentError("use", f"no kernel comes from {provider!r}; known are {sorted(known)}")
+    token = _FORCED.set(provider)
+    try:
+        yield
+    finally:
+        _FORCED.reset(token)
+
+
+def kernels(name: str | None = None) -> dict[str, list[str]]:
+    """Who serves each operator, best first, as ``{operator: ["provider (device)", ...,
+    "reference"]}``.
+
+    Without a name, the operators that have more than the reference.
+    """
+    names = sorted(_TABLE) if name is None else [name]
+    return {
+        n: [f"{k.provider} ({k.device})" for k in _TABLE.get(n, [])] + ["reference"] for n in names
+    }

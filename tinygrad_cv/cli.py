@@ -1,0 +1,272 @@
+"""The command line: ``tinygrad-cv graph`` draws a graph, ``tinygrad-cv ops`` lists the operators.
+
+Exit codes: 0 done; 1 the model or its input is wrong (for ``graph``, the part that ran has been
+drawn); 2 the command line is wrong; 3 no Graphviz engine could draw (the ``.dot`` file has been
+written); 4 the file could not be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tinygrad_cv._version import __version__
+from tinygrad_cv.errors import ArgumentError, BackendError, DataError, TinygradError
+
+__all__ = ["main"]
+
+DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
+EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn);
+2 the command line is wrong; 3 no Graphviz engine could draw (the .dot file has been written);
+4 the file could not be written"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has seen enough, as in `tinygrad-cv ops | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except _Refused as error:
+        if options.traceback:
+            raise
+        print(f"tinygrad-cv: {error}", file=sys.stderr)
+        return error.code
+
+
+class _Refused(Exception):
+    """A message for the user, and the exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tinygrad-cv",
+        description="An autograd engine for computer vision, written to be read.",
+        epilog=EXIT_CODES,
+    )
+    parser.add_argument("--version", action="version", version=f"tinygrad-cv {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where an error comes from")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    graph = commands.add_parser(
+        "graph",
+        help="draw the computation graph of a model",
+        description="Draw the computation graph of a model.",
+        epilog=EXIT_CODES,
+    )
+    graph.add_argument(
+        "target",
+        help="module:name or file.py:name of a Module, of a function of Tensors, or of a function "
+        "or class that makes a Module (or a loss) when called without arguments",
+    )
+    graph.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=_input,
+        metavar="SHAPE[:DTYPE]",
+        help="an input of zeros, such as 1,3,32,32 or 8:int64; once for each input",
+    )
+    graph.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="an .svg, .png, .pdf, .dot, .json or .txt file; without it the text is printed",
+    )
+    graph.add_argument(
+        "--format",
+        choices=("text", "dot", "json"),
+        default="text",
+        help="what is printed without --output",
+    )
+    graph.add_argument("--backward", action="store_true", help="add the backward graph")
+    graph.add_argument(
+        "--depth", type=int, metavar="K", help="module calls nested K deep become one node each"
+    )
+    graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
+    graph.add_argument("--full", action="store_true", help="every node: fold nothing")
+    graph.add_argument("--device", default="cpu", help="cpu, cuda or meta (shapes only)")
+    graph.add_argument("--title", help="first line of the picture")
+    graph.set_defaults(run=_graph)
+
+    ops = commands.add_parser(
+        "ops", help="list the operators", description="List the operators, or explain one."
+    )
+    ops.add_argument("name", nargs="?", help="an operator to explain")
+    ops.set_defaults(run=_ops)
+    return parser
+
+
+def _input(text: str) -> tuple[tuple[int, ...], str]:
+    """``1,3,32,32:float32`` as shape and dtype; a scalar is ``()``."""
+    shape, _, dtype = text.partition(":")
+    try:
+        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{shape!r} is no shape such as 1,3,32,32") from None
+    if any(size < 0 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{shape!r} has a negative size")
+    return sizes, dtype or "float32"
+
+
+# ---- graph
+
+
+def _graph(options: argparse.Namespace) -> int:
+    import tinygrad_cv as tg
+
+    target = _load(options.target)
+    with_inputs = bool(options.input)
+    try:
+        inputs = [tg.zeros(*s, dtype=d, device=options.device) for s, d in options.input]
+    except (TinygradError, TypeError) as error:
+        raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
+    try:
+        target = _made(target, with_inputs, options.device)
+        graph = tg.viz.trace(target, *inputs, backward=options.backward, title=options.title)
+    except (ImportError, SyntaxError, SystemExit):
+        raise
+    except Exception as error:
+        raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
+    try:
+        _write(_view(graph, options), options)
+    except ArgumentError as error:
+        raise _Refused(WRONG_COMMAND, str(error)) from error
+    except BackendError as error:
+        raise _Refused(NO_ENGINE, str(error)) from error
+    except DataError as error:
+        raise _Refused(NO_FILE, str(error)) from error
+    if graph.error:
+        raise _Refused(WRONG_MODEL, graph.error)
+    return DONE
+
+
+def _load(target: str) -> Any:
+    """The object that ``package.module:name`` or ``file.py:name`` names."""
+    place, colon, name = target.rpartition(":")
+    if not colon or not place or not name:
+        raise _Refused(WRONG_COMMAND, f"{target!r} is not of the form module:name or file.py:name")
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            sys.modules.setdefault(spec.name, module)
+            spec.loader.exec_module(module)
+        else:
+            sys.path.insert(0, os.getcwd())
+            module = importlib.import_module(place)
+        found: Any = module
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # the user's module may raise anything
+        raise _Refused(
+            WRONG_COMMAND, f"cannot load {target}: {type(error).__name__}: {error}"
+        ) from error
+    return found
+
+
+def _made(found: Any, with_inputs: bool, device: str) -> Any:
+    """Call a class, or a function that needs no argument, for the model; move it to the device."""
+    import tinygrad_cv as tg
+
+    if isinstance(found, tg.Tensor):
+        return found
+    if not callable(found):
+        raise ArgumentError("graph", f"{found!r:.60} is neither a model nor makes one")
+    if isinstance(found, type) or _needs_nothing(found):
+        found = found()
+    if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
+        found = found.to(device)
+    if callable(found) and not isinstance(found, tg.Tensor) and not with_inputs:
+        raise ArgumentError("graph", "this model needs its inputs", repair="Add --input 1,3,32,32.")
+    return found
+
+
+def _needs_nothing(function: Callable[..., Any]) -> bool:
+    import inspect
+
+    if hasattr(function, "forward"):
+        return False
+    try:
+        inspect.signature(function).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _view(graph: Any, options: argparse.Namespace) -> Any:
+    if options.full:
+        return graph if options.depth is None else graph.depth(options.depth)
+    if options.depth is not None:
+        graph = graph.depth(options.depth)
+    return graph.simplify() if options.max_nodes is None else graph.simplify(options.max_nodes)
+
+
+def _write(graph: Any, options: argparse.Namespace) -> None:
+    if options.output is not None:
+        print(graph.render(options.output))
+    else:
+        text = {"text": graph.to_text, "dot": graph.to_dot, "json": graph.to_json}
+        sys.stdout.write(text[options.format]())
+
+
+# ---- ops
+
+
+def _ops(options: argparse.Namespace) -> int:
+    import tinygrad_cv  # noqa: F401  (fills the registry)
+    from tinygrad_cv.core.op import REGISTRY
+
+    if options.name is None:
+        width = max(len(name) for name in REGISTRY)
+        for name in sorted(REGISTRY):
+            print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
+        return DONE
+    op = REGISTRY.get(options.name)
+    if op is None:
+        close = difflib.get_close_matches(options.name, REGISTRY, n=5)
+        hint = f"; near it: {', '.join(close)}" if close else ""
+        raise _Refused(WRONG_COMMAND, f"there is no operator {options.name!r}{hint}")
+    print("\n".join(_explained(op)))
+    return DONE
+
+
+def _explained(op: Any) -> list[str]:
+    """Signature, equation, gradients, and what a node saves if every input needs a gradient."""
+    inputs = ", ".join(("*" if op.variadic else "") + name for name in op.inputs)
+    attributes = f"; {', '.join(op.attributes)}" if op.attributes else ""
+    lines = [f"{op.name}({inputs}{attributes}) -> {', '.join(op.outputs)}"]
+    if op.equation:
+        lines.append(f"  {op.equation}")
+    for name in op.inputs:
+        if name in op.rules:
+            lines.append(f"  gradient of {name}: {op.gradients.get(name, 'see vjp_' + name)}")
+        else:
+            lines.append(f"  gradient of {name}: none")
+    needs = 1 if op.variadic else sum(1 << k for k, n in enumerate(op.inputs) if n in op.rules)
+    if needs:
+        names = [name for name in op.plan(needs).names if not name.endswith("_shape")]
+        lines.append(f"  saves: {', '.join(names) or 'nothing'}")
+    document = (op.__doc__ or "").strip().splitlines()
+    return [*lines, f"  {document[0].strip()}"] if document else lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

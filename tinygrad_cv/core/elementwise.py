@@ -1,0 +1,314 @@
+"""Elementwise operators: broadcasting, promotion, and the short path for small arrays.
+
+A subclass of :class:`Unary` or :class:`Binary` names a NumPy ufunc or writes ``forward``; the rest
+is derived. For small float arrays the derived function computes and records in one step, without
+tables or loops: a 4x4 addition is then bound by NumPy, not by the graph.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
+from tinygrad_cv.backend.spec import Spec, broadcast_layout, spec_of
+from tinygrad_cv.core import write
+from tinygrad_cv.core.mode import state
+from tinygrad_cv.core.node import INTERNAL_FILES, Node, user_frame
+from tinygrad_cv.core.op import Op, apply, general_call
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ShapeError
+
+__all__ = ["Binary", "Elementwise", "Unary", "broadcast_shape"]
+
+_F32, _F64 = np.dtype("float32"), np.dtype("float64")
+
+
+def _quiet_context() -> Context:
+    context = Context()
+    context.run(np.seterr, all="ignore")
+    return context
+
+
+# NumPy keeps its floating-point error state in a context variable, so a function that runs inside
+# this context never warns. Entering it costs a tenth of what `np.errstate` does. One thread can be
+# inside at a time.
+quietly = _quiet_context().run
+
+_SMALL = 16_384  # elements; below this the overhead of a call matters more than the memory it takes
+
+
+class Elementwise(Op, abstract=True):
+    """An operator that works element by element on broadcast inputs.
+
+    Class attributes:
+        ufunc: name of the NumPy function behind ``forward``; empty if ``forward`` is written out.
+        result: "promote" (PyTorch's common dtype), "float" (integers become the default float dtype
+            first) or "bool" (compares after promotion).
+    """
+
+    elementwise = True
+    shaped = False
+    ufunc: ClassVar[str] = ""
+    result: ClassVar[str] = "promote"
+
+    @classmethod
+    def promoted(cls, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The inputs in their common dtype; Python numbers stay Python numbers where they are
+        weak."""
+        dtype = cls._common_dtype(arrays)
+        return tuple(_cast(x, dtype) for x in arrays)
+
+    @classmethod
+    def _common_dtype(cls, operands: tuple[Any, ...]) -> np.dtype[Any]:
+        dtype = promote(*(x for x in operands if x is not None))
+        return get_default_dtype() if cls.result == "float" and dtype.kind != "f" else dtype
+
+    @classmethod
+    def infer(cls, *args: Any) -> Spec:
+        operands = args[: len(cls.inputs)]
+        specs = tuple(s for s in operands if isinstance(s, Spec))
+        shape = broadcast_shape(cls, operands)
+        dtype = bool_ if cls.result == "bool" else cls._common_dtype(operands)
+        return Spec(shape, dtype, broadcast_layout(shape, specs))
+
+    @classmethod
+    def flops(cls, *args: Any) -> int:
+        return cls.infer(*args).size
+
+    @classmethod
+    def compute(cls, xp: Any, *arrays: Any) -> Any:
+        """The ufunc on arrays; large results go into recycled memory, channels-last if an operand
+        is."""
+        function = getattr(xp, cls.ufunc)
+        first = arrays[0]
+        other = arrays[-1]
+        if xp is not np or max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL:
+            return function(*arrays)
+        spec = cls.infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in arrays))
+        return function(*arrays, out=memory.empty(spec.shape, spec.dtype, spec.layout))
+
+
+def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
+    kind = type(value)
+    if kind in (float, int, bool):
+        return value if dtype.kind == "f" or kind is not float else dtype.type(value).item()
+    if value is None or value.dtype == dtype:
+        return value
+    return value._replace(dtype=dtype) if isinstance(value, Spec) else value.astype(dtype)
+
+
+def broadcast_shape(op: type[Op], operands: tuple[Any, ...]) -> tuple[int, ...]:
+    """The common shape by the rule of broadcasting, or the ShapeError that shows it."""
+    shapes = [getattr(x, "shape", ()) for x in operands if x is not None]
+    rank = max(map(len, shapes))
+    result = []
+    for axis in range(-rank, 0):
+        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
+        if len(sizes) > 1:
+            pair = [s[axis] if len(s) >= -axis else 1 for s in shapes]
+            raise ShapeError(
+                op.name,
+                f"the shapes do not broadcast: axis {axis} has sizes "
+                + " and ".join(map(str, pair)),
+                law=["sizes, aligned at the last axis, must be equal or 1"],
+                values=[
+                    (n, getattr(x, "shape", ())) for n, x in zip(op.inputs, operands, strict=True)
+                ],
+                repair=f"Reshape one input so that axis {axis} is 1 or {max(pair)}.",
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+class Unary(Elementwise, abstract=True):
+    """y = f(x), element by element."""
+
+    inputs = ("input",)
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        if not abstract and cls.ufunc and "forward" not in cls.__dict__:
+
+            def forward(xp: Any, input: Any) -> Any:
+                return cls.compute(xp, input)
+
+            cls.forward = staticmethod(forward)
+        super().__init_subclass__(abstract=abstract, **kwargs)
+
+    @classmethod
+    def _make_call(cls) -> Callable[..., Any]:
+        if not cls.ufunc or cls.attributes:
+            return super()._make_call()
+        return _short_unary(cls)
+
+
+class Binary(Elementwise, abstract=True):
+    """y = f(a, b), element by element, with broadcasting; either may be a Python number."""
+
+    inputs = ("input", "other")
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        if not abstract and cls.ufunc and "forward" not in cls.__dict__:
+
+            def forward(xp: Any, input: Any, other: Any) -> Any:
+                return cls.compute(xp, input, other)
+
+            cls.forward = staticmethod(forward)
+        super().__init_subclass__(abstract=abstract, **kwargs)
+
+    @classmethod
+    def _make_call(cls) -> Callable[..., Any]:
+        if not cls.ufunc or cls.attributes:
+            return super()._make_call()
+        return _short_binary(cls)
+
+
+# The two functions below are the hot path. They repeat in one body what `apply` does in steps, for
+# the case that is most frequent and cheapest: small float32 or float64 NumPy arrays of one dtype.
+# Everything else goes to `apply`.
+
+
+def _short_unary(op: type[Unary]) -> Callable[..., Any]:
+    ufunc, raw = getattr(np, op.ufunc), general_call(op)
+    plan = op.plan(1) if "input" in op.rules else None
+    save = plan.save if plan is not None else tuple
+    isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
+    tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
+
+    def call(input: Any) -> Any:
+        if not isinstance_(input, Tensor):
+            return raw(input)
+        x = input.array
+        mode = state()
+        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None:
+            return apply(op, (input,), ())
+        d = x.dtype
+        if d is not f32 and d is not f64:
+            return apply(op, (input,), ())
+        try:
+            out = quietly(ufunc, x)
+        except RuntimeError:  # another thread is in the quiet context
+            return apply(op, (input,), ())
+        if type(out) is not ndarray:
+            out = np.asarray(out)
+        result = new(Tensor)
+        result.array = out
+        result.index = 0
+        result.grad = None
+        result.is_view = False
+        source = input.node
+        if source is None or plan is None or not mode.grad:
+            result.node = None
+            return result
+        node = new(Node)
+        node.plan = plan
+        node.attrs = ()
+        node.edges = (source,)
+        node.indices = (input.index,) if input.index else None
+        node.saved = save(x, out)
+        node.shape = out.shape
+        node.dtype = d
+        node.rest = ()
+        node.scope = mode.scope
+        node.stamp = tick()
+        node.hooks = None
+        frame = getframe(1)
+        node.code = code = frame.f_code
+        if code.co_filename in internal:
+            frame = user_frame(1)
+            node.code = frame.f_code
+        node.lasti = frame.f_lasti
+        result.node = node
+        return result
+
+    return call
+
+
+def _short_binary(op: type[Binary]) -> Callable[..., Any]:
+    ufunc, raw = getattr(np, op.ufunc), general_call(op)
+    first, second = "input" in op.rules, "other" in op.rules
+    plans = [
+        op.plan(m) if m and (m & 1 <= first) and (m >> 1 <= second) else None for m in range(4)
+    ]
+    isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
+    tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
+
+    def call(input: Any, other: Any) -> Any:
+        if isinstance_(input, Tensor):
+            x = input.array
+            if isinstance_(other, Tensor):
+                y = other.array
+                right = other.node
+                right_index = other.index
+            elif type(other) is float or type(other) is int:
+                y = other
+                right = None
+                right_index = 0
+            else:
+                return apply(op, (input, other), ())
+        elif isinstance_(other, Tensor):
+            return apply(op, (input, other), ())
+        else:
+            return raw(input, other)
+        mode = state()
+        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None:
+            return apply(op, (input, other), ())
+        d = x.dtype
+        if d is not f32 and d is not f64:
+            return apply(op, (input, other), ())
+        if type(y) is ndarray:
+            if d is not y.dtype:
+                return apply(op, (input, other), ())
+        elif right is not None:
+            return apply(op, (input, other), ())
+        try:
+            out = quietly(ufunc, x, y)
+        except (
+            ValueError,
+            RuntimeError,
+        ):  # shapes that `apply` explains; or another thread is there
+            return apply(op, (input, other), ())
+        if type(out) is not ndarray:
+            out = np.asarray(out)
+        result = new(Tensor)
+        result.array = out
+        result.index = 0
+        result.grad = None
+        result.is_view = False
+        left = input.node
+        if not mode.grad or (left is None and right is None):
+            result.node = None
+            return result
+        plan = plans[(left is not None) + 2 * (right is not None)]
+        if plan is None:
+            if op.rules:
+                return apply(op, (input, other), ())
+            result.node = None
+            return result
+        node = new(Node)
+        node.plan = plan
+        node.attrs = ()
+        node.edges = (left, right)
+        node.indices = (input.index, right_index) if input.index or right_index else None
+        node.saved = plan.save(x, y, out)
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.rest = ()
+        node.scope = mode.scope
+        node.stamp = tick()
+        node.hooks = None
+        frame = getframe(1)
+        node.code = code = frame.f_code
+        if code.co_filename in internal:
+            frame = user_frame(1)
+            node.code = frame.f_code
+        node.lasti = frame.f_lasti
+        result.node = node
+        return result
+
+    return call

@@ -1,0 +1,533 @@
+"""Backward: walk the graph from the results, run each node's rules once, add up what meets.
+
+The walk is iterative and everything it needs belongs to the run, so a hook may start another
+backward and two threads may use one retained graph. With ``create_graph`` the same rules are fed
+Tensors instead of arrays, and record themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.kernels import candidates, choose
+from tinygrad_cv.backend.memory import Block
+from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.core import mode, write
+from tinygrad_cv.core.node import FREED, Leaf, Node
+from tinygrad_cv.core.op import REGISTRY
+from tinygrad_cv.core.tensor import Tensor, as_tensor
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError, TinygradError
+
+__all__ = ["backward", "grad"]
+
+Source = Node | Leaf
+Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
+
+_accumulation = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _accumulation
+    _accumulation = threading.Lock()  # another thread of the parent may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+
+def backward(
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Any],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of ``tensors`` to ``.grad`` of the leaves (or of ``inputs`` only)."""
+    roots = _roots("backward", tensors, gradients, create_graph)
+    only = None
+    if inputs is not None:
+        wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        only = {_key(t._node("backward"), t.index): t for t in wanted}
+    run = _Run(create_graph, create_graph if retain_graph is None else retain_graph, only)
+    run(roots)
+    if only is not None:
+        for key, tensor in only.items():
+            if key in run.found:
+                _add_to(tensor, run.found[key], create_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The sum of the gradients of ``outputs`` with respect to each of ``inputs``; ``.grad`` is left
+    alone.
+
+    Args:
+        outputs, inputs: Tensors or sequences of Tensors; inputs may be leaves or results.
+        grad_outputs: one gradient for each output (None means 1 for an output of one element).
+        retain_graph: keep the graph for another backward; default: the value of ``create_graph``.
+        create_graph: record the backward, so that the results can be differentiated again.
+        allow_unused: give None for an input that the outputs do not depend on, instead of an error.
+        materialize_grads: give zeros instead of None for such an input.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (first,) = grad(x**3, x, create_graph=True)
+    >>> (second,) = grad(first, x)
+    >>> first.item(), second.item()
+    (27.0, 18.0)
+    """
+    outs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+    ins = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    given = (
+        (grad_outputs,)
+        if isinstance(grad_outputs, Tensor) or grad_outputs is None
+        else tuple(grad_outputs)
+    )
+    if grad_outputs is None:
+        given = (None,) * len(outs)
+    if len(given) != len(outs):
+        raise ShapeError("grad", f"{len(outs)} outputs, but {len(given)} grad_outputs")
+    roots = _roots("grad", outs, given, create_graph)
+    keys = [_key(t._node("grad"), t.index) for t in ins]
+    run = _Run(
+        create_graph, create_graph if retain_graph is None else retain_graph, dict.fromkeys(keys)
+    )
+    run(roots)
+    results: list[Tensor | None] = []
+    for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):
+        found = run.found.get(key)
+        if found is not None:
+            results.append(found if isinstance(found, Tensor) else Tensor(_copy(found)))
+        elif materialize_grads:
+            results.append(Tensor(_zeros(tensor.shape, tensor.dtype, tensor.array)))
+        elif allow_unused:
+            results.append(None)
+        else:
+            raise GraphError(
+                "grad",
+                f"the outputs do not depend on input {position}",
+                values=[(f"inputs[{position}]", tensor.shape)],
+                repair="Pass allow_unused=True for None, or materialize_grads=True for zeros.",
+            )
+    return tuple(results)
+
+
+def _key(node: Source, index: int) -> Key:
+    return (node, index) if index else node
+
+
+def _roots(
+    what: str, tensors: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool
+) -> list[tuple[Source, int, Any]]:
+    roots = []
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if tensor.node is None:
+            raise GraphError(
+                what,
+                "this tensor does not require a gradient: nothing that asks for one went into it, "
+                "or it was made under no_grad or detached",
+                values=[("tensor", tensor.shape)],
+                repair="Call requires_grad_() on the inputs or parameters before the forward pass.",
+            )
+        if isinstance(tensor.array, Spec):
+            raise GraphError(what, "a tensor on the meta device has no values to differentiate")
+        if gradient is None:
+            if tensor.array.size != 1:
+                raise GraphError(
+                    what,
+                    f"a tensor of {tensor.numel()} elements needs the gradient= argument; "
+                    "only one element has the gradient 1 by itself",
+                    values=[("tensor", tensor.shape)],
+                    repair="Reduce it first (t.sum()), or pass gradient= of the same shape.",
+                )
+            value: Any = Tensor(xp_of(tensor.array).ones_like(tensor.array))
+        else:
+            value = as_tensor(gradient)
+            if value.shape != tensor.shape:
+                raise ShapeError(
+                    what,
+                    "the gradient must have the shape of the tensor",
+                    values=[("tensor", tensor.shape), ("gradient", value.shape)],
+                    repair=f"Reshape or expand the gradient to {tensor.shape}.",
+                )
+            if value.dtype.kind != "f":
+                raise DTypeError(what, f"the gradient must be floating, not {value.dtype.name}")
+            if value.device != tensor.device:
+                value = value.to(tensor.device)
+            if value.dtype != tensor.dtype:
+                value = value.to(tensor.dtype)
+        roots.append((tensor.node, tensor.index, value if create_graph else value.array))
+    return roots
+
+
+class _Run:
+    """One backward. ``only`` holds the places whose gradients are wanted; None means all leaves,
+    into ``.grad``."""
+
+    def __init__(self, create_graph: bool, retain: bool, only: Iterable[Key] | None) -> None:
+        self.create_graph = create_graph
+        self.retain = retain
+        self.only = None if only is None else set(only)
+        self.found: dict[Key, Any] = {}
+        self.grads: dict[Key, Any] = {}
+        self.owned: set[Key] = set()  # gradients that this run allocated, and may add to in place
+        self.useful: set[Any] | None = None
+
+    def __call__(self, roots: list[tuple[Source, int, Any]]) -> None:
+        nodes, leaves = _reachable([node for node, _, _ in roots])
+        if self.only is not None:
+            nodes = self._prune(nodes)
+        quiet: AbstractContextManager[Any] = (
+            nullcontext() if self.create_graph else np.errstate(all="ignore")
+        )
+        with mode.set_grad_enabled(self.create_graph), quiet:
+            for node, index, gradient in roots:
+                self._add(_key(node, index), gradient)
+            del roots, gradient
+            self._walk(nodes)
+            for leaf in leaves:
+                self._finish_leaf(leaf)
+
+    def _prune(self, nodes: list[Node]) -> list[Node]:
+        """Only the nodes from which a wanted place can be reached, and the wanted ones."""
+        self.useful = useful = {
+            key[0] if isinstance(key, tuple) else key for key in self.only or ()
+        }
+        self.above: set[Node] = set()  # these have a wanted place below them: their rules run
+        for node in reversed(nodes):
+            if not useful.isdisjoint(node.edges):
+                self.above.add(node)
+                useful.add(node)
+        return [node for node in nodes if node in useful]
+
+    def _walk(self, nodes: list[Node]) -> None:
+        """Run the rules of every node, from the results to the leaves. The plain first-order case
+        stands in this loop without a call of its own, since for a small array a call costs as much
+        as the arithmetic."""
+        grads, owned = self.grads, self.owned
+        plain, keep = not self.create_graph and self.only is None, self.retain
+        ndarray, add, clock = np.ndarray, np.add, write.clock
+        source: Any
+        for node in nodes:
+            gradient = grads.pop(node, None)
+            plan = node.plan
+            simple = plain and plan.plain and node.hooks is None
+            if not simple:
+                gradient = self._arrived(node, gradient)
+                if self.only is not None and node not in self.above:
+                    continue
+            if gradient is None:  # no rule sent anything here
+                continue
+            saved, edges, indices = node.saved, node.edges, node.indices
+            if saved is FREED:
+                raise _freed(node)
+            if clock.last_write > node.stamp:
+                write.check_saved(node)
+            try:
+                if simple:
+                    results = plan.run(gradient, saved, node.attrs)
+                else:
+                    results = self._rules(node, gradient)
+            except TinygradError as error:
+                error.notes.append(_where(node))
+                raise
+            except Exception as error:
+                error.add_note(_where(node))
+                raise
+            if not keep:
+                node.saved = FREED
+            saved = gradient = None
+            for k, result in zip(plan.needed, results):  # noqa: B905  (equal by construction)
+                if result is None:
+                    continue
+                key = source = edges[k]
+                if indices is None or not indices[k]:
+                    shape, dtype = source.shape, source.dtype
+                else:
+                    key = (source, indices[k])
+                    shape, dtype = source.outputs[indices[k]]
+                if result.shape != shape:
+                    result = _fit(node, k, result, shape)
+                if result.dtype is not dtype:
+                    result = _cast(result, dtype)
+                known = grads.get(key)
+                if known is None:
+                    grads[key] = result
+                elif key in owned and type(known) is ndarray:
+                    add(known, result, known)
+                else:
+                    self._add(key, result)
+            results = result = known = None
+
+    def _arrived(self, node: Node, first: Any) -> Any:
+        """What the rules of ``node`` call ``g``, after hooks, and after keeping what the caller
+        asked for."""
+        outputs = self._outputs(node, first)
+        if self.only is not None:
+            for index, gradient in enumerate(outputs):
+                key = _key(node, index)
+                if gradient is not None and key in self.only:
+                    self.found[key] = gradient
+        return self._cotangent(node, outputs)
+
+    def _add(self, key: Key, gradient: Any) -> None:
+        """Add to what has arrived at ``key``, in place only into memory that this run allocated."""
+        known = self.grads.get(key)
+        if known is None:
+            self.grads[key] = gradient
+        elif self.create_graph:
+            self.grads[key] = known + gradient
+        elif key in self.owned:
+            xp_of(known).add(known, gradient, out=known)
+        else:
+            self.grads[key] = xp_of(known).asarray(known + gradient)
+            self.owned.add(key)
+
+    def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
+        """The gradients of the inputs of ``node``: recorded, fused, or only those that are
+        wanted."""
+        plan = node.plan
+        saved: Sequence[Any]
+        if self.create_graph:
+            saved = self._restored(node)
+        elif plan.fused is not None:
+            return _run_fused(node, gradient)
+        else:
+            saved = node.saved
+        if self.useful is None:
+            return plan.run(gradient, saved, node.attrs)
+        results = []
+        for k in plan.needed:
+            extra = (k,) if plan.op.variadic else ()
+            wanted = node.edges[k] in self.useful
+            results.append(plan.rules[k](gradient, saved, node.attrs, *extra) if wanted else None)
+        return results
+
+    def _restored(self, node: Node) -> list[Any]:
+        """Saved values as Tensors, inputs and outputs put back into the graph that they came
+        from."""
+        saved: list[Any] = []
+        for (kind, k), value in zip(node.plan.kinds, node.saved, strict=True):
+            if kind == "shape" or value is None or isinstance(value, (bool, int, float)):
+                saved.append(value)
+            elif kind == "input" and isinstance(value, tuple) and node.op.variadic:
+                saved.append(
+                    tuple(_restore(x, *edge) for x, edge in zip(value, node.inputs, strict=True))
+                )
+            elif kind == "input":
+                saved.append(_restore(value, *node.inputs[k]))
+            elif kind == "output" and value.dtype.kind == "f":
+                saved.append(_restore(value, node, k))
+            else:
+                saved.append(Tensor(value))
+        return saved
+
+    def _outputs(self, node: Node, first: Any) -> list[Any]:
+        """The gradient of each output of ``node``, after its hooks; None where none arrived."""
+        gradients = [
+            first,
+            *(self.grads.pop((node, i), None) for i in range(1, 1 + len(node.rest))),
+        ]
+        for index, hooks in (node.hooks or {}).items():
+            if gradients[index] is not None:
+                gradients[index] = self._hooked(gradients[index], hooks)
+        return gradients
+
+    def _cotangent(self, node: Node, gradients: list[Any]) -> Any:
+        """What the rules call ``g``: the gradient, or for several float outputs the tuple, with
+        zeros filled in."""
+        like = next((g for g in gradients if g is not None), None)
+        if like is None:
+            return None
+        floats = [i for i, (_, dtype) in enumerate(node.outputs) if dtype.kind == "f"]
+        if len(floats) == 1:
+            return gradients[floats[0]]
+        filled = []
+        for i in floats:
+            if gradients[i] is None:
+                zeros = _zeros(*node.outputs[i], like.array if self.create_graph else like)
+                filled.append(Tensor(zeros) if self.create_graph else zeros)
+            else:
+                filled.append(gradients[i])
+        return tuple(filled)
+
+    def _hooked(self, gradient: Any, hooks: dict[int, Callable[[Tensor], Any]]) -> Any:
+        tensor = gradient if self.create_graph else Tensor(gradient)
+        for hook in tuple(hooks.values()):
+            changed = hook(tensor)
+            if changed is not None:
+                if changed.shape != tensor.shape:
+                    raise ShapeError(
+                        "hook",
+                        "a hook must return a gradient of the shape that it was given",
+                        values=[("given", tensor.shape), ("returned", changed.shape)],
+                    )
+                tensor = changed
+        return tensor if self.create_graph else tensor.array
+
+    def _finish_leaf(self, leaf: Leaf) -> None:
+        gradient = self.grads.pop(leaf, None)
+        if gradient is None:
+            return
+        if leaf.hooks:
+            gradient = self._hooked(gradient, leaf.hooks.get(0, {}))
+        if self.only is not None:
+            if leaf in self.only:
+                self.found[leaf] = gradient
+            return
+        tensor = leaf.tensor()
+        if tensor is not None:
+            _add_to(tensor, gradient, self.create_graph)
+
+
+def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
+    """Every node below ``sources``, the latest made first, and every leaf.
+
+    A node is made after everything that it was computed from, so this order hands each node its
+    complete gradient before its rules run.
+    """
+    seen: set[Any] = set(sources)
+    nodes: list[Node] = []
+    leaves: list[Leaf] = []
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        if type(node) is Leaf:
+            leaves.append(node)
+            continue
+        nodes.append(node)
+        for source in node.edges:
+            if source is not None and source not in seen:
+                seen.add(source)
+                stack.append(source)
+    nodes.sort(key=attrgetter("stamp"), reverse=True)
+    return nodes, leaves
+
+
+def _add_to(tensor: Any, gradient: Any, create_graph: bool) -> None:
+    """``tensor.grad += gradient``; ``.grad`` never shares memory with anything else."""
+    with _accumulation:
+        known = tensor.grad
+        if create_graph:
+            tensor.grad = gradient.clone() if known is None else known + gradient
+        elif known is None:
+            alone = _references(gradient) <= _ALONE and _owns_memory(gradient)
+            tensor.grad = Tensor(gradient if alone else _copy(gradient))
+        elif known.node is not None:
+            tensor.grad = known + Tensor(gradient)
+        else:
+            xp_of(known.array).add(known.array, gradient, out=known.array)
+            write.note_write(known.array)
+
+
+def _owns_memory(array: Any) -> bool:
+    return type(array) is np.ndarray and (array.base is None or isinstance(array.base, Block))
+
+
+# A gradient that nobody else refers to need not be copied. How many references the way down to
+# `_references` holds itself depends on the Python version, so it is counted once, on an array that
+# is certainly alone.
+def _references(gradient: Any) -> int:
+    return getrefcount(gradient)
+
+
+def _count_alone() -> int:
+    def finish(gradients: list[Any]) -> int:
+        gradient = gradients.pop()
+        return add_to(gradient)
+
+    def add_to(gradient: Any) -> int:
+        return _references(gradient)
+
+    return finish([np.empty(1)])
+
+
+_ALONE = _count_alone()
+
+
+def _copy(array: Any) -> Any:
+    return array.copy(order="K") if type(array) is np.ndarray else array.copy()
+
+
+def _zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    if isinstance(like, Spec):
+        return Spec(shape, dtype)
+    return xp_of(like).zeros(shape, dtype)
+
+
+def _restore(array: Any, node: Source | None, index: int) -> Tensor:
+    tensor = Tensor(array)
+    tensor.node, tensor.index = node, index
+    return tensor
+
+
+def _run_fused(node: Node, gradient: Any) -> Sequence[Any]:
+    """The fused first-order rule, from the kernel table or the operator's own."""
+    plan, saved = node.plan, node.saved
+    op = plan.op
+    xp = xp_of(gradient[0] if isinstance(gradient, tuple) else gradient)
+    needs = tuple(bool(plan.needs >> k & 1) for k in range(len(op.inputs)))
+    function = op.fused_vjp
+    rows = candidates(op.name + ".vjp")
+    if rows is not None:
+        by_name = dict(zip(plan.names, saved, strict=True))
+        specs = tuple(
+            spec_of(by_name[n]) if by_name.get(n) is not None else None for n in op.inputs
+        )
+        kernel = choose(rows, "cpu" if xp is np else "cuda", specs, node.attrs)
+        if kernel is not None:
+            function = kernel.function
+    results = plan.fused(function, xp, gradient, needs, saved, node.attrs)  # type: ignore[misc]
+    return [results[k] for k in plan.needed]
+
+
+def _fit(node: Node, k: int, gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Un-broadcast the gradient of an elementwise operator; any other rule must give the shape
+    itself."""
+    if not node.op.elementwise:
+        name = node.op.inputs[0 if node.op.variadic else k]
+        raise ShapeError(
+            node.op.name,
+            f"the rule vjp_{name} returned a gradient of the wrong shape",
+            values=[("returned", gradient.shape), (name, shape)],
+            notes=[f"the operator ran at {node.site}"],
+        )
+    return REGISTRY["sum_to"].call(gradient, shape)
+
+
+def _cast(gradient: Any, dtype: Any) -> Any:
+    if isinstance(gradient, Tensor):
+        return gradient if gradient.dtype == dtype else REGISTRY["cast"].call(gradient, dtype)
+    return gradient.astype(dtype, copy=False)
+
+
+def _where(node: Node) -> str:
+    return f"in the gradient of {node.op.name}, which ran at {node.site}"
+
+
+def _freed(node: Node) -> GraphError:
+    error = GraphError(
+        "backward",
+        "the graph was used by an earlier backward, which freed its saved values",
+        repair="Pass retain_graph=True to the first backward, or run the forward pass again.",
+        notes=[f"the node is {node.op.name}, which ran at {node.site}"],
+    )
+    if node.scope is not None:
+        error.module_path = node.scope.path
+    return error

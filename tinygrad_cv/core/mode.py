@@ -1,0 +1,195 @@
+"""What holds while operators run: is the graph recorded, inside which module call, and who watches.
+
+One immutable :class:`State` sits in a context variable, so that every thread and every
+``contextvars`` context has its own and an operator reads everything with one look-up.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+__all__ = [
+    "Scope",
+    "State",
+    "enable_grad",
+    "is_grad_enabled",
+    "no_grad",
+    "recording",
+    "scope",
+    "set_grad_enabled",
+    "state",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Scope(NamedTuple):
+    """One call of a module: its path such as "features.0", its class name, the how-many-eth call,
+    who called it."""
+
+    name: str
+    kind: str
+    call: int = 1
+    parent: Scope | None = None
+
+    @property
+    def path(self) -> str:
+        """The path with the class, as errors print it: ``model.features.0 (Conv2d)``."""
+        return f"model.{self.name} ({self.kind})" if self.name else f"model ({self.kind})"
+
+
+class Recorder(Protocol):
+    """Sees every operator while it is installed by :func:`recording`."""
+
+    def add(
+        self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any
+    ) -> None: ...
+
+    def failed(
+        self, op: Any, inputs: Any, attrs: Any, error: Exception, site: Any, scope: Any
+    ) -> None: ...
+
+
+class State:
+    """``grad``: record the graph; ``scope``: the current module call; ``record``: a watcher or
+    None.
+
+    Never changed once made; a class with slots because every operator reads it.
+    """
+
+    __slots__ = ("grad", "record", "scope")
+
+    def __init__(self, grad: bool, scope: Scope | None, record: Recorder | None) -> None:
+        self.grad = grad
+        self.scope = scope
+        self.record = record
+
+
+_AT_START = State(grad=True, scope=None, record=None)
+_STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
+state = _STATE.get
+
+
+def _with_grad(grad: bool) -> Token[State]:
+    now = state()
+    return _STATE.set(State(grad, now.scope, now.record))
+
+
+def is_grad_enabled() -> bool:
+    """True if operators record the graph in this thread."""
+    return state().grad
+
+
+class set_grad_enabled:  # noqa: N801  (PyTorch's name)
+    """Switch recording on or off, at once; as a context manager or decorator, until the end of the
+    block.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self._before: list[bool] = [state().grad]
+        self._set(self.mode)
+
+    @staticmethod
+    def _set(mode: bool) -> None:
+        _with_grad(mode)
+
+    def __enter__(self) -> None:
+        self._set(self.mode)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._set(self._before[-1])
+
+    def __call__(self, function: F) -> F:
+        self._set(self._before[-1])
+        return _decorate(function, lambda: _Grad(self.mode))
+
+
+class _Grad:
+    """The re-entrant context manager and decorator behind no_grad and enable_grad."""
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = mode
+        self._tokens: list[Token[State]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_with_grad(self._mode))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _STATE.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        return _decorate(function, lambda: _Grad(self._mode))
+
+
+def _decorate(function: F, manager: Callable[[], Any]) -> F:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        with manager():
+            return function(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature
+
+
+class no_grad(_Grad):  # noqa: N801
+    """Record nothing inside the block (or the decorated function): results do not require a
+    gradient.
+
+    >>> with no_grad():
+    ...     is_grad_enabled()
+    False
+    """
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(_Grad):  # noqa: N801
+    """Record again inside a :class:`no_grad` block."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+@contextmanager
+def scope(call: Scope) -> Iterator[None]:
+    """Mark everything recorded inside the block as part of this module call."""
+    now = state()
+    token = _STATE.set(State(now.grad, call, now.record))
+    try:
+        yield
+    finally:
+        _STATE.reset(token)
+
+
+@contextmanager
+def recording(recorder: Recorder | None) -> Iterator[None]:
+    """Show every operator that runs inside the block to ``recorder``, with or without a
+    gradient."""
+    now = state()
+    token = _STATE.set(State(now.grad, now.scope, recorder))
+    try:
+        yield
+    finally:
+        _STATE.reset(token)

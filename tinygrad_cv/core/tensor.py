@@ -1,0 +1,394 @@
+"""Tensor: an array, and where it stands in the graph.
+
+A Tensor that asks for a gradient has a ``node``: the :class:`Node` that made it, or a :class:`Leaf`
+if the user did. Everything that computes (``+``, ``sum``, ``conv2d`` ...) is given to this class by
+the floors above through :func:`extend`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.array import (
+    Device,
+    as_device,
+    asarray,
+    device_of,
+    is_array,
+    to_device,
+    to_numpy,
+)
+from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.node import HookHandle, Leaf, Node
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+__all__ = ["Tensor", "as_tensor", "extend"]
+
+
+class Tensor:
+    """An n-dimensional array that records what is done with it.
+
+    ``Tensor(array)`` wraps an array without a copy; :func:`tinygrad_cv.tensor` copies.
+
+    Attributes:
+        array: the raw NumPy or CuPy array, or a Spec on the meta device.
+        node, index: who made it (Node or Leaf), and which output of that node it is; None without a
+            gradient.
+        grad: after ``backward()``, the gradient of a leaf; a Tensor, or None.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node")
+
+    array: Any
+    node: Node | Leaf | None
+    index: int
+    grad: Tensor | None
+    is_view: bool
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.array = data if is_array(data) else asarray(data)
+        self.node = None
+        self.index = 0
+        self.grad = None
+        self.is_view = False
+        if requires_grad:
+            self.requires_grad_()
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    @property
+    def device(self) -> Device:
+        return device_of(self.array)
+
+    @property
+    def nbytes(self) -> int:
+        return self.array.nbytes  # type: ignore[no-any-return]
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size along ``dim``."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def dim(self) -> int:
+        return self.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self.array.size)
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        return self.dtype.kind == "f"
+
+    # Where it stands in the graph
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    @property
+    def is_leaf(self) -> bool:
+        """True if no recorded operator made it."""
+        return not isinstance(self.node, Node)
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that made it, None for a leaf."""
+        return self.node if isinstance(self.node, Node) else None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient (or stop asking), in place. Only float leaves can.
+
+        Raises:
+            DTypeError: the dtype is not floating.
+            GraphError: the tensor is the result of a recorded operator.
+        """
+        if isinstance(self.node, Node):
+            if not requires_grad:
+                raise GraphError(
+                    "requires_grad_",
+                    "only a leaf can stop asking for a gradient",
+                    repair="Use t.detach() for a tensor that is cut from the graph.",
+                    notes=[f"it was made by {self.node.op.name} at {self.node.site}"],
+                )
+        elif not requires_grad:
+            self.node = None
+        elif self.node is None:
+            if self.dtype.kind != "f":
+                raise DTypeError(
+                    "requires_grad_",
+                    f"only floating tensors have gradients, this one is {self.dtype.name}",
+                    repair="Convert it first, for example with t.float().",
+                )
+            self.node = Leaf(self)
+        return self
+
+    def detach(self) -> Tensor:
+        """The same array outside the graph: no gradient flows through the result. Memory is
+        shared."""
+        return Tensor(self.array)
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from the graph, in place."""
+        self.node = None
+        self.index = 0
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """A detached Tensor that shares memory; assigning replaces the array."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array = as_tensor(value).array
+        if isinstance(self.node, Leaf):
+            self.node.shape, self.node.dtype = self.array.shape, self.array.dtype
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
+        node = self._node("retain_grad")
+        if isinstance(node, Node):
+            import weakref
+
+            me = weakref.ref(self)
+
+            def keep(gradient: Tensor) -> None:
+                tensor = me()
+                if tensor is not None:
+                    tensor.grad = (
+                        Tensor(gradient.array.copy()) if gradient.node is None else gradient
+                    )
+
+            HookHandle(node, self.index, keep)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+        """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; what it
+        returns, if not None, replaces the gradient. Returns a handle with ``remove()``."""
+        return HookHandle(self._node("register_hook"), self.index, hook)
+
+    def _node(self, what: str) -> Node | Leaf:
+        if self.node is None:
+            raise GraphError(
+                what,
+                "this tensor does not require a gradient",
+                repair="Call t.requires_grad_() first.",
+            )
+        return self.node
+
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` only).
+
+        Args:
+            gradient: dL / d self, of this tensor's shape; may be left out for a tensor of one
+                element, where it is 1.
+            retain_graph: keep the saved values for another backward; default: the value of
+                ``create_graph``.
+            create_graph: record the backward itself, so that gradients can be differentiated again.
+
+        Raises:
+            GraphError: no gradient is asked for here, a gradient is needed, the graph was already
+                used, or a saved value was overwritten.
+        """
+        from tinygrad_cv.core import engine
+
+        engine.backward((self,), (gradient,), retain_graph, create_graph, inputs)
+
+    # Getting values out
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array that shares memory on the CPU. Refuses to drop a gradient
+        silently."""
+        if self.node is not None:
+            raise GraphError(
+                "numpy",
+                "this tensor requires a gradient, which NumPy would lose",
+                repair="Use t.detach().numpy().",
+            )
+        return to_numpy(self._with_data("numpy"))
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.array.size != 1:
+            raise ShapeError(
+                "item",
+                f"only a tensor of one element has an item, this one has {self.numel()}",
+                values=[("self", self.shape)],
+                repair="Reduce it first, or use t.tolist().",
+            )
+        return self._with_data("item").item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return to_numpy(self._with_data("tolist")).tolist()
+
+    def _with_data(self, what: str) -> Any:
+        if isinstance(self.array, Spec):
+            raise GraphError(what, "a tensor on the meta device has a shape but no values")
+        return self.array
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iub":
+            raise DTypeError(
+                "index", f"only an integer tensor can be an index, this one is {self.dtype.name}"
+            )
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.array.size != 1:
+            raise ArgumentError(
+                "bool",
+                f"the truth of a tensor of {self.numel()} elements is ambiguous",
+                repair="Use t.any() or t.all().",
+            )
+        return bool(self._with_data("bool").item())
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise DTypeError("len", "a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise DTypeError("iter", "a 0-d tensor cannot be iterated over")
+        return (self[i] for i in range(len(self)))  # type: ignore[index]
+
+    __hash__ = object.__hash__
+
+    # NumPy's protocols; the operator tables behind them are registered by ops/protocols.py
+
+    __array_priority__ = 1000
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack_device__(self) -> Any:
+        return self._with_data("dlpack").__dlpack_device__()
+
+    # Copies
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """A leaf with its own memory; only leaves can be copied so."""
+        if isinstance(self.node, Node):
+            raise GraphError(
+                "deepcopy",
+                "only leaves can be deep-copied, this tensor is the result of an operator",
+                repair="Use t.detach().clone(), or copy the leaf.",
+                notes=[f"it was made by {self.node.op.name} at {self.node.site}"],
+            )
+        copy = _rebuild(type(self), _copied(self.array), self.requires_grad, _name(self))
+        memo[id(self)] = copy
+        if self.grad is not None:
+            copy.grad = Tensor(_copied(self.grad.array))
+        return copy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self.node, Node):
+            raise GraphError("pickle", "only leaves can be pickled", repair="Use t.detach().")
+        device = self.device
+        array = self.array if device.type == "meta" else to_numpy(self.array)
+        return _unpickle, (type(self), array, str(device), self.requires_grad, _name(self))
+
+    def __repr__(self) -> str:
+        note = ""
+        if self.device.type == "meta":
+            return f"tensor(..., device='meta', shape={self.shape}, dtype={self.dtype.name})"
+        values = np.array2string(to_numpy(self.array), separator=", ", prefix="tensor(")
+        if self.dtype.name not in ("float32", "int64", "bool"):
+            note += f", dtype={self.dtype.name}"
+        if self.device.type != "cpu":
+            note += f", device='{self.device}'"
+        if isinstance(self.node, Node):
+            note += f", grad_fn=<{self.node.op.name}>"
+        elif self.node is not None:
+            note += ", requires_grad=True"
+        return f"tensor({values}{note})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else format(str(self), spec)
+
+    # Moving between devices; dtype conversion is the operator "cast"
+
+    def cpu(self) -> Tensor:
+        """This tensor on the CPU."""
+        return self.to("cpu")  # type: ignore[attr-defined, no-any-return]
+
+    def cuda(self, device: Any = None) -> Tensor:
+        """This tensor on a CUDA device."""
+        return self.to("cuda" if device is None else as_device(device))  # type: ignore[attr-defined, no-any-return]
+
+
+def _copied(array: Any) -> Any:
+    return array if isinstance(array, Spec) else array.copy()
+
+
+def _name(tensor: Tensor) -> str | None:
+    return tensor.node.name if isinstance(tensor.node, Leaf) else None
+
+
+def _rebuild(kind: type[Tensor], array: Any, requires_grad: bool, name: str | None) -> Tensor:
+    tensor = kind.__new__(kind)
+    Tensor.__init__(tensor, array, requires_grad)
+    if isinstance(tensor.node, Leaf):
+        tensor.node.name = name
+    return tensor
+
+
+def _unpickle(
+    kind: type[Tensor], array: Any, device: str, requires_grad: bool, name: str | None
+) -> Tensor:
+    return _rebuild(kind, to_device(array, as_device(device)), requires_grad, name)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """A Tensor of ``data``: itself if it is one, else a constant, without a copy where possible."""
+    if isinstance(data, Tensor):
+        if dtype is None and device is None:
+            return data
+        return data.to(device=device, dtype=as_dtype(dtype) if dtype is not None else None)  # type: ignore[attr-defined, no-any-return]
+    return Tensor(asarray(data, dtype, device))
+
+
+def extend(name: str, function: Any) -> None:
+    """Give Tensor a method, property or special method; the floors above do it this way."""
+    setattr(Tensor, name, function)

@@ -1,0 +1,115 @@
+"""In-place writes: who wrote what, when and where, so that backward never uses an overwritten
+value.
+
+One clock stamps every recorded node and every write; a write also remembers the memory that it hit
+and the line that did it. If nothing was written after a node was made, which is the usual case,
+backward has nothing to check; otherwise it looks whether the memory of a saved array was written
+later. Views, ``detach()`` and handles of one array share memory, so they share its history without
+any bookkeeping of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cv.core.node import Site, site_here
+from tinygrad_cv.errors import GraphError
+
+if TYPE_CHECKING:
+    from tinygrad_cv.core.node import Node
+
+__all__ = ["check_saved", "clock", "note_write", "note_writes", "refuse"]
+
+
+class _Clock:
+    """Counts what happens: every recorded node takes a tick, and so does every write."""
+
+    __slots__ = ("last_write", "tick")
+
+    def __init__(self) -> None:
+        self.tick = itertools.count(1).__next__
+        self.last_write = 0
+
+
+clock = _Clock()
+_lock = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+# id of the object that owns the memory -> (time of the last write, its line, weak reference that
+# drops the entry). An id can only be met again while the saved array keeps its owner alive, so a
+# stale entry is never mistaken.
+_writes: dict[int, tuple[int, Site, Any]] = {}
+
+
+def _owner(array: Any) -> Any:
+    base = getattr(array, "base", None)
+    while base is not None:
+        array, base = base, getattr(base, "base", None)
+    return array
+
+
+def note_write(array: Any) -> None:
+    """Remember that the memory of ``array`` was written by the user's current line."""
+    note_writes((array,))
+
+
+def note_writes(arrays: Iterable[Any]) -> None:
+    """The same for several arrays, as one moment (an optimiser step)."""
+    site = site_here()
+    with _lock:
+        clock.last_write = now = clock.tick()
+    for array in arrays:
+        owner = _owner(array)
+        key = id(owner)
+        known = _writes.get(key)
+        drop = known[2] if known is not None else _dropper(owner, key)
+        _writes[key] = (now, site, drop)
+
+
+def _dropper(owner: Any, key: int) -> Any:
+    """A weak reference that forgets the entry when the memory's owner dies."""
+
+    def forget(_: Any) -> None:
+        _writes.pop(key, None)
+
+    try:
+        return weakref.ref(owner, forget)
+    except TypeError:  # an object of another library without weak references
+        return None
+
+
+def check_saved(node: Node) -> None:
+    """Raise GraphError if a value that ``node`` saved was overwritten afterwards."""
+    plan = node.plan
+    for name, (kind, _), value in zip(plan.names, plan.kinds, node.saved, strict=True):
+        if kind == "shape":
+            continue
+        for array in value if isinstance(value, tuple) else (value,):
+            written = _writes.get(id(_owner(array)))
+            if written is not None and written[0] > node.stamp:
+                raise refuse(node, name, written[1])
+
+
+def refuse(node: Node, name: str, site: Site) -> GraphError:
+    error = GraphError(
+        "backward",
+        f"{name!r}, which {node.op.name} saved for its gradient, was overwritten before backward",
+        repair="Write out of place (x = x + y), write to a .clone(), or call backward before.",
+        notes=[f"{node.op.name} ran at {node.site}", f"it was overwritten at {site}"],
+    )
+    if node.scope is not None:
+        error.module_path = node.scope.path
+    return error

@@ -1,0 +1,125 @@
+"""Every error a user can meet, and the one formatter of their messages.
+
+A message says, in this order: the operator, what is wrong, the law with the numbers put in, the
+shapes with axis letters, a repair that works, and the module path when there is one::
+
+    ShapeError: conv2d: the kernel does not fit the input
+      H_out = floor((H_in + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1
+            = floor((3 + 2*0 - 1*(7 - 1) - 1) / 1) + 1 = -3
+      input  (1, 3, 3, 32)  [N, C, H, W]
+      weight (8, 3, 7, 3)   [O, C/groups, KH, KW]
+      Any of these fits: H_in >= 7, padding >= 2, kernel <= 3.
+      in model.features.0 (Conv2d)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "DTypeError",
+    "DataError",
+    "GraphError",
+    "RangeError",
+    "ShapeError",
+    "TinygradError",
+]
+
+
+class TinygradError(Exception):
+    """Base of all errors raised on purpose by tinygrad_cv.
+
+    Args:
+        op: the operator or function that refuses, as the user spells it (``"conv2d"``).
+        problem: one line: what is wrong, with the numbers.
+        law: lines of the rule that was broken, first with letters, then with numbers.
+        values: rows ``(name, shape or value, axis letters)``.
+        repair: one line: how to mend the call.
+        repairs: the same in a form a program can apply, one ``{argument: value}`` per way out.
+        notes: further lines, such as the places in the user's code that are involved.
+    """
+
+    def __init__(
+        self,
+        op: str,
+        problem: str,
+        *,
+        law: Sequence[str] = (),
+        values: Sequence[tuple[Any, ...]] = (),
+        repair: str | None = None,
+        repairs: Sequence[Mapping[str, Any]] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        super().__init__(op, problem)
+        self.op = op
+        self.problem = problem
+        self.law = tuple(law)
+        self.values = tuple(values)
+        self.repair = repair
+        self.repairs = [dict(r) for r in repairs]
+        self.notes = list(notes)
+        self.module_path: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"{self.op}: {self.problem}"]
+        lines += [f"  {line}" for line in self.law]
+        lines += [f"  {line}" for line in _table(self.values)]
+        if self.repair:
+            lines.append(f"  {self.repair}")
+        lines += [f"  {note}" for note in self.notes]
+        if self.module_path:
+            lines.append(f"  in {self.module_path}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), dict(self.__dict__)))
+
+
+def _rebuild(kind: type[TinygradError], state: dict[str, Any]) -> TinygradError:
+    error = kind(state["op"], state["problem"])
+    error.__dict__.update(state)
+    return error
+
+
+def _table(rows: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Rows ``(name, value, letters)`` as aligned lines."""
+    cells = [tuple(str(c) for c in row) for row in rows]
+    name_width = max((len(row[0]) for row in cells), default=0)
+    value_width = max((len(row[1]) for row in cells if len(row) > 1), default=0)
+    lines = []
+    for name, *rest in cells:
+        value = rest[0] if rest else ""
+        letters = rest[1] if len(rest) > 1 else ""
+        lines.append(f"{name:<{name_width}} {value:<{value_width}}  {letters}".rstrip())
+    return lines
+
+
+class ShapeError(TinygradError, ValueError):
+    """Shapes, or attributes that compute a shape, do not fit together."""
+
+
+class DTypeError(TinygradError, TypeError):
+    """A dtype that the operator does not take, or a value of the wrong Python type."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """An argument whose value is outside what the function accepts."""
+
+
+class RangeError(TinygradError, IndexError):
+    """An index or a class label outside its range."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """The graph cannot do what was asked: freed, cut, overwritten, or without data."""
+
+
+class BackendError(TinygradError, RuntimeError):
+    """A device or an optional library is missing or cannot be used."""
+
+
+class DataError(TinygradError, ValueError):
+    """A data file is missing, truncated or not what its name promises."""

@@ -1,0 +1,98 @@
+"""Weights in the safetensors format, which every framework reads and which runs no code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.array import asarray, is_array, to_numpy
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import BackendError, DataError, DTypeError
+
+__all__ = ["load_safetensors", "save_safetensors"]
+
+
+def save_safetensors(
+    tensors: Mapping[str, Any], path: str | Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write named tensors, such as a module's `state_dict()`, to a file.
+
+    The file appears complete or not at all: it is written beside its place and then moved there,
+    so a crash never leaves half a file or destroys the one before.
+
+    Args:
+        tensors: name -> Tensor or array, on any device.
+        path: the file; its directory must exist.
+        metadata: texts to keep beside the tensors.
+
+    Raises:
+        BackendError: the library `safetensors` is not installed.
+        DTypeError: an entry is not a tensor.
+        DataError: the directory does not exist.
+
+    >>> import tempfile, tinygrad_cv as tg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_safetensors({"weight": tg.ones(2, 3)}, f"{folder}/w.safetensors")
+    ...     load_safetensors(f"{folder}/w.safetensors")["weight"].shape
+    (2, 3)
+    """
+    library = _library("save_safetensors")
+    path = Path(path)
+    arrays = {name: _array(name, value) for name, value in tensors.items()}
+    if not path.parent.is_dir():
+        raise DataError("save_safetensors", f"there is no directory {str(path.parent)!r}")
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        library.save_file(arrays, unfinished, dict(metadata) if metadata else None)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load_safetensors(path: str | Path, device: Any = "cpu") -> dict[str, Tensor]:
+    """Read all tensors of a file, for example for a module's `load_state_dict`.
+
+    Raises:
+        BackendError: the library `safetensors` is not installed, or the device is not usable.
+        DataError: the file is missing, damaged, or holds a dtype that NumPy does not have.
+    """
+    library = _library("load_safetensors")
+    from safetensors import SafetensorError
+
+    path = Path(path)
+    if not path.is_file():
+        raise DataError("load_safetensors", f"there is no file {str(path)!r}")
+    try:
+        arrays = library.load_file(path)
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise DataError(
+            "load_safetensors",
+            f"{str(path)!r} cannot be read: {error}",
+            repair="The file is damaged or not a safetensors file: write or fetch it again.",
+        ) from None
+    return {name: Tensor(asarray(array, device=device)) for name, array in arrays.items()}
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    array = value.array if isinstance(value, Tensor) else value
+    if not is_array(array):
+        raise DTypeError(
+            "save_safetensors", f"{name!r} is not a tensor but of type {type(value).__name__}"
+        )
+    return np.ascontiguousarray(to_numpy(array)).reshape(array.shape)
+
+
+def _library(function: str) -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise BackendError(
+            function,
+            "the library 'safetensors' is not installed",
+            repair="Install it: pip install 'tinygrad-cv[examples]', or pip install safetensors.",
+        ) from None
+    return safetensors.numpy

@@ -1,0 +1,144 @@
+"""state_dict and load_state_dict: a module's parameters and buffers under PyTorch's keys."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.backend.array import default_device, device_of, to_device
+from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.core.write import note_writes
+from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
+
+if TYPE_CHECKING:
+    from tinygrad_cv.nn.module import Module
+
+__all__ = ["IncompatibleKeys", "load_state_dict", "state_dict"]
+
+
+class IncompatibleKeys(NamedTuple):
+    """What ``load_state_dict`` found too little and too much."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+    __str__ = __repr__
+
+
+def state_dict(
+    module: Module, destination: dict[str, Any] | None, prefix: str, keep_vars: bool
+) -> dict[str, Any]:
+    """Every parameter and persistent buffer by its path, in the order of registration."""
+    result = OrderedDict() if destination is None else destination
+    for key, owner, name in _entries(module, prefix):
+        tensor = getattr(owner, name)
+        if tensor is not None:
+            result[key] = tensor if keep_vars else tensor.detach()
+    return result
+
+
+def load_state_dict(
+    module: Module, state: Mapping[str, Any], strict: bool, assign: bool
+) -> IncompatibleKeys:
+    """Everything is looked at before the first value is changed, so that a failure leaves the module as it was."""
+    if not isinstance(state, Mapping):
+        raise DTypeError("load_state_dict", f"a mapping is expected, not {type(state).__name__}")
+    entries = [(key, owner, name) for key, owner, name in _entries(module, "")]
+    missing: list[str] = []
+    problems: list[str] = []
+    changes: list[tuple[Tensor, Any, bool]] = []
+    known = set()
+    for key, owner, name in entries:
+        current = getattr(owner, name)
+        if current is None:
+            continue
+        known.add(key)
+        if key not in state:
+            # Checkpoints older than the buffer do not have it, as in PyTorch.
+            if name not in owner._optional_state:
+                missing.append(key)
+            continue
+        try:
+            value = _converted(current, state[key], assign)
+        except TinygradError as error:
+            problems.append(f"{key}: {error.problem}")
+            continue
+        if value.shape != current.shape:
+            problems.append(
+                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
+                f"the shape in current model is {current.shape}."
+            )
+            continue
+        changes.append((current, value, assign or isinstance(current.array, Spec)))
+    unexpected = [key for key in state if key not in known]
+    if strict and unexpected:
+        problems.insert(0, "Unexpected key(s) in state_dict: " + _quoted(unexpected))
+    if strict and missing:
+        problems.insert(0, "Missing key(s) in state_dict: " + _quoted(missing))
+    if problems:
+        raise ArgumentError(
+            "load_state_dict",
+            f"Error(s) in loading state_dict for {type(module).__name__}:",
+            law=problems,
+            repair="Nothing was changed."
+            + (" strict=False loads what fits by name." if missing or unexpected else ""),
+        )
+    written = []
+    for current, value, replace in changes:
+        if replace:
+            current.data = Tensor(value)
+        else:
+            current.array[...] = value
+            written.append(current.array)
+    if written:
+        note_writes(written)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _entries(module: Module, prefix: str) -> list[tuple[str, Module, str]]:
+    """(key, owner, attribute) of everything persistent; a module that stands twice gives both keys."""
+    found = []
+    for path, owner in module.named_modules(remove_duplicate=False):
+        start = f"{prefix}{path}." if path else prefix
+        found += [(start + name, owner, name) for name in owner._parameters]
+        found += [
+            (start + name, owner, name)
+            for name in owner._buffers
+            if name not in owner._non_persistent_buffers
+        ]
+    return found
+
+
+def _converted(current: Tensor, value: Any, assign: bool) -> Any:
+    """A raw array of the value, in the current dtype and on the current device (``assign`` keeps its own)."""
+    if isinstance(value, Tensor):
+        array = value.array
+    else:
+        if hasattr(value, "detach"):  # PyTorch's
+            value = value.detach().cpu()
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ArgumentError("load_state_dict", f"the value is no array ({error})") from None
+        as_dtype(array.dtype)
+    if isinstance(array, Spec):
+        raise ArgumentError("load_state_dict", "the value is on the meta device and has no data")
+    if assign:
+        return array.copy() if not isinstance(value, Tensor) else array
+    if isinstance(current.array, Spec):
+        return to_device(array.astype(current.dtype), default_device())
+    return to_device(array, device_of(current.array)).astype(current.dtype, copy=False)
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f'"{key}"' for key in keys) + ". "

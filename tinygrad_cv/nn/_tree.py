@@ -1,0 +1,249 @@
+"""The tree of modules: how attributes become parameters, buffers and children, and how to walk them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
+from tinygrad_cv.nn import _calls
+from tinygrad_cv.nn.parameter import Parameter
+
+if TYPE_CHECKING:
+    from tinygrad_cv.nn.module import Module
+
+__all__ = ["Tree"]
+
+
+class Tree:
+    """The part of Module that owns things: parameters, buffers, children."""
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _non_persistent_buffers: set[str]
+
+    def __init__(self) -> None:
+        state = self.__dict__
+        state["training"] = True
+        state["_parameters"] = {}
+        state["_buffers"] = {}
+        state["_modules"] = {}
+        state["_non_persistent_buffers"] = set()
+
+    # Attributes ----------------------------------------------------------------------------------------------
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Make ``param`` (or None, a place without a parameter) the attribute ``name``."""
+        self._check_name("parameter", name, self._parameters)
+        if param is not None and not isinstance(param, Parameter):
+            raise DTypeError(
+                "register_parameter",
+                f"{name!r} must be a Parameter or None, not {type(param).__name__}",
+                repair="Wrap it: nn.Parameter(value).",
+            )
+        if param is not None and not param.is_leaf:
+            raise GraphError(
+                "register_parameter",
+                f"{name!r} is the result of an operator; a parameter is a leaf of the graph",
+                repair="Wrap a value: nn.Parameter(t.detach()).",
+            )
+        self._parameters[name] = param
+        if param is not None:
+            param.named(name)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Make ``tensor`` part of the module's state that is not trained, such as running statistics.
+
+        ``persistent=False`` keeps it out of the state dict.
+        """
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise DTypeError(
+                "register_buffer", f"{name!r} must be a Tensor or None, not {type(tensor).__name__}"
+            )
+        self._buffers[name] = tensor
+        (self._non_persistent_buffers.discard if persistent else self._non_persistent_buffers.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Make ``module`` the child ``name``."""
+        self._check_name("module", name, self._modules)
+        if module is not None and not isinstance(module, Tree):
+            raise DTypeError(
+                "register_module", f"{name!r} must be a Module or None, not {type(module).__name__}"
+            )
+        self._modules[name] = module
+        _calls.structure_changed()
+
+    add_module = register_module
+
+    def _check_name(self, what: str, name: str, own: dict[str, Any]) -> None:
+        if "_modules" not in self.__dict__:
+            raise GraphError(
+                type(self).__name__, f"super().__init__() must run before a {what} is assigned"
+            )
+        if not isinstance(name, str) or name == "" or "." in name:
+            raise ArgumentError(
+                f"register_{what}", f"a name must be a string without dots and not empty, it is {name!r}"
+            )
+        if name not in own and hasattr(self, name):
+            raise ArgumentError(f"register_{what}", f"the attribute {name!r} exists already")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kinds: tuple[tuple[type, str, Callable[[str, Any], None]], ...] = (
+            (Parameter, "_parameters", self.register_parameter),
+            (Tree, "_modules", self.register_module),
+        )
+        for kind, table, register in kinds:
+            if isinstance(value, kind):
+                if table in self.__dict__ and name not in self.__dict__[table]:
+                    self._forget(name)
+                register(name, value)
+                return
+        state = self.__dict__
+        for table, what in (
+            ("_parameters", "Parameter"),
+            ("_modules", "Module"),
+            ("_buffers", "Tensor"),
+        ):
+            if name not in state.get(table, ()):
+                continue
+            if value is None or (table == "_buffers" and isinstance(value, Tensor)):
+                state[table][name] = value
+                if table == "_modules":
+                    _calls.structure_changed()
+                return
+            raise DTypeError(
+                type(self).__name__,
+                f"the attribute {name!r} holds a {what}; {type(value).__name__} cannot take its place",
+                repair=f"Assign a {what} or None, or delete the attribute first.",
+            )
+        object.__setattr__(self, name, value)
+
+    def _forget(self, name: str) -> None:
+        """Drop what the attribute was, so that it can become a parameter or a module."""
+        self.__dict__.pop(name, None)
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+        self._non_persistent_buffers.discard(name)
+
+    def __getattr__(self, name: str) -> Any:
+        state = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            found = state.get(table)
+            if found is not None and name in found:
+                return found[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._non_persistent_buffers.discard(name)
+                _calls.structure_changed()
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        names = [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
+        return sorted(name for name in set(names) if not name[:1].isdigit())
+
+    # Walking the tree ----------------------------------------------------------------------------------------
+
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """(path, module) of this module (path "") and all below it, parents first."""
+        seen = set() if memo is None else memo
+        pending = [(prefix, cast("Module", self))]
+        while pending:
+            path, module = pending.pop()
+            if remove_duplicate:
+                if module in seen:
+                    continue
+                seen.add(module)
+            yield path, module
+            start = path + "." if path else ""
+            children = [(start + n, m) for n, m in module._modules.items() if m is not None]
+            pending.extend(reversed(children))
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """(name, module) of the direct children, each once."""
+        seen = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct children, each once."""
+        return (module for _, module in self.named_children())
+
+    def _named_tensors(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else [(prefix, self)]
+        )
+        for path, owner in owners:
+            for name, tensor in getattr(owner, table).items():
+                if tensor is None or (remove_duplicate and id(tensor) in seen):
+                    continue
+                seen.add(id(tensor))
+                yield f"{path}.{name}" if path else name, tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """(path, parameter) of this module and, with ``recurse``, of all below it."""
+        return self._named_tensors("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """The parameters, each once: what an optimiser takes."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """(path, buffer) of this module and, with ``recurse``, of all below it."""
+        return self._named_tensors("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a path such as "features.0"; "" is this module."""
+        module = cast("Module", self)
+        for part in target.split(".") if target else ():
+            child = module._modules.get(part)
+            if child is None:
+                raise AttributeError(f"{type(module).__name__} has no child {part!r} (path {target!r})")
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a path such as "features.0.weight"."""
+        return self._get_tensor("_parameters", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a path such as "features.1.running_mean"."""
+        return self._get_tensor("_buffers", target)  # type: ignore[no-any-return]
+
+    def _get_tensor(self, table: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        found = getattr(owner, table).get(name)
+        if found is None:
+            raise AttributeError(f"{type(owner).__name__} has no {table[1:-1]} {name!r}")
+        return found

@@ -1,0 +1,84 @@
+"""Dropout layers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn.module import Module
+
+__all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
+
+
+class _Dropout(Module):
+    function: ClassVar[str]
+
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: Any = None) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ArgumentError(
+                type(self).__name__,
+                f"p is the probability to drop and must be in [0, 1], it is {p}",
+                repair="If you mean the probability to keep, pass 1 - p.",
+            )
+        if inplace:
+            raise ArgumentError(
+                type(self).__name__,
+                "inplace=True is not supported",
+                repair="Leave it out: the result is the same.",
+            )
+        self.p, self.inplace, self.generator = p, inplace, generator
+
+    def forward(self, input: Any) -> Any:
+        return getattr(F, self.function)(input, self.p, self.training, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_Dropout):
+    """In training, elements become 0 with probability ``p`` and the others are divided by 1 - p.
+
+    ``p`` is the probability to DROP (the lecture's p is the probability to keep). Masks come from ``generator``, or
+    from the default one.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Dropout(0.5).eval()(tg.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
+
+    function = "dropout"
+
+
+class Dropout1d(_Dropout):
+    """Dropout of whole channels of [N, C, L].
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Dropout1d(0.2)
+    Dropout1d(p=0.2, inplace=False)
+    """
+
+    function = "dropout1d"
+
+
+class Dropout2d(_Dropout):
+    """Dropout of whole channels of [N, C, H, W].
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Dropout2d(0.2)(tg.ones(2, 3, 4, 4)).shape
+    (2, 3, 4, 4)
+    """
+
+    function = "dropout2d"
+
+
+class Dropout3d(_Dropout):
+    """Dropout of whole channels of [N, C, D, H, W].
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Dropout3d(0.2)(tg.ones(2, 3, 2, 4, 4)).shape
+    (2, 3, 2, 4, 4)
+    """
+
+    function = "dropout3d"

@@ -1,0 +1,120 @@
+"""Loss layers: modules around the functions of the same names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.core.tensor import Tensor, as_tensor
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn._arguments import refuse_old_reduction
+from tinygrad_cv.nn.module import Module
+
+__all__ = ["CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss"]
+
+
+class _Loss(Module):
+    """A loss with a reduction: "mean", "sum" or "none"."""
+
+    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+        super().__init__()
+        layer = type(self).__name__
+        refuse_old_reduction(layer, size_average, reduce)
+        if reduction not in ("none", "mean", "sum"):
+            raise ArgumentError(layer, f"reduction must be none, mean or sum, it is {reduction!r}")
+        self.reduction = reduction
+
+
+class _WeightedLoss(_Loss):
+    """A loss with a weight per class, which is part of the state but not trained."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Any, size_average: Any, reduce: Any, reduction: str) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", None if weight is None else as_tensor(weight))
+
+
+class CrossEntropyLoss(_WeightedLoss):
+    """Softmax and negative log-likelihood of class labels; see :func:`~tinygrad_cv.nn.functional.cross_entropy`.
+
+    >>> import tinygrad_cv as tg
+    >>> loss = tg.nn.CrossEntropyLoss()(tg.zeros(2, 4), tg.tensor([0, 3]))
+    >>> round(loss.item(), 4)
+    1.3863
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        reduce: Any = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.cross_entropy(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class NLLLoss(_WeightedLoss):
+    """Negative log-likelihood of class labels; see :func:`~tinygrad_cv.nn.functional.nll_loss`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.NLLLoss()(tg.tensor([[-0.5, -1.0]]), tg.tensor([1])).item()
+    1.0
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        size_average: Any = None,
+        ignore_index: int = -100,
+        reduce: Any = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        self.ignore_index = ignore_index
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.nll_loss(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+
+
+class MSELoss(_Loss):
+    """Squared difference; see :func:`~tinygrad_cv.nn.functional.mse_loss`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.MSELoss()(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
+    2.0
+    """
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.mse_loss(input, target, reduction=self.reduction)
+
+
+class L1Loss(_Loss):
+    """Absolute difference; see :func:`~tinygrad_cv.nn.functional.l1_loss`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.L1Loss()(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
+    1.0
+    """
+
+    def forward(self, input: Any, target: Any) -> Any:
+        return F.l1_loss(input, target, reduction=self.reduction)

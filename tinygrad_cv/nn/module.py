@@ -1,0 +1,275 @@
+"""Module: the base of every layer and network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+from tinygrad_cv.backend.array import as_device, to_device, xp_of
+from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.nn import _calls, _state
+from tinygrad_cv.nn._calls import RemovableHandle
+from tinygrad_cv.nn._state import IncompatibleKeys
+from tinygrad_cv.nn._tree import Tree
+
+__all__ = ["Module"]
+
+
+class Module(Tree):
+    """Base class of layers and networks: assign parameters and other modules to attributes, write ``forward``.
+
+    ``module(x)`` runs ``forward(x)`` with the hooks, and names what runs inside after the module's path, so that
+    errors say ``in model.features.0 (Conv2d)`` and pictures show the modules. Keys, shapes and strictness of the
+    state dict, and the ways to walk the tree, are PyTorch's.
+
+    >>> from tinygrad_cv import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = nn.Linear(4, 2)
+    ...     def forward(self, x):
+    ...         return self.fc(x).relu()
+    >>> net = Net()
+    >>> [(name, p.shape) for name, p in net.named_parameters()]
+    [('fc.weight', (2, 4)), ('fc.bias', (2,))]
+    """
+
+    _optional_state: ClassVar[tuple[str, ...]] = ()  # keys that a checkpoint may lack
+
+    def __init__(self) -> None:
+        super().__init__()
+        state = self.__dict__
+        for hooks in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks"):
+            state[hooks] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; every subclass writes its own."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward method")
+
+    # Calling -------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with _calls.entered(self):
+            if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
+                return self.forward(*args, **kwargs)
+            return self._call_with_hooks(args, kwargs)
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
+            changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+            if changed is None:
+                continue
+            if with_kwargs:
+                args, kwargs = changed
+            else:
+                args = changed if isinstance(changed, tuple) else (changed,)
+        watch = None
+        if self._backward_hooks:
+            watch = _calls.BackwardHooks(self, list(self._backward_hooks.values()))
+            args = watch.watch_inputs(args)
+        result = self.forward(*args, **kwargs)
+        for hook, with_kwargs in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
+            if changed is not None:
+                result = changed
+        return result if watch is None else watch.watch_outputs(result)
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments.
+
+        With ``with_kwargs``: ``hook(module, args, kwargs)``, which returns None or ``(args, kwargs)``.
+        """
+        return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
+        if always_call:
+            raise ArgumentError("register_forward_hook", "always_call=True is not supported")
+        return RemovableHandle(self._forward_hooks, (hook, with_kwargs), prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs of a call are known.
+
+        Both are tuples with None where no gradient is needed. What it returns, if not None, replaces the gradient of
+        the input (for modules with one input that has a gradient).
+        """
+        return RemovableHandle(self._backward_hooks, hook, prepend)
+
+    # Doing something to all of it ----------------------------------------------------------------------------
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module, children first."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self, mode: bool = True) -> Self:
+        """Put this module and all below it into training (dropout drops, batch norm uses the batch)."""
+        if not isinstance(mode, bool):
+            raise ArgumentError("train", f"the mode is a bool, not {mode!r}")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Put this module and all below it into evaluation; the same as ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for the gradients of all parameters, or freeze them."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or set them to zero."""
+        for parameter in self.parameters():
+            grad = parameter.grad
+            if grad is not None:
+                parameter.grad = None if set_to_none else Tensor(xp_of(grad.array).zeros_like(grad.array))
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move to a device, or convert floating parameters and buffers to a dtype, in place.
+
+        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``; keywords ``device`` and ``dtype``.
+        Gradients move along; integer buffers keep their dtype. Parameters stay the same objects.
+        """
+        device, dtype = _to_arguments(args, kwargs)
+        if dtype is not None and dtype.kind != "f":
+            raise DTypeError("to", f"a module can only be converted to a floating dtype, not {dtype}")
+
+        def moved(array: Any) -> Any:
+            if device is not None:
+                array = to_device(array, device)
+            if dtype is None or array.dtype.kind != "f" or array.dtype == dtype:
+                return array
+            return array._replace(dtype=dtype) if isinstance(array, Spec) else array.astype(dtype)
+
+        for tensor in (*self.parameters(), *self.buffers()):
+            if (array := moved(tensor.array)) is not tensor.array:
+                tensor.data = Tensor(array)
+            if tensor.grad is not None:
+                tensor.grad = Tensor(moved(tensor.grad.array))
+        return self
+
+    def cpu(self) -> Self:
+        """Move to the CPU, in place."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> Self:
+        """Move to a CUDA device, in place."""
+        return self.to("cuda" if device is None else as_device(device))
+
+    def float(self) -> Self:
+        """Convert floating parameters and buffers to float32, in place."""
+        return self.to("float32")
+
+    def double(self) -> Self:
+        """Convert floating parameters and buffers to float64, in place."""
+        return self.to("float64")
+
+    # State ---------------------------------------------------------------------------------------------------
+
+    def state_dict(
+        self,
+        *,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Any]:
+        """Parameters and persistent buffers by path, as detached Tensors that share memory with the module."""
+        return _state.state_dict(self, destination, prefix, keep_vars)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy values by path into the module, converted to its dtypes and devices.
+
+        Values may be Tensors, NumPy arrays or PyTorch tensors. ``strict`` refuses missing and unexpected keys; a
+        wrong shape is always refused. ``assign`` takes the arrays as they are instead of copying into the old ones.
+        A module on the meta device gets memory on the default device.
+
+        Raises:
+            ArgumentError: lists every missing key, unexpected key and wrong shape; nothing was changed.
+        """
+        return _state.load_state_dict(self, state_dict, strict, assign)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_names_cache"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        for name, parameter in self._parameters.items():
+            if parameter is not None:
+                parameter.named(name)
+        _calls.structure_changed()
+
+    # Looks ---------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows between the brackets; layers show their arguments."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        extra_lines = extra.split("\n") if extra else []
+        children = [f"({name}): {indented(repr(m))}" for name, m in self._modules.items()]
+        return bracketed(type(self).__name__, extra_lines, children)
+
+    def summary(self, *inputs: Any, depth: int | None = None, dtype: Any = None) -> Any:
+        """A table of the layers: output shapes, parameters, FLOPs. See :func:`tinygrad_cv.nn.summary.summary`."""
+        from tinygrad_cv.nn.summary import summary
+
+        return summary(self, *inputs, depth=depth, dtype=dtype)
+
+
+def indented(text: str) -> str:
+    """All lines but the first moved two columns to the right."""
+    return text.replace("\n", "\n  ")
+
+
+def bracketed(name: str, extra: list[str], children: list[str]) -> str:
+    """``Name(extra)``, or one line for each item if there are several."""
+    if len(extra) == 1 and not children:
+        return f"{name}({extra[0]})"
+    lines = extra + children
+    return f"{name}(" + ("\n  " + "\n  ".join(lines) + "\n" if lines else "") + ")"
+
+
+def _to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    kwargs.pop("non_blocking", None)
+    for value in args:
+        if isinstance(value, Tensor):
+            device, dtype = value.device, value.dtype if value.dtype.kind == "f" else None
+        elif _is_device(value):
+            device = value
+        elif value is not None:
+            dtype = value
+    if kwargs:
+        raise ArgumentError("to", f"unknown argument {next(iter(kwargs))!r}")
+    return (
+        None if device is None else as_device(device),
+        None if dtype is None else as_dtype(dtype),
+    )
+
+
+def _is_device(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.partition(":")[0] in ("cpu", "cuda", "meta")
+    return hasattr(value, "index") and hasattr(value, "type") and not isinstance(value, type)

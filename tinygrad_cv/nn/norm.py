@@ -1,0 +1,170 @@
+"""Normalisation layers: the state of batch normalisation."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.core.write import note_write
+from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn import init
+from tinygrad_cv.nn._arguments import positive
+from tinygrad_cv.nn.module import Module
+from tinygrad_cv.nn.parameter import blank, blank_array
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+
+
+class _BatchNorm(Module):
+    """Weight and bias, the recorded statistics, and the count of batches seen."""
+
+    ranks: ClassVar[tuple[int, ...]]  # how many axes the input may have
+    letters: ClassVar[str]
+    _optional_state = ("num_batches_tracked",)
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        layer = type(self).__name__
+        positive(layer, num_features=num_features)
+        if momentum is not None and not 0 <= momentum <= 1:
+            raise ArgumentError(layer, f"momentum must be None or in [0, 1], it is {momentum}")
+        if not eps > 0:
+            raise ArgumentError(layer, f"eps must be positive, it is {eps}")
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        shape = (num_features,)
+        self.register_parameter("weight", blank(shape, device, dtype) if affine else None)
+        self.register_parameter("bias", blank(shape, device, dtype) if affine and bias else None)
+        keep = track_running_stats
+        mean, var = (Tensor(blank_array(shape, device, dtype)) if keep else None for _ in range(2))
+        count = Tensor(blank_array((), device, np.int64)) if keep else None
+        self.register_buffer("running_mean", mean)
+        self.register_buffer("running_var", var)
+        self.register_buffer("num_batches_tracked", count)
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Forget what was recorded: mean 0, variance 1, no batch seen."""
+        if self.track_running_stats:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, and nothing recorded."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Any) -> Any:
+        if input.ndim not in self.ranks:
+            raise ShapeError(
+                type(self).__name__,
+                f"the input must have {' or '.join(map(str, self.ranks))} axes, it has {input.ndim}",
+                values=[("input", input.shape, self.letters)],
+            )
+        if not self.training:
+            by_batch = self.running_mean is None
+            return F.batch_norm(
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                by_batch,
+                0.0,
+                self.eps,
+            )
+        record = self.track_running_stats and self.running_mean is not None
+        momentum = self.momentum
+        seen = self.num_batches_tracked if record else None
+        if momentum is None:  # cumulative: the mean of all batches so far, this one included
+            momentum = 1 / (_value(seen) + 1)
+        output = F.batch_norm(
+            input,
+            self.running_mean if record else None,
+            self.running_var if record else None,
+            self.weight,
+            self.bias,
+            True,
+            momentum,
+            self.eps,
+        )
+        if seen is not None:
+            _advance(seen)
+        return output
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.affine if self.bias is not None else False}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+def _value(count: Any) -> int:
+    """How many batches were seen; none can have been on the meta device."""
+    return 0 if count is None or isinstance(count.array, Spec) else int(count.array)
+
+
+def _advance(count: Any) -> None:
+    if not isinstance(count.array, Spec):
+        count.array[...] += 1
+        note_write(count.array)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of [N, C] or [N, C, L]; see :func:`~tinygrad_cv.nn.functional.batch_norm`.
+
+    ``momentum=None`` records the plain mean over all batches; ``momentum=1.0`` the last batch's statistics (the
+    lecture's way).
+
+    >>> import tinygrad_cv as tg
+    >>> layer = tg.nn.BatchNorm1d(3)
+    >>> layer(tg.ones(4, 3)).shape, layer.num_batches_tracked.item()
+    ((4, 3), 1)
+    """
+
+    ranks = (2, 3)
+    letters = "[N, C] or [N, C, L]"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of [N, C, H, W]; otherwise as :class:`BatchNorm1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> sorted(tg.nn.BatchNorm2d(3).state_dict())
+    ['bias', 'num_batches_tracked', 'running_mean', 'running_var', 'weight']
+    """
+
+    ranks = (4,)
+    letters = "[N, C, H, W]"
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of [N, C, D, H, W]; otherwise as :class:`BatchNorm1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.BatchNorm3d(2)(tg.zeros(2, 2, 2, 2, 2)).shape
+    (2, 2, 2, 2, 2)
+    """
+
+    ranks = (5,)
+    letters = "[N, C, D, H, W]"

@@ -1,0 +1,204 @@
+"""Pooling layers in 1, 2 and 3 dimensions: one text over the spatial rank."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn.module import Module
+
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+]
+
+
+class _MaxPool(Module):
+    spatial: ClassVar[int]
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, input: Any) -> Any:
+        pool = getattr(F, f"max_pool{self.spatial}d")
+        return pool(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            ceil_mode=self.ceil_mode,
+            return_indices=self.return_indices,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
+            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+        )
+
+
+class _AvgPool(Module):
+    spatial: ClassVar[int]
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.stride = kernel_size if stride is None else stride
+        self.padding, self.ceil_mode = padding, ceil_mode
+        self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
+
+    def forward(self, input: Any) -> Any:
+        pool = getattr(F, f"avg_pool{self.spatial}d")
+        return pool(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+        )
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class _AdaptiveAvgPool(Module):
+    spatial: ClassVar[int]
+
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, input: Any) -> Any:
+        return getattr(F, f"adaptive_avg_pool{self.spatial}d")(input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class MaxPool1d(_MaxPool):
+    """Maximum over windows of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.max_pool1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.MaxPool1d(2)(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]])).tolist()
+    [[[3.0, 2.0]]]
+    """
+
+    spatial = 1
+
+
+class MaxPool2d(_MaxPool):
+    """Maximum over windows of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.max_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.MaxPool2d(3, stride=2, padding=1)(tg.zeros(1, 2, 8, 8)).shape
+    (1, 2, 4, 4)
+    """
+
+    spatial = 2
+
+
+class MaxPool3d(_MaxPool):
+    """Maximum over windows of [N, C, D, H, W]; see :func:`~tinygrad_cv.nn.functional.max_pool3d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.MaxPool3d(2)(tg.zeros(1, 2, 4, 4, 4)).shape
+    (1, 2, 2, 2, 2)
+    """
+
+    spatial = 3
+
+
+class AvgPool1d(_AvgPool):
+    """Mean over windows of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.avg_pool1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AvgPool1d(2)(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]])).tolist()
+    [[[2.0, 1.0]]]
+    """
+
+    spatial = 1
+
+
+class AvgPool2d(_AvgPool):
+    """Mean over windows of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.avg_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AvgPool2d(2)(tg.zeros(1, 2, 8, 8)).shape
+    (1, 2, 4, 4)
+    """
+
+    spatial = 2
+
+
+class AvgPool3d(_AvgPool):
+    """Mean over windows of [N, C, D, H, W]; see :func:`~tinygrad_cv.nn.functional.avg_pool3d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AvgPool3d(2)(tg.zeros(1, 2, 4, 4, 4)).shape
+    (1, 2, 2, 2, 2)
+    """
+
+    spatial = 3
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """Mean over as many windows as the output has; see :func:`~tinygrad_cv.nn.functional.adaptive_avg_pool1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveAvgPool1d(1)(tg.tensor([[[1.0, 2.0, 6.0]]])).tolist()
+    [[[3.0]]]
+    """
+
+    spatial = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """Mean over as many windows as the output has; ``AdaptiveAvgPool2d(1)`` is global average pooling.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveAvgPool2d((2, None))(tg.zeros(1, 4, 7, 5)).shape
+    (1, 4, 2, 5)
+    """
+
+    spatial = 2
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
+    """Mean over as many windows as the output has.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveAvgPool3d(1)(tg.zeros(1, 4, 2, 5, 5)).shape
+    (1, 4, 1, 1, 1)
+    """
+
+    spatial = 3

@@ -1,0 +1,87 @@
+"""The textbook: one file per operator family, each with equation, shape rule, reference and
+gradient rules.
+
+Modules are discovered, not listed. Each says what it gives away:
+
+* ``TENSOR_FUNCTIONS``: names that become ``tg.name`` and ``Tensor.name``;
+* ``TG_FUNCTIONS``: names that become ``tg.name`` only (``cat``, ``where`` ...);
+* ``NN_FUNCTIONS``: names that become ``nn.functional.name``;
+* ``METHODS``: ``{name: function}`` given to Tensor as they are (operators such as ``__add__``,
+properties).
+
+Inside this package every function gives raw arrays for raw arrays, so that a gradient rule can call
+it on either. The public functions made here turn arrays, lists and numbers into Tensors first.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
+
+__all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
+
+TG_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+_LISTINGS = {
+    "TENSOR_FUNCTIONS": (TG_FUNCTIONS,),
+    "TG_FUNCTIONS": (TG_FUNCTIONS,),
+    "NN_FUNCTIONS": (NN_FUNCTIONS,),
+}
+
+
+def _public(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with arrays turned into constant Tensors, and a first argument of any kind as
+    well."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if not args or type(args[0]) is not Tensor:
+            args = tuple(_wrapped(a) for a in args)
+            if (
+                args
+                and isinstance(args[0], (bool, int, float))
+                and not any(isinstance(a, Tensor) for a in args)
+            ):
+                args = (as_tensor(args[0]), *args[1:])
+        elif len(args) > 1:
+            args = tuple(Tensor(a) if is_array(a) else a for a in args)
+        if kwargs:
+            kwargs = {name: Tensor(a) if is_array(a) else a for name, a in kwargs.items()}
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def _wrapped(value: Any) -> Any:
+    if is_array(value):
+        return as_tensor(value)
+    if isinstance(value, (list, tuple)) and any(is_array(v) for v in value):
+        return type(value)(as_tensor(v) if is_array(v) else v for v in value)
+    return value
+
+
+def _discover() -> None:
+    for info in pkgutil.iter_modules(__path__):
+        if info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        plain = getattr(module, "CREATION", ())  # these take no tensors
+        for listing, spaces in _LISTINGS.items():
+            for name in getattr(module, listing, ()):
+                function = getattr(module, name)
+                if listing == "TENSOR_FUNCTIONS":
+                    extend(name, function)
+                for space in spaces:
+                    space[name] = function if name in plain else _public(function)
+        for name, function in getattr(module, "METHODS", {}).items():
+            extend(name, function)
+
+
+_discover()

@@ -1,0 +1,54 @@
+"""Reading integer arguments: dims counted from the front, sizes, repeats."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
+
+__all__ = ["as_axes", "as_axis", "as_int", "as_ints"]
+
+Shape = tuple[int, ...]
+
+
+def as_int(op: str, name: str, value: Any) -> int:
+    """A Python int from an argument that must be a whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise DTypeError(op, f"{name} must be a whole number, not {kind} {value!r}") from None
+
+
+def as_ints(op: str, name: str, values: Any) -> Shape:
+    """A tuple of ints from an int, a sequence of them, or varargs that hold one sequence."""
+    if isinstance(values, (tuple, list)):
+        if len(values) == 1 and isinstance(values[0], (tuple, list)):
+            values = values[0]
+        return tuple(as_int(op, name, value) for value in values)
+    return (as_int(op, name, values),)
+
+
+def as_axis(op: str, dim: Any, ndim: int, shape: Shape | None = None) -> int:
+    """`dim` counted from the front. A 0-d tensor has one axis here, as in PyTorch."""
+    axis, count = as_int(op, "dim", dim), max(ndim, 1)
+    if not -count <= axis < count:
+        raise RangeError(
+            op,
+            f"dim {axis} is out of range for {ndim} axes",
+            law=[f"{-count} <= dim <= {count - 1}"],
+            values=[] if shape is None else [("input", shape)],
+            repair=f"Use a dim from {-count} to {count - 1}.",
+            repairs=[{"dim": count - 1}],
+        )
+    return axis % count
+
+
+def as_axes(op: str, dims: Any, ndim: int, shape: Shape | None = None) -> Shape:
+    """Several different dims, counted from the front; an int is one dim."""
+    axes = tuple(as_axis(op, dim, ndim, shape) for dim in as_ints(op, "dim", dims))
+    if len(set(axes)) < len(axes):
+        values = [] if shape is None else [("input", shape)]
+        raise ArgumentError(op, f"an axis is named twice in dim={dims}", values=values)
+    return axes

@@ -1,0 +1,295 @@
+"""Reading and checking the arguments of convolution and transposed convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._spatial import (
+    AXES,
+    Pairs,
+    Sizes,
+    does_not_fit,
+    letters,
+    pairs,
+    per_axis,
+    plain,
+)
+
+__all__ = ["check_conv", "check_grads", "conv_args", "transpose_args"]
+
+Rows = list[tuple[Any, ...]]
+
+
+def conv_args(
+    n: int, input: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> tuple[Sizes, Pairs, Sizes, int]:
+    """(stride, padding, dilation, groups) of an n-dimensional convolution, per axis.
+
+    'same' gives ceil(size / stride) positions; the odd pixel of padding goes behind. 'valid' is no padding.
+    """
+    op = f"conv{n}d"
+    _check_ranks(op, n, input, weight, "[O, C/groups, {}]")
+    stride = per_axis(op, "stride", stride, n)
+    dilation = per_axis(op, "dilation", dilation, n)
+    groups = per_axis(op, "groups", groups, 1)[0]
+    if padding == "valid":
+        return stride, ((0, 0),) * n, dilation, groups
+    if padding == "same":
+        totals = [
+            max((-(-size // s) - 1) * s + d * (k - 1) + 1 - size, 0)
+            for size, k, s, d in zip(
+                input.shape[-n:], weight.shape[2:], stride, dilation, strict=True
+            )
+        ]
+        return stride, tuple((total // 2, total - total // 2) for total in totals), dilation, groups
+    if isinstance(padding, str):
+        raise ArgumentError(
+            op,
+            f"unknown padding {padding!r}",
+            repair="Use 'same', 'valid' or numbers.",
+            repairs=[{"padding": "same"}],
+        )
+    return stride, pairs(op, padding, n), dilation, groups
+
+
+def transpose_args(
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: Any,
+    dilation: Any,
+    output_size: Any,
+) -> tuple[Sizes, Sizes, Pairs, Sizes, int]:
+    """(output shape without N, stride, padding, dilation, groups) of an n-dimensional transposed convolution.
+
+    Rows added by ``output_padding`` are rows that padding takes away less, so they are given as padding.
+    """
+    op = f"conv_transpose{n}d"
+    _check_ranks(op, n, input, weight, "[C, O/groups, {}]")
+    stride = per_axis(op, "stride", stride, n)
+    dilation = per_axis(op, "dilation", dilation, n)
+    groups = per_axis(op, "groups", groups, 1)[0]
+    pads = pairs(op, padding, n)
+    kernel, sizes = weight.shape[2:], input.shape[-n:]
+    rows = _rows(n, input, weight, bias, "[C, O/groups, {}]", "[O]")
+    _check_dtypes(op, [("input", input), ("weight", weight), ("bias", bias)])
+    channels = input.shape[-n - 1]
+    if channels != weight.shape[0]:
+        raise ShapeError(
+            op,
+            f"the input has {channels} channels, the weight takes {weight.shape[0]}",
+            values=rows,
+            repair=f"Make the layer with in_channels={channels}.",
+            repairs=[{"weight": (channels, *weight.shape[1:])}]
+            if channels and channels % groups == 0
+            else [],
+        )
+    _check_groups(op, groups, channels, "C", rows)
+    if bias is not None and bias.shape != (weight.shape[1] * groups,):
+        raise _bad_bias(op, weight.shape[1] * groups, rows)
+    least = [
+        (size - 1) * s - before - after + d * (k - 1) + 1
+        for size, s, (before, after), d, k in zip(
+            sizes, stride, pads, dilation, kernel, strict=True
+        )
+    ]
+    if output_size is not None:
+        wanted = per_axis(op, "output_size", tuple(output_size)[-n:], n)
+        extra = tuple(w - size for w, size in zip(wanted, least, strict=True))
+    else:
+        extra = per_axis(op, "output_padding", output_padding, n, least=0)
+    limit = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
+    if any(not 0 <= e <= most for e, most in zip(extra, limit, strict=True)):
+        possible = " x ".join(f"{a}..{a + most}" for a, most in zip(least, limit, strict=True))
+        name = "output_padding" if output_size is None else "output_size"
+        raise ArgumentError(
+            op,
+            f"output_padding must be at least 0 and smaller than stride or dilation, got {extra}",
+            values=rows,
+            repair=f"Possible output sizes are {possible}.",
+            repairs=[{name: limit if output_size is None else tuple(least)}]
+            if min(least) > 0
+            else [],
+        )
+    out = tuple(size + e for size, e in zip(least, extra, strict=True))
+    if min(out) < 1:
+        raise _nothing_left(op, n, sizes, kernel, stride, pads, dilation, extra, out, rows)
+    pads = tuple((before, after - e) for (before, after), e in zip(pads, extra, strict=True))
+    return (weight.shape[1] * groups, *out), stride, pads, dilation, groups
+
+
+def check_conv(
+    input: Spec,
+    weight: Spec,
+    bias: Spec | None,
+    out: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+) -> None:
+    """Raise what is wrong with the inputs of ``Conv``; ``out`` are the output positions that they give."""
+    n = len(stride)
+    op = f"conv{n}d"
+    _check_ranks(op, n, input, weight, "[O, C/groups, {}]")
+    _check_dtypes(op, [("input", input), ("weight", weight), ("bias", bias)])
+    rows = _rows(n, input, weight, bias, "[O, C/groups, {}]", "[O]")
+    channels, (outputs, inputs) = input.shape[1], weight.shape[:2]
+    _check_groups(op, groups, outputs, "O", rows)
+    if channels != groups * inputs:
+        raise _bad_channels(op, n, input.shape, weight.shape, groups, rows)
+    if bias is not None and bias.shape != (outputs,):
+        raise _bad_bias(op, outputs, rows)
+    if min(weight.shape[2:]) < 1:
+        raise ShapeError(op, "the kernel has no taps", values=rows)
+    if min(out) < 1:
+        raise does_not_fit(op, input.shape, weight.shape[2:], stride, padding, dilation, rows)
+
+
+def check_grads(op: str, grad: Spec, other: Spec, shape: Sizes) -> None:
+    """Raise if the output gradient has not the shape of the output."""
+    if grad.shape != shape:
+        raise ShapeError(
+            op,
+            f"the output gradient must have shape {shape}",
+            values=[("grad", grad.shape, letters(len(shape) - 2, "N, O"))],
+        )
+    _check_dtypes(op, [("grad", grad), ("other", other)])
+
+
+def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
+    names = ", ".join("K" + axis if n > 1 else "K" for axis in AXES[n])
+    rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(names))]
+    if weight.ndim != n + 2:
+        raise ShapeError(
+            op,
+            f"the weight needs {n + 2} axes {form.format(names)}, it has {weight.ndim}",
+            values=rows,
+        )
+    if input.ndim not in (n + 1, n + 2):
+        raise ShapeError(
+            op,
+            f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, it has {input.ndim}",
+            values=rows,
+            repair="Add the missing axes with unsqueeze or reshape."
+            if input.ndim < n + 1
+            else None,
+        )
+
+
+def _check_dtypes(op: str, arrays: Sequence[tuple[str, Any]]) -> None:
+    present = [(name, array.dtype) for name, array in arrays if array is not None]
+    dtypes = dict.fromkeys(dtype.name for _, dtype in present)
+    if len(dtypes) > 1:
+        wanted = present[1][1].name
+        raise DTypeError(
+            op,
+            f"the dtypes differ: {' and '.join(dtypes)}",
+            values=present,
+            repair=f"Convert the input with .to({wanted!r}), or the layer with .to(dtype).",
+        )
+    if present[0][1].kind == "b":
+        raise DTypeError(
+            op, "bool has no sums of products", values=present, repair="Convert with .float()."
+        )
+
+
+def _check_groups(op: str, groups: int, channels: int, letter: str, rows: Rows) -> None:
+    if channels % groups:
+        fitting = [d for d in range(groups, 0, -1) if channels % d == 0]
+        raise ShapeError(
+            op,
+            f"{letter} = {channels} channels cannot be split into groups = {groups}",
+            values=rows,
+            repair=f"groups must divide {channels}, for example {fitting[0]}.",
+        )
+
+
+def _bad_channels(
+    op: str, n: int, input: Sizes, weight: Sizes, groups: int, rows: Rows
+) -> ShapeError:
+    channels, (outputs, inputs) = input[1], weight[:2]
+    repair, repairs = "", []
+    if input[-1] == groups * inputs:
+        axes = (0, n + 1, *range(1, n + 1))
+        repair = f"The channels seem to be last: input.permute{axes}, or else "
+    if channels and channels % groups == 0:
+        repairs.append({"weight": (outputs, channels // groups, *weight[2:])})
+        text = f"make the layer with in_channels={channels}"
+    else:
+        repairs.append({"input": (input[0], groups * inputs, *input[2:])})
+        text = f"give an input with {groups * inputs} channels"
+    if inputs and channels % inputs == 0 and channels and outputs % (channels // inputs) == 0:
+        text += f", or groups={channels // inputs}"
+        repairs.append({"groups": channels // inputs})
+    return ShapeError(
+        op,
+        f"the input has {channels} channels, the weight takes {groups * inputs}",
+        law=["C = groups * weight.shape[1]", f"{channels} != {groups} * {inputs}"],
+        values=rows,
+        repair=(repair + text if repair else text[0].upper() + text[1:]) + ".",
+        repairs=repairs,
+    )
+
+
+def _bad_bias(op: str, outputs: int, rows: Rows) -> ShapeError:
+    return ShapeError(
+        op,
+        f"the bias must have shape ({outputs},), one value per output channel",
+        values=rows,
+        repairs=[{"bias": (outputs,)}],
+    )
+
+
+def _nothing_left(
+    op: str,
+    n: int,
+    sizes: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    pads: Pairs,
+    dilation: Sizes,
+    extra: Sizes,
+    out: Sizes,
+    rows: Rows,
+) -> ShapeError:
+    """The error of a transposed convolution whose padding takes away the whole output."""
+    a = min(range(n), key=lambda axis: out[axis])
+    name = AXES[n][a]
+    even = all(before == after for before, after in pads)
+    before, after = pads[a]
+    pad_law, pad_value = (
+        ("2*padding", f"2*{before}") if even else ("before - after", f"{before} - {after}")
+    )
+    start = f"{name}_out ="
+    law = [
+        f"{start} ({name}_in - 1)*stride - {pad_law} + dilation*(kernel - 1) + output_padding + 1",
+        f"{'=':>{len(start)}} ({sizes[a]} - 1)*{stride[a]} - {pad_value} + {dilation[a]}*({kernel[a]} - 1)"
+        f" + {extra[a]} + 1 = {out[a]}",
+    ]
+    full = [o + b + e for o, (b, e) in zip(out, pads, strict=True)]
+    fitting = tuple(
+        (min(b, (f - 1) // 2), min(e, (f - 1) // 2)) for f, (b, e) in zip(full, pads, strict=True)
+    )
+    repair, repairs = None, []
+    if min(full) >= 1:
+        repair = f"This fits: padding={plain(fitting)}."
+        repairs = [{"padding": plain(fitting)}]
+    return ShapeError(
+        op, "nothing is left of the output", law=law, values=rows, repair=repair, repairs=repairs
+    )
+
+
+def _rows(n: int, input: Any, weight: Any, bias: Any, form: str, bias_form: str) -> Rows:
+    names = ", ".join("K" + axis if n > 1 else "K" for axis in AXES[n])
+    rows: Rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(names))]
+    if bias is not None:
+        rows.append(("bias", bias.shape, bias_form))
+    return rows

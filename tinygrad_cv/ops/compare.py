@@ -1,0 +1,217 @@
+"""Comparisons, and tests for NaN and infinity: results are bool and carry no gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.core.elementwise import Binary, Unary
+from tinygrad_cv.ops.logic import all as all_of
+
+__all__ = [
+    "allclose",
+    "eq",
+    "equal",
+    "ge",
+    "gt",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "le",
+    "lt",
+    "ne",
+]
+
+TENSOR_FUNCTIONS = tuple(__all__)
+
+
+class Eq(Binary):
+    """``input == other``, element by element, in their common dtype; NaN equals nothing.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.eq(tg.tensor([1, 2]), 2).tolist()
+    [False, True]
+    """
+
+    name = "eq"
+    equation = "y = (a = b)"
+    ufunc = "equal"
+    result = "bool"
+
+
+class Ne(Binary):
+    """``input != other``, element by element; NaN differs from everything, itself included.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ne(tg.tensor([1, 2]), 2).tolist()
+    [True, False]
+    """
+
+    name = "ne"
+    equation = "y = (a != b)"
+    ufunc = "not_equal"
+    result = "bool"
+
+
+class Lt(Binary):
+    """``input < other``, element by element; False where either is NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.lt(tg.tensor([1, 2]), 2).tolist()
+    [True, False]
+    """
+
+    name = "lt"
+    equation = "y = (a < b)"
+    ufunc = "less"
+    result = "bool"
+
+
+class Le(Binary):
+    """``input <= other``, element by element; False where either is NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.le(tg.tensor([1, 2, 3]), 2).tolist()
+    [True, True, False]
+    """
+
+    name = "le"
+    equation = "y = (a <= b)"
+    ufunc = "less_equal"
+    result = "bool"
+
+
+class Gt(Binary):
+    """``input > other``, element by element; False where either is NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.gt(tg.tensor([1, 2]), 1).tolist()
+    [False, True]
+    """
+
+    name = "gt"
+    equation = "y = (a > b)"
+    ufunc = "greater"
+    result = "bool"
+
+
+class Ge(Binary):
+    """``input >= other``, element by element; False where either is NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ge(tg.tensor([1, 2, 3]), 2).tolist()
+    [False, True, True]
+    """
+
+    name = "ge"
+    equation = "y = (a >= b)"
+    ufunc = "greater_equal"
+    result = "bool"
+
+
+class IsNan(Unary):
+    """True where the input is NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.isnan(tg.tensor([0.0, float("nan")])).tolist()
+    [False, True]
+    """
+
+    name = "isnan"
+    equation = "y = (x is NaN)"
+    ufunc = "isnan"
+    result = "bool"
+
+
+class IsInf(Unary):
+    """True where the input is infinite, of either sign.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.isinf(tg.tensor([0.0, -float("inf")])).tolist()
+    [False, True]
+    """
+
+    name = "isinf"
+    equation = "y = (|x| = inf)"
+    ufunc = "isinf"
+    result = "bool"
+
+
+class IsFinite(Unary):
+    """True where the input is neither NaN nor infinite.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.isfinite(tg.tensor([0.0, float("inf")])).tolist()
+    [True, False]
+    """
+
+    name = "isfinite"
+    equation = "y = (|x| < inf)"
+    ufunc = "isfinite"
+    result = "bool"
+
+
+class IsClose(Binary):
+    """Equality up to a relative and an absolute tolerance; equal infinities are close."""
+
+    name = "isclose"
+    equation = "y = (|a - b| <= atol + rtol*|b|)"
+    result = "bool"
+    may_warn = True
+
+    @staticmethod
+    def forward(xp: Any, input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
+        return xp.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
+
+
+eq, ne, lt, le, gt, ge = Eq.call, Ne.call, Lt.call, Le.call, Gt.call, Ge.call
+isnan, isinf, isfinite = IsNan.call, IsInf.call, IsFinite.call
+
+
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Any:
+    """``|input - other| <= atol + rtol * |other|``, element by element; equal infinities are close.
+
+    Args:
+        input, other: tensors that broadcast; either may be a number.
+        rtol, atol: relative and absolute tolerance.
+        equal_nan: NaN is close to NaN.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.isclose(tg.tensor([1.0, 1.0]), tg.tensor([1.000001, 1.1])).tolist()
+    [True, False]
+    """
+    return IsClose.call(input, other, float(rtol), float(atol), bool(equal_nan))
+
+
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> bool:
+    """True if all elements are close in the sense of ``isclose``; a Python bool.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-7]))
+    True
+    """
+    return bool(all_of(isclose(input, other, rtol, atol, equal_nan)))
+
+
+def equal(input: Any, other: Any) -> bool:
+    """True if both have the same shape and the same elements; a Python bool.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.equal(tg.tensor([1, 2]), tg.tensor([1, 2])), tg.equal(tg.tensor([1]), tg.tensor([1, 1]))
+    (True, False)
+    """
+    return input.shape == getattr(other, "shape", ()) and bool(all_of(eq(input, other)))
+
+
+METHODS = {
+    "__eq__": eq,
+    "__ne__": ne,
+    "__lt__": lt,
+    "__le__": le,
+    "__gt__": gt,
+    "__ge__": ge,
+}

@@ -1,0 +1,407 @@
+"""Convolution in one, two and three dimensions, its two gradients, and transposed convolution.
+
+Three operators say it all, for every spatial rank at once: ``Conv``, ``ConvInputGrad`` (which is transposed
+convolution) and ``ConvWeightGrad``. Each is bilinear, and the gradient of each is one of the other two, so the family
+is closed: any order of derivative is again a convolution.
+
+Letters: N images, C input channels, O output channels, p an output position and k a kernel tap, both with one
+coordinate per spatial axis (H W and KH KW in two dimensions).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.ops._conv_args import check_conv, check_grads, conv_args
+from tinygrad_cv.ops._im2col import (
+    Window,
+    columns,
+    depthwise,
+    depthwise_weight,
+    matrix,
+    phases,
+    pixels,
+)
+from tinygrad_cv.ops._spatial import Pairs, Sizes, channels_last, output_size
+from tinygrad_cv.ops.reduce import sum as sum_over
+from tinygrad_cv.ops.shape import reshape
+
+__all__ = [
+    "Conv",
+    "ConvInputGrad",
+    "ConvWeightGrad",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_input_grad",
+]
+
+NN_FUNCTIONS = ("conv1d", "conv2d", "conv3d")
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Convolution of [N, C, L] or [C, L] with a weight [O, C/groups, K]; see :func:`conv2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[[1.0, 2.0, 3.0, 4.0]]])
+    >>> tg.nn.functional.conv1d(x, tg.tensor([[[1.0, -1.0]]])).tolist()
+    [[[-1.0, -1.0, -1.0]]]
+    """
+    return _conv(1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Convolution: ``y[n,o,p,q] = b[o] + sum_{c,i,j} x[n, c, p*stride + i*dilation - padding, ...] * w[o,c,i,j]``.
+
+    Args:
+        input: [N, C, H, W], or [C, H, W] for one image.
+        weight: [O, C/groups, KH, KW].
+        bias: [O] or None.
+        stride, dilation: an int, or one int per axis.
+        padding: zeros around the input: an int, one int per axis, one pair (before, after) per axis, "valid"
+            (none), or "same", which gives ceil(H / stride) rows at any stride: with
+            ``total = max((ceil(H/stride) - 1)*stride + dilation*(KH - 1) + 1 - H, 0)``, ``total // 2`` rows go before
+            and the rest behind.
+        groups: input and output channels are split into this many groups that do not see each other.
+
+    Returns:
+        [N, O, H_out, W_out] with ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride) + 1``, of the
+        input's dtype, channels-last in memory.
+
+    Raises:
+        ShapeError: the kernel does not fit the padded input, channels, groups or bias disagree.
+        ArgumentError: stride, dilation or groups below 1, negative padding.
+        DTypeError: input, weight and bias have different dtypes.
+
+    Source: the lecture's general convolution; names and defaults as ``torch.nn.functional.conv2d``.
+
+    >>> import tinygrad_cv as tg
+    >>> image = tg.arange(9.0).reshape(1, 1, 3, 3)
+    >>> tg.nn.functional.conv2d(image, tg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])).tolist()
+    [[[[27.0, 37.0], [57.0, 67.0]]]]
+    """
+    return _conv(2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv3d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """Convolution of [N, C, D, H, W] or [C, D, H, W] with [O, C/groups, KD, KH, KW]; see :func:`conv2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> clip = tg.ones(1, 3, 16, 56, 56)
+    >>> tg.nn.functional.conv3d(clip, tg.ones(8, 3, 3, 3, 3), padding="same", stride=(1, 2, 2)).shape
+    (1, 8, 16, 28, 28)
+    """
+    return _conv(3, input, weight, bias, stride, padding, dilation, groups)
+
+
+class Conv(Op):
+    """Convolution (in the field's sense: the kernel is not flipped), for any number of spatial axes.
+
+    Shapes: input [N, C, H, W], weight [O, C/groups, KH, KW], bias [O], output [N, O, H_out, W_out] with
+    ``H_out = floor((H + before + after - dilation*(KH - 1) - 1) / stride) + 1``, where (before, after) is the
+    padding of that axis. Channels are split into ``groups`` that do not see each other. The output lies
+    channels-last in memory.
+    """
+
+    name = "conv"
+    equation = "y[n,o,p] = b[o] + sum_{c,k} x[n, c, p*stride + k*dilation - padding] * w[o,c,k]"
+    gradients = {
+        "input": "dx[n,c,i] = sum_{o,k,p: p*stride + k*dilation - padding = i} g[n,o,p] * w[o,c,k]",
+        "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * x[n, c, p*stride + k*dilation - padding]",
+        "bias": "db[o] = sum_{n,p} g[n,o,p]",
+    }
+    inputs = ("input", "weight", "bias")
+
+    @staticmethod
+    def infer(
+        input: Spec,
+        weight: Spec,
+        bias: Spec | None,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Spec:
+        out = _positions(input.shape, weight.shape, stride, padding, dilation)
+        check_conv(input, weight, bias, out, stride, padding, dilation, groups)
+        shape = (input.shape[0], weight.shape[0], *out)
+        return Spec(shape, input.dtype, channels_last(shape))
+
+    @staticmethod
+    def forward(
+        xp: Any,
+        input: Any,
+        weight: Any,
+        bias: Any,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Any:
+        out = _positions(input.shape, weight.shape, stride, padding, dilation)
+        output = memory.empty(
+            (input.shape[0], weight.shape[0], *out), input.dtype, "channels_last", xp
+        )
+        window = _window(weight.shape, stride, padding, dilation)
+        _correlate(xp, input, _by_group(weight, groups), bias, window, pixels(xp, output))
+        return output
+
+    @staticmethod
+    def vjp_input(
+        g: Any, weight: Any, input_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    ) -> Any:
+        return conv_input_grad(g, weight, input_shape, stride, padding, dilation, groups)
+
+    @staticmethod
+    def vjp_weight(
+        g: Any, input: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    ) -> Any:
+        return conv_weight_grad(input, g, weight_shape, stride, padding, dilation, groups)
+
+    @staticmethod
+    def vjp_bias(g: Any) -> Any:
+        return sum_over(g, dim=(0, *range(2, g.ndim)))
+
+    @staticmethod
+    def flops(
+        input: Spec,
+        weight: Spec,
+        bias: Spec | None,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> int:
+        out = _positions(input.shape, weight.shape, stride, padding, dilation)
+        positions = input.shape[0] * math.prod(out)
+        return positions * (2 * weight.size + (weight.shape[0] if bias is not None else 0))
+
+
+class ConvInputGrad(Op):
+    """Input gradient of ``Conv``: every output value is spread back over the window it came from.
+
+    As a layer of its own it is transposed convolution, which enlarges an image where convolution shrinks it
+    (a 2x2 gradient becomes a 3x3 one).
+
+    Shapes: grad [N, O, H_out, W_out], weight [O, C/groups, KH, KW], output ``input_shape`` = (N, C, H, W).
+    """
+
+    name = "conv_input_grad"
+    equation = "dx[n,c,i] = sum_{o,k,p: p*stride + k*dilation - padding = i} g[n,o,p] * w[o,c,k]"
+    gradients = {
+        "grad": "dg[n,o,p] = sum_{c,k} G[n, c, p*stride + k*dilation - padding] * w[o,c,k]",
+        "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * G[n, c, p*stride + k*dilation - padding]",
+    }
+    inputs = ("grad", "weight")
+
+    @staticmethod
+    def infer(
+        grad: Spec,
+        weight: Spec,
+        input_shape: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Spec:
+        out = _positions(input_shape, weight.shape, stride, padding, dilation)
+        check_grads("conv_input_grad", grad, weight, (input_shape[0], weight.shape[0], *out))
+        return Spec(input_shape, grad.dtype, channels_last(input_shape))
+
+    @staticmethod
+    def forward(
+        xp: Any,
+        grad: Any,
+        weight: Any,
+        input_shape: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Any:
+        spread = memory.empty(input_shape, grad.dtype, "channels_last", xp)
+        target = pixels(xp, spread)
+        # The roles of the channels are exchanged, and the taps run backwards.
+        swapped = _by_group(weight, groups).swapaxes(1, 2)
+        start = _window(weight.shape, stride, padding, dilation).start
+        for phase in phases(input_shape[2:], weight.shape[2:], stride, start, dilation):
+            part = target[(slice(None), *phase.positions)]
+            if 0 in phase.window.kernel:
+                part[...] = 0  # between the windows: a stride larger than the kernel
+                continue
+            taps = swapped[(..., *phase.taps)][(..., *(slice(None, None, -1),) * len(stride))]
+            if part.flags.c_contiguous:
+                _correlate(xp, grad, taps, None, phase.window, part)
+            else:
+                whole = memory.empty(part.shape, grad.dtype, xp=xp)
+                _correlate(xp, grad, taps, None, phase.window, whole)
+                part[...] = whole
+        return spread
+
+    @staticmethod
+    def vjp_grad(g: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+        return conv(g, weight, None, stride, padding, dilation, groups)
+
+    @staticmethod
+    def vjp_weight(
+        g: Any, grad: Any, weight_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    ) -> Any:
+        return conv_weight_grad(g, grad, weight_shape, stride, padding, dilation, groups)
+
+    @staticmethod
+    def flops(grad: Spec, weight: Spec, *attributes: Any) -> int:
+        return 2 * grad.shape[0] * math.prod(grad.shape[2:]) * weight.size
+
+
+class ConvWeightGrad(Op):
+    """Weight gradient of ``Conv``: the input correlated with the output gradient.
+
+    Shapes: input [N, C, H, W], grad [N, O, H_out, W_out], output ``weight_shape`` = (O, C/groups, KH, KW).
+    """
+
+    name = "conv_weight_grad"
+    equation = "dw[o,c,k] = sum_{n,p} g[n,o,p] * x[n, c, p*stride + k*dilation - padding]"
+    gradients = {
+        "input": "dx[n,c,i] = sum_{o,k,p: p*stride + k*dilation - padding = i} g[n,o,p] * G[o,c,k]",
+        "grad": "dg[n,o,p] = sum_{c,k} x[n, c, p*stride + k*dilation - padding] * G[o,c,k]",
+    }
+    inputs = ("input", "grad")
+
+    @staticmethod
+    def infer(
+        input: Spec,
+        grad: Spec,
+        weight_shape: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Spec:
+        out = _positions(input.shape, weight_shape, stride, padding, dilation)
+        check_grads("conv_weight_grad", grad, input, (input.shape[0], weight_shape[0], *out))
+        return Spec(weight_shape, grad.dtype)
+
+    @staticmethod
+    def forward(
+        xp: Any,
+        input: Any,
+        grad: Any,
+        weight_shape: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        dilation: Sizes,
+        groups: int,
+    ) -> Any:
+        window = _window(weight_shape, stride, padding, dilation)
+        positions = grad.shape[2:]
+        g = pixels(xp, grad)
+        output = memory.empty(weight_shape, grad.dtype, xp=xp)
+        if groups == weight_shape[0] == input.shape[1] > 1:
+            output[:, 0] = xp.moveaxis(depthwise_weight(xp, input, g, window), -1, 0)
+            return output
+        rows = g.reshape(-1, groups, weight_shape[0] // groups).transpose(
+            1, 2, 0
+        )  # [group, o, (n, p)]
+        total = xp.zeros((*rows.shape[:2], math.prod(weight_shape[1:])), grad.dtype)
+        for block, cols in columns(xp, input, positions, window, groups):
+            total += rows[:, :, block] @ cols
+        output[...] = xp.moveaxis(
+            total.reshape(weight_shape[0], *weight_shape[2:], weight_shape[1]), -1, 1
+        )
+        return output
+
+    @staticmethod
+    def vjp_input(
+        g: Any, grad: Any, input_shape: Any, stride: Any, padding: Any, dilation: Any, groups: Any
+    ) -> Any:
+        return conv_input_grad(grad, g, input_shape, stride, padding, dilation, groups)
+
+    @staticmethod
+    def vjp_grad(g: Any, input: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
+        return conv(input, g, None, stride, padding, dilation, groups)
+
+    @staticmethod
+    def flops(input: Spec, grad: Spec, weight_shape: Sizes, *attributes: Any) -> int:
+        return 2 * grad.shape[0] * math.prod(grad.shape[2:]) * math.prod(weight_shape)
+
+
+conv = Conv.call
+conv_input_grad = ConvInputGrad.call
+conv_weight_grad = ConvWeightGrad.call
+
+
+def _conv(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
+    """An n-dimensional convolution from arguments as the user gives them."""
+    attributes = conv_args(n, input, weight, *options)
+    if input.ndim == n + 1:  # one image without a batch axis
+        output = conv(reshape(input, (1, *input.shape)), weight, bias, *attributes)
+        return reshape(output, output.shape[1:])
+    return conv(input, weight, bias, *attributes)
+
+
+def _positions(
+    input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> Sizes:
+    """The shape rule: floor((size + before + after - dilation*(kernel - 1) - 1) / stride) + 1, per spatial axis."""
+    return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
+
+
+def _window(weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Window:
+    """Tap k of position p reads the input at p*stride - padding + k*dilation."""
+    return Window(weight[2:], stride, tuple(-before for before, _ in padding), dilation)
+
+
+def _by_group(weight: Any, groups: int) -> Any:
+    """[O, C/groups, k...] as [groups, O/groups, C/groups, k...]."""
+    return weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
+
+
+def _correlate(xp: Any, input: Any, weight: Any, bias: Any, window: Window, output: Any) -> None:
+    """``output[n,p,o] = bias[o] + sum_{c,k} input[n, c, p*stride + start + k*dilation] * weight[o,c,k]``.
+
+    ``weight`` is [group, o, c, k...], ``output`` contiguous [N, p..., O]. The windows of a block of positions become
+    the rows of a matrix (im2col), and a matrix product gives all their output channels.
+    """
+    groups, outputs, inputs = weight.shape[:3]
+    if outputs == inputs == 1 and groups > 1:
+        depthwise(xp, input, xp.moveaxis(weight[:, 0, 0], 0, -1), window, output)
+        if bias is not None:
+            output += bias
+        return
+    weights = matrix(xp, weight)  # [group, (k, c), o]
+    flat = output.reshape(-1, groups * outputs)
+    rows = flat.reshape(-1, groups, outputs).swapaxes(0, 1)  # [group, (n, p), o]
+    for block, cols in columns(
+        xp, input, output.shape[1:-1], window, groups
+    ):  # cols [group, (n, p), (k, c)]
+        xp.matmul(cols, weights, out=rows[:, block])
+        if bias is not None:
+            flat[block] += bias

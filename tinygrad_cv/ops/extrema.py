@@ -1,0 +1,431 @@
+"""Largest and smallest elements, and where they stand.
+
+Ties: ``amax``, ``amin`` and ``max()`` / ``min()`` of everything share the gradient evenly among equal elements;
+``max(dim)`` and ``min(dim)`` pick the first of them, and it gets the gradient. NaN wins every comparison.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from typing import Any
+
+from tinygrad_cv.backend.dtypes import bool_, int64
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
+from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.expand import spread
+from tinygrad_cv.ops.reduce import Sum
+from tinygrad_cv.ops.select import masked, maximum, minimum
+
+__all__ = [
+    "Amax",
+    "Amin",
+    "Argmax",
+    "Argmin",
+    "IndexMask",
+    "MaxDim",
+    "MinDim",
+    "amax",
+    "amin",
+    "aminmax",
+    "argmax",
+    "argmin",
+    "index_mask",
+    "max",
+    "min",
+]
+
+TENSOR_FUNCTIONS = ("amax", "amin", "argmax", "argmin", "max", "min")
+TG_FUNCTIONS = ("aminmax",)
+
+Shape = tuple[int, ...]
+
+MaxResult = namedtuple("max", ("values", "indices"))
+MinResult = namedtuple("min", ("values", "indices"))
+MinMaxResult = namedtuple("aminmax", ("min", "max"))
+
+
+class Amax(Op):
+    """The largest element over the axes ``dims`` (sorted, counted from the front)."""
+
+    name = "amax"
+    equation = "y[j] = max_i x[i,j]"
+    gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return xp.amax(input, axis=dims, keepdims=keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
+        return _shared(g, input, output, dims, keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
+        return input.size
+
+
+class Amin(Op):
+    """The smallest element over the axes ``dims`` (sorted, counted from the front)."""
+
+    name = "amin"
+    equation = "y[j] = min_i x[i,j]"
+    gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return xp.amin(input, axis=dims, keepdims=keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
+        return _shared(g, input, output, dims, keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
+        return input.size
+
+
+def _shared(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
+    """The gradient, shared evenly by the elements that equal the extremum; the ties are constants."""
+    tied = input == spread(output, input.shape, dims, keepdim)
+    ties = Sum.call(tied, dims, keepdim)
+    return masked(spread(g / cast(ties, g.dtype), input.shape, dims, keepdim), tied)
+
+
+class MaxDim(Op):
+    """The largest elements along one axis and where they stand: the first of equal ones, the first NaN if any."""
+
+    name = "max_dim"
+    equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
+    gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
+    outputs = ("values", "indices")
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
+        shape = reduced_shape(input.shape, (dim,), keepdim)
+        return Spec(shape, input.dtype), Spec(shape, int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+        return _picked(xp, input, xp.argmax, dim, keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, indices: Any, input_shape: Shape, dim: int, keepdim: bool) -> Any:
+        return _placed(g, indices, input_shape, dim, keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, keepdim: bool) -> int:
+        return input.size
+
+
+class MinDim(Op):
+    """The smallest elements along one axis and where they stand: the first of equal ones, the first NaN if any."""
+
+    name = "min_dim"
+    equation = "y[j] = x[i*,j], i* = argmin_i x[i,j]"
+    gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
+    outputs = ("values", "indices")
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
+        shape = reduced_shape(input.shape, (dim,), keepdim)
+        return Spec(shape, input.dtype), Spec(shape, int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+        return _picked(xp, input, xp.argmin, dim, keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, indices: Any, input_shape: Shape, dim: int, keepdim: bool) -> Any:
+        return _placed(g, indices, input_shape, dim, keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, keepdim: bool) -> int:
+        return input.size
+
+
+def _picked(xp: Any, x: Any, search: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
+    if not x.ndim:
+        return x.copy(), xp.zeros((), int64)
+    indices = xp.expand_dims(xp.asarray(search(x, axis=dim)), dim)
+    values = xp.take_along_axis(x, indices, axis=dim)
+    if not keepdim:
+        values, indices = values.squeeze(dim), indices.squeeze(dim)
+    return values, indices
+
+
+def _placed(g: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
+    """The gradient, put where the picked elements stand."""
+    if not shape:
+        return g
+    return masked(spread(g, shape, (dim,), keepdim), index_mask(indices, shape, dim, keepdim))
+
+
+class IndexMask(Op):
+    """True at the given index along one axis."""
+
+    name = "index_mask"
+    equation = "y[i,j] = (i = indices[j])"
+    inputs = ("indices",)
+    shaped = False
+
+    @staticmethod
+    def infer(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> Spec:
+        return Spec(shape, bool_)
+
+    @staticmethod
+    def forward(xp: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
+        along = [1] * len(shape)
+        along[dim] = shape[dim]
+        if not keepdim:
+            indices = xp.expand_dims(indices, dim)
+        return indices == xp.arange(shape[dim]).reshape(along)
+
+    @staticmethod
+    def flops(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> int:
+        return indices.size
+
+
+index_mask = IndexMask.call
+
+
+class Argmax(Op):
+    """Where the largest element stands: the first of equal ones, the first NaN if there is any."""
+
+    name = "argmax"
+    equation = "y[j] = argmax_i x[i,j]"
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
+        return Spec(_arg_shape(input.shape, dim, keepdim), int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+        return xp.argmax(input, axis=dim if input.ndim else None, keepdims=keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
+        return input.size
+
+
+class Argmin(Op):
+    """Where the smallest element stands: the first of equal ones, the first NaN if there is any."""
+
+    name = "argmin"
+    equation = "y[j] = argmin_i x[i,j]"
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
+        return Spec(_arg_shape(input.shape, dim, keepdim), int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+        return xp.argmin(input, axis=dim if input.ndim else None, keepdims=keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
+        return input.size
+
+
+def _arg_shape(shape: Shape, dim: int | None, keepdim: bool) -> Shape:
+    return reduced_shape(shape, tuple(range(len(shape))) if dim is None else (dim,), keepdim)
+
+
+def amax(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """The largest element over the axes ``dim``: ``y[j] = max_i input[i, j]``; NaN if there is any.
+
+    Args:
+        input: any shape.
+        dim: an axis, several, or None for all. NumPy's ``axis`` and ``keepdims`` are accepted too.
+        keepdim: keep the reduced axes with size 1.
+
+    The gradient is shared evenly among equal elements.
+
+    Raises:
+        ShapeError: there is no element to choose from.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.amax(tg.tensor([[1.0, 4.0], [3.0, 2.0]]), dim=1).tolist()
+    [4.0, 3.0]
+    """
+    return Amax.call(input, *_over("amax", input, dim, keepdim, axis, keepdims))
+
+
+def amin(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """The smallest element over the axes ``dim``; otherwise as ``amax``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.amin(tg.tensor([[1.0, 4.0], [3.0, 2.0]]), dim=1).tolist()
+    [1.0, 2.0]
+    """
+    return Amin.call(input, *_over("amin", input, dim, keepdim, axis, keepdims))
+
+
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """``(amin, amax)`` as a named tuple ``(min, max)``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.aminmax(tg.tensor([3.0, 1.0, 2.0])).max.item()
+    3.0
+    """
+    return MinMaxResult(amin(input, dim, keepdim), amax(input, dim, keepdim))
+
+
+def max(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """The largest element of all; or along one axis, with indices; or of two tensors, element by element.
+
+    ``max(x)`` is ``amax(x)``: the gradient is shared evenly among equal elements. ``max(x, dim)`` gives a named
+    tuple ``(values, indices)`` with int64 indices, of the first of equal elements, which gets the whole gradient.
+    ``max(x, other_tensor)`` is ``maximum(x, other_tensor)``.
+
+    Raises:
+        ShapeError: there is no element to choose from.
+        RangeError: there is no such axis.
+
+    >>> import tinygrad_cv as tg
+    >>> values, indices = tg.max(tg.tensor([[1.0, 4.0], [3.0, 3.0]]), dim=1)
+    >>> values.tolist(), indices.tolist()
+    ([4.0, 3.0], [1, 0])
+    """
+    if hasattr(dim, "dtype"):
+        return maximum(input, dim)
+    dim, keepdim = named("max", dim, axis), kept(keepdim, keepdims)
+    if dim is None:
+        return amax(input, None, keepdim)
+    return MaxResult(*MaxDim.call(input, _along("max", input, dim), keepdim))
+
+
+def min(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """The smallest element of all; or along one axis, with indices; or of two tensors. As ``max``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.min(tg.tensor([3.0, 1.0, 2.0])).item()
+    1.0
+    """
+    if hasattr(dim, "dtype"):
+        return minimum(input, dim)
+    dim, keepdim = named("min", dim, axis), kept(keepdim, keepdims)
+    if dim is None:
+        return amin(input, None, keepdim)
+    return MinResult(*MinDim.call(input, _along("min", input, dim), keepdim))
+
+
+def argmax(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Where the largest element stands, int64: along ``dim``, or without it in the flattened input.
+
+    The first of equal elements; the first NaN if there is any.
+
+    Raises:
+        ShapeError: there is no element to choose from.
+        DTypeError: the input is bool.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.argmax(tg.tensor([[1.0, 4.0], [3.0, 3.0]]), dim=1).tolist()
+    [1, 0]
+    """
+    return Argmax.call(input, *_where("argmax", input, dim, keepdim, axis, keepdims))
+
+
+def argmin(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Where the smallest element stands; otherwise as ``argmax``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.argmin(tg.tensor([3.0, 1.0, 2.0])).item()
+    1
+    """
+    return Argmin.call(input, *_where("argmin", input, dim, keepdim, axis, keepdims))
+
+
+def _over(
+    op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
+) -> tuple[Shape, bool]:
+    dims = every_dim(op, input.shape, named(op, dim, axis))
+    _refuse_empty(op, input.shape, dims)
+    return dims, kept(keepdim, keepdims)
+
+
+def _along(op: str, input: Any, dim: Any) -> int:
+    axis = one_dim(op, input.shape, dim)
+    _refuse_empty(op, input.shape, (axis,) if input.shape else ())
+    return axis
+
+
+def _where(
+    op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
+) -> tuple[int | None, bool]:
+    if input.dtype.kind == "b":
+        raise DTypeError(op, "bool has no order", values=[("input", input.shape)])
+    dim = named(op, dim, axis)
+    if dim is None:
+        _refuse_empty(op, input.shape, tuple(range(len(input.shape))))
+        return None, kept(keepdim, keepdims)
+    return _along(op, input, dim), kept(keepdim, keepdims)
+
+
+def _refuse_empty(op: str, shape: Shape, dims: Shape) -> None:
+    for axis in dims:
+        if not shape[axis]:
+            raise ShapeError(
+                op,
+                f"axis {axis} has no element to choose from",
+                values=[("input", shape)],
+                repair="Reduce an axis that is not empty.",
+            )

@@ -1,0 +1,359 @@
+"""Gather and scatter: one index for every element, along one axis.
+
+``Gather`` reads ``y[i] = x[index[i]]`` along an axis; ``GatherGrad``, its adjoint, adds into zeros
+at the same positions, and ``Scatter`` writes there. The index is an input without a gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.tensor import as_tensor
+from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from tinygrad_cv.ops._axes import as_axis
+from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.expand import expand
+from tinygrad_cv.ops.index import sum_rows
+from tinygrad_cv.ops.places import last_of_each, raw
+from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops.slicing import slice_
+
+__all__ = [
+    "Gather",
+    "GatherGrad",
+    "Scatter",
+    "ScatterFill",
+    "gather",
+    "scatter",
+    "scatter_add",
+    "take_along_dim",
+]
+
+TENSOR_FUNCTIONS = ("gather", "scatter", "scatter_add", "take_along_dim")
+
+Shape = tuple[int, ...]
+
+
+def gather(input: Any, dim: int, index: Any) -> Any:
+    """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on.
+
+    Args:
+        index: int64, as many axes as the input, and along every axis but ``dim`` at most as long.
+
+    Returns:
+        The shape of ``index``.
+
+    Raises:
+        ShapeError: the index has other axes than the input, or is longer along another axis.
+        RangeError: an index is outside 0 .. size - 1 of axis ``dim``.
+        DTypeError: the index is not integer.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[1, 2], [3, 4]])
+    >>> tg.gather(x, 1, tg.tensor([[0, 0], [1, 0]])).tolist()
+    [[1, 1], [4, 3]]
+    """
+    if not input.shape and not index.shape:
+        return reshape(gather(reshape(input, (1,)), dim, reshape(index, (1,))), ())
+    axis = _checked("gather", input, dim, index)
+    return _gather(input, index, axis, False)
+
+
+def take_along_dim(input: Any, indices: Any, dim: Any = None, axis: Any = None) -> Any:
+    """NumPy's ``take_along_axis``: :func:`gather` that broadcasts, and counts -1 from the end.
+
+    Without ``dim`` both are read flat.
+
+    Raises:
+        ShapeError: the shapes do not broadcast outside axis ``dim``.
+        RangeError: an index is outside axis ``dim``.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[3, 1], [2, 4]])
+    >>> tg.take_along_dim(x, tg.argsort(x, dim=1), dim=1).tolist()
+    [[1, 3], [2, 4]]
+    """
+    dim = axis if dim is None else dim
+    if dim is None:
+        input, indices, dim = reshape(input, (-1,)), reshape(indices, (-1,)), 0
+    along = as_axis("take_along_dim", dim, len(input.shape), input.shape)
+    _check_rank("take_along_dim", input, indices)
+    shapes = [input.shape, indices.shape]
+    outer = [(*s[:along], *s[along + 1 :]) for s in shapes]
+    common = tuple(max(pair) if min(pair) else 0 for pair in zip(*outer, strict=True))
+    if any(n not in (1, m) for shape in outer for n, m in zip(shape, common, strict=True)):
+        raise ShapeError(
+            "take_along_dim",
+            f"the shapes do not broadcast outside axis {along}",
+            values=[("input", shapes[0]), ("indices", shapes[1])],
+        )
+    input, indices = (
+        expand(x, (*common[:along], x.shape[along], *common[along:])) for x in (input, indices)
+    )
+    _check_index("take_along_dim", input, indices, along, negative=True)
+    return _gather(input, indices, along, False)
+
+
+def scatter(
+    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
+) -> Any:
+    """A copy of the input with ``src`` written at the positions that :func:`gather` would read.
+
+    ``y[index[i][j]][j] = src[i][j]`` for dim 0, and so on. Of several values for one position the
+    last one stands, and it alone gets the gradient. (PyTorch leaves open which.)
+
+    Args:
+        src: a tensor at least as long as the index along every axis, or a number (``value``).
+        reduce: None, or "add" for :func:`scatter_add`.
+
+    Raises:
+        ShapeError, RangeError, DTypeError: as :func:`gather`; ShapeError too if ``src`` is shorter.
+        ArgumentError: another ``reduce``, or neither ``src`` nor ``value``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0])).tolist()
+    [6.0, 0.0, 5.0]
+    """
+    if reduce not in (None, "add"):
+        raise ArgumentError(
+            "scatter", f"reduce={reduce!r} is not supported", repair='Use None or "add".'
+        )
+    if (src is None) == (value is None):
+        raise ArgumentError("scatter", "give either src or value")
+    src = value if src is None else src
+    if not input.shape and not index.shape:
+        one = [reshape(x, (1,)) if hasattr(x, "shape") else x for x in (input, index, src)]
+        return reshape(scatter(one[0], dim, one[1], one[2], reduce=reduce), ())
+    axis = _checked("scatter", input, dim, index)
+    if reduce == "add":
+        src = as_tensor(src) if not hasattr(src, "shape") else src
+        return scatter_add(input, dim, index, expand(src, index.shape) if not src.shape else src)
+    if not hasattr(src, "shape"):
+        return _scatter_fill(input, index, input.dtype.type(src).item(), axis)
+    src = src if src.shape else expand(src, index.shape)
+    return _scatter(input, index, _cropped("scatter", input, index, src), axis)
+
+
+def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
+    """The input plus ``src``, added at the positions that :func:`gather` would read.
+
+    The sums run in the order of ``src``: the same in every run.
+
+    Raises:
+        ShapeError, RangeError, DTypeError: as :func:`gather`; ShapeError too if ``src`` is shorter.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.scatter_add(tg.zeros(2), 0, tg.tensor([0, 1, 0]), tg.tensor([1.0, 2.0, 3.0])).tolist()
+    [4.0, 2.0]
+    """
+    if not input.shape and not index.shape:
+        one = (reshape(x, (1,)) for x in (input, index, src))
+        input1, index1, src1 = one
+        return reshape(scatter_add(input1, dim, index1, src1), ())
+    axis = _checked("scatter_add", input, dim, index)
+    src = _cropped("scatter_add", input, index, src)
+    return input + _gather_grad(src, index, input.shape, axis, False)
+
+
+class Gather(Op):
+    """One element of a line along ``dim`` for each entry of the index.
+
+    With ``last`` a position that stands several times is read once, at its last place, and the
+    other places are 0: the adjoint of writing.
+    """
+
+    name = "gather"
+    equation = "y[i,j] = x[index[i,j], j]"
+    gradients = {"input": "dx[p,j] = sum of g[i,j] over all i with index[i,j] = p"}
+    inputs = ("input", "index")
+
+    @staticmethod
+    def infer(input: Spec, index: Spec, dim: int, last: bool) -> Spec:
+        return Spec(index.shape, input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, index: Any, dim: int, last: bool) -> Any:
+        line = input[_crop(index.shape, dim)]
+        y = xp.take_along_axis(line, index, axis=dim)
+        if last:
+            flat = _flat(xp, index, input.shape, dim).reshape(-1)
+            y = xp.where(last_of_each(xp, flat).reshape(y.shape), y, 0)
+        return y
+
+    @staticmethod
+    def vjp_input(g: Any, index: Any, input_shape: Shape, dim: int, last: bool) -> Any:
+        return _gather_grad(g, index, input_shape, dim, last)
+
+
+class GatherGrad(Op):
+    """Adjoint of ``Gather``: zeros, with each element of ``grad`` added at its position.
+
+    With ``last`` the elements replace each other instead, and the last one stands.
+    """
+
+    name = "gather_grad"
+    equation = "y[p,j] = sum of g[i,j] over all i with index[i,j] = p"
+    gradients = {"grad": "dg[i,j] = G[index[i,j], j]"}
+    inputs = ("grad", "index")
+
+    @staticmethod
+    def infer(grad: Spec, index: Spec, shape: Shape, dim: int, last: bool) -> Spec:
+        return Spec(shape, grad.dtype)
+
+    @staticmethod
+    def forward(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bool) -> Any:
+        flat, grad = _flat(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
+        if last:
+            won = last_of_each(xp, flat)
+            flat, grad = flat[won], grad[won]
+        return sum_rows(xp, flat, grad[:, None], math.prod(shape)).reshape(shape)
+
+    @staticmethod
+    def vjp_grad(g: Any, index: Any, dim: int, last: bool) -> Any:
+        return _gather(g, index, dim, last)
+
+
+class Scatter(Op):
+    """The input with other values at gathered positions; of several for one the last stands."""
+
+    name = "scatter"
+    equation = "y = x, then y[index[i,j], j] = s[i,j] for i in order"
+    gradients = {
+        "input": "dx = g, but 0 at the written positions",
+        "src": "ds[i,j] = g[index[i,j], j] where this write was the last, else 0",
+    }
+    inputs = ("input", "index", "src")
+
+    @staticmethod
+    def infer(input: Spec, index: Spec, src: Spec, dim: int) -> Spec:
+        return Spec(input.shape, input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
+        out = memory.empty(input.shape, input.dtype, xp=xp)
+        out[...] = input
+        flat, values = _flat(xp, index, input.shape, dim).reshape(-1), src.reshape(-1)
+        won = last_of_each(xp, flat)
+        out.reshape(-1)[flat[won]] = values[won]
+        return out
+
+    @staticmethod
+    def vjp_input(g: Any, index: Any, dim: int) -> Any:
+        return _scatter_fill(g, index, 0.0, dim)
+
+    @staticmethod
+    def vjp_src(g: Any, index: Any, dim: int) -> Any:
+        return _gather(g, index, dim, True)
+
+
+class ScatterFill(Op):
+    """The input with one number at gathered positions."""
+
+    name = "scatter_fill"
+    equation = "y = x, then y[index[i,j], j] = value"
+    gradients = {"input": "dx = g, but 0 at the written positions"}
+    inputs = ("input", "index")
+
+    @staticmethod
+    def infer(input: Spec, index: Spec, value: float, dim: int) -> Spec:
+        return Spec(input.shape, input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, index: Any, value: float, dim: int) -> Any:
+        out = memory.empty(input.shape, input.dtype, xp=xp)
+        out[...] = input
+        out.reshape(-1)[_flat(xp, index, input.shape, dim).reshape(-1)] = value
+        return out
+
+    @staticmethod
+    def vjp_input(g: Any, index: Any, dim: int) -> Any:
+        return _scatter_fill(g, index, 0.0, dim)
+
+
+_gather = Gather.call
+_gather_grad = GatherGrad.call
+_scatter = Scatter.call
+_scatter_fill = ScatterFill.call
+
+
+def _crop(shape: Shape, dim: int) -> tuple[slice, ...]:
+    """What an index of this shape sees of the input: axis ``dim``, the first of the others."""
+    return tuple(slice(None) if axis == dim else slice(n) for axis, n in enumerate(shape))
+
+
+def _flat(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
+    """Where each position lies in an array of ``shape``, read row by row."""
+    index = xp.where(index < 0, index + shape[dim], index)
+    flat = index.astype(xp.int64) * math.prod(shape[dim + 1 :])
+    for axis, length in enumerate(index.shape):
+        if axis != dim:
+            steps = xp.arange(length) * math.prod(shape[axis + 1 :])
+            flat += steps.reshape((length,) + (1,) * (index.ndim - axis - 1))
+    return flat
+
+
+def _checked(op: str, input: Any, dim: Any, index: Any) -> int:
+    axis = as_axis(op, dim, len(input.shape), input.shape)
+    _check_rank(op, input, index)
+    for other, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
+        if other != axis and n > m:
+            raise ShapeError(
+                op,
+                f"the index is longer than the input along axis {other}",
+                law=[f"index.shape[d] <= input.shape[d] for d != {axis}: {n} <= {m} is false"],
+                values=[("input", input.shape), ("index", index.shape)],
+                repair=f"Shorten the index along axis {other} to {m}, or less.",
+            )
+    _check_index(op, input, index, axis, negative=False)
+    return axis
+
+
+def _check_rank(op: str, input: Any, index: Any) -> None:
+    if len(index.shape) != len(input.shape) or not index.shape:
+        raise ShapeError(
+            op,
+            "the index needs as many axes as the input",
+            values=[("input", input.shape), ("index", index.shape)],
+        )
+
+
+def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> None:
+    array, size = raw(index), input.shape[axis]
+    if array.dtype.kind not in "iu" or array.dtype.itemsize == 1:
+        raise DTypeError(
+            op,
+            f"the index must be int64 (or int32), it is {array.dtype.name}",
+            values=[("index", array.shape)],
+            repair='Convert it with index.to("int64").',
+        )
+    if isinstance(array, Spec) or array.size == 0:
+        return
+    low, high = int(array.min()), int(array.max())
+    if high >= size or low < (-size if negative else 0):
+        raise RangeError(
+            op,
+            f"index {high if high >= size else low} is out of range for axis {axis} of size {size}",
+            law=[f"{-size if negative else 0} <= index < {size}"],
+            values=[("input", input.shape), ("index", array.shape)],
+        )
+
+
+def _cropped(op: str, input: Any, index: Any, src: Any) -> Any:
+    """The part of ``src`` that the index covers, in the input's dtype."""
+    if len(src.shape) != len(index.shape) or any(
+        n > m for n, m in zip(index.shape, src.shape, strict=True)
+    ):
+        raise ShapeError(
+            op,
+            "src must be at least as long as the index along every axis",
+            values=[("index", index.shape), ("src", src.shape)],
+        )
+    if src.dtype != input.dtype:
+        src = cast(src, input.dtype)
+    if src.shape == index.shape:
+        return src
+    return slice_(src, tuple((0, n, 1) for n in index.shape))

@@ -1,0 +1,296 @@
+"""Selecting by masks and along one axis: the named functions of indexing, made of its operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.dtypes import int64
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.tensor import as_tensor
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cv.ops._axes import as_axis, as_int
+from tinygrad_cv.ops._dims import named
+from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.expand import expand
+from tinygrad_cv.ops.index import add_at, getitem, index_put, read, write
+from tinygrad_cv.ops.places import along, raw
+from tinygrad_cv.ops.select import where
+from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops.slicing import unbind
+
+__all__ = [
+    "NonZero",
+    "argwhere",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_select",
+    "masked_fill",
+    "masked_select",
+    "nonzero",
+    "repeat_interleave",
+    "take",
+]
+
+TENSOR_FUNCTIONS = tuple(name for name in __all__ if name != "NonZero")
+
+Shape = tuple[int, ...]
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """``value`` where the mask is True, the input elsewhere; input and mask broadcast.
+
+    Args:
+        mask: bool.
+        value: a number or a 0-d tensor, cast to the input's dtype.
+
+    Raises:
+        DTypeError: the mask is not bool, or a float value would go into an integer tensor.
+        ShapeError: the shapes do not broadcast, or the value is not one number.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0])
+    >>> tg.masked_fill(x, x > 1, 0.0).tolist()
+    [1.0, 0.0]
+    """
+    _check_mask("masked_fill", input, mask)
+    if hasattr(value, "shape"):
+        if value.shape:
+            raise ShapeError(
+                "masked_fill",
+                "the value must be one number",
+                values=[("value", value.shape)],
+                repair="Use where(mask, value, input) for a tensor of values.",
+            )
+        value = value if value.dtype == input.dtype else cast(value, input.dtype)
+    elif isinstance(value, float) and input.dtype.kind != "f":
+        raise DTypeError(
+            "masked_fill",
+            f"the float {value} does not fit into {input.dtype.name}",
+            repair="Use an integer, or convert the input with x.float().",
+        )
+    return where(mask, value, input)
+
+
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements where the mask is True, as a vector; input and mask broadcast first.
+
+    Raises:
+        DTypeError: the mask is not bool.
+        ShapeError: the shapes do not broadcast.
+        GraphError: on the meta device, where the number of elements is unknown.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[1, 2], [3, 4]])
+    >>> tg.masked_select(x, x > 1).tolist()
+    [2, 3, 4]
+    """
+    _check_mask("masked_select", input, mask)
+    if isinstance(raw(mask), Spec):
+        raise GraphError(
+            "masked_select",
+            "the number of True elements is not known on the meta device",
+            repair="Use masked_fill or where, which keep the shape.",
+        )
+    try:
+        shape = np.broadcast_shapes(input.shape, mask.shape)
+    except ValueError:
+        raise ShapeError(
+            "masked_select",
+            "input and mask do not broadcast",
+            values=[("input", input.shape), ("mask", mask.shape)],
+        ) from None
+    return getitem(expand(input, shape), expand(mask, shape))
+
+
+def nonzero(input: Any, as_tuple: bool = False) -> Any:
+    """The positions of the elements that are not 0, in row-major order.
+
+    Returns:
+        int64 [K, ndim], or with ``as_tuple`` one vector [K] for each axis, fit to index with.
+
+    Raises:
+        GraphError: on the meta device, where K is unknown.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nonzero(tg.tensor([[0, 5], [6, 0]])).tolist()
+    [[0, 1], [1, 0]]
+    """
+    found = NonZero.call(input)
+    return unbind(found, 1) if as_tuple else found
+
+
+def argwhere(input: Any) -> Any:
+    """:func:`nonzero` under NumPy's name.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.argwhere(tg.tensor([0, 5])).tolist()
+    [[1]]
+    """
+    return nonzero(input)
+
+
+def index_select(input: Any, dim: int, index: Any) -> Any:
+    """The slices of axis ``dim`` at the positions ``index`` (a vector).
+
+    Raises:
+        RangeError: a position is outside 0 .. size - 1.
+        ShapeError: the index is not a vector.
+        DTypeError: the index is not integer.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.index_select(tg.tensor([[1, 2], [3, 4]]), 1, tg.tensor([1, 1])).tolist()
+    [[2, 2], [4, 4]]
+    """
+    return read(input, _along("index_select", input, dim, index))
+
+
+def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
+    """The input plus ``alpha * source``, slice k of ``source`` added at position ``index[k]``.
+
+    Positions may repeat; the sums run in the order of ``index``.
+
+    Raises:
+        ShapeError: ``source`` does not have the shape of ``index_select(input, dim, index)``.
+        RangeError, DTypeError: as :func:`index_select`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.index_add(tg.zeros(2), 0, tg.tensor([1, 1]), tg.tensor([2.0, 3.0])).tolist()
+    [0.0, 5.0]
+    """
+    places = _along("index_add", input, dim, index)
+    _check_source("index_add", places.result(input.shape), input, source)
+    source = source if type(alpha) is int and alpha == 1 else source * alpha
+    source = source if source.dtype == input.dtype else cast(source, input.dtype)
+    return input + add_at(source, input.shape, places)
+
+
+def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
+    """A copy of the input, with slice k of ``source`` written at position ``index[k]``.
+
+    Raises:
+        ShapeError, RangeError, DTypeError: as :func:`index_add`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.index_copy(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0])).tolist()
+    [6.0, 0.0, 5.0]
+    """
+    places = _along("index_copy", input, dim, index)
+    _check_source("index_copy", places.result(input.shape), input, source)
+    source = source if source.dtype == input.dtype else cast(source, input.dtype)
+    return write(input, source, places)
+
+
+def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
+    """A copy of the input, with ``value`` in the slices of axis ``dim`` at the positions ``index``.
+
+    Raises:
+        RangeError, DTypeError: as :func:`index_select`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.index_fill(tg.zeros(3), 0, tg.tensor([2, 0]), 1.0).tolist()
+    [1.0, 0.0, 1.0]
+    """
+    places = _along("index_fill", input, dim, index)
+    return index_put(input, (slice(None),) * places.dims[0] + (places.flat,), value)
+
+
+def take(input: Any, index: Any) -> Any:
+    """The elements at positions of the flat input: ``y[k] = x.flat[index[k]]``.
+
+    Raises:
+        RangeError: a position is outside the input.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.take(tg.tensor([[1, 2], [3, 4]]), tg.tensor([0, 3])).tolist()
+    [1, 4]
+    """
+    return getitem(reshape(input, (-1,)), index)
+
+
+def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = None) -> Any:
+    """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, flat.
+
+    Args:
+        repeats: one number for all, or a vector with one for each slice.
+
+    Raises:
+        ShapeError: as many repeats as slices are needed.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.repeat_interleave(tg.tensor([1, 2, 3]), 2).tolist()
+    [1, 1, 2, 2, 3, 3]
+    >>> tg.repeat_interleave(tg.tensor([1, 2, 3]), tg.tensor([0, 1, 2])).tolist()
+    [2, 3, 3]
+    """
+    dim = named("repeat_interleave", dim, axis)
+    if dim is None:
+        input, dim = reshape(input, (-1,)), 0
+    along_axis = as_axis("repeat_interleave", dim, len(input.shape), input.shape)
+    size = input.shape[along_axis]
+    if hasattr(repeats, "shape") or isinstance(repeats, (list, tuple)):
+        counts = np.asarray(as_tensor(repeats).tolist(), np.int64).reshape(-1)
+    else:
+        counts = np.asarray([as_int("repeat_interleave", "repeats", repeats)])
+    if counts.size not in (1, size) or counts.min(initial=0) < 0:
+        raise ShapeError(
+            "repeat_interleave",
+            f"needs one repeat, or {size}, none negative; there are {counts.size}",
+            values=[("input", input.shape), ("repeats", counts.shape)],
+        )
+    return index_select(input, along_axis, np.repeat(np.arange(size), counts))
+
+
+class NonZero(Op):
+    """The positions of the elements that are not 0. How many there are depends on the values."""
+
+    name = "nonzero"
+    equation = "y = all i with x[i] != 0, in row-major order"
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec) -> Spec:
+        raise GraphError(
+            "nonzero",
+            "the number of elements that are not 0 is not known on the meta device",
+            values=[("input", input.shape)],
+            repair="Use where or masked_fill, which keep the shape.",
+        )
+
+    @staticmethod
+    def forward(xp: Any, input: Any) -> Any:
+        if input.ndim == 0:
+            return xp.zeros((int(input != 0), 0), int64)
+        return xp.stack(xp.nonzero(input), axis=1)
+
+
+def _along(op: str, input: Any, dim: Any, index: Any) -> Any:
+    if len(index.shape) != 1 or not input.shape:
+        raise ShapeError(
+            op,
+            "the index must be a vector, and the input needs an axis",
+            values=[("input", input.shape), ("index", index.shape)],
+        )
+    return along(op, input, as_axis(op, dim, len(input.shape), input.shape), index)
+
+
+def _check_source(op: str, wanted: Shape, input: Any, source: Any) -> None:
+    if source.shape != wanted:
+        raise ShapeError(
+            op,
+            f"source must have the shape {wanted}",
+            values=[("input", input.shape), ("source", source.shape)],
+        )
+
+
+def _check_mask(op: str, input: Any, mask: Any) -> None:
+    if mask.dtype.kind != "b":
+        raise DTypeError(
+            op,
+            f"the mask must be bool, it is {mask.dtype.name}",
+            values=[("input", input.shape), ("mask", mask.shape)],
+            repair="Make it with a comparison such as x > 0, or with mask.bool().",
+        )

@@ -1,0 +1,437 @@
+"""Batch normalisation in training (statistics of the batch) and in evaluation (recorded statistics).
+
+The mean and the variance of the batch are *outputs* of the training operator: its gradient rules may therefore
+use them, because the engine rebuilds outputs as differentiable values. That makes the short, well-known formula
+right at every order of differentiation.
+
+Layer, group and instance normalisation share the arithmetic of this file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.dtypes import is_float
+from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.write import note_writes
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops.math import rsqrt
+from tinygrad_cv.ops.reduce import sum as sum_over
+from tinygrad_cv.ops.shape import reshape
+
+__all__ = ["BatchNorm", "BatchNormEval", "batch_norm"]
+
+NN_FUNCTIONS = ("batch_norm",)
+
+BLOCK_BYTES = (
+    128 * 1024
+)  # a block, its centred copy and its gradient stay in the level-2 cache together
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Batch normalisation per channel: ``y = (x - mean) / sqrt(var + eps) * weight + bias``.
+
+    In training, mean and *biased* variance (divided by n) are those of the batch, over all axes but C, and the
+    recorded ones move towards them in place: ``running = (1 - momentum) * running + momentum * batch``, with the
+    *unbiased* variance (divided by n - 1). ``momentum=1.0`` records the last batch's. Otherwise the recorded ones
+    normalise. Without recorded statistics (None) the batch's are used always.
+
+    Args:
+        input: [N, C] or [N, C, spatial...], float.
+        running_mean, running_var: [C] or None (both).
+        weight (gamma), bias (beta): [C] or None.
+
+    Returns:
+        The shape of ``input``, in its memory layout.
+
+    Raises:
+        ShapeError: one value per channel in training (its variance is 0 and the output would be the bias), or a
+            per-channel argument is not [C].
+        ArgumentError: ``eps`` is not positive, or only one running statistic is given.
+
+    Edge rules: an empty batch in training gives an empty output and leaves the recorded statistics alone. On the
+    meta device, and while shapes are probed, they do not advance either.
+
+    Source: Ioffe and Szegedy, "Batch Normalization" (2015), and the lecture's batch normalisation layer.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[1.0, 10.0], [3.0, 30.0]])
+    >>> mean, var = tg.zeros(2), tg.ones(2)
+    >>> y = tg.nn.functional.batch_norm(x, mean, var, training=True, momentum=1.0)
+    >>> y.numpy().round(3).tolist(), mean.tolist(), var.tolist()
+    ([[-1.0, -1.0], [1.0, 1.0]], [2.0, 20.0], [2.0, 200.0])
+    """
+    if (running_mean is None) != (running_var is None):
+        raise ArgumentError("batch_norm", "running_mean and running_var must be given together")
+    if not eps > 0:
+        raise ArgumentError("batch_norm", f"eps must be positive, it is {eps}")
+    if not training:
+        if running_mean is None:
+            raise ArgumentError(
+                "batch_norm",
+                "there are no running statistics to evaluate with",
+                repair="Pass running_mean and running_var, or training=True.",
+            )
+        return _batch_norm_eval(input, running_mean, running_var, weight, bias, float(eps))
+    if running_mean is not None:
+        _check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var)
+    output, mean, var = _batch_norm(input, weight, bias, float(eps))
+    if running_mean is not None:
+        _record(running_mean, running_var, mean, var, _count(input.shape), momentum)
+    return output
+
+
+class BatchNorm(Op):
+    """Batch normalisation by the statistics of the batch; mean and biased variance are outputs too."""
+
+    name = "batch_norm"
+    equation = (
+        "y = (x - mean[c]) / sqrt(var[c] + eps) * w[c] + b[c]; mean, var over n and positions"
+    )
+    gradients = {
+        "input": "dx = w/s * (g - mean(g) - xhat * mean(g * xhat)), s = sqrt(var + eps)",
+        "weight": "dw[c] = sum(g * xhat)",
+        "bias": "db[c] = sum(g)",
+    }
+    inputs = ("input", "weight", "bias")
+    outputs = ("output", "mean", "var")
+    may_warn = True
+
+    @staticmethod
+    def infer(input: Spec, weight: Spec | None, bias: Spec | None, eps: float) -> tuple[Spec, ...]:
+        _check_channels("batch_norm", input, weight=weight, bias=bias)
+        if _count(input.shape) == 1:
+            _raise_one_value(input)
+        channel = Spec((input.shape[1],), input.dtype)
+        return Spec(input.shape, input.dtype, input.layout), channel, channel
+
+    @staticmethod
+    def forward(xp: Any, input: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
+        mean, var = _statistics(xp, input)
+        scale = 1 / xp.sqrt(var + eps)
+        if weight is not None:
+            scale = scale * weight
+        output = _affine(xp, input, mean, scale, bias)
+        return output, mean, var
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, weight: Any, mean: Any, var: Any, eps: float) -> Any:
+        gy, g_mean, g_var = g
+        n = max(_count(input.shape), 1)
+        centred = input - _spread(mean, input.ndim)
+        s = rsqrt(var + eps)
+        scale = s if weight is None else s * weight
+        slope = 2 * g_var / n - scale * s * s * _channel_sum(gy * centred) / n
+        shift = g_mean / n - scale * _channel_sum(gy) / n
+        ndim = input.ndim
+        return gy * _spread(scale, ndim) + centred * _spread(slope, ndim) + _spread(shift, ndim)
+
+    @staticmethod
+    def vjp_weight(g: Any, input: Any, mean: Any, var: Any, eps: float) -> Any:
+        return _channel_sum(g[0] * (input - _spread(mean, input.ndim))) * rsqrt(var + eps)
+
+    @staticmethod
+    def vjp_bias(g: Any) -> Any:
+        return _channel_sum(g[0])
+
+    @staticmethod
+    def fused_vjp(
+        xp: Any, g: Any, needs: Any, input: Any, weight: Any, mean: Any, var: Any, eps: float
+    ) -> tuple[Any, ...]:
+        gy, g_mean, g_var = g
+        n = max(_count(input.shape), 1)
+        s = 1 / xp.sqrt(var + eps)
+        scale = s if weight is None else s * weight
+        g_sum, gx_sum = _gradient_sums(xp, gy, input, mean)
+        g_input = None
+        if needs[0]:
+            slope = (2 * g_var - scale * s * s * gx_sum) / n
+            shift = (g_mean - scale * g_sum) / n
+            g_input = _input_gradient(xp, gy, input, mean, scale, slope, shift)
+        return g_input, gx_sum * s if needs[1] else None, g_sum if needs[2] else None
+
+    @staticmethod
+    def flops(input: Spec, weight: Spec | None, bias: Spec | None, eps: float) -> int:
+        return 7 * input.size  # mean 1, variance 3, centre, scale and shift 3
+
+
+class BatchNormEval(Op):
+    """Batch normalisation by given statistics: an affine map per channel."""
+
+    name = "batch_norm_eval"
+    equation = "y = (x - mean[c]) / sqrt(var[c] + eps) * w[c] + b[c]"
+    gradients = {
+        "input": "dx = g * w / sqrt(var + eps)",
+        "mean": "dmean[c] = -w/s * sum(g), s = sqrt(var + eps)",
+        "var": "dvar[c] = -w/(2 s^3) * sum(g * (x - mean))",
+        "weight": "dw[c] = sum(g * (x - mean)) / s",
+        "bias": "db[c] = sum(g)",
+    }
+    inputs = ("input", "mean", "var", "weight", "bias")
+    may_warn = True
+
+    @staticmethod
+    def infer(
+        input: Spec, mean: Spec, var: Spec, weight: Spec | None, bias: Spec | None, eps: float
+    ) -> Spec:
+        _check_channels(
+            "batch_norm", input, running_mean=mean, running_var=var, weight=weight, bias=bias
+        )
+        return Spec(input.shape, input.dtype, input.layout)
+
+    @staticmethod
+    def forward(
+        xp: Any, input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+    ) -> Any:
+        scale = 1 / xp.sqrt(var + eps)
+        if weight is not None:
+            scale = scale * weight
+        return _affine(xp, input, mean, scale, bias)
+
+    @staticmethod
+    def vjp_input(g: Any, var: Any, weight: Any, eps: float) -> Any:
+        s = rsqrt(var + eps)
+        return g * _spread(s if weight is None else s * weight, g.ndim)
+
+    @staticmethod
+    def vjp_mean(g: Any, var: Any, weight: Any, eps: float) -> Any:
+        s = rsqrt(var + eps)
+        return -_channel_sum(g) * (s if weight is None else s * weight)
+
+    @staticmethod
+    def vjp_var(g: Any, input: Any, mean: Any, var: Any, weight: Any, eps: float) -> Any:
+        s = rsqrt(var + eps)
+        total = _channel_sum(g * (input - _spread(mean, g.ndim))) * (s * s * s) * -0.5
+        return total if weight is None else total * weight
+
+    @staticmethod
+    def vjp_weight(g: Any, input: Any, mean: Any, var: Any, eps: float) -> Any:
+        return _channel_sum(g * (input - _spread(mean, g.ndim))) * rsqrt(var + eps)
+
+    @staticmethod
+    def vjp_bias(g: Any) -> Any:
+        return _channel_sum(g)
+
+    @staticmethod
+    def flops(
+        input: Spec, mean: Spec, var: Spec, weight: Spec | None, bias: Spec | None, eps: float
+    ) -> int:
+        return 3 * input.size
+
+
+_batch_norm = BatchNorm.call
+_batch_norm_eval = BatchNormEval.call
+
+
+# ---- expressions of differentiable operators, for the rules
+
+
+def _channel_sum(x: Any) -> Any:
+    """[N, C, ...] -> [C]."""
+    return sum_over(x, dim=(0, *range(2, x.ndim)))
+
+
+def _spread(channel: Any, ndim: int) -> Any:
+    """[C] -> [C, 1, ...], which broadcasts against [N, C, ...]."""
+    return reshape(channel, (channel.shape[0], *(1 for _ in range(ndim - 2))))
+
+
+# ---- raw arithmetic, in blocks
+#
+# An array [N, C, spatial...] is seen as rows [A, C] (channels-last memory, or no spatial axes) or as images
+# [A, C, L]. Sums over a block are products with a vector of ones: faster than NumPy's reductions over a strided
+# axis, and more accurate, since each block is summed apart and the blocks are added in float64.
+
+
+def _as_blocks(xp: Any, array: Any, like: Any) -> Any:
+    """``array`` as rows [A, C] or images [A, C, L], in the order that ``like`` has in memory."""
+    n, c = array.shape[:2]
+    length = math.prod(array.shape[2:])
+    if length == 1 or layout_of(like) == CHANNELS_LAST:
+        return xp.moveaxis(array, 1, -1).reshape(n * length, c)
+    return array.reshape(n, c, length)
+
+
+def _block_ranges(xp: Any, blocks: Any) -> Iterator[slice]:
+    """Ranges of the first axis whose blocks fit the cache; on a GPU one range, there is no cache to fit."""
+    total = blocks.shape[0]
+    row = max(math.prod(blocks.shape[1:]) * blocks.dtype.itemsize, 1)
+    step = max(BLOCK_BYTES // row, 1) if xp is np else max(total, 1)
+    for start in range(0, total, step):
+        yield slice(start, min(start + step, total))
+
+
+def _sum_block(xp: Any, block: Any) -> Any:
+    """[A, C] or [A, C, L] -> [C] in float64."""
+    if block.ndim == 2:
+        return (xp.ones(block.shape[0], block.dtype) @ block).astype(np.float64)
+    a, c, length = block.shape
+    per_image = block.reshape(a * c, length) @ xp.ones(length, block.dtype)
+    return per_image.reshape(a, c).sum(axis=0, dtype=np.float64)
+
+
+def _minus(xp: Any, block: Any, column: Any) -> Any:
+    """``block - column`` in working memory that the next call takes again."""
+    out = memory.scratch(block.shape, block.dtype) if xp is np else xp.empty_like(block)
+    return xp.subtract(block, column, out=out)
+
+
+def _column(channel: Any, blocks: Any) -> Any:
+    """[C] in the blocks' dtype, ready to broadcast against a block."""
+    channel = channel.astype(blocks.dtype, copy=False)
+    return channel if blocks.ndim == 2 else channel[:, None]
+
+
+def _statistics(xp: Any, input: Any) -> tuple[Any, Any]:
+    """Mean and biased variance per channel, both [C], in one pass over the data.
+
+    Each block is centred by the mean of what came before it, so nothing cancels even where the mean is large against
+    the deviation; blocks are merged by the rule of Chan, Golub and LeVeque (1983) in float64.
+    """
+    x = _as_blocks(xp, input, input)
+    c = input.shape[1]
+    mean = squares = xp.zeros(c, np.float64)
+    done = 0
+    for where in _block_ranges(xp, x):
+        block = x[where]
+        count = block.size // max(c, 1)
+        if count == 0:
+            continue
+        if not done:
+            mean = _sum_block(xp, block) / count
+        centre = mean.astype(x.dtype)
+        centred = _minus(xp, block, _column(centre, x))
+        offset = _sum_block(xp, centred) / count
+        xp.multiply(centred, centred, out=centred)
+        block_squares = _sum_block(xp, centred) - count * offset * offset
+        delta = centre + offset - mean
+        total = done + count
+        mean = mean + delta * (count / total)
+        squares = squares + block_squares + delta * delta * (done * count / total)
+        done = total
+    return mean.astype(x.dtype), (squares / max(done, 1)).astype(x.dtype)
+
+
+def _affine(xp: Any, input: Any, mean: Any, scale: Any, bias: Any) -> Any:
+    """``(input - mean) * scale + bias`` per channel, in the memory order of the input."""
+    output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
+    x, y = _as_blocks(xp, input, input), _as_blocks(xp, output, input)
+    mean, scale = _column(mean, x), _column(scale, x)
+    bias = None if bias is None else _column(bias, x)
+    for where in _block_ranges(xp, x):
+        out = y[where]
+        xp.subtract(x[where], mean, out=out)
+        xp.multiply(out, scale, out=out)
+        if bias is not None:
+            xp.add(out, bias, out=out)
+    return output
+
+
+def _gradient_sums(xp: Any, gy: Any, input: Any, mean: Any) -> tuple[Any, Any]:
+    """``sum(gy)`` and ``sum(gy * (input - mean))`` per channel."""
+    x, g = _as_blocks(xp, input, input), _as_blocks(xp, gy, input)
+    column = _column(mean, x)
+    g_sum = xp.zeros(input.shape[1], np.float64)
+    gx_sum = xp.zeros(input.shape[1], np.float64)
+    for where in _block_ranges(xp, x):
+        block = g[where]
+        centred = _minus(xp, x[where], column)
+        xp.multiply(centred, block, out=centred)
+        g_sum += _sum_block(xp, block)
+        gx_sum += _sum_block(xp, centred)
+    return g_sum.astype(x.dtype), gx_sum.astype(x.dtype)
+
+
+def _input_gradient(
+    xp: Any, gy: Any, input: Any, mean: Any, scale: Any, slope: Any, shift: Any
+) -> Any:
+    """``gy * scale + (input - mean) * slope + shift`` per channel, in the memory order of the input."""
+    output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
+    x, y = _as_blocks(xp, input, input), _as_blocks(xp, output, input)
+    g = _as_blocks(xp, gy, input)
+    mean, scale, slope, shift = (_column(v, x) for v in (mean, scale, slope, shift))
+    for where in _block_ranges(xp, x):
+        out = y[where]
+        xp.multiply(g[where], scale, out=out)
+        centred = _minus(xp, x[where], mean)
+        xp.multiply(centred, slope, out=centred)
+        xp.add(centred, shift, out=centred)
+        xp.add(out, centred, out=out)
+    return output
+
+
+# ---- running statistics and checks
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    """How many values share the statistics of a channel."""
+    return shape[0] * math.prod(shape[2:])
+
+
+def _record(
+    running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, momentum: float
+) -> None:
+    """Move the recorded statistics towards the batch's, in place. Not for an empty batch, which has none."""
+    recorded = [getattr(t, "array", t) for t in (running_mean, running_var)]
+    batch = [getattr(t, "array", t) for t in (mean, var)]
+    if n < 2 or any(isinstance(array, Spec) for array in recorded):
+        return
+    batch[1] = batch[1] * (n / (n - 1))  # unbiased
+    for old, new in zip(recorded, batch, strict=True):
+        old *= 1 - momentum
+        old += momentum * new
+    note_writes(recorded)
+
+
+def _check_channels(op: str, input: Any, **channels: Any) -> None:
+    """Every given argument must be [C] in the dtype of the input."""
+    if input.ndim < 2:
+        raise ShapeError(
+            op,
+            "the input needs an axis of samples and one of channels",
+            values=[("input", input.shape, "[N, C, ...]")],
+            repair="Add the missing axis: input.unsqueeze(0) if it is one sample.",
+        )
+    if not is_float(input.dtype):
+        raise DTypeError(op, f"the input must be float, it is {input.dtype}")
+    c = input.shape[1]
+    for name, value in channels.items():
+        if value is None:
+            continue
+        if value.shape != (c,):
+            raise ShapeError(
+                op,
+                f"{name} must have one value per channel, the input has C = {c} in axis 1",
+                values=[("input", input.shape, "[N, C, ...]"), (name, value.shape, "[C]")],
+            )
+        if value.dtype != input.dtype:
+            raise DTypeError(
+                op,
+                f"{name} is {value.dtype}, the input is {input.dtype}",
+                repair="Convert one of them with .to(dtype).",
+            )
+
+
+def _raise_one_value(input: Spec) -> None:
+    raise ShapeError(
+        "batch_norm",
+        "one value per channel: its variance is 0 and says nothing, so training cannot normalise by it",
+        law=["n = N * prod(spatial) must be at least 2", f"n = {_count(input.shape)}"],
+        values=[("input", input.shape, "[N, C, ...]")],
+        repair="Use a batch of 2 or more (drop_last=True in the loader), larger maps, or evaluate: model.eval().",
+    )

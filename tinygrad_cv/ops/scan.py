@@ -1,0 +1,221 @@
+"""Running sums and products, and the product of all.
+
+The gradients of products are never computed by division, so zeros are no special case, at no order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.backend.dtypes import as_dtype, int64
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
+from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.expand import spread
+from tinygrad_cv.ops.rounding import zero_map
+from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops.slicing import narrow, replaced, slice_grad
+
+__all__ = ["Cumprod", "Cumsum", "Prod", "cumprod", "cumsum", "prod"]
+
+TENSOR_FUNCTIONS = ("cumprod", "cumsum", "prod")
+
+Shape = tuple[int, ...]
+
+
+class Cumsum(Op):
+    """Running sums along one axis, from the front or from the back."""
+
+    name = "cumsum"
+    equation = "y[i] = sum_{k<=i} x[k]"
+    gradients = {"input": "dx[k] = sum_{i>=k} g[i]"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int, reverse: bool) -> Spec:
+        return _scanned(input)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int, reverse: bool) -> Any:
+        return _scan(xp, xp.cumsum, input, dim, reverse)
+
+    @staticmethod
+    def vjp_input(g: Any, dim: int, reverse: bool) -> Any:
+        return Cumsum.call(g, dim, not reverse)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, reverse: bool) -> int:
+        return input.size
+
+
+class Cumprod(Op):
+    """Running products along one axis, from the front or from the back."""
+
+    name = "cumprod"
+    equation = "y[i] = prod_{k<=i} x[k]"
+    gradients = {"input": "dx[k] = sum_{i>=k} g[i] prod_{j<=i, j!=k} x[j]"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int, reverse: bool) -> Spec:
+        return _scanned(input)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int, reverse: bool) -> Any:
+        return _scan(xp, xp.cumprod, input, dim, reverse)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, output: Any, dim: int, reverse: bool) -> Any:
+        if not input.shape:
+            return g
+        # dx[k] = y[k-1] r[k], where r[k] = g[k] + x[k+1] r[k+1] is what the later products pass back.
+        return _shifted(output, dim, 1, reverse, 1) * _recurrence(g, input, dim, reverse)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, reverse: bool) -> int:
+        return input.size
+
+
+class Prod(Op):
+    """The product along one axis."""
+
+    name = "prod"
+    equation = "y = prod_i x[i]"
+    gradients = {"input": "dx[k] = g prod_{i!=k} x[i]"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int, keepdim: bool) -> Spec:
+        return _scanned(input)._replace(shape=reduced_shape(input.shape, (dim,), keepdim))
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> Any:
+        dtype = input.dtype if input.dtype.kind == "f" else int64
+        return xp.prod(input, axis=dim, dtype=dtype, keepdims=keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, dim: int, keepdim: bool) -> Any:
+        before = _shifted(_cumprod(input, dim, False), dim, 1, False, 1)
+        after = _shifted(_cumprod(input, dim, True), dim, 1, True, 1)
+        return spread(g, input.shape, (dim,), keepdim) * (before * after)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, keepdim: bool) -> int:
+        return input.size
+
+
+_cumsum, _cumprod, _prod = Cumsum.call, Cumprod.call, Prod.call
+
+
+def _scanned(input: Spec) -> Spec:
+    return Spec(input.shape, input.dtype if input.dtype.kind == "f" else int64)
+
+
+def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
+    dtype = x.dtype if x.dtype.kind == "f" else int64
+    if not x.ndim:
+        return x.astype(dtype)
+    if reverse:
+        return xp.flip(function(xp.flip(x, dim), axis=dim, dtype=dtype), dim)
+    return function(x, axis=dim, dtype=dtype)
+
+
+def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:
+    """``x`` moved by ``step`` positions along ``dim`` (back, if ``reverse``); ``fill``, 0 or 1, follows behind."""
+    size = x.shape[dim]
+    step = min(step, size)
+    start = step if reverse else 0
+    kept_part = narrow(x, dim, start, size - step)
+    moved = _placed(kept_part, x.shape, dim, step - start)
+    if not fill:
+        return moved
+    ones = zero_map(narrow(x, dim, 0, step)) + 1
+    return moved + _placed(ones, x.shape, dim, size - step if reverse else 0)
+
+
+def _placed(part: Any, shape: Shape, dim: int, start: int) -> Any:
+    """Zeros of ``shape`` with ``part`` standing from ``start`` on."""
+    return slice_grad(part, shape, replaced(shape, dim, (start, start + part.shape[dim], 1)))
+
+
+def _recurrence(g: Any, x: Any, dim: int, reverse: bool) -> Any:
+    """r[k] = g[k] + x[k+1] r[k+1], by doubling: after each round r[k] holds twice as many terms."""
+    r, factor, step = g, _shifted(x, dim, 1, not reverse, 0), 1
+    while step < x.shape[dim]:
+        r = r + factor * _shifted(r, dim, step, not reverse, 0)
+        factor = factor * _shifted(factor, dim, step, not reverse, 0)
+        step *= 2
+    return r
+
+
+def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:
+    """Running sums along ``dim``: ``y[i] = sum_{k<=i} input[k]``.
+
+    Args:
+        input: any shape; integers and bool give int64.
+        dim: the axis; NumPy's name ``axis`` is accepted too.
+        dtype: convert the input first.
+
+    Raises:
+        DTypeError: no axis is given.
+        RangeError: there is no such axis.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), 0).tolist()
+    [1.0, 3.0, 6.0]
+    """
+    return _cumsum(*_arguments("cumsum", input, dim, dtype, axis), False)
+
+
+def cumprod(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:
+    """Running products along ``dim``: ``y[i] = prod_{k<=i} input[k]``; arguments as ``cumsum``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), 0).tolist()
+    [1.0, 2.0, 6.0]
+    """
+    return _cumprod(*_arguments("cumprod", input, dim, dtype, axis), False)
+
+
+def _arguments(op: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[Any, int]:
+    if dtype is not None:
+        input = cast(input, as_dtype(dtype))
+    return input, one_dim(op, input.shape, named(op, dim, axis))
+
+
+def prod(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """The product of all elements, or along ``dim``; of no elements 1.
+
+    Args:
+        input: any shape; integers and bool give int64.
+        dim: an axis or None for all. NumPy's ``axis`` and ``keepdims`` are accepted too.
+        keepdim: keep the reduced axis with size 1.
+        dtype: convert the input first.
+
+    The gradient of an element is the product of the others, right for zeros too.
+
+    Raises:
+        RangeError: there is no such axis.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.prod(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), dim=1).tolist()
+    [2.0, 12.0]
+    """
+    if dtype is not None:
+        input = cast(input, as_dtype(dtype))
+    dim, keepdim, shape = named("prod", dim, axis), kept(keepdim, keepdims), input.shape
+    if dim is None or not shape:
+        if dim is not None:
+            one_dim("prod", shape, dim)
+        result = _prod(reshape(input, (-1,) if 0 not in shape else (0,)), 0, False)
+        return reshape(result, (1,) * len(shape)) if keepdim else result
+    return _prod(input, one_dim("prod", shape, dim), keepdim)

@@ -1,0 +1,151 @@
+"""Writing in place: ``x += y``, ``x[index] = value``, ``x.fill_(0)`` and their family.
+
+A Tensor is a value with a history. A write computes the new value as usual (so it is recorded),
+puts it into the memory of the old one, and lets the handle stand for the new result from then on.
+Three things are refused, with the way to write them instead: writing to a leaf that asks for a
+gradient, writing through a view, and (at backward) using a value that was saved and then
+overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.mode import no_grad, state
+from tinygrad_cv.core.node import Leaf
+from tinygrad_cv.core.tensor import Tensor, as_tensor
+from tinygrad_cv.core.write import note_write
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cv.ops import arithmetic, index
+
+__all__ = ["METHODS", "write"]
+
+
+def write(target: Tensor, result: Tensor, what: str) -> Tensor:
+    """Put ``result`` into the memory of ``target``, which takes its place in the graph. Returns
+    ``target``.
+
+    Raises:
+        GraphError: ``target`` is a view, or a leaf that asks for a gradient while gradients are
+            recorded.
+        ShapeError: ``result`` does not have the shape of ``target``.
+        DTypeError: a float result cannot go into an integer target.
+    """
+    _check_writable(target, what)
+    if result.shape != target.shape:
+        raise ShapeError(
+            what,
+            "an in-place operation cannot change the shape",
+            values=[("target", target.shape), ("result", result.shape)],
+            repair="Write x = x + y instead of x += y to get a new tensor.",
+        )
+    if result.dtype != target.dtype:
+        if result.dtype.kind == "f" and target.dtype.kind != "f":
+            raise DTypeError(
+                what,
+                f"a {result.dtype.name} result cannot be stored in a {target.dtype.name} tensor",
+                repair="Convert the target first, for example with x.float().",
+            )
+        result = result.to(target.dtype)  # type: ignore[attr-defined]
+    if not isinstance(target.array, Spec):
+        xp_of(target.array).copyto(target.array, result.array)
+        note_write(target.array)
+    if state().grad:
+        target.node, target.index = result.node, result.index
+    return target
+
+
+def _check_writable(target: Tensor, what: str) -> None:
+    if not state().grad:
+        return  # under no_grad a write is a write to memory
+    if target.is_view:
+        raise GraphError(
+            what,
+            "this tensor is a view of another one; a write through it would not be recorded there",
+            repair="Write through the owner (x[0] = x[0] + 1), to a copy (v = v.clone()), "
+            "or under tg.no_grad().",
+        )
+    if isinstance(target.node, Leaf):
+        raise GraphError(
+            what,
+            "a leaf that requires a gradient cannot be written while gradients are recorded",
+            values=[("leaf", target.node.name or target.shape)],
+            repair="Write under tg.no_grad(), or compute a new tensor (y = x + 1).",
+        )
+
+
+def setitem(self: Tensor, key: Any, value: Any) -> None:
+    """``self[key] = value``: the value is broadcast to the selected shape and cast to the tensor's
+    dtype."""
+    with_grad = state().grad and (
+        self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    )
+    if with_grad:
+        write(self, index.index_put(self, key, value), "setitem")
+        return
+    _check_writable(self, "setitem")
+    with no_grad():
+        result = index.index_put(self, key, value)
+    if not isinstance(self.array, Spec):
+        xp_of(self.array).copyto(self.array, result.array)
+        note_write(self.array)
+
+
+def _inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        _check_writable(self, name)
+        return write(self, function(self, *args, **kwargs), name)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place form of :func:`{function.__name__}`; returns ``self``."
+    return method
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Set every element to ``value``. The result has no history."""
+    return copy_(self, as_tensor(value))
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Set every element to 0."""
+    return fill_(self, 0)
+
+
+def copy_(self: Tensor, source: Any) -> Tensor:
+    """Take over the values of ``source``, broadcast to this shape and cast to this dtype; gradients
+    flow to it."""
+    source = as_tensor(source)
+    if source.dtype != self.dtype:
+        source = source.to(self.dtype)  # type: ignore[attr-defined]
+    if source.device != self.device:
+        source = source.to(self.device)  # type: ignore[attr-defined]
+    if source.shape != self.shape:
+        source = source.expand(self.shape)  # type: ignore[attr-defined]
+    return write(self, source, "copy_")
+
+
+_BASES = {
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
+    "div": arithmetic.div,
+    "pow": arithmetic.pow,
+}
+
+METHODS: dict[str, Any] = {
+    name + "_": _inplace(function, name + "_") for name, function in _BASES.items()
+}
+METHODS |= {
+    "__iadd__": _inplace(arithmetic.add, "+="),
+    "__isub__": _inplace(arithmetic.sub, "-="),
+    "__imul__": _inplace(arithmetic.mul, "*="),
+    "__itruediv__": _inplace(arithmetic.div, "/="),
+    "__ipow__": _inplace(arithmetic.pow, "**="),
+    "__setitem__": setitem,
+    "fill_": fill_,
+    "zero_": zero_,
+    "copy_": copy_,
+}

@@ -1,0 +1,230 @@
+"""What all optimisers share: parameter groups, their state, and the loop of `step`."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from tinygrad_cv.backend.array import asarray, device_of
+from tinygrad_cv.backend.dtypes import is_float
+from tinygrad_cv.core.mode import enable_grad
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.core.write import note_writes
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+__all__ = ["Optimizer"]
+
+Group = dict[str, Any]
+State = dict[str, Any]
+
+
+class Optimizer:
+    """Base of all optimisers; a subclass gives the defaults and the rule for one parameter.
+
+    `param_groups` is a list of dictionaries: the group's parameters under `"params"` and one value
+    per hyper-parameter. They are read at every step, so a schedule writes into them. `state[p]`
+    holds what the rule remembers of parameter `p`.
+
+    Args:
+        params: tensors, or dictionaries with `"params"` and hyper-parameters of their own.
+        defaults: the hyper-parameters of groups that do not name them.
+
+    Raises:
+        ArgumentError: no parameters, a parameter given twice, or a value out of range.
+        DTypeError: something that is not a floating-point tensor.
+        GraphError: a parameter that is itself the result of an operation.
+    """
+
+    def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
+        if isinstance(params, Tensor | dict):
+            raise DTypeError(
+                self._name,
+                f"params must be an iterable of tensors or of groups, not one {_kind(params)}",
+                repair="Give a list: [parameter], or model.parameters().",
+            )
+        self.defaults = dict(defaults)
+        self.param_groups: list[Group] = []
+        self.state: defaultdict[Tensor, State] = defaultdict(dict)
+        entries: list[Any] = list(params)
+        if not entries:
+            raise ArgumentError(
+                self._name,
+                "there are no parameters to optimise",
+                repair="An iterator is empty after its first use: call model.parameters() again.",
+            )
+        groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient, in place and outside the graph.
+
+        Args:
+            closure: computes the loss (and its gradients) once more before the step.
+
+        Returns:
+            What the closure returned, or None.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        active = [
+            (param, group)
+            for group in self.param_groups
+            for param in group["params"]
+            if param.grad is not None
+        ]
+        note_writes(param.array for param, _ in active)
+        for param, group in active:
+            self._update(param.array, param.grad.array, group, self.state[param])
+        return loss
+
+    def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
+        """The rule for one parameter: write the new values into the array `param`.
+
+        `grad` belongs to the user and stays as it is. `state` is empty at the first step.
+        """
+        raise NotImplementedError
+
+    def _check(self, group: Group) -> None:
+        """Raise an ArgumentError for a hyper-parameter out of range."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget all gradients, or with `set_to_none=False` fill them with zeros."""
+        for param in self._params():
+            if set_to_none:
+                param.grad = None
+            elif param.grad is not None:
+                param.grad = param.grad.detach()  # a gradient with a graph lets go of it
+                note_writes((param.grad.array,))
+                param.grad.array[...] = 0
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Optimise more parameters from now on, such as layers that were frozen so far."""
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise DTypeError(
+                self._name,
+                f"a parameter group is a dictionary with the key 'params', not {param_group!r:.60}",
+            )
+        unknown = param_group.keys() - self.defaults.keys() - {"params", "initial_lr"}
+        if unknown:
+            raise ArgumentError(
+                self._name,
+                f"a parameter group has the unknown option {min(unknown)!r}",
+                repair=f"Known options: {', '.join(self.defaults)}.",
+            )
+        params = param_group["params"]
+        params = [params] if isinstance(params, Tensor) else list(params)
+        group = {**self.defaults, **param_group, "params": params}
+        known = {id(param) for other in self.param_groups for param in other["params"]}
+        for position, param in enumerate(params):
+            self._check_param(param, position)
+            if id(param) in known:
+                raise ArgumentError(
+                    self._name, f"params[{position}] of shape {param.shape} is given twice"
+                )
+            known.add(id(param))
+        self._check(group)
+        self.param_groups.append(group)
+
+    def _check_param(self, param: Any, position: int) -> None:
+        if not isinstance(param, Tensor):
+            raise DTypeError(
+                self._name,
+                f"params[{position}] is not a tensor but of type {_kind(param)}",
+                repair="Give model.parameters(), or a list of tensors.",
+            )
+        if not is_float(param.dtype):
+            raise DTypeError(
+                self._name, f"params[{position}] is {param.dtype}; only floats have gradients"
+            )
+        if not param.is_leaf:
+            raise GraphError(
+                self._name,
+                f"params[{position}] of shape {param.shape} is the result of an operation",
+                repair="Optimise the tensor it was computed from, or detach it first.",
+            )
+
+    def _check_range(self, group: Group, name: str, low: float, high: float = float("inf")) -> None:
+        """Raise unless `low <= group[name] < high`; for tuples, each entry."""
+        values = group[name] if isinstance(group[name], tuple | list) else (group[name],)
+        for value in values:
+            if not isinstance(value, int | float) or not low <= value < high:
+                bound = f"at least {low:g}" + (f" and below {high:g}" if high < 1e300 else "")
+                raise ArgumentError(self._name, f"{name} must be {bound}; it is {value!r}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on later, in PyTorch's shape; parameters are numbered.
+
+        The state tensors are those of the optimiser, not copies.
+        """
+        number = {id(p): i for i, p in enumerate(self._params())}
+        groups = [
+            {**group, "params": [number[id(p)] for p in group["params"]]}
+            for group in self.param_groups
+        ]
+        state = {number[id(p)]: dict(entry) for p, entry in self.state.items() if entry}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave; arrays are copied to each parameter's device.
+
+        Raises:
+            ArgumentError: the groups do not have the same numbers of parameters.
+            ShapeError: a state array does not have its parameter's shape. Nothing is changed then.
+        """
+        groups = copy.deepcopy(state_dict["param_groups"])
+        sizes = [len(group["params"]) for group in self.param_groups]
+        found = [len(group["params"]) for group in groups]
+        if sizes != found:
+            raise ArgumentError(
+                f"{self._name}.load_state_dict",
+                f"the numbers of parameters per group are {found}; the optimiser has {sizes}",
+            )
+        numbers = [number for group in groups for number in group["params"]]
+        params = dict(zip(numbers, self._params(), strict=True))
+        state: defaultdict[Tensor, State] = defaultdict(dict)
+        for number, entry in state_dict["state"].items():
+            param = params[number]
+            state[param] = {key: _restore(self._name, key, v, param) for key, v in entry.items()}
+        for group, own in zip(groups, self.param_groups, strict=True):
+            own.update({key: value for key, value in group.items() if key != "params"})
+        self.state = state
+
+    def _params(self) -> list[Tensor]:
+        return [param for group in self.param_groups for param in group["params"]]
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+        return "\n".join([*lines, ")"])
+
+
+def _restore(name: str, key: str, value: Any, param: Tensor) -> Any:
+    """One entry of a state: counters become Python numbers, arrays take the parameter's place."""
+    if key == "step":
+        return int(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    source = value.array if isinstance(value, Tensor) else asarray(value)
+    if source.shape != param.shape:
+        raise ShapeError(
+            f"{name}.load_state_dict",
+            f"the state {key!r} does not have its parameter's shape",
+            values=[(key, source.shape), ("parameter", param.shape)],
+        )
+    own = asarray(source, dtype=param.dtype, device=device_of(param.array))
+    return Tensor(own.copy())
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__

@@ -1,0 +1,242 @@
+"""What a test of an operator is made of: cases that must hold and calls that must be refused."""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.backend import random as backend_random
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ArgumentError
+
+__all__ = ["Bad", "Case", "CheckFailure", "flatten", "parametrize_cases"]
+
+
+class CheckFailure(AssertionError):
+    """A generic check found a fault; the text names the case, the check and the numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One call of an operator or of a public function, with what it must give.
+
+    Args:
+        function: an ``Op`` class, called as ``function.call(*inputs, *attrs, **kwargs)``, or any
+            function of Tensors, called as ``function(*inputs, *attrs, **kwargs)``.
+        inputs: NumPy arrays; tuples or lists of arrays (``cat``), ``None`` and Python scalars pass
+            through. Give floating inputs in float64: the float32 run is derived.
+        attrs, kwargs: what follows the inputs, by position and by name.
+        reference: ``reference(*inputs)`` -> array or tuple of arrays, by a naive loop or another
+            library. It gets only the inputs and never calls the code under test.
+        name: shown in the test's name.
+        order: how often the derivative is checked (0 = never, 1, 2 or 3).
+        kinks: the inputs stand on kinks or ties. Derivatives by differences are then taken at
+            inputs shifted by 0.02 to 0.1; what holds at the kink itself is for ``gradient`` and
+            ``torch``.
+        diff: the inputs to differentiate, by flat position or by name; default: all floating ones
+            (of an ``Op``: those with a rule).
+        torch: the same call on torch tensors, an extra oracle for values and gradients.
+        gradient: ``gradient(g, *inputs)`` -> the expected gradients of the ``diff`` inputs, for the
+            rule at kinks and ties; ``g`` is the cotangent (a tuple when there are several).
+        batch: flat positions of the inputs whose axis 0 is the batch; emptying it must then work.
+            Default: the generic guess, which may also raise one of the declared errors.
+        rtol: relative tolerance of values in float64.
+        skip: check name -> reason, for a check that cannot apply (see ``testing.CHECKS``).
+
+    Example:
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> from tinygrad_cv.testing import Case, check_case
+        >>> check_case(Case(tg.exp, (np.array([0.0, 1.0, -2.0]),), reference=np.exp))
+    """
+
+    function: Any
+    inputs: Sequence[Any]
+    attrs: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    reference: Callable[..., Any] | None = None
+    name: str = ""
+    order: int = 2
+    kinks: bool = False
+    diff: Sequence[int | str] | None = None
+    torch: Callable[..., Any] | None = None
+    gradient: Callable[..., Any] | None = None
+    batch: Sequence[int] | None = None
+    rtol: float = 1e-10
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.reference is None and self.torch is None:
+            raise ArgumentError("Case", f"{self.id} needs a reference= or a torch= to compare with")
+        if not 0 <= self.order <= 3:
+            raise ArgumentError("Case", f"order must be 0, 1, 2 or 3, not {self.order}")
+
+    @property
+    def op(self) -> type[Op] | None:
+        """The operator, when the case names one directly (as a class or by its ``call``)."""
+        return operator_of(self.function)
+
+    @property
+    def id(self) -> str:
+        """The name shown by pytest: function, case name and shapes."""
+        function = getattr(callable_of(self.function), "__name__", "function")
+        shapes = ",".join("x".join(map(str, leaf.shape)) or "0d" for leaf in self.leaves())
+        return "-".join(part for part in (function, self.name, shapes) if part)
+
+    def rng(self, salt: int = 0) -> np.random.Generator:
+        """A generator that depends on the case only, so that a failure repeats."""
+        return np.random.default_rng([zlib.crc32(self.id.encode()), salt])
+
+    def leaves(self) -> list[np.ndarray]:
+        """The arrays among the inputs, flat and in order."""
+        return list(flatten(self.inputs, np.ndarray))
+
+    def names(self) -> list[str]:
+        """For each leaf the name of the argument it belongs to."""
+        if self.op:
+            known = list(self.op.inputs)
+        else:
+            known = [p.name for p in _parameters(self.function)]
+        counts = [len(list(flatten(item, np.ndarray))) for item in self.inputs]
+        known += [f"input {i}" for i in range(len(known), len(counts))]
+        return [known[i] for i, count in enumerate(counts) for _ in range(count)]
+
+    def differentiable(self) -> list[int]:
+        """Flat positions of the inputs whose gradient is checked."""
+        leaves, names = self.leaves(), self.names()
+        if self.diff is not None:
+            wanted = set(self.diff)
+            unknown = wanted - set(range(len(leaves))) - set(names)
+            if unknown:
+                named = sorted(map(str, unknown))
+                raise ArgumentError("Case", f"{self.id}: diff names no input: {named}")
+            return [i for i, name in enumerate(names) if i in wanted or name in wanted]
+        floating = [i for i, leaf in enumerate(leaves) if leaf.dtype.kind == "f"]
+        if self.op:
+            return [i for i in floating if names[i] in self.op.rules]
+        return floating
+
+    def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
+        """The inputs with their arrays replaced, in order, by ``leaves``."""
+        stream = iter(leaves)
+        return tuple(_rebuild(item, stream) for item in self.inputs)
+
+    def call(self, leaves: Sequence[Any]) -> list[Tensor]:
+        """Runs the function on ``leaves`` (Tensors) and gives its Tensors, flat."""
+        function = callable_of(self.function)
+        generator = backend_random.default_generator
+        state = generator.get_state()
+        generator.manual_seed(0)  # an operator that draws must draw the same in every run
+        try:
+            result = function(*self.arguments(leaves), *self.attrs, **self.kwargs)
+        finally:
+            generator.set_state(state)
+        return list(flatten(result, Tensor))
+
+
+@dataclass(frozen=True, eq=False)
+class Bad:
+    """A call that must be refused, and how.
+
+    Args:
+        function: an ``Op`` class or a public function.
+        args, kwargs: the arguments; NumPy arrays become Tensors first.
+        error: the declared class, one of ``tinygrad_cv.errors``.
+        match: regular expression that the text must contain.
+        name: shown in the test's name.
+        apply: ``apply(repair, args, kwargs) -> (args, kwargs)`` where a suggested repair is not
+            simply an argument of the function.
+        skip: check name -> reason: "shapes" (the text shows no shape), "operator" (the text does
+            not begin with the function's name), "repair", "meta".
+    """
+
+    function: Any
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    error: type[Exception] = Exception
+    match: str = ""
+    name: str = ""
+    apply: Callable[..., Any] | None = None
+    skip: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def operator(self) -> str:
+        """The name that the text must begin with."""
+        return str(getattr(callable_of(self.function), "__name__", ""))
+
+    @property
+    def id(self) -> str:
+        """The name shown by pytest."""
+        arrays = flatten(tuple(self.args), (np.ndarray, Tensor))
+        shapes = ",".join("x".join(map(str, a.shape)) or "0d" for a in arrays)
+        return "-".join(p for p in (self.operator, self.name, shapes, self.error.__name__) if p)
+
+
+def parametrize_cases(cases: Sequence[Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Decorator: runs a pytest test once per entry, as argument ``case`` (of Bads: ``bad``).
+
+    Needs pytest, which is imported only here.
+    """
+    import pytest
+
+    argument = "bad" if cases and isinstance(cases[0], Bad) else "case"
+    return pytest.mark.parametrize(argument, list(cases), ids=lambda item: item.id)
+
+
+def flatten(item: Any, kind: Any) -> Iterator[Any]:
+    """The objects of class ``kind`` in nested tuples, lists and dictionaries, in order."""
+    if isinstance(item, kind):
+        yield item
+    elif isinstance(item, (tuple, list)):
+        for part in item:
+            yield from flatten(part, kind)
+    elif isinstance(item, Mapping):
+        for part in item.values():
+            yield from flatten(part, kind)
+
+
+def to_tensors(
+    leaves: Sequence[np.ndarray], device: str, needs: Sequence[int] = ()
+) -> list[Tensor]:
+    """Tensors that see ``leaves`` read-only (elsewhere: copies); ``needs`` get a gradient."""
+    tensors = []
+    for position, leaf in enumerate(leaves):
+        view = leaf.view()
+        view.flags.writeable = False
+        tensor = Tensor(backend_array.to_device(view, backend_array.as_device(device)))
+        tensors.append(tensor.requires_grad_() if position in needs else tensor)
+    return tensors
+
+
+def operator_of(function: Any) -> type[Op] | None:
+    """The operator behind an ``Op`` class or its ``call``; None for any other function."""
+    if isinstance(function, type) and issubclass(function, Op):
+        return function
+    return getattr(function, "op", None)
+
+
+def callable_of(function: Any) -> Callable[..., Any]:
+    """What is called with Tensors: of an ``Op`` class its ``call``."""
+    is_op = isinstance(function, type) and issubclass(function, Op)
+    return function.call if is_op else function  # type: ignore[no-any-return]
+
+
+def _rebuild(item: Any, stream: Iterator[Any]) -> Any:
+    if isinstance(item, np.ndarray):
+        return next(stream)
+    if isinstance(item, (tuple, list)):
+        return type(item)([_rebuild(part, stream) for part in item])
+    return item
+
+
+def _parameters(function: Any) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # builtins without a signature
+        return []

@@ -1,0 +1,218 @@
+"""Comparing arrays, and derivatives with differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.core import engine
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.testing.case import CheckFailure
+
+__all__ = ["assert_close", "check_derivatives", "directional_derivative", "vjp"]
+
+Function = Callable[[list[Tensor]], list[Tensor]]
+
+
+def assert_close(
+    actual: Any,
+    expected: Any,
+    rtol: float = 1e-7,
+    atol: float | None = None,
+    what: str = "the result",
+    dtype: bool = False,
+) -> None:
+    """Raises CheckFailure unless ``|actual - expected| <= atol + rtol*|expected|`` everywhere.
+
+    Shapes must be equal (nothing is broadcast), NaN equals NaN and infinities equal themselves.
+
+    Args:
+        actual, expected: Tensors, arrays of any device, or numbers.
+        atol: default ``rtol * max|expected|`` over the finite entries, so that cancellation near
+            zero is judged by the size of its surroundings.
+        dtype: compare the dtypes as well.
+
+    Example:
+        >>> from tinygrad_cv.testing import assert_close
+        >>> assert_close([1.0, 2.0], [1.0, 2.0 + 1e-12])
+    """
+    a, e = numpy_of(actual), numpy_of(expected)
+    if a.shape != e.shape:
+        raise CheckFailure(f"{what} has shape {a.shape}, expected {e.shape}")
+    if dtype and a.dtype != e.dtype:
+        raise CheckFailure(f"{what} has dtype {a.dtype}, expected {e.dtype}")
+    if a.size == 0:
+        return
+    if a.dtype.kind in "bOUS" or e.dtype.kind in "bOUS":
+        wrong = a != e
+        error = wrong.astype(np.float64)
+    else:
+        a, e = a.astype(np.float64), e.astype(np.float64)
+        finite = np.isfinite(e)
+        same = (a == e) | (np.isnan(a) & np.isnan(e))
+        if atol is None:
+            atol = rtol * float(np.abs(e[finite]).max(initial=0.0))
+        error = np.where(same, 0.0, np.inf)
+        both = finite & np.isfinite(a)
+        error[both] = np.abs(a[both] - e[both])
+        wrong = error > atol + rtol * np.where(finite, np.abs(e), 0.0)
+    if wrong.any():
+        at = tuple(int(i) for i in np.unravel_index(np.argmax(np.where(wrong, error, -1)), a.shape))
+        raise CheckFailure(
+            f"{what} is wrong at {int(wrong.sum())} of {a.size} places, worst at {list(at)}: "
+            f"{a[at]!r}, expected {e[at]!r} (rtol {rtol:g})"
+        )
+
+
+def vjp(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    create_graph: bool = False,
+) -> list[Tensor]:
+    """Gradients of ``sum <cotangent, output>``; zeros where nothing depends on an input."""
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    grads: Sequence[Tensor | None] = [None] * len(inputs)
+    if pairs:
+        ys, gs = zip(*pairs, strict=True)
+        grads = engine.grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
+    return [_zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
+
+
+def directional_derivative(
+    function: Callable[[float], tuple[float, float]],
+) -> tuple[float, float]:
+    """Derivative of ``function`` at 0 by central differences, and a bound on its error.
+
+    ``function(t)`` gives the value and its magnitude (what rounding errors are proportional to).
+    The difference is extrapolated once (Richardson), which leaves an error of order t^4; the step
+    shrinks while two steps disagree, as they do near a kink or a pole, and the best one is kept.
+    """
+    best = (np.nan, np.inf)
+    for step in (1e-3, 1e-4, 1e-5, 1e-6):
+        high, low, mid_high, mid_low = (function(t) for t in (step, -step, step / 2, -step / 2))
+        wide = (high[0] - low[0]) / (2 * step)
+        narrow = (mid_high[0] - mid_low[0]) / step
+        estimate = (4 * narrow - wide) / 3
+        rounding = 8 * np.finfo(np.float64).eps * max(high[1], low[1]) / step
+        bound = abs(narrow - wide) / 3 + rounding
+        if not np.isfinite(bound):
+            continue
+        if bound < best[1]:
+            best = (estimate, bound)
+        if bound <= 1e-7 * abs(estimate) or abs(narrow - wide) <= 4 * rounding:
+            break
+    return best
+
+
+def check_derivatives(
+    function: Function,
+    inputs: Sequence[Tensor],
+    order: int,
+    rng: np.random.Generator,
+    names: Sequence[str] | None = None,
+    separate: bool = True,
+    level: int = 1,
+) -> None:
+    """Compares the recorded derivative of ``function`` with differences, up to ``order``.
+
+    A random cotangent g makes the vjp; a random direction v makes it a number, which must equal
+    the difference quotient of <g, f> along v. The vjp is itself a function of (inputs, g): for a
+    higher order the same check runs on it. The first order looks at each input by itself
+    (``separate``), higher ones along one direction of everything.
+    """
+    names = list(names or (f"input {i}" for i in range(len(inputs))))
+    points = [_variable(x) for x in inputs]
+    outputs = function(points)
+    cotangents = [random_like(y, rng) for y in outputs]
+    grads = [numpy_of(g) for g in vjp(outputs, points, cotangents, create_graph=order > 1)]
+    weights = [numpy_of(g) for g in cotangents]
+    for point, grad, name in zip(points, grads, names, strict=True):
+        if grad.shape != point.shape:
+            raise CheckFailure(f"the gradient of {name} has shape {grad.shape}, not {point.shape}")
+    groups = [[i] for i in range(len(points))] if separate else [list(range(len(points)))]
+    for group in groups:
+        direction = [
+            numpy_of(random_like(x, rng)) if i in group else None for i, x in enumerate(points)
+        ]
+        terms = [g * v for g, v in zip(grads, direction, strict=True) if v is not None]
+        analytic = float(sum(t.sum() for t in terms))
+        size = float(sum(np.abs(t).sum() for t in terms))
+        along = _along(function, points, direction, weights)
+        numeric, bound = directional_derivative(along)
+        where = f"order {level}, along {', '.join(names[i] for i in group)}"
+        scale = max(size, abs(numeric))
+        if not bound <= 1e-5 * scale + 1e-8 * max(along(0.0)[1], 1e-300):
+            raise CheckFailure(
+                f"{where}: the differences do not settle ({numeric:.6g} +- {bound:.1g}, the rule "
+                f"gives {analytic:.6g}): the inputs are at a kink (kinks=True) or leave the domain"
+            )
+        if not abs(analytic - numeric) <= max(1e-7 * scale, 3 * bound):
+            raise CheckFailure(
+                f"{where}: the rule gives {analytic:.12g}, "
+                f"differences {numeric:.12g} +- {bound:.1g}"
+            )
+    if order > 1:
+        count = len(points)
+
+        def derivative(both: list[Tensor]) -> list[Tensor]:
+            xs, gs = both[:count], both[count:]
+            return vjp(function(xs), xs, gs, create_graph=True)
+
+        more = [f"g{level}" if len(outputs) == 1 else f"g{level}[{k}]" for k in range(len(outputs))]
+        check_derivatives(
+            derivative, [*points, *cotangents], order - 1, rng, [*names, *more], False, level + 1
+        )
+
+
+def numpy_of(value: Any) -> np.ndarray:
+    """The value as a NumPy array, from any device, without looking at gradients."""
+    if isinstance(value, Tensor):
+        value = value.array
+    return np.asarray(backend_array.to_numpy(value) if backend_array.is_array(value) else value)
+
+
+def _along(
+    function: Function,
+    points: Sequence[Tensor],
+    direction: Sequence[np.ndarray | None],
+    weights: Sequence[np.ndarray],
+) -> Callable[[float], tuple[float, float]]:
+    """t -> <weights, function(points + t*direction)> and the sum of the absolute terms."""
+
+    def value(t: float) -> tuple[float, float]:
+        moved = [
+            x if v is None else _variable(x, numpy_of(x) + t * v)
+            for x, v in zip(points, direction, strict=True)
+        ]
+        terms = [numpy_of(y) * w for y, w in zip(function(moved), weights, strict=True)]
+        return float(sum(t.sum() for t in terms)), float(sum(np.abs(t).sum() for t in terms))
+
+    return value
+
+
+def _variable(like: Tensor, values: np.ndarray | None = None) -> Tensor:
+    """A fresh leaf with the values of ``like`` (or others), on its device, read-only."""
+    return _on_device(numpy_of(like) if values is None else values, like).requires_grad_()
+
+
+def random_like(tensor: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random entries between 0.5 and 1.5 in size, of either sign: no entry hides a fault."""
+    sign = rng.choice([-1.0, 1.0], tensor.shape)
+    values = np.asarray(rng.uniform(0.5, 1.5, tensor.shape) * sign, dtype=np.float64)
+    dtype = tensor.dtype if tensor.dtype.kind == "f" else np.dtype(np.float64)
+    return _on_device(values.astype(dtype), tensor)
+
+
+def _zeros_like(tensor: Tensor) -> Tensor:
+    return _on_device(np.zeros(tensor.shape, tensor.dtype), tensor)
+
+
+def _on_device(values: np.ndarray, like: Tensor) -> Tensor:
+    array = backend_array.to_device(np.array(values), backend_array.device_of(like.array))
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return Tensor(array)

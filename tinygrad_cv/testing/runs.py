@@ -1,0 +1,183 @@
+"""Running a case: forward, backward, recorded, and on inputs in other precision or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.core import mode
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.testing.case import Case, CheckFailure, to_tensors
+from tinygrad_cv.testing.compare import numpy_of, random_like, vjp
+
+__all__ = ["backward", "recorded_calls", "run"]
+
+
+def run(case: Case, leaves: Sequence[np.ndarray], device: str) -> list[Tensor]:
+    """The outputs for read-only copies of ``leaves``; fails if an input was changed."""
+    tensors = to_tensors(leaves, device)
+    before = [numpy_of(t).tobytes() for t in tensors] if device != "meta" else []
+    outputs = case.call(tensors)
+    if not outputs:
+        raise CheckFailure("the function returned no Tensor")
+    if device != "meta":
+        _unchanged(case, before, tensors)
+        for y in outputs:
+            if not backend_array.is_array(y.array):
+                raise CheckFailure(f"an output holds a {type(y.array).__name__}, not an array")
+    return outputs
+
+
+def backward(
+    case: Case, leaves: Sequence[np.ndarray], device: str, create_graph: bool = False
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Outputs, gradients of the differentiable inputs, and the cotangents, always the same ones."""
+    wanted = case.differentiable()
+    tensors = to_tensors(leaves, device, wanted)
+    before = [numpy_of(t).tobytes() for t in tensors]
+    outputs = case.call(tensors)
+    rng = case.rng(2)
+    cotangents = [random_like(y, rng) for y in floating(outputs)]
+    copies = [np.array(numpy_of(g)) for g in cotangents]
+    inputs = [tensors[i] for i in wanted]
+    grads = vjp(floating(outputs), inputs, cotangents, create_graph)
+    _unchanged(case, before, tensors)
+    for g, copy in zip(cotangents, copies, strict=True):
+        if numpy_of(g).tobytes() != copy.tobytes():
+            raise CheckFailure("a rule changed the cotangent it was given")
+    for i, grad in zip(wanted, grads, strict=True):
+        if tuple(grad.shape) != leaves[i].shape:
+            raise CheckFailure(
+                f"the gradient of {case.names()[i]} has shape {tuple(grad.shape)}, "
+                f"not {leaves[i].shape}"
+            )
+        for other in (*cotangents, *tensors, *outputs):
+            if not create_graph and _share_memory(grad.array, other.array):
+                raise CheckFailure(f"the gradient of {case.names()[i]} shares memory")
+    return outputs, grads, cotangents
+
+
+def _share_memory(a: Any, b: Any) -> bool:
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
+
+
+class _Recorder:
+    """Collects the operators that run, with the raw inputs they saw."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = []
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
+        arrays = map_arrays(lambda array: array, inputs)
+        if op.elementwise:
+            arrays = op.promoted(arrays)
+        self.calls.append((op, (arrays,) if op.variadic else arrays, tuple(attrs)))
+
+    def failed(self, *_: Any) -> None:
+        """An operator that refused has nothing to compare."""
+
+
+def recorded_calls(
+    case: Case, device: str = "cpu", leaves: Sequence[np.ndarray] | None = None
+) -> list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]]:
+    """The operators that a case runs forward: (operator, raw inputs, attributes)."""
+    recorder = _Recorder()
+    tensors = to_tensors(double(case.leaves()) if leaves is None else leaves, device)
+    with mode.recording(recorder):
+        case.call(tensors)
+    return recorder.calls
+
+
+def forward(op: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
+    """The reference kernel of an operator on raw inputs."""
+    with np.errstate(all="ignore"):
+        return op.forward(xp_of_inputs(inputs), *inputs, *attrs)
+
+
+def map_arrays(function: Callable[[Any], Any], item: Any) -> Any:
+    """``function`` of every array in nested tuples; Tensors give their array, the rest passes."""
+    if isinstance(item, Tensor):
+        return function(item.array)
+    if backend_array.is_array(item):
+        return function(item)
+    if isinstance(item, (tuple, list)):
+        return tuple(map_arrays(function, part) for part in item)
+    return item
+
+
+def xp_of_inputs(inputs: Any) -> Any:
+    """The array module of the first array among the inputs."""
+    found: list[Any] = []
+    map_arrays(found.append, inputs)
+    return backend_array.xp_of(found[0]) if found else np
+
+
+def flatten_arrays(result: Any) -> list[np.ndarray]:
+    """What a reference returned, as a flat list of arrays."""
+    if isinstance(result, (tuple, list)):
+        return [array for part in result for array in flatten_arrays(part)]
+    return [np.asarray(result)]
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    """One output as a tuple of one. A Spec is a tuple, too, and must stay whole."""
+    return (result,) if backend_array.is_array(result) or not isinstance(result, tuple) else result
+
+
+def floating(outputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs that can have a gradient."""
+    return [y for y in outputs if y.dtype.kind == "f"]
+
+
+def cast(leaves: Sequence[np.ndarray], dtype: Any) -> list[np.ndarray]:
+    """The floating leaves in another precision."""
+    return [leaf.astype(dtype) if leaf.dtype.kind == "f" else leaf for leaf in leaves]
+
+
+def double(leaves: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The floating leaves in float64."""
+    return cast(leaves, np.float64)
+
+
+def relayout(array: np.ndarray, layout: str) -> np.ndarray:
+    """The same values in other memory: every array operator must read strides."""
+    if layout == "channels_last" and array.ndim > 2:
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+    if layout == "transposed":
+        return np.asfortranarray(array)
+    if array.ndim == 0 or layout in ("contiguous", "channels_last"):
+        return np.ascontiguousarray(array).reshape(array.shape)
+    if layout == "reversed":
+        return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
+
+
+def same_count(actual: Sequence[Any], expected: Sequence[Any], what: str = "") -> None:
+    if len(actual) != len(expected):
+        raise CheckFailure(f"{what}{len(actual)} results, expected {len(expected)}")
+
+
+def _unchanged(case: Case, before: Sequence[bytes], tensors: Sequence[Tensor]) -> None:
+    for name, old, tensor in zip(case.names(), before, tensors, strict=True):
+        if numpy_of(tensor).tobytes() != old:
+            raise CheckFailure(f"the input {name} was changed")
+
+
+@contextmanager
+def generic_rules(case: Case, device: str) -> Iterator[None]:
+    """Takes the fused rules of the operators of this case out of the way."""
+    ops = {op for op, _, _ in recorded_calls(case, device) if op.fused_vjp is not None}
+    taken = [(plan, plan.fused) for op in ops for plan in op._plans.values()]
+    for plan, _ in taken:
+        plan.fused = None
+    try:
+        yield
+    finally:
+        for plan, fused in taken:
+            plan.fused = fused

@@ -1,0 +1,140 @@
+"""Pictures of computation graphs: :func:`trace` takes a graph, :func:`draw` the view a person
+wants first.
+
+>>> import tinygrad_cv as tg
+>>> x = tg.tensor([[1.0, -2.0]], requires_grad=True)
+>>> graph = tg.viz.draw((x.relu() - 1.0).sum(), backward=True, names={"x": x})
+>>> graph.render("graph.svg")  # doctest: +SKIP
+PosixPath('graph.svg')
+
+The stages are capture -> GraphModel -> transforms -> DOT -> picture; each can be used alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tinygrad_cv.core.tensor import Tensor, extend
+from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.viz import capture
+from tinygrad_cv.viz.graph import Graph
+from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, Held, TensorInfo
+from tinygrad_cv.viz.transforms import MAX_NODES
+
+__all__ = [
+    "Cluster",
+    "Graph",
+    "GraphEdge",
+    "GraphModel",
+    "GraphNode",
+    "Held",
+    "TensorInfo",
+    "draw",
+    "trace",
+]
+
+
+def trace(
+    target: Tensor | Sequence[Tensor] | Callable[..., Any],
+    *inputs: Any,
+    backward: bool = False,
+    names: Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+    **kwargs: Any,
+) -> Graph:
+    """The whole graph, every node and edge of it.
+
+    Args:
+        target: a Tensor (or several), whose recorded graph is taken; or a module or function,
+            which is called with ``inputs`` and ``kwargs`` and watched. The call may run under
+            ``no_grad`` and on the meta device.
+        backward: add the backward part: for each operator the rules that would run, and what is
+            saved for them.
+        names: names for input Tensors in the picture (arguments of a call have theirs already).
+        title: first line of the picture.
+
+    If an operator refuses its input, the graph ends there, with the operator and its message;
+    ``graph.error`` has it.
+
+    Raises:
+        GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
+            gradient, or its saved values were freed by an earlier backward.
+        DTypeError: ``target`` is neither Tensors nor callable.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> [node.name for node in trace((x * x).sum(), names={"x": x}).model.nodes]
+    ['x', 'mul', 'sum', 'output']
+    """
+    if isinstance(target, Tensor):
+        target = (target,)
+    if isinstance(target, (tuple, list)) and target and all(isinstance(t, Tensor) for t in target):
+        if inputs or kwargs:
+            raise ArgumentError(
+                "trace", "a Tensor's graph is there already; inputs are for modules and functions"
+            )
+        single = len(target) == 1
+        outputs = [
+            ("output" if single else f"output[{i}]", tensor) for i, tensor in enumerate(target)
+        ]
+        return Graph(
+            capture.from_tensors(
+                outputs, names or {}, backward, _title(title, "computation graph", backward)
+            )
+        )
+    if not callable(target):
+        raise DTypeError(
+            "trace",
+            f"a Tensor, a list of Tensors, a module or a function is needed, not {target!r:.60}",
+        )
+    default = getattr(target, "__name__", type(target).__name__)
+    return Graph(
+        capture.from_call(target, inputs, kwargs, backward, _title(title, default, backward))
+    )
+
+
+def _title(given: str | None, default: str, backward: bool) -> str:
+    if given is not None:
+        return given
+    return clean(default, 60) + (", forward and backward" if backward else "")
+
+
+def draw(
+    target: Tensor | Sequence[Tensor] | Callable[..., Any],
+    *inputs: Any,
+    backward: bool = False,
+    names: Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+    max_nodes: int = MAX_NODES,
+    **kwargs: Any,
+) -> Graph:
+    """Like :func:`trace`, in the view that a person wants first: parameters and constants inside
+    their operators, what an operator saves in one box, layers of one operator without a box, and
+    at most ``max_nodes`` nodes.
+
+    >>> import tinygrad_cv as tg
+    >>> w = tg.tensor([[2.0]], requires_grad=True)
+    >>> draw(lambda x: x @ w, tg.tensor([[1.0]])).render("product.svg")  # doctest: +SKIP
+    PosixPath('product.svg')
+    """
+    graph = trace(target, *inputs, backward=backward, names=names, title=title, **kwargs)
+    return graph.simplify(max_nodes)
+
+
+def _tensor_graph(
+    self: Tensor,
+    backward: bool = False,
+    names: Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+    max_nodes: int = MAX_NODES,
+) -> Graph:
+    """The graph that made this tensor, ready to ``.render("graph.svg")``; see
+    :func:`tinygrad_cv.viz.draw`.
+    """
+    return draw(self, backward=backward, names=names, title=title, max_nodes=max_nodes)
+
+
+_tensor_graph.__name__ = "graph"
+extend("graph", _tensor_graph)

@@ -1,0 +1,132 @@
+"""The backward part of a captured graph: for each recorded node the rules that would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.node import FREED, Leaf, Node
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import GraphError
+from tinygrad_cv.viz.build import Source, argument, info, memory_owner
+from tinygrad_cv.viz.model import GraphEdge, TensorInfo
+from tinygrad_cv.viz.translate import Translator, topological
+
+__all__ = ["add_backward"]
+
+Arriving = dict[tuple[Any, int], list[tuple[Source, int, str]]]
+
+
+def add_backward(translator: Translator, roots: list[tuple[str, Tensor, int]]) -> None:
+    """For each recorded node the rules that run, in an order in which gradients arrive."""
+    order = [
+        n
+        for n in topological([tensor.node for _, tensor, _ in roots])
+        if isinstance(n, Node) and n in translator.number
+    ]
+    arriving: Arriving = {}
+    saved = {node: _saved(translator, node) for node in order}
+    for name, tensor, number in roots:
+        value = "1" if tensor.numel() == 1 else ""
+        seed = translator.builder.add(
+            "input",
+            f"gradient of {name}",
+            phase="backward",
+            pair=number,
+            outputs=(info(tensor.array),),
+            value=value,
+        )
+        arriving.setdefault((tensor.node, tensor.index), []).append(
+            (Source(seed, 0, info(tensor.array)), 0, "")
+        )
+    for node in reversed(order):
+        _rules(translator, node, saved[node], arriving)
+    for (leaf, _), gradients in arriving.items():
+        if isinstance(leaf, Leaf) and leaf in translator.leaves:
+            owner = translator.builder.nodes[translator.leaves[leaf].node]
+            number = translator.builder.add(
+                "output",
+                f"{owner.name or 'input'}.grad",
+                phase="backward",
+                pair=owner.id,
+                outputs=(info(leaf),),
+                facts={"of": owner.kind},
+            )
+            _connect(translator, number, gradients)
+
+
+def _rules(translator: Translator, node: Node, saved: Sequence[int], arriving: Arriving) -> None:
+    """The backward operator of a node, with what it reads and what it sends on."""
+    forward = translator.builder.nodes[translator.number[node]]
+    op = node.op
+    results = []
+    for slot in node.plan.needed:
+        edge, index = node.inputs[slot]
+        assert edge is not None  # a needed input has an edge
+        shape, dtype = edge.outputs[index] if isinstance(edge, Node) else (edge.shape, edge.dtype)
+        results.append(
+            (slot, edge, index, TensorInfo(argument(op, slot), tuple(shape), dtype.name))
+        )
+    rules = [op.inputs[0]] if op.variadic else [op.inputs[slot] for slot, *_ in results]
+    facts: dict[str, Any] = {
+        "gradients": "\n".join(f"d {r}: {op.gradients[r]}" for r in rules if r in op.gradients)
+    }
+    gradients = [g for index in range(1 + len(node.rest)) for g in arriving.pop((node, index), ())]
+    if len(gradients) > 1 and not node.rest:
+        facts["summed"] = len(gradients)
+    number = translator.builder.add(
+        "op",
+        forward.name,
+        phase="backward",
+        outputs=tuple(tensor for *_, tensor in results),
+        cluster=forward.cluster,
+        pair=forward.id,
+        facts=facts,
+    )
+    _connect(translator, number, gradients)
+    for kept in saved:
+        tensor = translator.builder.nodes[kept].outputs[0]
+        translator.builder.edges.append(GraphEdge(kept, number, "saved", 0, tensor.name, 0, tensor))
+    for position, (slot, edge, index, tensor) in enumerate(results):
+        source = Source(number, position, tensor)
+        arriving.setdefault((edge, index if isinstance(edge, Node) else 0), []).append(
+            (source, slot, tensor.name)
+        )
+
+
+def _connect(
+    translator: Translator, target: int, gradients: Iterable[tuple[Source, int, str]]
+) -> None:
+    for source, slot, name in gradients:
+        edge = GraphEdge(source.node, target, "gradient", slot, name, source.output, source.tensor)
+        translator.builder.edges.append(edge)
+
+
+def _saved(translator: Translator, node: Node) -> list[int]:
+    """A node for each array that the operator keeps."""
+    if node.saved is FREED:
+        raise GraphError(
+            "graph",
+            "the saved values of this graph are freed, so its backward cannot be shown",
+            repair="Draw before backward, or call backward(retain_graph=True).",
+            notes=[f"the node is {node.op.name}, which ran at {node.site}"],
+        )
+    numbers = []
+    for name, (kind, _), value in zip(node.plan.names, node.plan.kinds, node.saved, strict=True):
+        if kind == "shape":
+            continue
+        items = (
+            [(f"{name}[{i}]", v) for i, v in enumerate(value)]
+            if isinstance(value, tuple)
+            else [(name, value)]
+        )
+        if isinstance(value, Spec):
+            items = [(name, value)]
+        for label, array in items:
+            if hasattr(array, "dtype"):
+                parameter = id(memory_owner(array)) in translator.parameter_memory
+                numbers.append(
+                    translator.builder.saved(translator.number[node], label, array, parameter)
+                )
+    return numbers

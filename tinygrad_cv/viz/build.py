@@ -1,0 +1,317 @@
+"""Puts a GraphModel together, one operator at a time: numbers, module calls, saved tensors,
+totals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from tinygrad_cv.core.mode import Scope
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+
+__all__ = ["Builder", "Source", "argument", "info", "memory_owner", "value_text"]
+
+
+class Source(NamedTuple):
+    """Where a tensor comes from: the node's number, which of its outputs, and what it is."""
+
+    node: int
+    output: int
+    tensor: TensorInfo
+
+
+def info(array: Any, name: str = "") -> TensorInfo:
+    """Name, shape and dtype of an array, a Spec, a Leaf or a Tensor."""
+    return TensorInfo(name, tuple(array.shape), array.dtype.name)
+
+
+def value_text(value: Any) -> str:
+    """A Python number as a picture shows it."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+class Builder:
+    """Collects nodes and edges; numbers are given in the order of the calls, which must be
+    topological.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: list[GraphNode] = []
+        self.edges: list[GraphEdge] = []
+        self.flops = 0
+        self.unknown_flops = 0
+        self.saved_arrays = 0
+        self._clusters: list[Cluster] = []
+        self._cluster_of: dict[int, int] = {}
+        self._scopes: list[Scope] = []  # alive, so that their ids stay theirs
+        self._users: dict[int, set[int | None]] = defaultdict(
+            set
+        )  # tensor node -> clusters of its users
+        # owner of memory -> (its bytes, (address, bytes) of a view of it -> (storage number,
+        # bytes))
+        self._views: dict[int, tuple[int, dict[tuple[int, int], tuple[int, int]]]] = {}
+        self._storages: set[int] = set()
+        self._owners: list[Any] = []
+
+    # Nodes ----------------------------------------------------------------------------------------
+
+    def add(self, kind: str, name: str, **parts: Any) -> int:
+        """A node; returns its number."""
+        number = len(self.nodes)
+        self.nodes.append(GraphNode(number, kind, name, **parts))
+        return number
+
+    def tensor(
+        self, kind: str, name: str, tensor: TensorInfo, value: str = "", **facts: Any
+    ) -> Source:
+        """An input, parameter or constant."""
+        number = self.add(kind, name, outputs=(tensor,), value=value, facts=facts)
+        return Source(number, 0, tensor)
+
+    def operator(
+        self,
+        op: type[Op],
+        sources: Iterable[tuple[int, Source]],
+        outputs: tuple[TensorInfo, ...],
+        attrs: tuple[Any, ...],
+        scope: Scope | None,
+        site: str,
+        specs: tuple[Any, ...] | None = None,
+        error: str = "",
+    ) -> int:
+        """An operator with its data edges. ``sources``: (argument position, source); ``specs``: of
+        all inputs, for the number of floating-point operations."""
+        facts: dict[str, Any] = {}
+        if op.equation:
+            facts["equation"] = op.equation
+        self._count_flops(op, specs, attrs, facts, failed=bool(error))
+        cluster = self.cluster(scope)
+        number = self.add(
+            "op",
+            op.name,
+            outputs=outputs,
+            attributes=tuple(
+                (n, _attribute(v)) for n, v in zip(op.attributes, attrs, strict=False)
+            ),
+            cluster=cluster,
+            site=site,
+            error=error,
+            facts=facts,
+        )
+        for slot, source in sources:
+            self.edges.append(
+                GraphEdge(
+                    source.node,
+                    number,
+                    "data",
+                    slot,
+                    argument(op, slot),
+                    source.output,
+                    source.tensor,
+                )
+            )
+            node = self.nodes[source.node]
+            if node.kind in ("param", "const"):
+                self._users[source.node].add(cluster)
+            if (
+                argument(op, slot) == "weight"
+                and op.name.startswith("conv")
+                and source.tensor.shape is not None
+            ):
+                facts["kernel"] = str(source.tensor.shape[2:])
+        return number
+
+    def _count_flops(
+        self,
+        op: type[Op],
+        specs: tuple[Any, ...] | None,
+        attrs: tuple[Any, ...],
+        facts: dict[str, Any],
+        failed: bool,
+    ) -> None:
+        if op.view or failed:
+            return
+        if op.flops is None or specs is None:
+            self.unknown_flops += 1
+            return
+        try:
+            facts["flops"] = int(op.flops(*((specs,) if op.variadic else specs), *attrs))
+        except (AttributeError, TypeError):  # a Spec that the graph does not keep was needed
+            self.unknown_flops += 1
+        else:
+            self.flops += facts["flops"]
+
+    def output(self, name: str, source: Source) -> int:
+        """A result of the graph."""
+        number = self.add("output", name, outputs=(replace(source.tensor, name=""),))
+        self.edges.append(
+            GraphEdge(source.node, number, "data", 0, "", source.output, source.tensor)
+        )
+        return number
+
+    def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
+        """A tensor that operator ``number`` keeps for its backward. Memory that several keep
+        counts once in all.
+        """
+        owner, place = _memory(array)
+        size = min(array.nbytes, owner.nbytes)
+        storage = -1
+        if not parameter:
+            self.saved_arrays += 1
+            if id(owner) not in self._views:
+                self._owners.append(owner)
+            _, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
+            storage = views.setdefault((place, size), (len(self._storages), size))[0]
+            self._storages.add(storage)
+        operator = self.nodes[number]
+        tensor = info(array, name)
+        saved = self.add(
+            "saved",
+            name,
+            outputs=(tensor,),
+            cluster=operator.cluster,
+            pair=number,
+            value="parameter" if parameter else "",
+            facts={"saved_bytes": 0 if parameter else size, "storage": storage},
+        )
+        self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
+        return saved
+
+    @property
+    def saved_bytes(self) -> int:
+        """All kept memory, parameters apart; views of one array that overlap entirely count
+        once.
+        """
+        return sum(
+            min(whole, sum(size for _, size in views.values()))
+            for whole, views in self._views.values()
+        )
+
+    # Module calls ---------------------------------------------------------------------------------
+
+    def cluster(self, scope: Scope | None) -> int | None:
+        """The number of a module call; its callers get theirs first."""
+        chain = []
+        while scope is not None and id(scope) not in self._cluster_of:
+            chain.append(scope)
+            scope = scope.parent
+        parent = None if scope is None else self._cluster_of[id(scope)]
+        for call in reversed(chain):
+            number = len(self._clusters)
+            self._clusters.append(Cluster(number, call.name, call.kind, parent))
+            self._cluster_of[id(call)] = number
+            self._scopes.append(call)
+            parent = number
+        return parent
+
+    # The result -----------------------------------------------------------------------------------
+
+    def finish(self, title: str, error: str = "") -> GraphModel:
+        """The model of everything collected."""
+        ancestors = self._ancestors()
+        parameters: dict[int, int] = defaultdict(int)
+        sizes = []
+        for number, node in enumerate(self.nodes):
+            if number not in self._users:
+                continue
+            users = self._users[number]
+            self.nodes[number] = replace(node, cluster=_common([ancestors[user] for user in users]))
+            if node.kind == "param":
+                sizes.append(node.outputs[0].size)
+                for cluster in {c for user in users for c in ancestors[user]}:
+                    parameters[cluster] += sizes[-1]
+        for number, node in enumerate(self.nodes):
+            if node.phase == "backward" and node.kind == "output" and node.pair is not None:
+                self.nodes[number] = replace(node, cluster=self.nodes[node.pair].cluster)
+        operators = [node for node in self.nodes if node.kind == "op"]
+        forward = sum(node.phase == "forward" for node in operators)
+        totals = {
+            "operators": forward,
+            "backward_operators": len(operators) - forward,
+            "parameters": sum(sizes),
+            "parameter_tensors": len(sizes),
+            "flops": self.flops,
+            "flops_unknown": self.unknown_flops,
+            "saved_tensors": self.saved_arrays,
+            "saved_bytes": self.saved_bytes,
+        }
+        return GraphModel(
+            title=title,
+            nodes=tuple(self.nodes),
+            edges=tuple(self.edges),
+            clusters=self._finished_clusters(parameters),
+            totals=totals,
+            error=error,
+        )
+
+    def _ancestors(self) -> dict[int | None, tuple[int, ...]]:
+        """For each cluster itself and its callers, outermost first."""
+        chains: dict[int | None, tuple[int, ...]] = {None: ()}
+        for cluster in self._clusters:
+            chains[cluster.id] = (*chains[cluster.parent], cluster.id)
+        return chains
+
+    def _finished_clusters(self, parameters: dict[int, int]) -> tuple[Cluster, ...]:
+        calls: dict[tuple[str, str], int] = defaultdict(int)
+        numbered = []
+        for cluster in self._clusters:
+            key = (cluster.path, cluster.kind)
+            calls[key] += 1
+            numbered.append(replace(cluster, call=calls[key], parameters=parameters[cluster.id]))
+        return tuple(replace(c, calls=calls[c.path, c.kind]) for c in numbered)
+
+
+def argument(op: type[Op], slot: int) -> str:
+    """The name of an operator's argument."""
+    if op.variadic:
+        return f"{op.inputs[0]}[{slot}]"
+    return op.inputs[slot] if slot < len(op.inputs) else f"input {slot}"
+
+
+def _common(chains: Sequence[tuple[int, ...]]) -> int | None:
+    """The innermost module call that all users share."""
+    last = None
+    for level in zip(*chains, strict=False):
+        if len(set(level)) > 1:
+            break
+        last = level[0]
+    return last
+
+
+def memory_owner(array: Any) -> Any:
+    """The array that owns the memory of a view; of a Spec the Spec itself."""
+    base = getattr(array, "base", None)
+    while base is not None and hasattr(base, "nbytes"):
+        array, base = base, getattr(base, "base", None)
+    return array
+
+
+def _memory(array: Any) -> tuple[Any, int]:
+    """The array that owns the memory, and the address of this view of it."""
+    owner = memory_owner(array)
+    interface = getattr(array, "__array_interface__", None) or getattr(
+        array, "__cuda_array_interface__", None
+    )
+    return owner, interface["data"][0] if interface else 0
+
+
+def _attribute(value: Any) -> str:
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
+    if isinstance(value, slice):
+        return ":".join(
+            "" if part is None else str(part) for part in (value.start, value.stop, value.step)
+        )
+    if isinstance(value, tuple) and type(value) is tuple:
+        inner = ", ".join(_attribute(v) for v in value[:16])
+        more = ", ..." if len(value) > 16 else "," if len(value) == 1 else ""
+        return f"({inner}{more})"
+    if isinstance(value, float) and math.isfinite(value):
+        return value_text(value)
+    text = str(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= 200 else text[:199] + "…"

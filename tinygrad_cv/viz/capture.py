@@ -1,0 +1,160 @@
+"""The engine's graph as a GraphModel: from Tensors, by walking the recorded nodes, or from a call,
+by watching it.
+
+Everything is iterative, and numbers follow the order of execution, so the same program gives the
+same model.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from tinygrad_cv.core import mode
+from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.translate import Translator, topological
+
+__all__ = ["from_call", "from_tensors"]
+
+
+def from_tensors(
+    outputs: Sequence[tuple[str, Tensor]],
+    names: Mapping[str, Tensor],
+    backward: bool,
+    title: str,
+) -> GraphModel:
+    """The graph that made ``outputs``, given as (name, Tensor).
+
+    Raises:
+        GraphError: none of them has a graph, or ``backward`` is asked for and its saved values are
+            freed.
+    """
+    if all(tensor.node is None for _, tensor in outputs):
+        raise GraphError(
+            "graph",
+            "this tensor has no graph: no input of it requires a gradient, or it was made under "
+            "no_grad or detached",
+            values=[(name, tensor.shape) for name, tensor in outputs],
+            repair="Call requires_grad_() on an input before computing, or trace the call itself: "
+            "viz.trace(function, *inputs).",
+        )
+    translator = Translator(names)
+    for node in topological([t.node for _, t in outputs if t.node is not None]):
+        if type(node) is Leaf:
+            translator.leaf(node)
+        else:
+            assert isinstance(node, Node)
+            translator.node(node)
+    return _finish(translator, outputs, backward, title)
+
+
+def from_call(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    backward: bool,
+    title: str,
+) -> GraphModel:
+    """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device.
+
+    If an operator refuses its input, the model has everything up to it, and the operator with its
+    message.
+    """
+    inputs = list(_named(_arguments(function, args, kwargs)))
+    translator = Translator(dict(inputs), function)
+    recorder = _Recorder()
+    error = ""
+    outputs: list[tuple[str, Tensor]] = []
+    with mode.recording(recorder):
+        try:
+            outputs = list(_named([("output", function(*args, **kwargs))]))
+        except TinygradError as problem:
+            error = f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+    for name, tensor in inputs:
+        translator.given(name, tensor)
+    for run in recorder.runs:
+        translator.run(*run)
+    return _finish(translator, outputs, backward and not error, title, error)
+
+
+class _Recorder:
+    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[Any, ...]] = []
+        self._failed = False
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
+        place = (site.f_code, site.f_lasti)
+        self.runs.append((op, inputs, _states(inputs), outputs, attrs, place, scope, ""))
+
+    def failed(
+        self, op: Any, inputs: Any, attrs: Any, error: Exception, site: Any, scope: Any
+    ) -> None:
+        if self._failed:  # the innermost operator has spoken
+            return
+        self._failed = True
+        place = (site.f_code, site.f_lasti)
+        message = str(error).splitlines()[0]
+        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
+
+
+def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
+    """Where the inputs stand in the graph now: a later in-place write moves a Tensor on."""
+    return tuple((t.node, t.index, t.array) if isinstance(t, Tensor) else None for t in inputs)
+
+
+def _finish(
+    translator: Translator,
+    outputs: Sequence[tuple[str, Tensor]],
+    backward: bool,
+    title: str,
+    error: str = "",
+) -> GraphModel:
+    """Outputs, the backward part if wanted, and the totals."""
+    ends = []
+    for name, tensor in outputs:
+        source = translator.lookup(tensor, tensor.node, tensor.index, tensor.array, None)
+        ends.append((name, tensor, translator.builder.output(name, source)))
+    roots = [end for end in ends if end[1].node is not None]
+    if backward and not roots:
+        raise GraphError(
+            "graph",
+            "there is no backward: no output requires a gradient",
+            repair="Call requires_grad_() on the inputs or parameters, outside tg.no_grad().",
+        )
+    if backward:
+        add_backward(translator, roots)
+    return translator.builder.finish(title, error)
+
+
+def _arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[tuple[str, Any]]:
+    """The arguments of a call with the names of the function's (or the module's forward's)
+    parameters.
+    """
+    target = getattr(function, "forward", function)
+    try:
+        bound = inspect.signature(target).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return [*((f"input {i}", value) for i, value in enumerate(args)), *kwargs.items()]
+    return list(bound.arguments.items())
+
+
+def _named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
+    """All Tensors in nested tuples, lists and dicts, named after their place."""
+    stack = list(values)[::-1]
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, Tensor):
+            yield name, value
+        elif isinstance(value, (tuple, list)):
+            stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
+        elif isinstance(value, dict):
+            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]

@@ -1,0 +1,183 @@
+"""Contraction: several nodes of a graph become one, and the rest keeps its order and its
+arguments.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, Held, TensorInfo
+
+__all__ = ["contract", "saved_bytes", "storages"]
+
+Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
+
+
+def contract(
+    model: GraphModel,
+    groups: Mapping[int, Key],
+    titles: Callable[[Key], tuple[str, str, int | None]],
+) -> GraphModel:
+    """Make one node of all nodes that ``groups`` gives the same key.
+
+    Args:
+        groups: node id -> (block, part). A block's backward part is drawn beside its forward part.
+        titles: key -> (name, title, cluster) of the new node.
+
+    The new node has the smallest id of its members. A group of one keeps its node, which gets the
+    title.
+    """
+    members: dict[Key, list[GraphNode]] = defaultdict(list)
+    for node in model.nodes:
+        if node.id in groups:
+            members[groups[node.id]].append(node)
+    alone = {nodes[0].id: titles(key) for key, nodes in members.items() if len(nodes) == 1}
+    members = {key: nodes for key, nodes in members.items() if len(nodes) > 1}
+    new_id = {node.id: nodes[0].id for nodes in members.values() for node in nodes}
+    key_of = {nodes[0].id: key for key, nodes in members.items()}
+    head = {key: nodes[0].id for key, nodes in members.items()}
+    edges = _edges(model.edges, new_id)
+
+    leaving: dict[int, list[TensorInfo]] = defaultdict(list)
+    seen: set[tuple[int, int]] = set()
+    for edge in model.edges:
+        source = new_id.get(edge.source)
+        if source is None or source == new_id.get(edge.target, edge.target) or edge.kind == "saved":
+            continue
+        if (edge.source, edge.output) not in seen:
+            seen.add((edge.source, edge.output))
+            leaving[source].append(edge.tensor)
+
+    nodes = []
+    for node in model.nodes:
+        if node.id in key_of:
+            key = key_of[node.id]
+            pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
+            nodes.append(_block(members[key], key, titles(key), tuple(leaving[node.id]), pair))
+        elif node.id not in new_id:
+            if node.pair in new_id:
+                node = replace(node, pair=new_id[node.pair])
+            if node.id in alone:
+                _, text, cluster = alone[node.id]
+                titled = node.kind == "op" and node.phase == "forward" and not node.title
+                node = replace(node, cluster=cluster, title=text if titled else node.title)
+            nodes.append(node)
+    return replace(model, nodes=_topological(nodes, edges), edges=edges)
+
+
+def _block(
+    nodes: list[GraphNode],
+    key: Key,
+    title: tuple[str, str, int | None],
+    outputs: tuple[TensorInfo, ...],
+    pair: int | None,
+) -> GraphNode:
+    name, text, cluster = title
+    facts: dict[str, Any] = {}
+    if any("flops" in node.facts for node in nodes):
+        facts["flops"] = sum(int(node.facts.get("flops", 0)) for node in nodes)
+    sizes = {
+        held.key: held.tensor.size for node in nodes for held in node.held if held.kind == "param"
+    }
+    sizes |= {node.id: node.outputs[0].size for node in nodes if node.kind == "param"}
+    if sizes:
+        facts["parameters"] = sum(sizes.values())
+    operators = [node for node in nodes if node.kind == "op"]
+    kinds: Counter[str] = Counter()
+    for node in operators:
+        kinds.update(node.facts.get("operators") or {node.name: node.count})
+    facts["operators"] = dict(kinds.most_common())
+    held: tuple[Held, ...] = ()
+    if key[1] == "saved":
+        name, text = "saved", ""
+        facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
+        facts["saved_tensors"] = sum(
+            int(n.facts.get("saved_tensors", 0)) or len(n.held) or 1 for n in nodes
+        )
+    return GraphNode(
+        id=nodes[0].id,
+        kind="saved" if key[1] == "saved" else "op",
+        name=name,
+        phase="backward" if key[1] == "backward" else "forward",
+        outputs=outputs,
+        cluster=cluster,
+        held=held,
+        pair=pair,
+        count=sum(node.count for node in operators),
+        title=text,
+        error=next((node.error for node in nodes if node.error), ""),
+        facts=facts,
+    )
+
+
+def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
+    """[storage number, bytes] of the distinct memory that saved nodes keep, parameters apart."""
+    found: dict[int, int] = {}
+    for node in nodes:
+        if "storages" in node.facts:
+            found.update((number, size) for number, size in node.facts["storages"])
+        elif node.kind == "saved" and node.value != "parameter":
+            number = int(node.facts.get("storage", node.id))
+            found[number] = int(node.facts.get("saved_bytes", 0))
+    return [[number, size] for number, size in found.items()]
+
+
+def saved_bytes(nodes: Iterable[GraphNode]) -> int:
+    """The bytes that saved nodes keep; what several of them keep counts once."""
+    return sum(size for _, size in storages(nodes))
+
+
+def _edges(edges: tuple[GraphEdge, ...], new_id: Mapping[int, int]) -> tuple[GraphEdge, ...]:
+    """Edges inside a group vanish; those into a group from one tensor, or between two groups,
+    become one.
+    """
+    merged: dict[tuple[Any, ...], GraphEdge] = {}
+    for index, edge in enumerate(edges):
+        source = new_id.get(edge.source, edge.source)
+        target = new_id.get(edge.target, edge.target)
+        from_group, to_group = edge.source in new_id, edge.target in new_id
+        if not from_group and not to_group:
+            merged[(index,)] = edge
+            continue
+        if source == target:
+            continue
+        key: tuple[Any, ...] = (source, target, edge.kind)
+        if not from_group:
+            key += ("tensor", edge.output)
+        elif not to_group:
+            key += ("slot", edge.slot)
+        edge = replace(
+            edge, source=source, target=target, argument="" if to_group else edge.argument
+        )
+        before = merged.get(key)
+        merged[key] = edge if before is None else replace(before, count=before.count + 1)
+    return tuple(merged.values())
+
+
+def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:
+    """The nodes in a topological order, smallest id first; nodes on a cycle keep their place at
+    the end.
+    """
+    waiting = dict.fromkeys((node.id for node in nodes), 0)
+    targets: dict[int, list[int]] = defaultdict(list)
+    for edge in edges:
+        waiting[edge.target] += 1
+        targets[edge.source].append(edge.target)
+    by_id = {node.id: node for node in nodes}
+    ready = [node_id for node_id, count in waiting.items() if count == 0]
+    heapq.heapify(ready)
+    order: dict[int, GraphNode] = {}
+    while ready:
+        node_id = heapq.heappop(ready)
+        order[node_id] = by_id[node_id]
+        for target in targets[node_id]:
+            waiting[target] -= 1
+            if waiting[target] == 0:
+                heapq.heappush(ready, target)
+    for node in nodes:
+        order.setdefault(node.id, node)
+    return tuple(order.values())

@@ -1,0 +1,248 @@
+"""GraphModel -> DOT text, through the ``graphviz`` package. The same graph gives the same bytes.
+
+Labels are plain text, since record and HTML labels differ between engines. Each node, edge and
+cluster carries an ``id`` (n12, e5, c3), by which the SVG stage finds it again, and the light
+colours of the palette.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from tinygrad_cv.viz.labels import (
+    Line,
+    clean,
+    cluster_text,
+    legend_lines,
+    node_lines,
+    shape_text,
+    text_width,
+)
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.palette import LIGHT
+
+__all__ = ["ROLES", "edge_label", "escape", "role", "to_dot"]
+
+FONT = "Helvetica,Arial,sans-serif"
+NODE_SIZE = 11
+SMALL_SIZE = 10
+
+ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
+_SHAPES = {
+    "param": "note",
+    "saved": "note",
+    "const": "box",
+    "input": "box",
+    "output": "box",
+    "op": "box",
+}
+
+
+def to_dot(model: GraphModel) -> str:
+    """The DOT source of a graph, drawn from top to bottom.
+
+    Forward goes down; a backward operator stands at the right of its forward one, so gradients go
+    up.
+    """
+    import graphviz
+
+    graph = graphviz.Digraph(
+        "graph",
+        graph_attr={
+            "rankdir": "TB",
+            "fontname": FONT,
+            "fontsize": str(NODE_SIZE),
+            "fontcolor": LIGHT["ink"],
+            "bgcolor": LIGHT["page"],
+            "label": _label(legend_lines(model), "l"),
+            "labelloc": "t",
+            "labeljust": "l",
+            "nodesep": "0.22",
+            "ranksep": "0.32",
+            "pad": "0.15",
+            "margin": "0",
+        },
+        node_attr={
+            "shape": "box",
+            "style": "rounded,filled",
+            "fontname": FONT,
+            "fontsize": str(NODE_SIZE),
+            "fontcolor": LIGHT["ink"],
+            "margin": "0.12,0.06",
+            "height": "0.3",
+            "penwidth": "1.1",
+        },
+        edge_attr={
+            "fontname": FONT,
+            "fontsize": str(SMALL_SIZE),
+            "fontcolor": LIGHT["muted"],
+            "color": LIGHT["data"],
+            "arrowsize": "0.7",
+        },
+    )
+    _add_nodes(graph, model)
+    _add_edges(graph, model)
+    return str(graph.source)
+
+
+def escape(text: str) -> str:
+    """One line of a label for DOT: no backslash sequence and no character reference may start in
+    it.
+    """
+    return text.replace("\\", "\\\\").replace("&", "&amp;")
+
+
+def _label(lines: Iterable[Line], end: str = "n") -> str:
+    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
+    import graphviz
+
+    texts = [escape(line.text) for line in lines]
+    if end == "l" and texts:
+        texts.append("")  # an empty line keeps the legend off the graph
+    joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
+    return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
+
+
+def role(node: GraphNode) -> str:
+    """Which of :data:`ROLES` of the palette a node has."""
+    if node.error:
+        return "error"
+    if node.kind == "op":
+        if node.phase == "backward":
+            return "backward"
+        return "block" if node.count > 1 else "op"
+    if node.phase == "backward":
+        return "backward"
+    return node.kind
+
+
+def _add_nodes(graph: Any, model: GraphModel) -> None:
+    import graphviz
+
+    inside: dict[int | None, list[GraphNode]] = defaultdict(list)
+    for node in model.nodes:
+        inside[node.cluster].append(node)
+    boxes: dict[int | None, Any] = {None: graph}
+    levels: dict[int | None, int] = {None: -1}
+    for cluster in model.clusters:
+        levels[cluster.id] = level = levels[cluster.parent] + 1
+        boxes[cluster.id] = graphviz.Digraph(
+            f"cluster_{cluster.id}", graph_attr=_cluster_attributes(cluster, level)
+        )
+    for key, box in boxes.items():
+        for node in inside[key]:
+            box.node(f"n{node.id}", **_node_attributes(node))
+        for row in _rows(inside[key]):
+            box.body.append("\t{ rank=same; " + "; ".join(f"n{i}" for i in row) + " }\n")
+    for cluster in reversed(
+        model.clusters
+    ):  # children before parents: the text of a box is copied into its parent
+        boxes[cluster.parent].subgraph(boxes[cluster.id])
+
+
+def _rows(nodes: list[GraphNode]) -> list[list[int]]:
+    """Nodes that stand side by side: a forward node, what it saves, its backward node."""
+    rows: dict[int, list[int]] = {}
+    here = {node.id for node in nodes}
+    for node in nodes:
+        if node.pair in here and node.pair is not None:
+            rows.setdefault(node.pair, [node.pair]).append(node.id)
+    return list(rows.values())
+
+
+def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
+    parity = "even" if level % 2 == 0 else "odd"
+    return {
+        "id": f"c{cluster.id}",
+        "class": f"level-{parity}",
+        "label": _label([Line(cluster_text(cluster))]),
+        "labeljust": "l",
+        "style": "rounded,filled",
+        "fillcolor": LIGHT[f"cluster-{parity}"],
+        "color": LIGHT["cluster-line"],
+        "fontcolor": LIGHT["muted"],
+        "margin": "10",
+    }
+
+
+def _node_attributes(node: GraphNode) -> dict[str, str]:
+    name = role(node)
+    lines = node_lines(node)
+    width = max((text_width(line.text, NODE_SIZE) for line in lines), default=0.0)
+    attributes = {
+        "id": f"n{node.id}",
+        "class": name,
+        "label": _label(lines),
+        "fillcolor": LIGHT[name],
+        "color": LIGHT[f"{name}-line"],
+        "width": f"{(width + 17) / 72:.2f}",
+    }
+    if node.kind != "op":
+        attributes["shape"] = _SHAPES[node.kind]
+        attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
+    if node.kind in ("input", "output") or node.error:
+        attributes["penwidth"] = "2"
+    if node.count > 1:
+        attributes["peripheries"] = "2"
+    if node.error:
+        attributes["fontcolor"] = LIGHT["error-ink"]
+    return attributes
+
+
+def _add_edges(graph: Any, model: GraphModel) -> None:
+    nodes = {node.id: node for node in model.nodes}
+    both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
+    arguments: dict[int, int] = defaultdict(int)
+    first_shape: dict[int, Any] = {}
+    for edge in model.edges:
+        if edge.kind == "data":
+            arguments[edge.target] += 1
+            first_shape.setdefault(edge.target, edge.tensor.shape)
+        elif edge.kind == "gradient" and not both:
+            first_shape.setdefault(edge.target, edge.tensor.shape)
+    for index, edge in enumerate(model.edges):
+        source, target = nodes[edge.source], nodes[edge.target]
+        attributes = {"id": f"e{index}"}
+        changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
+        text = edge_label(edge, several=arguments[edge.target] > 1, changed=changed, both=both)
+        if text:
+            attributes["label"] = _label(
+                [Line(f"  {clean(text, 48)}  ")]
+            )  # spaces keep it off the line
+        if source.cluster != target.cluster:  # keeps the picture narrow
+            attributes["minlen"] = "2"
+        tail, head = f"n{edge.source}", f"n{edge.target}"
+        if edge.kind == "saved":
+            attributes |= {
+                "style": "dotted",
+                "color": LIGHT["saved-edge"],
+                "class": "saved",
+                "penwidth": "1.6",
+            }
+        elif edge.kind == "gradient":
+            attributes |= {"style": "dashed", "color": LIGHT["gradient"], "class": "gradient"}
+            if both:
+                attributes["dir"] = "back"
+                tail, head = head, tail
+        else:
+            attributes["class"] = "data"
+            if edge.slot == 0:
+                attributes["weight"] = "3"
+        graph.edge(tail, head, **attributes)
+
+
+def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> str:
+    """The text beside an edge: the argument where there are several, the shape where it changes, a
+    count.
+    """
+    parts = []
+    if edge.kind == "data" and several and edge.argument:
+        parts.append(edge.argument)
+    shown = edge.kind == "data" or (edge.kind == "gradient" and not both)
+    if shown and changed and edge.tensor.shape is not None and edge.count == 1:
+        parts.append(shape_text(edge.tensor.shape))
+    if edge.count > 1 and edge.kind != "saved":
+        parts.append(f"{edge.count} tensors")
+    return ": ".join(parts)

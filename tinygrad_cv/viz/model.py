@@ -1,0 +1,274 @@
+"""The graph as plain data: what a capture produces, what transforms change and what the drawing
+stages read.
+
+Nothing in here refers to a Tensor, a Node or an array, so a model can be kept as JSON, compared,
+and changed freely. Nodes stand in a topological order and are numbered in it; no number depends on
+a memory address.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from tinygrad_cv.errors import DataError
+
+__all__ = [
+    "KINDS",
+    "PHASES",
+    "Cluster",
+    "GraphEdge",
+    "GraphModel",
+    "GraphNode",
+    "Held",
+    "TensorInfo",
+]
+
+FORMAT = "tinygrad_cv graph"
+VERSION = 1
+
+KINDS = ("op", "input", "param", "const", "output", "saved")
+PHASES = ("forward", "backward")
+EDGE_KINDS = ("data", "gradient", "saved")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor without its data. ``shape`` and ``dtype`` are None where the engine does not keep
+    them.
+    """
+
+    name: str
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of elements; 0 if the shape is not known."""
+        return 0 if self.shape is None else math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A tensor that is drawn as a line inside an operator instead of as a node of its own.
+
+    Attributes:
+        kind: "param", "const", "saved" or "gradient".
+        tensor: what it is.
+        role: the operator's argument that it is, such as "weight".
+        key: number of the folded node: the same tensor, used twice, has the same key.
+        value: a short text of the value, for scalars.
+    """
+
+    kind: str
+    tensor: TensorInfo
+    role: str = ""
+    key: int = -1
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphNode:
+    """One operator, input, parameter, constant, output or saved tensor.
+
+    Attributes:
+        id: its number; tuples of nodes are in topological order.
+        kind: one of :data:`KINDS`.
+        name: the operator's name, or the tensor's.
+        phase: "forward" or "backward".
+        outputs: the tensors that it produces (for other kinds than "op": the tensor that it is).
+        attributes: (name, text) of every attribute of the operator.
+        cluster: id of the module call that it belongs to, or None.
+        held: parameters, constants and gradients folded into it.
+        pair: for a backward or saved node, the forward node that it belongs to.
+        count: the number of operators that it stands for.
+        title: a text to show instead of ``name``, such as the module call of a collapsed block.
+        site: the user's line, "file.py:12".
+        error: the message, if this operator failed.
+        value: a short text of the value, for scalars.
+        facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
+            equation ...
+    """
+
+    id: int
+    kind: str
+    name: str
+    phase: str = "forward"
+    outputs: tuple[TensorInfo, ...] = ()
+    attributes: tuple[tuple[str, str], ...] = ()
+    cluster: int | None = None
+    held: tuple[Held, ...] = ()
+    pair: int | None = None
+    count: int = 1
+    title: str = ""
+    site: str = ""
+    error: str = ""
+    value: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphEdge:
+    """A tensor that goes from one node to another.
+
+    Attributes:
+        source, target: node ids.
+        kind: "data" (forward), "gradient" (backward) or "saved" (kept from forward to backward).
+        slot: for data, which argument of the target it is; for gradients, which argument of the
+            operator the gradient is of. Arguments keep their order, so ``a - b`` and ``b - a``
+            differ.
+        argument: that argument's name.
+        output: which output of the source it is.
+        tensor: what flows.
+        count: the number of tensors that it stands for.
+    """
+
+    source: int
+    target: int
+    kind: str = "data"
+    slot: int = 0
+    argument: str = ""
+    output: int = 0
+    tensor: TensorInfo = field(default_factory=lambda: TensorInfo(""))
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One call of a module.
+
+    Attributes:
+        id: its number, in the order of the first operator.
+        path: "layer1.0.conv1", empty for the outermost module.
+        kind: the class name.
+        parent: id of the calling module's cluster, or None.
+        call, calls: this is call ``call`` of ``calls`` in the graph.
+        parameters: number of parameter elements used inside.
+    """
+
+    id: int
+    path: str
+    kind: str
+    parent: int | None = None
+    call: int = 1
+    calls: int = 1
+    parameters: int = 0
+
+    @property
+    def label(self) -> str:
+        """``layer1.0 : BasicBlock, call 2 of 3``."""
+        text = f"{self.path} : {self.kind}" if self.path else self.kind
+        return f"{text}, call {self.call} of {self.calls}" if self.calls > 1 else text
+
+
+@dataclass(frozen=True, slots=True)
+class GraphModel:
+    """A whole graph.
+
+    Attributes:
+        title: what the picture is of.
+        nodes: in topological order.
+        edges: ordered by target and argument.
+        clusters: a parent stands before its children.
+        totals: true numbers of the whole graph, whatever is folded: "operators",
+            "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
+            "saved_tensors".
+        notes: lines that the picture must show, such as "collapsed to 300 nodes".
+        error: the message of a forward that failed, else empty.
+    """
+
+    title: str = ""
+    nodes: tuple[GraphNode, ...] = ()
+    edges: tuple[GraphEdge, ...] = ()
+    clusters: tuple[Cluster, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    error: str = ""
+
+    def to_json(self) -> str:
+        """This graph as JSON text, the same bytes for the same graph.
+
+        >>> model = GraphModel("one", nodes=(GraphNode(0, "input", "x"),))
+        >>> GraphModel.from_json(model.to_json()) == model
+        True
+        """
+        data = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        return json.dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> GraphModel:
+        """The graph that :meth:`to_json` wrote.
+
+        Raises:
+            DataError: the text is not JSON, not of this format or of a newer version.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise DataError("graph", f"the text is not JSON: {error}") from None
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            raise DataError("graph", f"the JSON has no {FORMAT!r} in its 'format' entry")
+        if data.pop("version", None) != VERSION:
+            raise DataError("graph", f"this version of the format is not known; known is {VERSION}")
+        try:
+            model = cls(
+                title=data["title"],
+                nodes=tuple(_node(entry) for entry in data["nodes"]),
+                edges=tuple(_edge(entry) for entry in data["edges"]),
+                clusters=tuple(Cluster(**entry) for entry in data["clusters"]),
+                totals=dict(data["totals"]),
+                notes=tuple(data["notes"]),
+                error=data["error"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError("graph", f"an entry is missing or wrong: {error}") from None
+        check(model)
+        return model
+
+
+def check(model: GraphModel) -> None:
+    """Raise DataError unless kinds are known, numbers unique and every reference meets its
+    target.
+    """
+    ids = {node.id for node in model.nodes}
+    if len(ids) != len(model.nodes):
+        raise DataError("graph", "two nodes have the same id")
+    clusters: set[int] = set()
+    for cluster in model.clusters:
+        if cluster.parent is not None and cluster.parent not in clusters:
+            raise DataError("graph", f"cluster {cluster.id}: its parent must stand before it")
+        clusters.add(cluster.id)
+    for node in model.nodes:
+        if node.kind not in KINDS or node.phase not in PHASES:
+            raise DataError("graph", f"node {node.id}: unknown kind or phase")
+        if node.cluster is not None and node.cluster not in clusters:
+            raise DataError("graph", f"node {node.id}: there is no cluster {node.cluster}")
+        if node.pair is not None and node.pair not in ids:
+            raise DataError("graph", f"node {node.id}: there is no node {node.pair}")
+    for edge in model.edges:
+        if edge.kind not in EDGE_KINDS:
+            raise DataError(
+                "graph", f"edge {edge.source} -> {edge.target}: unknown kind {edge.kind!r}"
+            )
+        if edge.source not in ids or edge.target not in ids:
+            raise DataError("graph", f"edge {edge.source} -> {edge.target}: one end does not exist")
+
+
+def _tensor(entry: Mapping[str, Any]) -> TensorInfo:
+    shape = entry["shape"]
+    return TensorInfo(entry["name"], None if shape is None else tuple(shape), entry["dtype"])
+
+
+def _node(entry: Mapping[str, Any]) -> GraphNode:
+    parts: dict[str, Any] = dict(entry)
+    parts["outputs"] = tuple(_tensor(t) for t in entry["outputs"])
+    parts["attributes"] = tuple((name, text) for name, text in entry["attributes"])
+    parts["held"] = tuple(Held(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"])
+    return GraphNode(**parts)
+
+
+def _edge(entry: Mapping[str, Any]) -> GraphEdge:
+    return GraphEdge(**{**entry, "tensor": _tensor(entry["tensor"])})

@@ -1,0 +1,273 @@
+"""What Graphviz drew, made into an SVG that stands alone: themes, titles, facts, and ids of its
+own.
+
+The light colours stay as presentation attributes, so a viewer without CSS variables shows the
+light picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+
+from tinygrad_cv.errors import BackendError
+from tinygrad_cv.viz.dot import ROLES, role
+from tinygrad_cv.viz.labels import (
+    Line,
+    bytes_text,
+    clean,
+    cluster_text,
+    legend_lines,
+    node_lines,
+    tensor_text,
+)
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.palette import DARK, LIGHT
+
+__all__ = ["finish"]
+
+SVG = "http://www.w3.org/2000/svg"
+_PX_PER_PT = 4 / 3
+_LONGEST_TITLE = 2000
+
+
+def finish(drawn: bytes, model: GraphModel) -> bytes:
+    """Graphviz's SVG of ``model`` as the SVG that is handed out.
+
+    Raises:
+        BackendError: ``drawn`` is not an SVG.
+    """
+    try:
+        root = ET.fromstring(drawn)
+    except ET.ParseError as error:
+        raise BackendError(
+            "render", f"the Graphviz engine did not return an SVG: {error}"
+        ) from None
+    if root.tag != f"{{{SVG}}}svg":
+        raise BackendError("render", f"the Graphviz engine returned <{root.tag}>, not <svg>")
+    prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8]
+    _set_frame(root, model, prefix)
+    nodes = {f"n{node.id}": node for node in model.nodes}
+    clusters = {f"c{cluster.id}": cluster for cluster in model.clusters}
+    edges = {f"e{index}": edge for index, edge in enumerate(model.edges)}
+    names = {node.id: _name(node) for node in model.nodes}
+    for group in root.iter(f"{{{SVG}}}g"):
+        key = group.get("id", "")
+        if key in nodes:
+            _set_node(group, nodes[key])
+        elif key in clusters:
+            _set_cluster(group, clusters[key])
+        elif key in edges:
+            _set_edge(group, edges[key], names)
+        elif "graph" in group.get("class", "").split():
+            _set_graph(group, model)
+        group.set("id", f"{prefix}-{key}")
+    _lift_cluster_labels(root, prefix)
+    ET.register_namespace("", SVG)
+    ET.indent(root, space="")
+    return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
+
+
+def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
+    """Size, accessible name and style sheet of the whole picture."""
+    for side in ("width", "height"):
+        points = float(re.sub(r"[^0-9.]", "", root.get(side, "0")) or 0)
+        root.set(side, f"{points * _PX_PER_PT:.0f}")
+    root.set("id", prefix)
+    root.set("class", "tinygrad-cv")
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
+    for name in ("operators", "backward_operators", "parameters", "flops", "saved_bytes"):
+        if name in model.totals:
+            root.set("data-" + name.replace("_", "-"), str(model.totals[name]))
+    title = ET.Element(f"{{{SVG}}}title", {"id": f"{prefix}-title"})
+    title.text = clean(model.title or "computation graph")
+    description = ET.Element(f"{{{SVG}}}desc", {"id": f"{prefix}-desc"})
+    description.text = _description(model)
+    style = ET.Element(f"{{{SVG}}}style")
+    style.text = _style(f"#{prefix}")
+    root[:0] = [title, description, style]
+
+
+def _description(model: GraphModel) -> str:
+    lines = [
+        line.text for line in legend_lines(model) if line.style != "name" and "──" not in line.text
+    ]
+    inputs = [_name(n) for n in model.nodes if n.kind == "input" and n.phase == "forward"]
+    outputs = [_name(n) for n in model.nodes if n.kind == "output" and n.phase == "forward"]
+    if inputs and outputs:
+        lines.append(
+            f"data flows from {', '.join(inputs[:4])} at the top to {', '.join(outputs[:4])}"
+        )
+    return "Computation graph: " + "; ".join(lines) + "."
+
+
+def _style(root: str) -> str:
+    rules = [
+        _variables(root, LIGHT),
+        "@media (prefers-color-scheme: dark){" + _variables(root, DARK) + "}",
+        f"{root}{{max-width:100%;height:auto;font-family:Helvetica,Arial,sans-serif}}",
+        f"{root} .page{{fill:var(--tg-page)}}",
+        f"{root} text{{fill:var(--tg-ink)}}",
+        f"{root} .t-name{{font-weight:600}}",
+        f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
+        f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
+        f"{root} .t-error{{fill:var(--tg-error-ink)}}",
+    ]
+    for name in ROLES:
+        colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
+        rules.append(_shapes(f"{root} .node.{name}", colours))
+    for name in ("cluster-even", "cluster-odd"):
+        level = name.replace("cluster", "level")
+        colours = f"fill:var(--tg-{name});stroke:var(--tg-cluster-line)"
+        rules.append(_shapes(f"{root} .cluster.{level}", colours))
+        halo = f"paint-order:stroke;stroke:var(--tg-{name});stroke-width:4"
+        rules.append(f"{root} .cluster-labels .{level}{{{halo}}}")
+    for kind in ("data", "gradient", "saved-edge"):
+        edge = f"{root} .edge.{kind.removesuffix('-edge')}"
+        rules.append(f"{edge}>path{{stroke:var(--tg-{kind})}}")
+        rules.append(f"{edge}>polygon{{fill:var(--tg-{kind});stroke:var(--tg-{kind})}}")
+    return "\n" + "\n".join(rules) + "\n"
+
+
+def _shapes(group: str, colours: str) -> str:
+    shapes = ",".join(f"{group}>{shape}" for shape in ("path", "polygon", "polyline"))
+    return f"{shapes}{{{colours}}}"
+
+
+def _variables(root: str, colours: dict[str, str]) -> str:
+    return root + "{" + ";".join(f"--tg-{name}:{value}" for name, value in colours.items()) + "}"
+
+
+def _set_graph(group: ET.Element, model: GraphModel) -> None:
+    """The background and the legend."""
+    _set_title(group, "")
+    for shape in group:
+        if shape.tag == f"{{{SVG}}}polygon":
+            shape.set("class", "page")
+            break
+    _set_lines(group, legend_lines(model))
+
+
+def _set_node(group: ET.Element, node: GraphNode) -> None:
+    _drop_links(group)
+    _set_lines(group, node_lines(node))
+    _set_title(group, "\n".join(_facts(node)))
+    facts = {
+        "id": node.id,
+        "kind": node.kind,
+        "phase": node.phase,
+        "name": clean(node.name, _LONGEST_TITLE),
+        "role": role(node),
+        "shape": "; ".join(tensor_text(t) for t in node.outputs),
+        "count": node.count if node.count > 1 else "",
+        "pair": "" if node.pair is None else node.pair,
+        "flops": node.facts.get("flops", ""),
+        "saved-bytes": node.facts.get("saved_bytes", ""),
+        "error": clean(node.error, _LONGEST_TITLE),
+    }
+    for name, value in facts.items():
+        if value != "":
+            group.set(f"data-{name}", str(value))
+
+
+def _facts(node: GraphNode) -> Iterable[str]:
+    """The lines of a node's title: everything that is known of it."""
+    yield clean(_name(node), _LONGEST_TITLE)
+    for line in node_lines(node)[1:]:
+        yield line.text
+    for name, text in node.attributes:
+        yield clean(f"{name} = {text}", _LONGEST_TITLE)
+    for fact in ("equation", "gradients"):
+        if node.facts.get(fact):
+            yield from (clean(text, _LONGEST_TITLE) for text in str(node.facts[fact]).splitlines())
+    if node.facts.get("flops"):
+        yield f"{int(node.facts['flops']):,} FLOPs"
+    if node.kind == "op" and node.facts.get("saved_bytes"):
+        yield f"{bytes_text(int(node.facts['saved_bytes']))} saved for backward"
+    if node.site:
+        yield clean(f"made at {node.site}", _LONGEST_TITLE)
+
+
+def _name(node: GraphNode) -> str:
+    text = f"{node.name} backward" if node.phase == "backward" and node.kind == "op" else node.name
+    return clean(f"{text} ({node.title})" if node.title else text or node.kind, 200)
+
+
+def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
+    _drop_links(group)
+    _set_title(group, cluster_text(cluster))
+    group.set("data-module", clean(cluster.path, _LONGEST_TITLE))
+    group.set("data-class", clean(cluster.kind, _LONGEST_TITLE))
+    group.set("data-parameters", str(cluster.parameters))
+    if cluster.calls > 1:
+        group.set("data-call", f"{cluster.call}/{cluster.calls}")
+
+
+def _lift_cluster_labels(root: ET.Element, prefix: str) -> None:
+    """Draw the labels of module calls last: an edge that enters a box would otherwise run through
+    its name.
+    """
+    graph = root.find(f"{{{SVG}}}g")
+    if graph is None:
+        return
+    top = ET.SubElement(graph, f"{{{SVG}}}g", {"id": f"{prefix}-labels", "class": "cluster-labels"})
+    for group in graph:
+        kinds = group.get("class", "").split()
+        if "cluster" in kinds:
+            for text in [child for child in group if child.tag == f"{{{SVG}}}text"]:
+                group.remove(text)
+                text.set("class", kinds[-1])
+                top.append(text)
+
+
+def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+    _drop_links(group)
+    words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
+    argument = f" as {edge.argument}" if edge.argument and edge.kind == "data" else ""
+    shape = (
+        f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
+    )
+    _set_title(
+        group,
+        clean(
+            f"{names[edge.source]} {words[edge.kind]} {names[edge.target]}{argument}{shape}", 600
+        ),
+    )
+    facts = {
+        "source": edge.source,
+        "target": edge.target,
+        "kind": edge.kind,
+        "slot": edge.slot,
+        "count": edge.count,
+    }
+    for name, value in facts.items():
+        group.set(f"data-{name}", str(value))
+
+
+def _set_title(group: ET.Element, text: str) -> None:
+    title = group.find(f"{{{SVG}}}title")
+    if not text:
+        if title is not None:
+            group.remove(title)
+        return
+    if title is None:
+        title = ET.Element(f"{{{SVG}}}title")
+        group.insert(0, title)
+    title.text = text
+
+
+def _set_lines(group: ET.Element, lines: list[Line]) -> None:
+    """Mark each drawn line with its style; Graphviz draws them in order, one <text> each."""
+    texts = [child for child in group if child.tag == f"{{{SVG}}}text"]
+    for element, line in zip(texts, lines, strict=False):
+        element.set("class", f"t-{line.style}")
+
+
+def _drop_links(group: ET.Element) -> None:
+    """No anchors: an engine may wrap shapes in <a> elements."""
+    for anchor in list(group.iter(f"{{{SVG}}}a")):
+        anchor.tag = f"{{{SVG}}}g"
+        anchor.attrib.clear()

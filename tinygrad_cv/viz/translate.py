@@ -1,0 +1,250 @@
+"""From the engine's objects to numbered nodes: Leafs, Nodes and runs of operators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import CodeType
+from typing import Any
+
+from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.core import mode
+from tinygrad_cv.core.node import FREED, Leaf, Node
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.viz.build import Builder, Source, info, memory_owner, value_text
+from tinygrad_cv.viz.model import TensorInfo
+
+__all__ = ["Translator", "topological"]
+
+
+class Translator:
+    """Translates nodes and runs of operators; knows which number each tensor has."""
+
+    def __init__(self, names: Mapping[str, Tensor], function: Any = None) -> None:
+        self.builder = Builder()
+        self.number: dict[Node, int] = {}
+        self.leaves: dict[Leaf, Source] = {}
+        self._tensors: dict[
+            int, tuple[Any, Any, Source]
+        ] = {}  # id -> (node, array, source) of a recorded tensor
+        self._arrays: dict[int, Source] = {}
+        self._constants: dict[int, Source] = {}
+        self._sites: dict[tuple[CodeType, int], str] = {}
+        self._leaf_names: dict[int, tuple[str, str]] = {}
+        self._buffers: dict[int, str] = {}
+        for name, tensor in names.items():
+            if isinstance(tensor.node, Leaf):
+                self._leaf_names[id(tensor.node)] = (name, _leaf_kind(tensor.node, tensor))
+        for name, parameter in _members(function, "named_parameters"):
+            self._buffers[id(parameter)] = name
+            if isinstance(parameter.node, Leaf):
+                self._leaf_names[id(parameter.node)] = (name, "param")
+        for name, buffer in _members(function, "named_buffers"):
+            self._buffers[id(buffer)] = name
+        self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
+        self.parameter_memory: set[int] = set()
+
+    # From recorded nodes --------------------------------------------------------------------------
+
+    def leaf(self, leaf: Leaf, path: str = "") -> Source:
+        """The input or parameter of a leaf; the first operator that uses a parameter gives it its
+        path.
+        """
+        known = self.leaves.get(leaf)
+        if known is not None:
+            return known
+        tensor = leaf.tensor()
+        name, kind = self._leaf_names.get(id(leaf), (leaf.name or "", _leaf_kind(leaf, tensor)))
+        if path and kind == "param" and id(leaf) not in self._leaf_names:
+            name = f"{path}.{name}"
+        if kind == "param" and tensor is not None:
+            self.parameter_memory.add(id(memory_owner(tensor.array)))
+        self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
+        return source
+
+    def node(self, node: Node) -> None:
+        """An operator from its recorded node; what made its inputs has been seen."""
+        plan = node.plan
+        kept = {} if node.saved is FREED else dict(zip(plan.kinds, node.saved, strict=True))
+        sources, specs = [], []
+        for slot, (edge, index) in enumerate(node.inputs):
+            source, spec = self._input(node, slot, edge, index, kept)
+            if source is not None:
+                sources.append((slot, source))
+            specs.append(spec)
+        outputs = _outputs(node.op, node.outputs)
+        number = self.builder.operator(
+            node.op,
+            sources,
+            outputs,
+            node.attrs,
+            node.scope,
+            self._site(node.code, node.lasti),
+            tuple(specs),
+        )
+        self.number[node] = number
+
+    def _input(
+        self,
+        node: Node,
+        slot: int,
+        edge: Node | Leaf | None,
+        index: int,
+        kept: Mapping[tuple[str, int], Any],
+    ) -> tuple[Source | None, Any]:
+        """Source and Spec of an input. Of an input without gradient the graph knows only what a
+        rule saved.
+        """
+        if isinstance(edge, Leaf):
+            source = self.leaf(edge, node.scope.name if node.scope is not None else "")
+            return source, Spec(edge.shape, edge.dtype)
+        if edge is not None:
+            shape, dtype = edge.outputs[index]
+            return Source(self.number[edge], index, TensorInfo("", tuple(shape), dtype.name)), Spec(
+                shape, dtype
+            )
+        variadic = node.op.variadic
+        value = kept.get(("input", 0 if variadic else slot))
+        if variadic and value is not None:
+            value = value[slot]
+        if value is None:
+            if node.op.elementwise:  # both operands are always there
+                unknown = self.builder.tensor("const", "constant", TensorInfo(""))
+                return unknown, None
+            return None, None
+        return self._constant(value), spec_of(value) if hasattr(value, "dtype") else value
+
+    def _constant(self, value: Any, name: str = "constant") -> Source:
+        """A tensor without a gradient; the same array is the same constant."""
+        if not hasattr(value, "dtype"):
+            return self.builder.tensor("const", name, TensorInfo(name, ()), value_text(value))
+        known = self._constants.get(id(value))
+        if known is None:
+            single = value.size == 1 and not isinstance(value, Spec)
+            text = value_text(value.item()) if single else ""
+            known = self.builder.tensor("const", name, info(value), text)
+            self._constants[id(value)] = known
+        return known
+
+    # From a watched call --------------------------------------------------------------------------
+
+    def given(self, name: str, tensor: Tensor) -> None:
+        """An argument of the call."""
+        node = tensor.node
+        if isinstance(node, Leaf):
+            source = self.leaf(node)
+        else:
+            source = self.builder.tensor("input", name, info(tensor.array))
+        self._tensors[id(tensor)] = (node, tensor.array, source)
+        self._arrays.setdefault(id(tensor.array), source)
+
+    def run(
+        self,
+        op: type[Op],
+        inputs: tuple[Any, ...],
+        states: tuple[Any, ...],
+        outputs: tuple[Tensor, ...],
+        attrs: tuple[Any, ...],
+        place: tuple[CodeType, int],
+        scope: mode.Scope | None,
+        error: str,
+    ) -> None:
+        """An operator that was seen running."""
+        sources: list[tuple[int, Source]] = []
+        specs: list[Any] = []
+        for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
+            if value is None:
+                specs.append(None)
+            elif state is None:
+                sources.append((slot, self._constant(value)))
+                specs.append(value)
+            else:
+                node, index, array = state
+                sources.append((slot, self.lookup(value, node, index, array, scope)))
+                specs.append(spec_of(array))
+        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        number = self.builder.operator(
+            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
+        )
+        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+            source = Source(number, index, tensor)
+            self._tensors[id(out)] = (out.node, out.array, source)
+            self._arrays[id(out.array)] = source
+            if isinstance(out.node, Node):
+                self.number[out.node] = number
+
+    def lookup(
+        self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
+    ) -> Source:
+        """Who made a tensor. Its node knows best, since a tensor that was written stands for the
+        result.
+        """
+        if isinstance(node, Node) and node in self.number:
+            shape, dtype = node.outputs[index]
+            return Source(self.number[node], index, TensorInfo("", tuple(shape), dtype.name))
+        known = self._tensors.get(id(tensor))
+        if known is not None and known[0] is node and known[1] is array:
+            return known[2]
+        if isinstance(node, Leaf):
+            return self.leaf(node, scope.name if scope is not None else "")
+        if id(tensor) in self._buffers:
+            kind = "param" if id(tensor) in self._parameters else "const"
+            source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array))
+            self._tensors[id(tensor)] = (node, array, source)
+            if kind == "param":
+                self.parameter_memory.add(id(memory_owner(array)))
+            return source
+        if id(array) in self._arrays:
+            return self._arrays[id(array)]
+        return self._constant(array)
+
+    def _site(self, code: CodeType, lasti: int) -> str:
+        text = self._sites.get((code, lasti))
+        if text is None:
+            line = next(
+                (row for start, end, row in code.co_lines() if start <= lasti < end and row), None
+            )
+            file = code.co_filename.replace("\\", "/").rsplit("/", 1)[-1]
+            text = self._sites[code, lasti] = f"{file}:{line or code.co_firstlineno}"
+        return text
+
+
+def topological(roots: Iterable[Node | Leaf | None]) -> list[Node | Leaf]:
+    """Everything below ``roots``, inputs before what uses them, arguments in their order."""
+    order: list[Node | Leaf] = []
+    done: set[Node | Leaf] = set()
+    stack: list[tuple[Node | Leaf, bool]] = [
+        (root, False) for root in reversed(list(roots)) if root is not None
+    ]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in done:
+            done.add(node)
+            stack.append((node, True))
+            if isinstance(node, Node):
+                stack += [
+                    (edge, False)
+                    for edge in reversed(node.edges)
+                    if edge is not None and edge not in done
+                ]
+    return order
+
+
+def _outputs(op: type[Op], specs: Iterable[tuple[Any, Any]]) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(name, tuple(shape), dtype.name)
+        for name, (shape, dtype) in zip(op.outputs, specs, strict=False)
+    )
+
+
+def _leaf_kind(leaf: Leaf, tensor: Tensor | None) -> str:
+    named = leaf.name is not None or (tensor is not None and type(tensor) is not Tensor)
+    return "param" if named else "input"
+
+
+def _members(function: Any, method: str) -> Iterator[tuple[str, Tensor]]:
+    """Named parameters or buffers of a module; nothing for a plain function."""
+    walk = getattr(function, method, None)
+    return iter(walk()) if callable(walk) else iter(())
