@@ -217,8 +217,9 @@ def write_parameter(
     if parameter.annotation is not inspect.Parameter.empty:
         annotation = as_text(parameter.annotation)
         text += ": " + imports.resolve(annotation, scope, module, any_as="Any")
-        return text + (f" = {default}" if default else "")
-    return text + (f"={default}" if default else "")
+    elif parameter.name != "self":
+        text += ": " + imports.resolve("Any", scope, module, any_as="Any")
+    return text + (f" = {default}" if default else "")
 
 
 def mark_kinds(parameters: list[inspect.Parameter], texts: list[str]) -> list[str]:

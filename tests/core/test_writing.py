@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def test_a_saved_value_that_was_overwritten_is_refused_with_both_lines():
     with pytest.raises(tg.GraphError, match="overwritten before backward") as caught:
         y.sum().backward()
     text = str(caught.value)
-    lines = open(__file__, encoding="utf-8").read().split("\n")
+    lines = Path(__file__).read_text(encoding="utf-8").split("\n")
     saved = 1 + next(i for i, line in enumerate(lines) if "saved here" in line)
     written = 1 + next(i for i, line in enumerate(lines) if "overwritten here" in line)
     assert f"test_writing.py:{saved} " in text

@@ -19,37 +19,31 @@ def normal(*shape):
     return rng.normal(size=shape)
 
 
-def dropped(p, key, drawn):
+def dropped(p, key, shared=0):
     def reference(x):
+        drawn = (*x.shape[: x.ndim - shared], *[1] * shared)
         return x * keep_mask(key, drawn, 1 - p) * (1 / (1 - p))
 
     return reference
 
 
-def case(p, shape, drawn=None, **options):
-    drawn = shape if drawn is None else drawn
-    reference = dropped(p, (3, 5), drawn)
-    return Case(Dropout, (normal(*shape),), (p, (3, 5), drawn), reference=reference, batch=(), **options)
+def case(p, shape, shared=0, **options):
+    reference = dropped(p, (3, 5), shared)
+    return Case(Dropout, (normal(*shape),), (p, (3, 5), shared), reference=reference, **options)
 
 
 CASES = [
     case(0.3, (4, 5)),
     case(0.5, (2, 3, 4, 5), name="images"),
-    case(0.5, (2, 3, 4, 5), (2, 3, 1, 1), name="channels"),
+    case(0.5, (2, 3, 4, 5), 2, name="channels"),
     case(0.9, (7,), name="vector"),
-    Case(
-        F.dropout,
-        (normal(3, 4),),
-        kwargs={"p": 0.25},
-        reference=dropped(0.25, (0, 0), (3, 4)),
-        batch=(),
-    ),
+    Case(F.dropout, (normal(3, 4),), kwargs={"p": 0.25}, reference=dropped(0.25, (0, 0))),
     Case(F.dropout, (normal(3, 4),), kwargs={"p": 0.0}, reference=lambda x: x, name="p0"),
     Case(F.dropout, (normal(3, 4),), kwargs={"p": 1.0}, reference=lambda x: 0 * x, name="p1"),
     Case(F.dropout, (normal(3, 4),), kwargs={"training": False}, reference=lambda x: x, name="eval"),
-    Case(F.dropout1d, (normal(2, 3, 4),), reference=dropped(0.5, (0, 0), (2, 3, 1)), batch=()),
-    Case(F.dropout2d, (normal(3, 4, 5),), reference=dropped(0.5, (0, 0), (3, 1, 1)), batch=()),
-    Case(F.dropout3d, (normal(2, 3, 2, 2, 2),), reference=dropped(0.5, (0, 0), (2, 3, 1, 1, 1)), batch=()),
+    Case(F.dropout1d, (normal(2, 3, 4),), reference=dropped(0.5, (0, 0), 1)),
+    Case(F.dropout2d, (normal(3, 4, 5),), reference=dropped(0.5, (0, 0), 2)),
+    Case(F.dropout3d, (normal(2, 3, 2, 2, 2),), reference=dropped(0.5, (0, 0), 3)),
 ]
 
 BAD = [

@@ -136,7 +136,7 @@ CASES = [
     label_case(normal(5, 4), IGNORED, WEIGHT, label_smoothing=1.0, reduction="sum"),
     label_case(normal(2, 4, 3, 2), labels(4, 2, 3, 2), WEIGHT, name="dense"),
     label_case(normal(2, 4, 3), labels(4, 2, 3), reduction="none", label_smoothing=0.1),
-    label_case(normal(3, 1), labels(1, 3), name="one class"),
+    label_case(normal(3, 1).round(), labels(1, 3), name="one class"),
     probability_case(normal(5, 4), probabilities(5, 4)),
     probability_case(normal(5, 4), probabilities(5, 4), WEIGHT, label_smoothing=0.1, reduction="sum"),
     probability_case(normal(2, 4, 3), probabilities(2, 4, 3), reduction="none"),

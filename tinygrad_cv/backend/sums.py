@@ -20,7 +20,9 @@ ROWS = 512  # of a block; its rounding error is that of 512 terms at most
 SMALL = 8192  # elements; below, one call of NumPy is the fastest
 
 
-def total(xp: Any, array: Any, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None) -> Any:
+def total(
+    xp: Any, array: Any, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None
+) -> Any:
     """The sum of ``array`` over the axes ``dims`` (sorted, not negative), in ``dtype`` (default: the array's)."""
     dtype = array.dtype if dtype is None else dtype
     if array.size >= SMALL and dims and array.dtype == dtype and dtype.kind == "f":

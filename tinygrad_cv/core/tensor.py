@@ -8,7 +8,7 @@ the floors above through :func:`extend`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,13 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 __all__ = ["Tensor", "as_tensor", "extend"]
 
 
-class Tensor:
+if TYPE_CHECKING:
+    from tinygrad_cv.core.tensor_methods import TensorMethods  # what the floors above give to it
+else:
+    TensorMethods = object
+
+
+class Tensor(TensorMethods):
     """An n-dimensional array that records what is done with it.
 
     ``Tensor(array)`` wraps an array without a copy; :func:`tinygrad_cv.tensor` copies.
@@ -291,7 +297,7 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         if self.ndim == 0:
             raise DTypeError("iter", "a 0-d tensor cannot be iterated over")
-        return (self[i] for i in range(len(self)))  # type: ignore[index]
+        return (self[i] for i in range(len(self)))
 
     __hash__ = object.__hash__
 
@@ -351,11 +357,11 @@ class Tensor:
 
     def cpu(self) -> Tensor:
         """This tensor on the CPU."""
-        return self.to("cpu")  # type: ignore[attr-defined, no-any-return]
+        return self.to("cpu")
 
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor on a CUDA device."""
-        return self.to("cuda" if device is None else as_device(device))  # type: ignore[attr-defined, no-any-return]
+        return self.to("cuda" if device is None else as_device(device))
 
 
 def _copied(array: Any) -> Any:
@@ -385,7 +391,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         if dtype is None and device is None:
             return data
-        return data.to(device=device, dtype=as_dtype(dtype) if dtype is not None else None)  # type: ignore[attr-defined, no-any-return]
+        return data.to(device=device, dtype=as_dtype(dtype) if dtype is not None else None)
     return Tensor(asarray(data, dtype, device))
 
 

@@ -10,7 +10,7 @@ import gzip
 import zlib
 from math import prod
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tinygrad_cv.errors import ArgumentError, DataError
 
 __all__ = ["read_idx", "read_mnist"]
 
-_TYPES = {
+_TYPES: dict[int, np.dtype[Any]] = {
     0x08: np.dtype("u1"),
     0x09: np.dtype("i1"),
     0x0B: np.dtype(">i2"),

@@ -194,7 +194,9 @@ class GeluTanh(Unary):
 
     name = "gelu_tanh"
     equation = "y = x/2 * (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3)"
-    gradients = {"input": "g/2 * (1 + tanh u + x (1 - tanh^2 u) u'), u' = sqrt(2/pi) (1 + 0.134145 x^2)"}
+    gradients = {
+        "input": "g/2 * (1 + tanh u + x (1 - tanh^2 u) u'), u' = sqrt(2/pi) (1 + 0.134145 x^2)"
+    }
     may_warn = True
 
     @staticmethod
@@ -302,9 +304,7 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     return _written(input, Elu.call(input, float(alpha)), inplace)
 
 
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """``min(max(x, min_val), max_val)``; its gradient at the bounds is 0.
 
     Raises:

@@ -5,7 +5,6 @@ The dtype of a result is the common dtype of the operands, as in PyTorch; ``/`` 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tinygrad_cv.core.elementwise import Binary, Unary
@@ -101,7 +100,10 @@ class Sub(Binary):
             raise DTypeError(
                 "sub",
                 "the difference of two bool tensors is not defined",
-                values=[("input", getattr(input, "shape", ())), ("other", getattr(other, "shape", ()))],
+                values=[
+                    ("input", getattr(input, "shape", ())),
+                    ("other", getattr(other, "shape", ())),
+                ],
                 repair="Use a ^ b, or a.long() - b.long().",
             )
         return spec
@@ -252,7 +254,10 @@ class Pow(Binary):
             raise ArgumentError(
                 "pow",
                 "an integer to a negative integer power is a fraction, not an integer",
-                values=[("input", getattr(input, "shape", ())), ("other", getattr(other, "shape", ()))],
+                values=[
+                    ("input", getattr(input, "shape", ())),
+                    ("other", getattr(other, "shape", ())),
+                ],
                 repair="Use floats, for example x.float() ** -1.",
             ) from None
 
@@ -273,9 +278,8 @@ class Pow(Binary):
         if not isinstance(input, (bool, int, float)):
             base = where((input == 0) & (other >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
             return g * (output * log(base))
-        if input == 0:
-            return masked(g * (output * -math.inf), other < 0)
-        return g * (output * (math.log(input) if input > 0 else math.nan))
+        slope = g * (output * float(log(input)))
+        return masked(slope, other < 0) if input == 0 else slope
 
 
 class FloorDivide(Binary):

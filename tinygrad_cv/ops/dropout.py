@@ -7,7 +7,7 @@ from typing import Any
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import bool_, is_float
 from tinygrad_cv.backend.random import Generator, default_generator, keep_mask
-from tinygrad_cv.backend.spec import Spec, layout_of
+from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
@@ -57,7 +57,7 @@ def dropout(
     >>> sorted(set(y.numpy().round(4).ravel().tolist())), abs(float(y.mean()) - 1) < 0.05
     ([0.0, 1.3333], True)
     """
-    return _drop("dropout", input, p, training, inplace, generator, None)
+    return _drop("dropout", input, p, training, inplace, generator, 0)
 
 
 def dropout1d(
@@ -116,7 +116,10 @@ def dropout3d(
 
 
 class Dropout(Op):
-    """Multiplication by a random mask; the mask is a constant to every derivative."""
+    """Multiplication by a random mask, which is a constant to every derivative.
+
+    ``shared`` trailing axes have one draw in common: 2 drops whole channels of [N, C, H, W].
+    """
 
     name = "dropout"
     equation = "y = x * keep / (1 - p), keep ~ Bernoulli(1 - p)"
@@ -125,24 +128,19 @@ class Dropout(Op):
     may_warn = True
 
     @staticmethod
-    def infer(
-        input: Spec, p: float, key: tuple[int, int], drawn: tuple[int, ...]
-    ) -> tuple[Spec, Spec]:
+    def infer(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
         if not is_float(input.dtype):
             raise DTypeError("dropout", f"the input must be float, it is {input.dtype}")
-        same = drawn == input.shape
-        mask = Spec(drawn, bool_, input.layout) if same else Spec(drawn, bool_)
+        mask = Spec(_drawn(input.shape, shared), bool_, CONTIGUOUS if shared else input.layout)
         return Spec(input.shape, input.dtype, input.layout), mask
 
     @staticmethod
-    def forward(
-        xp: Any, input: Any, p: float, key: tuple[int, int], drawn: tuple[int, ...]
-    ) -> tuple[Any, Any]:
+    def forward(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
         # Drawn in the order of the public shape, so that the memory layout does not change which elements drop.
-        mask = xp.asarray(keep_mask(key, drawn, 1 - p))
+        mask = xp.asarray(keep_mask(key, _drawn(input.shape, shared), 1 - p))
         layout = layout_of(input)
-        if drawn == input.shape and layout_of(mask) != layout:
-            ordered = memory.empty(drawn, bool_, layout, xp)
+        if not shared and layout != CONTIGUOUS:
+            ordered = memory.empty(mask.shape, bool_, layout, xp)
             ordered[...] = mask
             mask = ordered
         output = memory.empty(input.shape, input.dtype, layout, xp)
@@ -155,7 +153,7 @@ class Dropout(Op):
         return g * mask * _scale(p)
 
     @staticmethod
-    def flops(input: Spec, p: float, key: tuple[int, int], drawn: tuple[int, ...]) -> int:
+    def flops(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> int:
         return 2 * input.size
 
 
@@ -174,7 +172,7 @@ def _drop(
     training: bool,
     inplace: bool,
     generator: Generator | None,
-    spatial: int | None,
+    spatial: int,
 ) -> Any:
     if not 0 <= p <= 1:
         raise ArgumentError(
@@ -186,22 +184,27 @@ def _drop(
         raise ArgumentError(
             function, "inplace=True is not supported", repair="Use the result instead."
         )
-    drawn = input.shape if spatial is None else _channels(function, input, spatial)
+    if spatial:
+        _check_channels(function, input, spatial)
     if not training or p == 0:
         return input
     on_meta = type(getattr(input, "array", input)) is Spec
     key = (0, 0) if on_meta else (generator or default_generator).next_key()
-    return _dropout(input, float(p), key, drawn)
+    return _dropout(input, float(p), key, spatial)
 
 
-def _channels(function: str, input: Any, spatial: int) -> tuple[int, ...]:
-    """The shape in which whole channels are drawn: (N, C, 1, ...) or (C, 1, ...)."""
-    if input.ndim not in (spatial + 1, spatial + 2):
-        letters = ", ".join(("L", "H, W", "D, H, W")[spatial - 1 : spatial])
-        raise ShapeError(
-            function,
-            f"the input must have {spatial + 1} or {spatial + 2} axes, it has {input.ndim}",
-            values=[("input", input.shape, f"[N, C, {letters}] or [C, {letters}]")],
-        )
-    lead = input.ndim - spatial
-    return (*input.shape[:lead], *(1 for _ in range(spatial)))
+def _drawn(shape: tuple[int, ...], shared: int) -> tuple[int, ...]:
+    """The shape of the mask: one draw for all of the last ``shared`` axes."""
+    lead = len(shape) - shared
+    return (*shape[:lead], *(1 for _ in range(shared)))
+
+
+def _check_channels(function: str, input: Any, spatial: int) -> None:
+    if input.ndim in (spatial + 1, spatial + 2):
+        return
+    letters = ("L", "H, W", "D, H, W")[spatial - 1]
+    raise ShapeError(
+        function,
+        f"the input must have {spatial + 1} or {spatial + 2} axes, it has {input.ndim}",
+        values=[("input", input.shape, f"[N, C, {letters}] or [C, {letters}]")],
+    )

@@ -42,7 +42,9 @@ class Expand(Op):
     def forward(xp: Any, input: Any, shape: Shape, dims: Shape | None = None) -> Any:
         if dims:
             sizes = iter(input.shape)
-            input = input.reshape([1 if axis in dims else next(sizes) for axis in range(len(shape))])
+            input = input.reshape(
+                [1 if axis in dims else next(sizes) for axis in range(len(shape))]
+            )
         return xp.broadcast_to(input, shape)
 
     @staticmethod
@@ -162,7 +164,9 @@ def _aligned(op: str, small: Shape, large: Shape, dims: Shape | None) -> None:
             op,
             f"{small} does not broadcast to {large}",
             law=["sizes, aligned at the last axis, must be equal, or 1 in the smaller shape"],
-            values=[("input", small), ("shape", large)] if op == "expand" else [("input", large), ("shape", small)],
+            values=[("input", small), ("shape", large)]
+            if op == "expand"
+            else [("input", large), ("shape", small)],
         )
 
 

@@ -11,7 +11,7 @@ from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.ops._strides import settled_layout
 
-__all__ = ["Layout", "contiguous"]
+__all__ = ["Clone", "Layout", "clone", "contiguous"]
 
 
 def contiguous(input: Any, memory_format: Any = CONTIGUOUS) -> Any:
@@ -77,6 +77,39 @@ class Layout(Op):
 _layout = Layout.call
 
 
+class Clone(Op):
+    """A copy in memory of its own, in the same order; the gradient passes through.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.zeros(2)
+    >>> y = x.clone()
+    >>> y += 1
+    >>> x.tolist(), y.tolist()
+    ([0.0, 0.0], [1.0, 1.0])
+    """
+
+    name = "clone"
+    equation = "y = x"
+    gradients = {"input": "dx = g"}
+
+    @staticmethod
+    def infer(input: Spec) -> Spec:
+        return input
+
+    @staticmethod
+    def forward(xp: Any, input: Any) -> Any:
+        out = memory.empty_like(input)
+        out[...] = input
+        return out
+
+    @staticmethod
+    def vjp_input(g: Any) -> Any:
+        return g
+
+
+clone = Clone.call
+
+
 def _has_layout(array: Any, layout: str) -> bool:
     if isinstance(array, Spec):
         return array.layout == layout
@@ -87,4 +120,5 @@ def _has_layout(array: Any, layout: str) -> bool:
     return bool(array.flags.c_contiguous)
 
 
+TENSOR_FUNCTIONS = ("clone",)
 METHODS = {"contiguous": contiguous}

@@ -93,11 +93,12 @@ class BitwiseAnd(Binary):
 
     name = "bitwise_and"
     equation = "y = a & b"
+    ufunc = "bitwise_and"
 
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_floats("bitwise_and", input, other)
-        return xp.bitwise_and(input, other)
+    @classmethod
+    def infer(cls, input: Any, other: Any) -> Any:
+        _refuse_floats(cls.name, input, other)
+        return super().infer(input, other)
 
 
 class BitwiseOr(Binary):
@@ -110,11 +111,12 @@ class BitwiseOr(Binary):
 
     name = "bitwise_or"
     equation = "y = a | b"
+    ufunc = "bitwise_or"
 
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_floats("bitwise_or", input, other)
-        return xp.bitwise_or(input, other)
+    @classmethod
+    def infer(cls, input: Any, other: Any) -> Any:
+        _refuse_floats(cls.name, input, other)
+        return super().infer(input, other)
 
 
 class BitwiseXor(Binary):
@@ -127,11 +129,12 @@ class BitwiseXor(Binary):
 
     name = "bitwise_xor"
     equation = "y = a xor b"
+    ufunc = "bitwise_xor"
 
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_floats("bitwise_xor", input, other)
-        return xp.bitwise_xor(input, other)
+    @classmethod
+    def infer(cls, input: Any, other: Any) -> Any:
+        _refuse_floats(cls.name, input, other)
+        return super().infer(input, other)
 
 
 class BitwiseNot(Unary):
@@ -144,11 +147,12 @@ class BitwiseNot(Unary):
 
     name = "bitwise_not"
     equation = "y = not x"
+    ufunc = "invert"
 
-    @staticmethod
-    def forward(xp: Any, input: Any) -> Any:
-        _refuse_floats("bitwise_not", input)
-        return xp.bitwise_not(input)
+    @classmethod
+    def infer(cls, input: Any) -> Any:
+        _refuse_floats(cls.name, input)
+        return super().infer(input)
 
 
 def _refuse_floats(name: str, *inputs: Any) -> None:

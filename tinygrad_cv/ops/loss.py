@@ -16,6 +16,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops.softmax import log_softmax, softmax
+from tinygrad_cv.ops.reduce import mean
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.shape import reshape
 
@@ -151,7 +152,7 @@ class CrossEntropy(Op):
                 others = others * _class_axis(weight, input.ndim)
             smooth = even * others.mean(axis=1, keepdims=True)
             loss = (1 - label_smoothing) * loss + label_smoothing * smooth
-        loss = loss.reshape(target.shape) if reduction == "none" else xp.asarray(loss.sum())
+        loss = _reduced(xp, loss, target, reduction)
         return loss, label, share, even, lse
 
     @staticmethod
@@ -217,7 +218,7 @@ class NLLLoss(Op):
         picked = xp.take_along_axis(input, label, axis=1)
         # An ignored position counts 0 even if its log-probability is infinite.
         loss = xp.where(share == 0, xp.zeros_like(picked), -share * picked)
-        loss = loss.reshape(target.shape) if reduction == "none" else xp.asarray(loss.sum())
+        loss = _reduced(xp, loss, target, reduction)
         return loss, label, share
 
     @staticmethod
@@ -325,6 +326,8 @@ def _with_probabilities(
             "cross_entropy", "ignore_index is for integer labels, not for probabilities"
         )
     axis = 0 if input.ndim == 1 else 1
+    if input.shape[axis] == 0:
+        _raise_no_class("cross_entropy", input, target)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / input.shape[axis]
     if weight is not None:
@@ -333,11 +336,7 @@ def _with_probabilities(
     loss = -sum_over(log_softmax(input, axis) * target, dim=axis)
     if reduction == "none":
         return loss
-    total = sum_over(loss)
-    positions = 1
-    for size in loss.shape:
-        positions *= size
-    return total / positions if reduction == "mean" else total
+    return mean(loss) if reduction == "mean" else sum_over(loss)
 
 
 # ---- raw arithmetic and checks
@@ -367,6 +366,14 @@ def _shares(
         total = share.sum()
         share, even = share / total, even / total
     return label, share, (share if weight is None else even)
+
+
+def _reduced(xp: Any, loss: Any, target: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return loss.reshape(target.shape)
+    if reduction == "mean" and not loss.size:
+        return xp.full((), np.nan, loss.dtype)
+    return xp.asarray(loss.sum())
 
 
 def _raise_label(op: str, wrong: Any, target: Any, classes: int) -> None:
@@ -412,11 +419,16 @@ def _label_specs(
             else None,
         )
     if input.shape[1] == 0:
-        raise ShapeError(op, "there is no class to choose from", values=values)
+        _raise_no_class(op, input, target)
     _check_weight(op, input, weight)
     positions = (expected[0], 1, *expected[1:])
     output = Spec(expected if reduction == "none" else (), input.dtype)
     return output, Spec(positions, int64), Spec(positions, input.dtype)
+
+
+def _raise_no_class(op: str, input: Any, target: Any) -> None:
+    values = [("input", input.shape, "[N, C, d...]"), ("target", target.shape)]
+    raise ShapeError(op, "there is no class to choose from", values=values)
 
 
 def _as_batch(input: Any, target: Any) -> tuple[Any, Any, bool]:

@@ -1,4 +1,4 @@
-"""Padding in any number of dimensions: constant, reflect, symmetric, replicate, circular; crops too.
+"""Padding in n dimensions: constant, reflect, symmetric, replicate, circular; and cropping.
 
 ``Pad`` adds a constant border, or takes positions away where a width is negative: it is its own
 adjoint with the widths negated. ``PadBorder`` copies the border from the inside; its adjoint,

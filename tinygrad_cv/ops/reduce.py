@@ -107,7 +107,9 @@ class Std(Op):
 
     name = "std"
     equation = "y[j] = sqrt(sum_i (x[i,j] - mean(x)[j])^2 / (n - correction))"
-    gradients = {"input": "dx[i,j] = g[j] (x[i,j] - mean(x)[j]) / ((n - correction) y[j]), 0 where y[j] = 0"}
+    gradients = {
+        "input": "dx[i,j] = g[j] (x[i,j] - mean(x)[j]) / ((n - correction) y[j]), 0 where y[j] = 0"
+    }
     shaped = False
     may_warn = True
 
@@ -179,7 +181,9 @@ def sum(
     """
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
-    return _sum(input, every_dim("sum", input.shape, named("sum", dim, axis)), kept(keepdim, keepdims))
+    return _sum(
+        input, every_dim("sum", input.shape, named("sum", dim, axis)), kept(keepdim, keepdims)
+    )
 
 
 def mean(
@@ -210,7 +214,9 @@ def mean(
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
     _check_floating("mean", input)
-    return _mean(input, every_dim("mean", input.shape, named("mean", dim, axis)), kept(keepdim, keepdims))
+    return _mean(
+        input, every_dim("mean", input.shape, named("mean", dim, axis)), kept(keepdim, keepdims)
+    )
 
 
 def var(
@@ -242,7 +248,9 @@ def var(
     >>> tg.var(tg.tensor([1.0, 2.0, 3.0, 4.0]), correction=0).item()
     1.25
     """
-    return Var.call(input, *_moment("var", input, dim, unbiased, keepdim, correction, axis, keepdims))
+    return Var.call(
+        input, *_moment("var", input, dim, unbiased, keepdim, correction, axis, keepdims)
+    )
 
 
 def std(
@@ -263,7 +271,9 @@ def std(
     >>> tg.std(tg.tensor([1.0, 3.0]), correction=0).item()
     1.0
     """
-    return Std.call(input, *_moment("std", input, dim, unbiased, keepdim, correction, axis, keepdims))
+    return Std.call(
+        input, *_moment("std", input, dim, unbiased, keepdim, correction, axis, keepdims)
+    )
 
 
 def var_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
@@ -292,7 +302,14 @@ def _mean_beside(input: Any, dim: Any, **options: Any) -> Any:
 
 
 def _moment(
-    op: str, input: Any, dim: Any, unbiased: Any, keepdim: bool, correction: Any, axis: Any, keepdims: Any
+    op: str,
+    input: Any,
+    dim: Any,
+    unbiased: Any,
+    keepdim: bool,
+    correction: Any,
+    axis: Any,
+    keepdims: Any,
 ) -> tuple[Shape, bool, float]:
     """The attributes of Var and Std."""
     _check_floating(op, input)

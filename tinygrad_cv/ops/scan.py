@@ -141,7 +141,8 @@ def _placed(part: Any, shape: Shape, dim: int, start: int) -> Any:
 
 def _recurrence(g: Any, x: Any, dim: int, reverse: bool) -> Any:
     """r[k] = g[k] + x[k+1] r[k+1], by doubling: after each round r[k] holds twice as many terms."""
-    r, factor, step = g, _shifted(x, dim, 1, not reverse, 0), 1
+    r, factor = g, _shifted(x, dim, 1, not reverse, 0)
+    step = 1
     while step < x.shape[dim]:
         r = r + factor * _shifted(r, dim, step, not reverse, 0)
         factor = factor * _shifted(factor, dim, step, not reverse, 0)

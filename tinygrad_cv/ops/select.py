@@ -274,9 +274,7 @@ class NanToNum(Unary):
     gradients = {"input": "g * [|x| < inf]"}
 
     @staticmethod
-    def forward(
-        xp: Any, input: Any, nan: float, posinf: float | None, neginf: float | None
-    ) -> Any:
+    def forward(xp: Any, input: Any, nan: float, posinf: float | None, neginf: float | None) -> Any:
         if input.dtype.kind != "f":
             return input.copy()
         return xp.nan_to_num(input, nan=nan, posinf=posinf, neginf=neginf)

@@ -111,7 +111,9 @@ def norm(
     if p == "fro":
         p = 2.0
     if isinstance(p, (str, type(None))):
-        raise ArgumentError("norm", f'p must be a number or "fro", not {p!r}', repair="Use p=2.", repairs=[{"p": 2}])
+        raise ArgumentError(
+            "norm", f'p must be a number or "fro", not {p!r}', repair="Use p=2.", repairs=[{"p": 2}]
+        )
     if dtype is not None:
         input = cast(input, as_dtype(dtype))
     if input.dtype.kind != "f":
@@ -123,5 +125,7 @@ def norm(
         )
     dims = every_dim("norm", input.shape, named("norm", dim, axis))
     if (p < 0 or p == math.inf) and count(input.shape, dims) == 0:
-        raise ShapeError("norm", f"the {p}-norm of no elements is not defined", values=[("input", input.shape)])
+        raise ShapeError(
+            "norm", f"the {p}-norm of no elements is not defined", values=[("input", input.shape)]
+        )
     return Norm.call(input, float(p), dims, kept(keepdim, keepdims))

@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tinygrad_cv.backend.array import asarray, device_of
+import numpy as np
+
+from tinygrad_cv.backend.array import asarray, device_of, is_array
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.core.mode import enable_grad
 from tinygrad_cv.core.tensor import Tensor
@@ -215,7 +217,8 @@ def _restore(name: str, key: str, value: Any, param: Tensor) -> Any:
         return int(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    source = value.array if isinstance(value, Tensor) else asarray(value)
+    source = value.array if isinstance(value, Tensor) else value
+    source = source if is_array(source) else np.asarray(source)
     if source.shape != param.shape:
         raise ShapeError(
             f"{name}.load_state_dict",

@@ -31,8 +31,8 @@ def assert_close(
 
     Args:
         actual, expected: Tensors, arrays of any device, or numbers.
-        atol: default ``rtol * max|expected|`` over the finite entries, so that cancellation near
-            zero is judged by the size of its surroundings.
+        atol: default ``rtol * max|expected|`` over the finite entries (at least 1e-3), so that
+            cancellation near zero is judged by the size of its surroundings.
         dtype: compare the dtypes as well.
 
     Example:
@@ -54,7 +54,7 @@ def assert_close(
         finite = np.isfinite(e)
         same = (a == e) | (np.isnan(a) & np.isnan(e))
         if atol is None:
-            atol = rtol * float(np.abs(e[finite]).max(initial=0.0))
+            atol = rtol * float(np.abs(e[finite]).max(initial=1e-3))
         error = np.where(same, 0.0, np.inf)
         both = finite & np.isfinite(a)
         error[both] = np.abs(a[both] - e[both])

@@ -40,7 +40,10 @@ def contract(
     new_id = {node.id: nodes[0].id for nodes in members.values() for node in nodes}
     key_of = {nodes[0].id: key for key, nodes in members.items()}
     head = {key: nodes[0].id for key, nodes in members.items()}
-    edges = _edges(model.edges, new_id)
+    blocks = {
+        nodes[0].id for nodes in members.values() if sum(node.kind == "op" for node in nodes) != 1
+    }
+    edges = _edges(model.edges, new_id, blocks)
 
     leaving: dict[int, list[TensorInfo]] = defaultdict(list)
     seen: set[tuple[int, int]] = set()
@@ -57,7 +60,8 @@ def contract(
         if node.id in key_of:
             key = key_of[node.id]
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
-            nodes.append(_block(members[key], key, titles(key), tuple(leaving[node.id]), pair))
+            block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
+            nodes.append(_with_operator(block, members[key], model.edges))
         elif node.id not in new_id:
             if node.pair in new_id:
                 node = replace(node, pair=new_id[node.pair])
@@ -114,6 +118,36 @@ def _block(
     )
 
 
+def _with_operator(
+    block: GraphNode, nodes: list[GraphNode], edges: tuple[GraphEdge, ...]
+) -> GraphNode:
+    """A block of a single operator shows that operator, with what was around it inside."""
+    operators = [node for node in nodes if node.kind == "op"]
+    if len(operators) != 1 or not block.title:
+        return block
+    operator = operators[0]
+    inside = {node.id: node for node in nodes if node.kind in ("param", "const")}
+    held = tuple(
+        Held(
+            inside[edge.source].kind,
+            edge.tensor,
+            edge.argument,
+            edge.source,
+            inside[edge.source].value,
+        )
+        for edge in edges
+        if edge.target == operator.id and edge.source in inside
+    )
+    return replace(
+        operator,
+        id=block.id,
+        cluster=block.cluster,
+        pair=block.pair,
+        held=operator.held + held,
+        title=operator.title or (block.title if operator.phase == "forward" else ""),
+    )
+
+
 def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
     """[storage number, bytes] of the distinct memory that saved nodes keep, parameters apart."""
     found: dict[int, int] = {}
@@ -131,28 +165,28 @@ def saved_bytes(nodes: Iterable[GraphNode]) -> int:
     return sum(size for _, size in storages(nodes))
 
 
-def _edges(edges: tuple[GraphEdge, ...], new_id: Mapping[int, int]) -> tuple[GraphEdge, ...]:
-    """Edges inside a group vanish; those into a group from one tensor, or between two groups,
+def _edges(
+    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
+) -> tuple[GraphEdge, ...]:
+    """Edges inside a group vanish; those into a block from one tensor, or between two blocks,
     become one.
     """
     merged: dict[tuple[Any, ...], GraphEdge] = {}
     for index, edge in enumerate(edges):
         source = new_id.get(edge.source, edge.source)
         target = new_id.get(edge.target, edge.target)
-        from_group, to_group = edge.source in new_id, edge.target in new_id
-        if not from_group and not to_group:
-            merged[(index,)] = edge
+        if source == target and edge.source in new_id:
             continue
-        if source == target:
-            continue
+        from_block, to_block = source in blocks, target in blocks
         key: tuple[Any, ...] = (source, target, edge.kind)
-        if not from_group:
+        if not from_block and not to_block:
+            key = (index,)
+        elif not from_block:
             key += ("tensor", edge.output)
-        elif not to_group:
+        elif not to_block:
             key += ("slot", edge.slot)
-        edge = replace(
-            edge, source=source, target=target, argument="" if to_group else edge.argument
-        )
+        argument = "" if to_block else edge.argument
+        edge = replace(edge, source=source, target=target, argument=argument)
         before = merged.get(key)
         merged[key] = edge if before is None else replace(before, count=before.count + 1)
     return tuple(merged.values())

@@ -224,12 +224,14 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         elif edge.kind == "gradient":
             attributes |= {"style": "dashed", "color": LIGHT["gradient"], "class": "gradient"}
             if both:
+                attributes["weight"] = "4"
+            if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
         else:
             attributes["class"] = "data"
             if edge.slot == 0:
-                attributes["weight"] = "3"
+                attributes["weight"] = "12" if both else "3"  # a straight path down the left
         graph.edge(tail, head, **attributes)
 
 

@@ -112,7 +112,16 @@ def flops_text(count: int) -> str:
 
 
 _SHORT = {"kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
-_DEFAULTS = {"padding": ("0",), "dilation": ("1",), "groups": ("1",), "k": ("1",)}
+# Attributes that say nothing with these values; they stand in the title of the node all the same.
+_SILENT = {
+    "padding": ("0",),
+    "dilation": ("1",),
+    "groups": ("1",),
+    "ignore_index": ("-100",),
+    "reduction": ("mean",),
+    "label_smoothing": ("0",),
+}
+_HIDDEN = ("eps", "key", "drawn")  # numerical guards, and what identifies a random draw
 
 
 def short_attributes(node: GraphNode) -> str:
@@ -125,8 +134,10 @@ def short_attributes(node: GraphNode) -> str:
     for name, text in attributes.items():
         if name in _SHORT:
             value = _geometry(text)
-            if value not in _DEFAULTS.get(name, ()):
+            if value not in _SILENT.get(name, ()):
                 geometry.append(_SHORT[name] + value)
+        elif name in _HIDDEN or text in _SILENT.get(name, ()):
+            continue
         elif text not in ("None", "False", "()", ""):
             others.append(f"{name}={text}" if text != "True" else name)
     return " ".join(geometry + [clean(o, 24) for o in others[:3]]) + (

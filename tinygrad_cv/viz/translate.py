@@ -32,6 +32,7 @@ class Translator:
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
         self._buffers: dict[int, str] = {}
+        self._array_names = {id(tensor.array): name for name, tensor in names.items()}
         for name, tensor in names.items():
             if isinstance(tensor.node, Leaf):
                 self._leaf_names[id(tensor.node)] = (name, _leaf_kind(tensor.node, tensor))
@@ -109,20 +110,26 @@ class Translator:
             value = value[slot]
         if value is None:
             if node.op.elementwise:  # both operands are always there
-                unknown = self.builder.tensor("const", "constant", TensorInfo(""))
+                unknown = self.builder.tensor("const", "", TensorInfo(""))
                 return unknown, None
             return None, None
-        return self._constant(value), spec_of(value) if hasattr(value, "dtype") else value
+        if not hasattr(value, "dtype"):
+            return self._constant(value), value
+        # What goes into a network has no gradient either: it is an input, and not a constant.
+        data = slot == 0 and value.size > 1 and not node.op.elementwise
+        return self._constant(value, "input" if data else "const"), spec_of(value)
 
-    def _constant(self, value: Any, name: str = "constant") -> Source:
+    def _constant(self, value: Any, kind: str = "const") -> Source:
         """A tensor without a gradient; the same array is the same constant."""
         if not hasattr(value, "dtype"):
-            return self.builder.tensor("const", name, TensorInfo(name, ()), value_text(value))
+            return self.builder.tensor("const", "", TensorInfo("", ()), value_text(value))
         known = self._constants.get(id(value))
         if known is None:
+            name = self._array_names.get(id(value), "")
+            kind = "input" if name else kind
             single = value.size == 1 and not isinstance(value, Spec)
             text = value_text(value.item()) if single else ""
-            known = self.builder.tensor("const", name, info(value), text)
+            known = self.builder.tensor(kind, name, info(value), text)
             self._constants[id(value)] = known
         return known
 

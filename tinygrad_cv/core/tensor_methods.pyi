@@ -1,0 +1,594 @@
+# Written by tools/stubs.py; do not edit.
+from collections.abc import Callable
+from tinygrad_cv.core.tensor import Tensor
+from typing import Any
+import builtins
+import numpy as np
+
+class TensorMethods:
+    @property
+    def T(self) -> Tensor:
+        """All axes in reverse order, as NumPy; of a matrix, its transpose."""
+    def __abs__(self) -> Tensor:
+        """The absolute value; its gradient at 0 is 0."""
+    def __add__(self, other: Any) -> Tensor:
+        """The sum of two tensors, element by element."""
+    def __and__(self, other: Any) -> Tensor:
+        """Bit by bit and, of integers; of bool it is the logical and."""
+    def __array_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Tensor: ...
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Tensor: ...
+    def __dlpack__(self, **kwargs: Any) -> Tensor: ...
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        """``input == other``, element by element, in their common dtype; NaN equals nothing."""
+    def __floordiv__(self, other: Any) -> Tensor:
+        """The quotient rounded down, ``floor(input / other)``; of integers an integer. Its ..."""
+    def __ge__(self, other: Any) -> Tensor:
+        """``input >= other``, element by element; False where either is NaN."""
+    def __getitem__(self, index: Any) -> Tensor:
+        """``x[index]``: integers, slices (of either sign), None, ``...``, masks, index ..."""
+    def __gt__(self, other: Any) -> Tensor:
+        """``input > other``, element by element; False where either is NaN."""
+    def __iadd__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`add`; returns ``self``."""
+    def __imul__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`mul`; returns ``self``."""
+    def __invert__(self) -> Tensor:
+        """Bit by bit not, of integers (``-x - 1`` when signed); of bool it is the logical not."""
+    def __ipow__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`pow`; returns ``self``."""
+    def __isub__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`sub`; returns ``self``."""
+    def __itruediv__(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`div`; returns ``self``."""
+    def __le__(self, other: Any) -> Tensor:
+        """``input <= other``, element by element; False where either is NaN."""
+    def __lt__(self, other: Any) -> Tensor:
+        """``input < other``, element by element; False where either is NaN."""
+    def __matmul__(self, other: Any) -> Tensor:
+        """Matrix product ``y[..., i, j] = sum_k a[..., i, k] * b[..., k, j]``, also written ..."""
+    def __mod__(self, other: Any) -> Tensor:
+        """``input - floor(input / other) * other``: what is left, with the sign of ..."""
+    def __mul__(self, other: Any) -> Tensor:
+        """The product of two tensors, element by element."""
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        """``input != other``, element by element; NaN differs from everything, itself included."""
+    def __neg__(self) -> Tensor:
+        """The input with the other sign."""
+    def __or__(self, other: Any) -> Tensor:
+        """Bit by bit or, of integers; of bool it is the logical or."""
+    def __pos__(self) -> Tensor: ...
+    def __pow__(self, other: Any) -> Tensor:
+        """``input ** other``, element by element."""
+    def __radd__(self, other: Any) -> Tensor:
+        """The sum of two tensors, element by element."""
+    def __rand__(self, other: Any) -> Tensor:
+        """Bit by bit and, of integers; of bool it is the logical and."""
+    def __rfloordiv__(self, other: Any) -> Tensor: ...
+    def __rmatmul__(self, other: Any) -> Tensor: ...
+    def __rmod__(self, other: Any) -> Tensor: ...
+    def __rmul__(self, other: Any) -> Tensor:
+        """The product of two tensors, element by element."""
+    def __ror__(self, other: Any) -> Tensor:
+        """Bit by bit or, of integers; of bool it is the logical or."""
+    def __round__(self, ndigits: builtins.int | None = None) -> Tensor:
+        """Python's ``round(t)`` and ``round(t, ndigits)``."""
+    def __rpow__(self, other: Any) -> Tensor: ...
+    def __rsub__(self, other: Any) -> Tensor: ...
+    def __rtruediv__(self, other: Any) -> Tensor: ...
+    def __rxor__(self, other: Any) -> Tensor:
+        """Bit by bit exclusive or, of integers; of bool it is the logical one."""
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """``self[key] = value``: the value is broadcast to the selected shape and cast to ..."""
+    def __sub__(self, other: Any) -> Tensor:
+        """The difference of two tensors, element by element."""
+    def __truediv__(self, other: Any) -> Tensor:
+        """The quotient of two tensors, element by element; of integers too a float."""
+    def __xor__(self, other: Any) -> Tensor:
+        """Bit by bit exclusive or, of integers; of bool it is the logical one."""
+    def abs(self) -> Tensor:
+        """The absolute value; its gradient at 0 is 0."""
+    def acos(self) -> Tensor:
+        """The angle in [0, pi] whose cosine is the input; NaN outside [-1, 1]."""
+    def acosh(self) -> Tensor:
+        """The inverse of the hyperbolic cosine, not negative; NaN below 1."""
+    def add(self, other: Any, *, alpha: builtins.float = 1) -> Tensor:
+        """``input + alpha * other``, element by element."""
+    def add_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`add`; returns ``self``."""
+    def addmm(self, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """``beta * input + alpha * (mat1 @ mat2)``; the input broadcasts."""
+    def all(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: Any = None,
+    ) -> Tensor:
+        """True where every element along ``dim`` (default: all axes) is nonzero; of no ..."""
+    def allclose(
+        self,
+        other: Any,
+        rtol: builtins.float = 1e-05,
+        atol: builtins.float = 1e-08,
+        equal_nan: builtins.bool = False,
+    ) -> builtins.bool:
+        """True if all elements are close in the sense of ``isclose``; a Python bool."""
+    def amax(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The largest element over the axes ``dim``: ``y[j] = max_i input[i, j]``; NaN if ..."""
+    def amin(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The smallest element over the axes ``dim``; otherwise as ``amax``."""
+    def any(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: Any = None,
+    ) -> Tensor:
+        """True where some element along ``dim`` (default: all axes) is nonzero; of no ..."""
+    def argmax(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """Where the largest element stands, int64: along ``dim``, or without it in the ..."""
+    def argmin(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """Where the smallest element stands; otherwise as ``argmax``."""
+    def argwhere(self) -> Tensor:
+        """:func:`nonzero` under NumPy's name."""
+    def asin(self) -> Tensor:
+        """The angle in [-pi/2, pi/2] whose sine is the input; NaN outside [-1, 1]."""
+    def asinh(self) -> Tensor:
+        """The inverse of the hyperbolic sine."""
+    def atan(self) -> Tensor:
+        """The angle in (-pi/2, pi/2) whose tangent is the input."""
+    def atan2(self, other: Any) -> Tensor:
+        """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ..."""
+    def atanh(self) -> Tensor:
+        """The inverse of the hyperbolic tangent; infinite at -1 and 1, NaN outside."""
+    def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """``beta * input + alpha * bmm(batch1, batch2)``; the input broadcasts."""
+    def bitwise_and(self, other: Any) -> Tensor:
+        """Bit by bit and, of integers; of bool it is the logical and."""
+    def bitwise_not(self) -> Tensor:
+        """Bit by bit not, of integers (``-x - 1`` when signed); of bool it is the logical not."""
+    def bitwise_or(self, other: Any) -> Tensor:
+        """Bit by bit or, of integers; of bool it is the logical or."""
+    def bitwise_xor(self, other: Any) -> Tensor:
+        """Bit by bit exclusive or, of integers; of bool it is the logical one."""
+    def bmm(self, mat2: Any) -> Tensor:
+        """Products of two batches of matrices [N, I, K] and [N, K, J]; nothing is broadcast."""
+    def bool(self) -> Tensor:
+        """This tensor in bool: True where it is nonzero."""
+    def broadcast_to(self, shape: Any) -> Tensor:
+        """The input expanded to ``shape``, as NumPy's function of this name."""
+    def ceil(self) -> Tensor:
+        """The smallest integer that is not below the input; integers stay as they are. Its ..."""
+    def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> Tensor:
+        """At most ``chunks`` views of equal size along ``dim``; the last may be smaller."""
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor:
+        """``min(max(input, min), max)``, element by element: values outside [min, max] move ..."""
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """NumPy's name of ``clamp``."""
+    def clone(self) -> Tensor:
+        """A copy in memory of its own, in the same order; the gradient passes through."""
+    def contiguous(self, memory_format: Any = 'contiguous') -> Tensor:
+        """The same values in memory of the given order; the input itself if it is so already."""
+    def copy_(self, source: Any) -> Tensor:
+        """Take over the values of ``source``, broadcast to this shape and cast to this ..."""
+    def cos(self) -> Tensor:
+        """The cosine."""
+    def cosh(self) -> Tensor:
+        """The hyperbolic cosine."""
+    def cumprod(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+        """Running products along ``dim``: ``y[i] = prod_{k<=i} input[k]``; arguments as ..."""
+    def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
+        """Running sums along ``dim``: ``y[i] = sum_{k<=i} input[k]``."""
+    def diag(self, diagonal: builtins.int = 0) -> Tensor:
+        """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
+    def diag_embed(
+        self,
+        offset: builtins.int = 0,
+        dim1: builtins.int = -2,
+        dim2: builtins.int = -1,
+    ) -> Tensor:
+        """The last axis laid on the diagonal of new planes ``dim1``, ``dim2``, zeros elsewhere."""
+    def diagonal(
+        self,
+        offset: builtins.int = 0,
+        dim1: builtins.int = 0,
+        dim2: builtins.int = 1,
+    ) -> Tensor:
+        """The diagonal of the planes spanned by two axes: ``y[..., i] = x[.. i .. i + offset ..."""
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """``input / other``, element by element; integers give floats unless the quotient is ..."""
+    def div_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`div`; returns ``self``."""
+    def divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """``input / other``, element by element; integers give floats unless the quotient is ..."""
+    def dot(self, tensor: Any) -> Tensor:
+        """Inner product of two vectors [K]: ``sum_k a[k] * b[k]``."""
+    def double(self) -> Tensor:
+        """This tensor in float64."""
+    def eq(self, other: Any) -> Tensor:
+        """``input == other``, element by element, in their common dtype; NaN equals nothing."""
+    def equal(self, other: Any) -> builtins.bool:
+        """True if both have the same shape and the same elements; a Python bool."""
+    def erf(self) -> Tensor:
+        """The error function: 2/sqrt(pi) times the integral of ``exp(-t^2)`` from 0 to x."""
+    def exp(self) -> Tensor:
+        """The exponential function."""
+    def exp2(self) -> Tensor:
+        """Two to the power of the input."""
+    def expand(self, *sizes: Any) -> Tensor:
+        """The input repeated along axes of size 1, and along new leading axes, to the given ..."""
+    def expand_as(self, other: Any) -> Tensor:
+        """The input expanded to the shape of ``other``."""
+    def expm1(self) -> Tensor:
+        """``exp(x) - 1``, exact for small x too."""
+    def fill_(self, value: Any) -> Tensor:
+        """Set every element to ``value``. The result has no history."""
+    def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
+        """Axes ``start_dim`` to ``end_dim`` (included) as one; a 0-d tensor becomes 1-d."""
+    def flip(self, *dims: Any) -> Tensor: ...
+    def fliplr(self) -> Tensor:
+        """Reversed along axis 1: an image [H, W] mirrored left to right."""
+    def flipud(self) -> Tensor:
+        """Reversed along axis 0: an image [H, W] turned upside down."""
+    def float(self) -> Tensor:
+        """This tensor in float32."""
+    def floor(self) -> Tensor:
+        """The largest integer that is not above the input; integers stay as they are. Its ..."""
+    def floor_divide(self, other: Any) -> Tensor:
+        """The quotient rounded down, ``floor(input / other)``; of integers an integer. Its ..."""
+    def fmod(self, other: Any) -> Tensor:
+        """``input - trunc(input / other) * other``: what is left, with the sign of ..."""
+    def frac(self) -> Tensor:
+        """The fraction of the input, with its sign: ``x - trunc(x)``. Its gradient is 1."""
+    def gather(self, dim: builtins.int, index: Any) -> Tensor:
+        """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on."""
+    def ge(self, other: Any) -> Tensor:
+        """``input >= other``, element by element; False where either is NaN."""
+    def graph(self, *args: Any, **kwargs: Any) -> Tensor:
+        """A picture of the graph that made this tensor; see :func:`tinygrad_cv.viz.trace`."""
+    def gt(self, other: Any) -> Tensor:
+        """``input > other``, element by element; False where either is NaN."""
+    def index_add(self, dim: builtins.int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
+        """The input plus ``alpha * source``, slice k of ``source`` added at position ..."""
+    def index_copy(self, dim: builtins.int, index: Any, source: Any) -> Tensor:
+        """A copy of the input, with slice k of ``source`` written at position ``index[k]``."""
+    def index_fill(self, dim: builtins.int, index: Any, value: Any) -> Tensor:
+        """A copy of the input, with ``value`` in the slices of axis ``dim`` at the positions ..."""
+    def index_put(self, indices: Any, values: Any, accumulate: builtins.bool = False) -> Tensor:
+        """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
+    def index_select(self, dim: builtins.int, index: Any) -> Tensor:
+        """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
+    def inner(self, other: Any) -> Tensor:
+        """Sum of products over the last axis of both: ``y[..i.., ..j..] = sum_k a[..i.., k] ..."""
+    def int(self) -> Tensor:
+        """This tensor in int32; fractions are cut off."""
+    def isclose(
+        self,
+        other: Any,
+        rtol: builtins.float = 1e-05,
+        atol: builtins.float = 1e-08,
+        equal_nan: builtins.bool = False,
+    ) -> Tensor:
+        """``|input - other| <= atol + rtol * |other|``, element by element; equal infinities ..."""
+    def isfinite(self) -> Tensor:
+        """True where the input is neither NaN nor infinite."""
+    def isinf(self) -> Tensor:
+        """True where the input is infinite, of either sign."""
+    def isnan(self) -> Tensor:
+        """True where the input is NaN."""
+    def le(self, other: Any) -> Tensor:
+        """``input <= other``, element by element; False where either is NaN."""
+    def lerp(self, end: Any, weight: Any) -> Tensor:
+        """Linear interpolation: ``input + weight * (end - input)``."""
+    def log(self) -> Tensor:
+        """The natural logarithm; -inf at 0, NaN below."""
+    def log10(self) -> Tensor:
+        """The logarithm to the base 10; -inf at 0, NaN below."""
+    def log1p(self) -> Tensor:
+        """``ln(1 + x)``, exact for small x too; -inf at -1, NaN below."""
+    def log2(self) -> Tensor:
+        """The logarithm to the base 2; -inf at 0, NaN below."""
+    def log_softmax(
+        self,
+        dim: builtins.int | None = None,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """``x_i - log(sum_j exp(x_j))`` along one axis; arguments as ``softmax``."""
+    def logical_and(self, other: Any) -> Tensor:
+        """True where both are nonzero; NaN counts as nonzero."""
+    def logical_not(self) -> Tensor:
+        """True where the input is zero."""
+    def logical_or(self, other: Any) -> Tensor:
+        """True where at least one is nonzero."""
+    def logical_xor(self, other: Any) -> Tensor:
+        """True where exactly one is nonzero."""
+    def logsumexp(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """``log(sum_i exp(input[i, j]))`` over the axes ``dim``, without overflow."""
+    def long(self) -> Tensor:
+        """This tensor in int64; fractions are cut off."""
+    def lt(self, other: Any) -> Tensor:
+        """``input < other``, element by element; False where either is NaN."""
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged: the transpose of a matrix, or of each matrix of a batch."""
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """``value`` where the mask is True, the input elsewhere; input and mask broadcast."""
+    def masked_select(self, mask: Any) -> Tensor:
+        """The elements where the mask is True, as a vector; input and mask broadcast first."""
+    def matmul(self, other: Any) -> Tensor:
+        """Matrix product ``y[..., i, j] = sum_k a[..., i, k] * b[..., k, j]``, also written ..."""
+    def max(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The largest element of all; or along one axis, with indices; or of two tensors, ..."""
+    def maximum(self, other: Any) -> Tensor:
+        """The larger of two, element by element; NaN if either is. On ties each gets half ..."""
+    def mean(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The mean over the axes ``dim``: ``y[j] = sum_i input[i, j] / n``; of no elements NaN."""
+    def min(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The smallest element of all; or along one axis, with indices; or of two tensors. ..."""
+    def minimum(self, other: Any) -> Tensor:
+        """The smaller of two, element by element; NaN if either is. On ties each gets half ..."""
+    def mm(self, mat2: Any) -> Tensor:
+        """Product of two matrices [I, K] and [K, J]."""
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        """The axes ``source`` moved to the positions ``destination``, the others in their order."""
+    def mul(self, other: Any) -> Tensor:
+        """The product of two tensors, element by element."""
+    def mul_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`mul`; returns ``self``."""
+    def multiply(self, other: Any) -> Tensor:
+        """The product of two tensors, element by element."""
+    def mv(self, vec: Any) -> Tensor:
+        """Matrix [I, K] times vector [K]."""
+    def nan_to_num(
+        self,
+        nan: builtins.float = 0.0,
+        posinf: builtins.float | None = None,
+        neginf: builtins.float | None = None,
+    ) -> Tensor:
+        """NaN replaced by ``nan``, infinities by ``posinf`` and ``neginf`` (default: the ..."""
+    def narrow(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
+        """``length`` positions along axis ``dim`` from ``start`` on. A view."""
+    def ne(self, other: Any) -> Tensor:
+        """``input != other``, element by element; NaN differs from everything, itself included."""
+    def neg(self) -> Tensor:
+        """The input with the other sign."""
+    def negative(self) -> Tensor:
+        """The input with the other sign."""
+    def nonzero(self, as_tuple: builtins.bool = False) -> Tensor:
+        """The positions of the elements that are not 0, in row-major order."""
+    def norm(
+        self,
+        p: builtins.float | str = 'fro',
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+    def outer(self, vec2: Any) -> Tensor:
+        """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
+    def permute(self, *dims: Any) -> Tensor: ...
+    def pow(self, other: Any) -> Tensor:
+        """``input ** other``, element by element."""
+    def pow_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`pow`; returns ``self``."""
+    def prod(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The product of all elements, or along ``dim``; of no elements 1."""
+    def reciprocal(self) -> Tensor:
+        """One over the input; of integers too a float."""
+    def relu(self, inplace: builtins.bool = False) -> Tensor:
+        """The rectifier ``max(x, 0)``; its gradient at 0 is 0."""
+    def remainder(self, other: Any) -> Tensor:
+        """``input - floor(input / other) * other``: what is left, with the sign of ..."""
+    def repeat(self, *repeats: Any) -> Tensor: ...
+    def repeat_interleave(self, repeats: Any, dim: Any = None, axis: Any = None) -> Tensor:
+        """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, ..."""
+    def reshape(self, *shape: Any) -> Tensor: ...
+    def reshape_as(self, other: Any) -> Tensor: ...
+    def roll(self, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
+        """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
+    def round(self, *, decimals: builtins.int = 0) -> Tensor:
+        """The nearest multiple of ``10**-decimals``; halves go to the even neighbour. Its ..."""
+    def rsqrt(self) -> Tensor:
+        """One over the square root; inf at 0, NaN for negative inputs."""
+    def rsub(self, other: Any, *, alpha: builtins.float = 1) -> Tensor:
+        """``other - alpha * input``: ``sub`` the other way round."""
+    def scatter(
+        self,
+        dim: builtins.int,
+        index: Any,
+        src: Any = None,
+        *,
+        value: Any = None,
+        reduce: Any = None,
+    ) -> Tensor:
+        """A copy of the input with ``src`` written at the positions that :func:`gather` ..."""
+    def scatter_add(self, dim: builtins.int, index: Any, src: Any) -> Tensor:
+        """The input plus ``src``, added at the positions that :func:`gather` would read."""
+    def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
+        """Position ``index`` along axis ``dim``, which goes: ``x.select(1, 0)`` is ``x[:, ..."""
+    def sigmoid(self) -> Tensor:
+        """The logistic function."""
+    def sign(self) -> Tensor:
+        """-1, 0 or 1, as the input is negative, zero or positive; 0 for NaN, as in PyTorch ..."""
+    def sin(self) -> Tensor:
+        """The sine."""
+    def sinh(self) -> Tensor:
+        """The hyperbolic sine."""
+    def softmax(
+        self,
+        dim: builtins.int | None = None,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+    ) -> Tensor:
+        """``exp(x_i) / sum_j exp(x_j)`` along one axis: positive numbers that add up to 1."""
+    def split(self, split_size_or_sections: Any, dim: builtins.int = 0) -> Tensor:
+        """A tuple of views, cut along ``dim``."""
+    def sqrt(self) -> Tensor:
+        """The square root; NaN for negative inputs. Its gradient at 0 is inf."""
+    def square(self) -> Tensor:
+        """The square."""
+    def squeeze(self, dim: Any = None, axis: Any = None) -> Tensor:
+        """Without the axes of size 1: all of them, or those named by ``dim`` (an int or ..."""
+    def std(
+        self,
+        dim: Any = None,
+        unbiased: builtins.bool | None = None,
+        keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The standard deviation over the axes ``dim``: the square root of ``var``; ..."""
+    def sub(self, other: Any, *, alpha: builtins.float = 1) -> Tensor:
+        """``input - alpha * other``, element by element; arguments as ``add``."""
+    def sub_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`sub`; returns ``self``."""
+    def subtract(self, other: Any, *, alpha: builtins.float = 1) -> Tensor:
+        """``input - alpha * other``, element by element; arguments as ``add``."""
+    def sum(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The sum over the axes ``dim``: ``y[j] = sum_i input[i, j]``."""
+    def swapaxes(self, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+        """NumPy's name of :func:`transpose`."""
+    def take(self, index: Any) -> Tensor:
+        """The elements at positions of the flat input: ``y[k] = x.flat[index[k]]``."""
+    def take_along_dim(self, indices: Any, dim: Any = None, axis: Any = None) -> Tensor:
+        """NumPy's ``take_along_axis``: :func:`gather` that broadcasts, and counts -1 from ..."""
+    def tan(self) -> Tensor:
+        """The tangent."""
+    def tanh(self) -> Tensor:
+        """The hyperbolic tangent."""
+    def tensor_split(self, indices_or_sections: Any, dim: builtins.int = 0) -> Tensor:
+        """A tuple of views: so many nearly equal pieces, or cut at the given positions."""
+    def tile(self, *dims: Any) -> Tensor: ...
+    def to(
+        self,
+        *args: Any,
+        device: Any = None,
+        dtype: Any = None,
+        non_blocking: builtins.bool = False,
+        copy: builtins.bool = False,
+    ) -> Tensor:
+        """This tensor in another dtype and/or on another device; itself if nothing changes, ..."""
+    def trace(self) -> Tensor:
+        """The sum of the diagonal of a matrix."""
+    def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        """Two axes exchanged; shares memory. ``swapaxes`` is another name."""
+    def tril(self, diagonal: builtins.int = 0) -> Tensor:
+        """The lower triangle: ``y[..., i, j] = x[..., i, j] if j - i <= diagonal else 0``."""
+    def triu(self, diagonal: builtins.int = 0) -> Tensor:
+        """The upper triangle: ``y[..., i, j] = x[..., i, j] if j - i >= diagonal else 0``."""
+    def true_divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """``input / other``, element by element; integers give floats unless the quotient is ..."""
+    def trunc(self) -> Tensor:
+        """The input without its fraction: rounded towards 0. Its gradient is 0."""
+    def unbind(self, dim: builtins.int = 0) -> Tensor:
+        """A tuple of views, one for each position along ``dim``, which goes."""
+    def unflatten(self, dim: builtins.int, sizes: Any) -> Tensor:
+        """Axis ``dim`` split into axes of the given sizes, one of which may be -1."""
+    def unsqueeze(self, dim: builtins.int) -> Tensor:
+        """A new axis of size 1 at position ``dim`` of the result (NumPy's ``expand_dims``)."""
+    def var(
+        self,
+        dim: Any = None,
+        unbiased: builtins.bool | None = None,
+        keepdim: builtins.bool = False,
+        *,
+        correction: builtins.float | None = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / ..."""
+    def view(self, *shape: Any) -> Tensor: ...
+    def view_as(self, other: Any) -> Tensor: ...
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """The elements of this tensor where ``condition`` holds, ``other`` elsewhere."""
+    def zero_(self) -> Tensor:
+        """Set every element to 0."""
