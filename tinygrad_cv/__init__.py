@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from tinygrad_cv import autograd
 from tinygrad_cv import ops as _ops
 from tinygrad_cv._version import __version__
 from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
@@ -50,7 +51,7 @@ from tinygrad_cv.errors import (
 globals().update(_ops.TG_FUNCTIONS)
 
 # Floors above ops/ are loaded when first used, so that importing the package stays quick.
-_LAZY = ("autograd", "cli", "data", "io", "models", "nn", "optim", "testing", "viz")
+_LAZY = ("cli", "data", "io", "models", "nn", "optim", "testing", "viz")
 
 __all__ = [
     "ArgumentError",
@@ -64,6 +65,7 @@ __all__ = [
     "Tensor",
     "TinygradError",
     "__version__",
+    "autograd",
     "bool_",
     "cuda_is_available",
     "default_device",

@@ -158,6 +158,12 @@ class TestNames:
             with pytest.raises(NotImplementedError, match="is not supported yet"):
                 call()
 
+    def test_sorting_is_stable_or_nothing(self, cp, x):
+        assert cp.argsort(x[0], kind="stable").get().tolist() == [0, 1, 2, 3]
+        for call in (lambda: cp.argsort(x, kind="quicksort"), lambda: cp.sort(x, kind="mergesort")):
+            with pytest.raises(ValueError, match="kind can only be"):
+                call()
+
     def test_dtype_loops_are_those_of_cupy(self, cp):
         with pytest.raises(TypeError):
             cp.subtract(cp.ones(3, bool), cp.ones(3, bool))

@@ -11,7 +11,7 @@ import numpy as np
 from tests.cupy_standin import state
 from tests.cupy_standin.signatures import check_method
 
-__all__ = ["Flags", "StandInError", "ndarray", "poison", "unwrap", "wrap"]
+__all__ = ["Flags", "StandInError", "check_kind", "ndarray", "poison", "unwrap", "wrap"]
 
 # What `atomicAdd` and its like exist for.
 _SCATTER = {
@@ -203,6 +203,7 @@ class ndarray:
 
     def argsort(self, *args: Any, **kwargs: Any) -> ndarray:
         check_method("argsort", args, kwargs)
+        check_kind(kwargs.get("kind"))
         axis = args[0] if args else kwargs.get("axis", -1)
         return wrap(self._raw.argsort(axis=axis, kind="stable"), self)
 
@@ -325,6 +326,12 @@ def poison(raw: np.ndarray) -> np.ndarray:
     """Fresh memory holds anything; NaN shows whoever reads it."""
     raw[...] = np.nan if raw.dtype.kind == "f" else -86 if raw.dtype.kind == "i" else 1
     return raw
+
+
+def check_kind(kind: Any) -> None:
+    """CuPy sorts in one way."""
+    if kind not in (None, "stable"):
+        raise ValueError("kind can only be None or 'stable'")
 
 
 def arrays_in(value: Any) -> list[ndarray]:

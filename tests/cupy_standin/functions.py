@@ -9,7 +9,15 @@ import cupy as real
 import numpy as np
 
 from tests.cupy_standin import state
-from tests.cupy_standin.arrays import StandInError, arrays_in, ndarray, poison, unwrap, wrap
+from tests.cupy_standin.arrays import (
+    StandInError,
+    arrays_in,
+    check_kind,
+    ndarray,
+    poison,
+    unwrap,
+    wrap,
+)
 from tests.cupy_standin.signatures import check_call
 
 __all__ = ["SPECIAL", "Function", "UFunc", "to_device"]
@@ -35,6 +43,7 @@ class Function:
         inputs = [a for part in (*args, *kwargs.values()) for a in arrays_in(part)]
         hidden = unwrap(args), unwrap(kwargs)
         if name in ("sort", "argsort"):
+            check_kind(kwargs.get("kind"))
             hidden[1]["kind"] = "stable"
         with np.errstate(all="ignore"):
             try:

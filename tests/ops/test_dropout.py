@@ -40,7 +40,9 @@ CASES = [
     Case(F.dropout, (normal(3, 4),), kwargs={"p": 0.25}, reference=dropped(0.25, (0, 0))),
     Case(F.dropout, (normal(3, 4),), kwargs={"p": 0.0}, reference=lambda x: x, name="p0"),
     Case(F.dropout, (normal(3, 4),), kwargs={"p": 1.0}, reference=lambda x: 0 * x, name="p1"),
-    Case(F.dropout, (normal(3, 4),), kwargs={"training": False}, reference=lambda x: x, name="eval"),
+    Case(
+        F.dropout, (normal(3, 4),), kwargs={"training": False}, reference=lambda x: x, name="eval"
+    ),
     Case(F.dropout1d, (normal(2, 3, 4),), reference=dropped(0.5, (0, 0), 1)),
     Case(F.dropout2d, (normal(3, 4, 5),), reference=dropped(0.5, (0, 0), 2)),
     Case(F.dropout3d, (normal(2, 3, 2, 2, 2),), reference=dropped(0.5, (0, 0), 3)),

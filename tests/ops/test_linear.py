@@ -39,16 +39,48 @@ def normal(*shape):
 
 
 CASES = [
-    Case(Linear, (normal(5, 4), normal(3, 4), normal(3)), reference=naive_linear, torch=torch.nn.functional.linear),
+    Case(
+        Linear,
+        (normal(5, 4), normal(3, 4), normal(3)),
+        reference=naive_linear,
+        torch=torch.nn.functional.linear,
+    ),
     Case(Linear, (normal(5, 4), normal(3, 4), None), reference=naive_linear, name="no bias"),
-    Case(Linear, (normal(4), normal(3, 4), normal(3)), reference=naive_linear, name="one sample", batch=()),
-    Case(Linear, (normal(2, 3, 2, 4), normal(3, 4), normal(3)), reference=naive_linear, name="leading axes"),
+    Case(
+        Linear,
+        (normal(4), normal(3, 4), normal(3)),
+        reference=naive_linear,
+        name="one sample",
+        batch=(),
+    ),
+    Case(
+        Linear,
+        (normal(2, 3, 2, 4), normal(3, 4), normal(3)),
+        reference=naive_linear,
+        name="leading axes",
+    ),
     Case(Linear, (normal(0, 4), normal(3, 4), normal(3)), reference=naive_linear, name="no sample"),
     Case(LinearInputGrad, (normal(5, 3), normal(3, 4)), reference=lambda g, w: g @ w),
-    Case(LinearInputGrad, (normal(3), normal(3, 4)), reference=lambda g, w: g @ w, name="one sample", batch=()),
+    Case(
+        LinearInputGrad,
+        (normal(3), normal(3, 4)),
+        reference=lambda g, w: g @ w,
+        name="one sample",
+        batch=(),
+    ),
     Case(LinearWeightGrad, (normal(5, 3), normal(5, 4)), reference=naive_weight_grad, batch=(0, 1)),
-    Case(LinearWeightGrad, (normal(2, 5, 3), normal(2, 5, 4)), reference=naive_weight_grad, batch=(0, 1)),
-    Case(F.linear, (normal(5, 4), normal(3, 4), normal(3)), reference=naive_linear, torch=torch.nn.functional.linear),
+    Case(
+        LinearWeightGrad,
+        (normal(2, 5, 3), normal(2, 5, 4)),
+        reference=naive_weight_grad,
+        batch=(0, 1),
+    ),
+    Case(
+        F.linear,
+        (normal(5, 4), normal(3, 4), normal(3)),
+        reference=naive_linear,
+        torch=torch.nn.functional.linear,
+    ),
 ]
 
 BAD = [
@@ -57,7 +89,12 @@ BAD = [
     Bad(F.linear, (normal(), normal(2, 4)), error=ShapeError, match="no axis"),
     Bad(F.linear, (normal(5, 4), normal(4)), error=ShapeError, match="2 axes"),
     Bad(F.linear, (normal(5, 4), normal(2, 4), normal(3)), error=ShapeError, match=r"\(2,\)"),
-    Bad(F.linear, (normal(5, 4), normal(2, 4).astype("f4")), error=DTypeError, match="float32, float64"),
+    Bad(
+        F.linear,
+        (normal(5, 4), normal(2, 4).astype("f4")),
+        error=DTypeError,
+        match="float32, float64",
+    ),
 ]
 
 

@@ -26,7 +26,9 @@ def labels(classes, *shape):
     return rng.integers(0, classes, size=shape)
 
 
-def naive_cross_entropy(x, target, weight=None, reduction="mean", ignore=-100, smoothing=0.0, log=True):
+def naive_cross_entropy(
+    x, target, weight=None, reduction="mean", ignore=-100, smoothing=0.0, log=True
+):
     """By loops over positions and classes."""
     losses, total, out = 0.0, 0.0, np.zeros(target.shape)
     for place in np.ndindex(*target.shape):
@@ -43,7 +45,9 @@ def naive_cross_entropy(x, target, weight=None, reduction="mean", ignore=-100, s
         out[place] = loss
         losses += loss
         total += 1.0 if weight is None else weight[t]
-    return out if reduction == "none" else np.array(losses / total if reduction == "mean" else losses)
+    return (
+        out if reduction == "none" else np.array(losses / total if reduction == "mean" else losses)
+    )
 
 
 def label_case(x, target, weight=None, name="", **options):
@@ -138,7 +142,9 @@ CASES = [
     label_case(normal(2, 4, 3), labels(4, 2, 3), reduction="none", label_smoothing=0.1),
     label_case(normal(3, 1).round(), labels(1, 3), name="one class"),
     probability_case(normal(5, 4), probabilities(5, 4)),
-    probability_case(normal(5, 4), probabilities(5, 4), WEIGHT, label_smoothing=0.1, reduction="sum"),
+    probability_case(
+        normal(5, 4), probabilities(5, 4), WEIGHT, label_smoothing=0.1, reduction="sum"
+    ),
     probability_case(normal(2, 4, 3), probabilities(2, 4, 3), reduction="none"),
     nll_case(normal(5, 4), labels(4, 5)),
     nll_case(normal(5, 4), IGNORED, WEIGHT, ignore_index=0),
@@ -172,8 +178,15 @@ CASES = [
 
 X = normal(5, 4)
 BAD = [
-    Bad(F.cross_entropy, (X, np.array([0, 1, 4, 2, 0])), error=RangeError, match=r"label 4 at position \(2,\)"),
-    Bad(F.cross_entropy, (X, np.array([0, 1, -1, 2, 0])), error=RangeError, match="ignore_index=-1"),
+    Bad(
+        F.cross_entropy,
+        (X, np.array([0, 1, 4, 2, 0])),
+        error=RangeError,
+        match=r"label 4 at position \(2,\)",
+    ),
+    Bad(
+        F.cross_entropy, (X, np.array([0, 1, -1, 2, 0])), error=RangeError, match="ignore_index=-1"
+    ),
     Bad(
         F.cross_entropy,
         (normal(2, 4, 3), np.array([[0, 1, 2], [0, 7, 1]])),
@@ -190,10 +203,34 @@ BAD = [
     Bad(F.cross_entropy, (normal(5, 0), labels(4, 5)), error=ShapeError, match="no class"),
     Bad(F.cross_entropy, (X, labels(4, 5), normal(3)), error=ShapeError, match="4 classes"),
     Bad(F.cross_entropy, (X, labels(4, 5), WEIGHT.astype("f4")), error=DTypeError, match="float32"),
-    Bad(F.cross_entropy, (X, labels(4, 5)), {"reduction": "median"}, error=ArgumentError, match="median"),
-    Bad(F.cross_entropy, (X, labels(4, 5)), {"label_smoothing": 1.5}, error=ArgumentError, match="1.5"),
-    Bad(F.cross_entropy, (X, labels(4, 5)), {"size_average": True}, error=ArgumentError, match="reduction"),
-    Bad(F.cross_entropy, (X, probabilities(5, 4)), {"ignore_index": 1}, error=ArgumentError, match="labels"),
+    Bad(
+        F.cross_entropy,
+        (X, labels(4, 5)),
+        {"reduction": "median"},
+        error=ArgumentError,
+        match="median",
+    ),
+    Bad(
+        F.cross_entropy,
+        (X, labels(4, 5)),
+        {"label_smoothing": 1.5},
+        error=ArgumentError,
+        match="1.5",
+    ),
+    Bad(
+        F.cross_entropy,
+        (X, labels(4, 5)),
+        {"size_average": True},
+        error=ArgumentError,
+        match="reduction",
+    ),
+    Bad(
+        F.cross_entropy,
+        (X, probabilities(5, 4)),
+        {"ignore_index": 1},
+        error=ArgumentError,
+        match="labels",
+    ),
     Bad(F.mse_loss, (X, normal(5, 3)), error=ShapeError, match="broadcast"),
     Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match="target must be float"),
     Bad(F.mse_loss, (X, X.astype("f4")), error=DTypeError, match="float32"),
@@ -224,7 +261,9 @@ def test_all_ignored():
 def test_one_sample_without_a_batch():
     scores = X[0]
     loss = F.cross_entropy(tg.tensor(scores), tg.tensor(2))
-    assert loss.item() == pytest.approx(TF.cross_entropy(torch.tensor(scores), torch.tensor(2)).item())
+    assert loss.item() == pytest.approx(
+        TF.cross_entropy(torch.tensor(scores), torch.tensor(2)).item()
+    )
     assert F.cross_entropy(tg.tensor(scores), tg.tensor(2), reduction="none").shape == ()
 
 

@@ -33,7 +33,9 @@ def naive_eval(x, mean, var, weight=None, bias=None, eps=EPS):
     for index in np.ndindex(*x.shape):
         c = index[1]
         y[index] = (x[index] - mean[c]) / (var[c] + eps) ** 0.5
-        y[index] = y[index] * (1 if weight is None else weight[c]) + (0 if bias is None else bias[c])
+        y[index] = y[index] * (1 if weight is None else weight[c]) + (
+            0 if bias is None else bias[c]
+        )
     return y
 
 
@@ -71,8 +73,21 @@ CASES = [
         order=3,
         name="no spatial axes, large eps",
     ),
-    Case(BatchNorm, (normal(3, 2, 5), None, None), attrs=(EPS,), reference=naive_train, name="plain", order=3),
-    Case(BatchNorm, (normal(2, 2, 2, 1, 3), normal(2), None), attrs=(EPS,), reference=naive_train, name="3d"),
+    Case(
+        BatchNorm,
+        (normal(3, 2, 5), None, None),
+        attrs=(EPS,),
+        reference=naive_train,
+        name="plain",
+        order=3,
+    ),
+    Case(
+        BatchNorm,
+        (normal(2, 2, 2, 1, 3), normal(2), None),
+        attrs=(EPS,),
+        reference=naive_train,
+        name="3d",
+    ),
     Case(
         F.batch_norm,
         (normal(3, 2, 2, 3), None, None, normal(2), normal(2)),
@@ -107,10 +122,30 @@ CASES = [
 ]
 
 BAD = [
-    Bad(F.batch_norm, (normal(1, 3), None, None), {"training": True}, error=ShapeError, match="n = 1"),
-    Bad(F.batch_norm, (normal(1, 3, 1, 1), None, None), {"training": True}, error=ShapeError, match="drop_last"),
-    Bad(F.batch_norm, (normal(3), None, None), {"training": True}, error=ShapeError, match="channels"),
-    Bad(F.batch_norm, (normal(2, 3), normal(2), positive(2)), error=ShapeError, match="running_mean"),
+    Bad(
+        F.batch_norm,
+        (normal(1, 3), None, None),
+        {"training": True},
+        error=ShapeError,
+        match="n = 1",
+    ),
+    Bad(
+        F.batch_norm,
+        (normal(1, 3, 1, 1), None, None),
+        {"training": True},
+        error=ShapeError,
+        match="drop_last",
+    ),
+    Bad(
+        F.batch_norm,
+        (normal(3), None, None),
+        {"training": True},
+        error=ShapeError,
+        match="channels",
+    ),
+    Bad(
+        F.batch_norm, (normal(2, 3), normal(2), positive(2)), error=ShapeError, match="running_mean"
+    ),
     Bad(
         F.batch_norm,
         (normal(2, 3), normal(2), positive(3)),
@@ -118,12 +153,34 @@ BAD = [
         error=ShapeError,
         match="running_mean",
     ),
-    Bad(F.batch_norm, (normal(2, 3), normal(3), positive(3), normal(2)), error=ShapeError, match="weight"),
-    Bad(F.batch_norm, (normal(2, 3), normal(3), positive(3), normal(3).astype("f4")), error=DTypeError, match="float32"),
-    Bad(F.batch_norm, (np.ones((2, 3), int), None, None), {"training": True}, error=DTypeError, match="float"),
+    Bad(
+        F.batch_norm,
+        (normal(2, 3), normal(3), positive(3), normal(2)),
+        error=ShapeError,
+        match="weight",
+    ),
+    Bad(
+        F.batch_norm,
+        (normal(2, 3), normal(3), positive(3), normal(3).astype("f4")),
+        error=DTypeError,
+        match="float32",
+    ),
+    Bad(
+        F.batch_norm,
+        (np.ones((2, 3), int), None, None),
+        {"training": True},
+        error=DTypeError,
+        match="float",
+    ),
     Bad(F.batch_norm, (normal(2, 3), None, None), error=ArgumentError, match="training=True"),
     Bad(F.batch_norm, (normal(2, 3), normal(3), None), error=ArgumentError, match="together"),
-    Bad(F.batch_norm, (normal(2, 3), normal(3), positive(3)), {"eps": 0.0}, error=ArgumentError, match="eps"),
+    Bad(
+        F.batch_norm,
+        (normal(2, 3), normal(3), positive(3)),
+        {"eps": 0.0},
+        error=ArgumentError,
+        match="eps",
+    ),
 ]
 
 
@@ -208,5 +265,7 @@ def test_layouts_agree_to_the_last_digits():
 
 
 def test_a_constant_channel_gives_the_bias():
-    y = F.batch_norm(tg.full((2, 1, 3), 5.0), None, None, tg.ones(1), tg.tensor([0.25]), training=True)
+    y = F.batch_norm(
+        tg.full((2, 1, 3), 5.0), None, None, tg.ones(1), tg.tensor([0.25]), training=True
+    )
     assert y.numpy() == pytest.approx(0.25)

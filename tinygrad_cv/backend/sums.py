@@ -1,9 +1,9 @@
 """Sums that stay accurate: blocked where NumPy would add one number after the other.
 
-NumPy adds pairwise along contiguous memory only. Over any other axis it keeps one running sum per result, whose
-rounding error grows with the number of terms: the float32 variance of a channel of 64x112x112 channels-last values
-is off by 4e-4. Here such a sum is done block by block, each block as the product of a row of ones with a matrix,
-which is faster too.
+NumPy adds pairwise along contiguous memory only. Over any other axis it keeps one running sum per
+result, whose rounding error grows with the number of terms: the float32 variance of a channel of
+64x112x112 channels-last values is off by 4e-4. Here such a sum is done block by block, each block
+as the product of a row of ones with a matrix, which is faster too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ SMALL = 8192  # elements; below, one call of NumPy is the fastest
 def total(
     xp: Any, array: Any, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None
 ) -> Any:
-    """The sum of ``array`` over the axes ``dims`` (sorted, not negative), in ``dtype`` (default: the array's)."""
+    """The sum of ``array`` over the axes ``dims`` (sorted, not negative), in ``dtype`` (default:
+    the array's).
+    """
     dtype = array.dtype if dtype is None else dtype
     if array.size >= SMALL and dims and array.dtype == dtype and dtype.kind == "f":
         matrix = _as_rows(xp, array, dims)
@@ -67,5 +69,5 @@ def _as_rows(xp: Any, array: Any, dims: tuple[int, ...]) -> Any:
     else:
         return None
     if columns < 2 or array.size // columns < 16:
-        return None  # NumPy's own loop: a matrix product with one column or few rows gains nothing
+        return None  # a matrix product with one column or few rows gains nothing
     return array.reshape(-1, columns)

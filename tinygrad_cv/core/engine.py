@@ -24,10 +24,10 @@ from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode, write
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.op import REGISTRY
-from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import DTypeError, GraphError, ShapeError, TinygradError
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
 
-__all__ = ["backward", "grad"]
+__all__ = ["Run", "Source", "add_to_grad", "copy_of", "key_of", "zeros"]
 
 Source = Node | Leaf
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
@@ -44,139 +44,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)
 
 
-def backward(
-    tensors: Sequence[Tensor],
-    gradients: Sequence[Any],
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
-) -> None:
-    """Add the gradients of ``tensors`` to ``.grad`` of the leaves (or of ``inputs`` only)."""
-    roots = _roots("backward", tensors, gradients, create_graph)
-    only = None
-    if inputs is not None:
-        wanted = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        only = {_key(t._node("backward"), t.index): t for t in wanted}
-    run = _Run(create_graph, create_graph if retain_graph is None else retain_graph, only)
-    run(roots)
-    if only is not None:
-        for key, tensor in only.items():
-            if key in run.found:
-                _add_to(tensor, run.found[key], create_graph)
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool | None = None,
-    materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The sum of the gradients of ``outputs`` with respect to each of ``inputs``; ``.grad`` is left
-    alone.
-
-    Args:
-        outputs, inputs: Tensors or sequences of Tensors; inputs may be leaves or results.
-        grad_outputs: one gradient for each output (None means 1 for an output of one element).
-        retain_graph: keep the graph for another backward; default: the value of ``create_graph``.
-        create_graph: record the backward, so that the results can be differentiated again.
-        allow_unused: give None for an input that the outputs do not depend on, instead of an error.
-        materialize_grads: give zeros instead of None for such an input.
-
-    >>> import tinygrad_cv as tg
-    >>> x = tg.tensor(3.0, requires_grad=True)
-    >>> (first,) = grad(x**3, x, create_graph=True)
-    >>> (second,) = grad(first, x)
-    >>> first.item(), second.item()
-    (27.0, 18.0)
-    """
-    outs = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    ins = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    given = (
-        (grad_outputs,)
-        if isinstance(grad_outputs, Tensor) or grad_outputs is None
-        else tuple(grad_outputs)
-    )
-    if grad_outputs is None:
-        given = (None,) * len(outs)
-    if len(given) != len(outs):
-        raise ShapeError("grad", f"{len(outs)} outputs, but {len(given)} grad_outputs")
-    roots = _roots("grad", outs, given, create_graph)
-    keys = [_key(t._node("grad"), t.index) for t in ins]
-    run = _Run(
-        create_graph, create_graph if retain_graph is None else retain_graph, dict.fromkeys(keys)
-    )
-    run(roots)
-    results: list[Tensor | None] = []
-    for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):
-        found = run.found.get(key)
-        if found is not None:
-            results.append(found if isinstance(found, Tensor) else Tensor(_copy(found)))
-        elif materialize_grads:
-            results.append(Tensor(_zeros(tensor.shape, tensor.dtype, tensor.array)))
-        elif allow_unused:
-            results.append(None)
-        else:
-            raise GraphError(
-                "grad",
-                f"the outputs do not depend on input {position}",
-                values=[(f"inputs[{position}]", tensor.shape)],
-                repair="Pass allow_unused=True for None, or materialize_grads=True for zeros.",
-            )
-    return tuple(results)
-
-
-def _key(node: Source, index: int) -> Key:
+def key_of(node: Source, index: int) -> Key:
     return (node, index) if index else node
 
 
-def _roots(
-    what: str, tensors: Sequence[Tensor], gradients: Sequence[Any], create_graph: bool
-) -> list[tuple[Source, int, Any]]:
-    roots = []
-    for tensor, gradient in zip(tensors, gradients, strict=True):
-        if tensor.node is None:
-            raise GraphError(
-                what,
-                "this tensor does not require a gradient: nothing that asks for one went into it, "
-                "or it was made under no_grad or detached",
-                values=[("tensor", tensor.shape)],
-                repair="Call requires_grad_() on the inputs or parameters before the forward pass.",
-            )
-        if isinstance(tensor.array, Spec):
-            raise GraphError(what, "a tensor on the meta device has no values to differentiate")
-        if gradient is None:
-            if tensor.array.size != 1:
-                raise GraphError(
-                    what,
-                    f"a tensor of {tensor.numel()} elements needs the gradient= argument; "
-                    "only one element has the gradient 1 by itself",
-                    values=[("tensor", tensor.shape)],
-                    repair="Reduce it first (t.sum()), or pass gradient= of the same shape.",
-                )
-            value: Any = Tensor(xp_of(tensor.array).ones_like(tensor.array))
-        else:
-            value = as_tensor(gradient)
-            if value.shape != tensor.shape:
-                raise ShapeError(
-                    what,
-                    "the gradient must have the shape of the tensor",
-                    values=[("tensor", tensor.shape), ("gradient", value.shape)],
-                    repair=f"Reshape or expand the gradient to {tensor.shape}.",
-                )
-            if value.dtype.kind != "f":
-                raise DTypeError(what, f"the gradient must be floating, not {value.dtype.name}")
-            if value.device != tensor.device:
-                value = value.to(tensor.device)
-            if value.dtype != tensor.dtype:
-                value = value.to(tensor.dtype)
-        roots.append((tensor.node, tensor.index, value if create_graph else value.array))
-    return roots
-
-
-class _Run:
+class Run:
     """One backward. ``only`` holds the places whose gradients are wanted; None means all leaves,
     into ``.grad``."""
 
@@ -198,7 +70,7 @@ class _Run:
         )
         with mode.set_grad_enabled(self.create_graph), quiet:
             for node, index, gradient in roots:
-                self._add(_key(node, index), gradient)
+                self._add(key_of(node, index), gradient)
             del roots, gradient
             self._walk(nodes)
             for leaf in leaves:
@@ -281,7 +153,7 @@ class _Run:
         outputs = self._outputs(node, first)
         if self.only is not None:
             for index, gradient in enumerate(outputs):
-                key = _key(node, index)
+                key = key_of(node, index)
                 if gradient is not None and key in self.only:
                     self.found[key] = gradient
         return self._cotangent(node, outputs)
@@ -361,8 +233,8 @@ class _Run:
         filled = []
         for i in floats:
             if gradients[i] is None:
-                zeros = _zeros(*node.outputs[i], like.array if self.create_graph else like)
-                filled.append(Tensor(zeros) if self.create_graph else zeros)
+                missing = zeros(*node.outputs[i], like.array if self.create_graph else like)
+                filled.append(Tensor(missing) if self.create_graph else missing)
             else:
                 filled.append(gradients[i])
         return tuple(filled)
@@ -393,7 +265,7 @@ class _Run:
             return
         tensor = leaf.tensor()
         if tensor is not None:
-            _add_to(tensor, gradient, self.create_graph)
+            add_to_grad(tensor, gradient, self.create_graph)
 
 
 def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
@@ -420,7 +292,7 @@ def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
     return nodes, leaves
 
 
-def _add_to(tensor: Any, gradient: Any, create_graph: bool) -> None:
+def add_to_grad(tensor: Any, gradient: Any, create_graph: bool) -> None:
     """``tensor.grad += gradient``; ``.grad`` never shares memory with anything else."""
     with _accumulation:
         known = tensor.grad
@@ -428,7 +300,7 @@ def _add_to(tensor: Any, gradient: Any, create_graph: bool) -> None:
             tensor.grad = gradient.clone() if known is None else known + gradient
         elif known is None:
             alone = _references(gradient) <= _ALONE and _owns_memory(gradient)
-            tensor.grad = Tensor(gradient if alone else _copy(gradient))
+            tensor.grad = Tensor(gradient if alone else copy_of(gradient))
         elif known.node is not None:
             tensor.grad = known + Tensor(gradient)
         else:
@@ -461,11 +333,11 @@ def _count_alone() -> int:
 _ALONE = _count_alone()
 
 
-def _copy(array: Any) -> Any:
+def copy_of(array: Any) -> Any:
     return array.copy(order="K") if type(array) is np.ndarray else array.copy()
 
 
-def _zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     if isinstance(like, Spec):
         return Spec(shape, dtype)
     return xp_of(like).zeros(shape, dtype)

@@ -7,7 +7,7 @@ the floors above through :func:`extend`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from tinygrad_cv.backend.array import (
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import HookHandle, Leaf, Node
-from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from tinygrad_cv.errors import DTypeError, GraphError
 
 __all__ = ["Tensor", "as_tensor", "extend"]
 
@@ -181,7 +181,7 @@ class Tensor(TensorMethods):
 
     def retain_grad(self) -> None:
         """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
-        node = self._node("retain_grad")
+        node = self.source("retain_grad")
         if isinstance(node, Node):
             import weakref
 
@@ -199,9 +199,9 @@ class Tensor(TensorMethods):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; what it
         returns, if not None, replaces the gradient. Returns a handle with ``remove()``."""
-        return HookHandle(self._node("register_hook"), self.index, hook)
+        return HookHandle(self.source("register_hook"), self.index, hook)
 
-    def _node(self, what: str) -> Node | Leaf:
+    def source(self, what: str) -> Node | Leaf:
         if self.node is None:
             raise GraphError(
                 what,
@@ -210,106 +210,8 @@ class Tensor(TensorMethods):
             )
         return self.node
 
-    def backward(
-        self,
-        gradient: Any = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` only).
-
-        Args:
-            gradient: dL / d self, of this tensor's shape; may be left out for a tensor of one
-                element, where it is 1.
-            retain_graph: keep the saved values for another backward; default: the value of
-                ``create_graph``.
-            create_graph: record the backward itself, so that gradients can be differentiated again.
-
-        Raises:
-            GraphError: no gradient is asked for here, a gradient is needed, the graph was already
-                used, or a saved value was overwritten.
-        """
-        from tinygrad_cv.core import engine
-
-        engine.backward((self,), (gradient,), retain_graph, create_graph, inputs)
-
-    # Getting values out
-
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array that shares memory on the CPU. Refuses to drop a gradient
-        silently."""
-        if self.node is not None:
-            raise GraphError(
-                "numpy",
-                "this tensor requires a gradient, which NumPy would lose",
-                repair="Use t.detach().numpy().",
-            )
-        return to_numpy(self._with_data("numpy"))
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        if self.array.size != 1:
-            raise ShapeError(
-                "item",
-                f"only a tensor of one element has an item, this one has {self.numel()}",
-                values=[("self", self.shape)],
-                repair="Reduce it first, or use t.tolist().",
-            )
-        return self._with_data("item").item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
-        return to_numpy(self._with_data("tolist")).tolist()
-
-    def _with_data(self, what: str) -> Any:
-        if isinstance(self.array, Spec):
-            raise GraphError(what, "a tensor on the meta device has a shape but no values")
-        return self.array
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.dtype.kind not in "iub":
-            raise DTypeError(
-                "index", f"only an integer tensor can be an index, this one is {self.dtype.name}"
-            )
-        return int(self.item())
-
-    def __bool__(self) -> bool:
-        if self.array.size != 1:
-            raise ArgumentError(
-                "bool",
-                f"the truth of a tensor of {self.numel()} elements is ambiguous",
-                repair="Use t.any() or t.all().",
-            )
-        return bool(self._with_data("bool").item())
-
-    def __len__(self) -> int:
-        if self.ndim == 0:
-            raise DTypeError("len", "a 0-d tensor has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self.ndim == 0:
-            raise DTypeError("iter", "a 0-d tensor cannot be iterated over")
-        return (self[i] for i in range(len(self)))
-
     __hash__ = object.__hash__
-
-    # NumPy's protocols; the operator tables behind them are registered by ops/protocols.py
-
     __array_priority__ = 1000
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack_device__(self) -> Any:
-        return self._with_data("dlpack").__dlpack_device__()
 
     # Copies
 

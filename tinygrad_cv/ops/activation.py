@@ -1,7 +1,7 @@
 """Activation functions.
 
-Every formula is arranged so that it neither overflows nor cancels where that can be avoided, and every rule is made
-of differentiable operators, so it is right at every order.
+Every formula is arranged so that it neither overflows nor cancels where that can be avoided, and
+every rule is made of differentiable operators, so it is right at every order.
 """
 
 from __future__ import annotations
@@ -252,7 +252,9 @@ class Softplus(Unary):
 
 
 def _sigmoid(xp: Any, x: Any) -> Any:
-    """In one buffer. For negative x, 1/(1 + e^-x) keeps its relative accuracy; e^-x = inf gives the right 0."""
+    """In one buffer. For negative x, 1/(1 + e^-x) keeps its relative accuracy; e^-x = inf gives the
+    right 0.
+    """
     y = xp.negative(x, out=empty_like(x))
     xp.exp(y, out=y)
     y += 1
@@ -375,7 +377,8 @@ def silu(input: Any, inplace: bool = False) -> Any:
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """``log(1 + exp(beta * x)) / beta``, a smooth rectifier; where ``beta * x > threshold``, x itself.
+    """``log(1 + exp(beta * x)) / beta``, a smooth rectifier; where ``beta * x > threshold``, x
+    itself.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.functional.softplus(tg.tensor([30.0, -1000.0])).tolist()

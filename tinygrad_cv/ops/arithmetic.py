@@ -1,6 +1,7 @@
-"""Arithmetic with broadcasting: + - * / ** // %, and what is made of them.
+"""Arithmetic with broadcasting: + - * /, and what is made of them.
 
-The dtype of a result is the common dtype of the operands, as in PyTorch; ``/`` gives floats for integers too.
+The dtype of a result is the common dtype of the operands, as in PyTorch; ``/`` gives floats for
+integers too.
 """
 
 from __future__ import annotations
@@ -9,38 +10,24 @@ from typing import Any
 
 from tinygrad_cv.core.elementwise import Binary, Unary
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.ops.math import log
-from tinygrad_cv.ops.rounding import trunc, zero_map
-from tinygrad_cv.ops.select import masked, where
+from tinygrad_cv.ops.division import floor_divide, trunc_divide
+from tinygrad_cv.ops.select import where
 
 __all__ = [
     "Add",
     "Div",
-    "FloorDivide",
-    "Fmod",
     "Mul",
     "Neg",
-    "Pow",
-    "Reciprocal",
-    "Remainder",
-    "Square",
     "Sub",
-    "TruncDivide",
     "add",
     "div",
     "divide",
-    "floor_divide",
-    "fmod",
     "lerp",
     "mul",
     "multiply",
     "neg",
     "negative",
-    "pow",
-    "reciprocal",
-    "remainder",
     "rsub",
-    "square",
     "sub",
     "subtract",
     "true_divide",
@@ -50,18 +37,12 @@ TENSOR_FUNCTIONS = (
     "add",
     "div",
     "divide",
-    "floor_divide",
-    "fmod",
     "lerp",
     "mul",
     "multiply",
     "neg",
     "negative",
-    "pow",
-    "reciprocal",
-    "remainder",
     "rsub",
-    "square",
     "sub",
     "subtract",
     "true_divide",
@@ -187,234 +168,9 @@ class Neg(Unary):
         return -g
 
 
-class Square(Unary):
-    """The square.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.square(tg.tensor([3.0, -2.0])).tolist()
-    [9.0, 4.0]
-    """
-
-    name = "square"
-    equation = "y = x^2"
-    gradients = {"input": "2 g x"}
-    ufunc = "square"
-
-    @staticmethod
-    def vjp_input(g: Any, input: Any) -> Any:
-        return g * (2 * input)
-
-
-class Reciprocal(Unary):
-    """One over the input; of integers too a float.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.reciprocal(tg.tensor([4.0, 0.0])).tolist()
-    [0.25, inf]
-    """
-
-    name = "reciprocal"
-    equation = "y = 1 / x"
-    gradients = {"input": "-g y^2"}
-    ufunc = "reciprocal"
-    result = "float"
-    may_warn = True
-
-    @staticmethod
-    def vjp_input(g: Any, output: Any) -> Any:
-        return -(g * (output * output))
-
-
-class Pow(Binary):
-    """``input ** other``, element by element.
-
-    The gradients are 0 where the exponent is 0 (for the base), and where the base is 0 and the exponent is not
-    negative (for the exponent), as in PyTorch.
-
-    Raises:
-        ArgumentError: integers to a negative integer power.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.pow(tg.tensor([2.0, 3.0]), 2).tolist()
-    [4.0, 9.0]
-    """
-
-    name = "pow"
-    equation = "y = a^b"
-    gradients = {"input": "g b a^(b-1)", "other": "g y ln a"}
-    may_warn = True
-
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        try:
-            return input**other
-        except ValueError as problem:
-            if "negative integer" not in str(problem):
-                raise
-            raise ArgumentError(
-                "pow",
-                "an integer to a negative integer power is a fraction, not an integer",
-                values=[
-                    ("input", getattr(input, "shape", ())),
-                    ("other", getattr(other, "shape", ())),
-                ],
-                repair="Use floats, for example x.float() ** -1.",
-            ) from None
-
-    @staticmethod
-    def vjp_input(g: Any, input: Any, other: Any) -> Any:
-        if not isinstance(other, (bool, int, float)):
-            # 0 * 0^-1 would be NaN; 0 * 0^0 is the 0 that is meant.
-            exponent = where((input == 0) & (other == 0), 0, other - 1)
-            return g * (other * input**exponent)
-        if other == 0:
-            return zero_map(g)
-        if other == 2:
-            return g * (2 * input)
-        return g if other == 1 else g * (other * input ** (other - 1))
-
-    @staticmethod
-    def vjp_other(g: Any, input: Any, other: Any, output: Any) -> Any:
-        if not isinstance(input, (bool, int, float)):
-            base = where((input == 0) & (other >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
-            return g * (output * log(base))
-        slope = g * (output * float(log(input)))
-        return masked(slope, other < 0) if input == 0 else slope
-
-
-class FloorDivide(Binary):
-    """The quotient rounded down, ``floor(input / other)``; of integers an integer. Its gradients are 0.
-
-    Raises:
-        ArgumentError: division of integers by 0.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.floor_divide(tg.tensor([7, -7]), 2).tolist()
-    [3, -4]
-    """
-
-    name = "floor_divide"
-    equation = "y = floor(a / b)"
-    gradients = {"input": "0", "other": "0"}
-    may_warn = True
-
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_integer_zero("floor_divide", xp, input, other)
-        return xp.floor_divide(input, other)
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
-
-    @staticmethod
-    def vjp_other(g: Any) -> Any:
-        return zero_map(g)
-
-
-class TruncDivide(Binary):
-    """The quotient rounded towards 0; of integers an integer. Its gradients are 0."""
-
-    name = "trunc_divide"
-    equation = "y = trunc(a / b)"
-    gradients = {"input": "0", "other": "0"}
-    may_warn = True
-
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_integer_zero("trunc_divide", xp, input, other)
-        down = xp.floor_divide(input, other)
-        exact = down * other == input
-        away = xp.logical_not(exact) & (down < 0)  # rounding down went away from 0
-        return xp.trunc(input / other) if down.dtype.kind == "f" else down + away.astype(down.dtype)
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
-
-    @staticmethod
-    def vjp_other(g: Any) -> Any:
-        return zero_map(g)
-
-
-class Remainder(Binary):
-    """``input - floor(input / other) * other``: what is left, with the sign of ``other``, as Python's ``%``.
-
-    Raises:
-        ArgumentError: division of integers by 0.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.remainder(tg.tensor([5.0, -5.0]), 3).tolist()
-    [2.0, 1.0]
-    """
-
-    name = "remainder"
-    equation = "y = a - floor(a / b) * b"
-    gradients = {"input": "g", "other": "-g * floor(a / b)"}
-    may_warn = True
-
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_integer_zero("remainder", xp, input, other)
-        return xp.remainder(input, other)
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return g
-
-    @staticmethod
-    def vjp_other(g: Any, input: Any, other: Any) -> Any:
-        return -(g * floor_divide(input, other))
-
-
-class Fmod(Binary):
-    """``input - trunc(input / other) * other``: what is left, with the sign of ``input``, as C's ``fmod``.
-
-    Raises:
-        ArgumentError: division of integers by 0.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.fmod(tg.tensor([5.0, -5.0]), 3).tolist()
-    [2.0, -2.0]
-    """
-
-    name = "fmod"
-    equation = "y = a - trunc(a / b) * b"
-    gradients = {"input": "g", "other": "-g * trunc(a / b)"}
-    may_warn = True
-
-    @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        _refuse_integer_zero("fmod", xp, input, other)
-        return xp.fmod(input, other)
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return g
-
-    @staticmethod
-    def vjp_other(g: Any, input: Any, other: Any) -> Any:
-        return -(g * trunc(input / other))
-
-
-def _refuse_integer_zero(op: str, xp: Any, input: Any, other: Any) -> None:
-    kinds = [getattr(getattr(x, "dtype", None), "kind", "i") for x in (input, other)]
-    if "f" in kinds or isinstance(input, float) or isinstance(other, float):
-        return
-    if xp.any(xp.asarray(other) == 0):
-        raise ArgumentError(
-            op,
-            "division of integers by 0",
-            values=[("input", getattr(input, "shape", ())), ("other", getattr(other, "shape", ()))],
-            repair="Divide floats for inf or NaN, for example x.float().",
-        )
-
-
 _add, _sub, _mul, _div = Add.call, Sub.call, Mul.call, Div.call
 mul = multiply = _mul
 neg = negative = Neg.call
-pow, square, reciprocal = Pow.call, Square.call, Reciprocal.call
-floor_divide, remainder, fmod = FloorDivide.call, Remainder.call, Fmod.call
 
 
 def add(input: Any, other: Any, *, alpha: float = 1) -> Any:
@@ -472,7 +228,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
 
     Args:
         input, other: tensors that broadcast, or numbers.
-        rounding_mode: None, "floor" (down) or "trunc" (towards 0). Rounded quotients have the gradient 0.
+        rounding_mode: None, "floor" (down) or "trunc" (towards 0). Rounded quotients have the
+            gradient 0.
 
     Division by 0 gives inf or NaN, and raises for rounded quotients of integers.
 
@@ -480,15 +237,15 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         ArgumentError: another rounding mode.
 
     >>> import tinygrad_cv as tg
-    >>> tg.div(tg.tensor([7, -7]), 2).tolist(), tg.div(tg.tensor([7, -7]), 2, rounding_mode="trunc").tolist()
-    ([3.5, -3.5], [3, -3])
+    >>> tg.div(tg.tensor([7, -7]), 2).tolist(), tg.div(tg.tensor([7, -7]), 2,
+    rounding_mode="trunc").tolist() ([3.5, -3.5], [3, -3])
     """
     if rounding_mode is None:
         return _div(input, other)
     if rounding_mode == "floor":
         return floor_divide(input, other)
     if rounding_mode == "trunc":
-        return TruncDivide.call(input, other)
+        return trunc_divide(input, other)
     raise ArgumentError(
         "div",
         f"rounding_mode must be None, 'floor' or 'trunc', not {rounding_mode!r}",
@@ -534,18 +291,6 @@ def _rdiv(self: Any, other: Any) -> Any:
     return _div(other, self)
 
 
-def _rpow(self: Any, other: Any) -> Any:
-    return pow(other, self)
-
-
-def _rfloordiv(self: Any, other: Any) -> Any:
-    return floor_divide(other, self)
-
-
-def _rmod(self: Any, other: Any) -> Any:
-    return remainder(other, self)
-
-
 def _pos(self: Any) -> Any:
     return self
 
@@ -559,12 +304,6 @@ METHODS = {
     "__rmul__": _mul,
     "__truediv__": _div,
     "__rtruediv__": _rdiv,
-    "__pow__": pow,
-    "__rpow__": _rpow,
-    "__floordiv__": floor_divide,
-    "__rfloordiv__": _rfloordiv,
-    "__mod__": remainder,
-    "__rmod__": _rmod,
     "__neg__": neg,
     "__pos__": _pos,
 }

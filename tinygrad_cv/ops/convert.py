@@ -1,4 +1,6 @@
-"""Conversion of dtypes and transfer between devices; gradients come back in the old dtype, on the old device."""
+"""Conversion of dtypes and transfer between devices; gradients come back in the old dtype, on the
+old device.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +63,11 @@ _move = Move.call
 
 
 def cast(input: Any, dtype: Any) -> Any:
-    """The input in another dtype; itself if it has that dtype already. The gradient comes back in the old one.
+    """The input in another dtype; itself if it has that dtype already. The gradient comes back in
+    the old one.
 
-    Floats to integers lose their fraction; the value of NaN or of a number that does not fit is undefined.
+    Floats to integers lose their fraction; the value of NaN or of a number that does not fit is
+    undefined.
 
     >>> import tinygrad_cv as tg
     >>> tg.tensor([1.9, -1.9]).long().tolist()
@@ -74,7 +78,8 @@ def cast(input: Any, dtype: Any) -> Any:
 
 
 def move(input: Any, device: Any) -> Any:
-    """The input on ``device``; itself if it lies there already. The gradient comes back to the old device.
+    """The input on ``device``; itself if it lies there already. The gradient comes back to the old
+    device.
 
     Raises:
         GraphError: the input is on the meta device and has no data to move.
@@ -102,10 +107,11 @@ def _to(
     non_blocking: bool = False,
     copy: bool = False,
 ) -> Any:
-    """This tensor in another dtype and/or on another device; itself if nothing changes, unless ``copy``.
+    """This tensor in another dtype and/or on another device; itself if nothing changes, unless
+    ``copy``.
 
-    ``t.to(dtype)``, ``t.to(device)``, ``t.to(device, dtype)`` and ``t.to(other_tensor)`` as in PyTorch.
-    ``non_blocking`` changes nothing: transfers are ordered on the device's stream anyway.
+    ``t.to(dtype)``, ``t.to(device)``, ``t.to(device, dtype)`` and ``t.to(other_tensor)`` as in
+    PyTorch. ``non_blocking`` changes nothing: transfers are ordered on the device's stream anyway.
 
     Raises:
         ArgumentError: the arguments are neither a device nor a dtype nor a tensor.

@@ -1,32 +1,29 @@
-"""New tensors: from data, filled, counted, and random.
+"""New tensors: from data, filled with one value, and counted.
 
-Without ``dtype`` floats are float32 (see ``set_default_dtype``) and integers int64; without ``device`` the tensor lies
-on the default device. Random values come from one counter-based stream on the host, so they are the same on every
-device; on the meta device nothing is drawn.
+Without ``dtype`` floats are float32 (see ``set_default_dtype``) and integers int64; without
+``device`` the tensor lies on the default device.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend import memory, random
-from tinygrad_cv.backend.array import Device, as_device, asarray, device_of, to_device, xp_of
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.array import as_device, asarray
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, get_default_dtype, int64
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.core.tensor import as_tensor as _as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_cv.ops._axes import as_int, as_ints
+from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._axes import as_int
+from tinygrad_cv.ops._new import checked_shape, made
 
 __all__ = [
     "arange",
     "as_tensor",
-    "bernoulli",
     "empty",
     "empty_like",
     "eye",
@@ -36,12 +33,6 @@ __all__ = [
     "linspace",
     "ones",
     "ones_like",
-    "rand",
-    "rand_like",
-    "randint",
-    "randn",
-    "randn_like",
-    "randperm",
     "tensor",
     "zeros",
     "zeros_like",
@@ -56,21 +47,14 @@ CREATION = (
     "full",
     "linspace",
     "ones",
-    "rand",
-    "randint",
-    "randn",
-    "randperm",
     "tensor",
     "zeros",
 )
 TG_FUNCTIONS = (
     *CREATION,
-    "bernoulli",
     "empty_like",
     "full_like",
     "ones_like",
-    "rand_like",
-    "randn_like",
     "zeros_like",
 )
 
@@ -84,7 +68,8 @@ def tensor(
 
     Args:
         data: a number, nested lists, a NumPy or CuPy array, or a tensor.
-        dtype: default: that of an array or tensor; of Python numbers bool, int64 or the default float dtype.
+        dtype: default: that of an array or tensor; of Python numbers bool, int64 or the default
+            float dtype.
         device: default: that of a tensor, else the default device.
         requires_grad: ask for a gradient.
 
@@ -117,7 +102,8 @@ def _share(array: Any, given: Any) -> bool:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor: itself if it is one that fits, else a tensor that shares memory where it can.
+    """``data`` as a tensor: itself if it is one that fits, else a tensor that shares memory where
+    it can.
 
     >>> import numpy as np, tinygrad_cv as tg
     >>> array = np.zeros(2)
@@ -271,7 +257,8 @@ def arange(
 ) -> Tensor:
     """``start, start + step, ...`` up to, not including, ``end``; ``arange(n)`` counts from 0.
 
-    The number of elements is ``ceil((end - start) / step)``. Integers give int64, else the default float dtype.
+    The number of elements is ``ceil((end - start) / step)``. Integers give int64, else the default
+    float dtype.
 
     Raises:
         ArgumentError: the step is 0 or leads away from the end.
@@ -301,7 +288,7 @@ def arange(
     ) -> Any:  # in float64 or int64 first, so that the last element is as exact as the first
         return (xp.arange(count) * step + first).astype(wanted)
 
-    return _made(make, (count,), wanted, device, requires_grad)
+    return made(make, (count,), wanted, device, requires_grad)
 
 
 def linspace(
@@ -331,7 +318,7 @@ def linspace(
     def make(xp: Any) -> Any:
         return xp.linspace(first, last, count).astype(wanted)
 
-    return _made(make, (count,), wanted, device, requires_grad)
+    return made(make, (count,), wanted, device, requires_grad)
 
 
 def eye(
@@ -351,190 +338,15 @@ def eye(
     >>> tg.eye(2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    shape = _shape("eye", (n, n if m is None else m))
+    shape = checked_shape("eye", (n, n if m is None else m))
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    return _made(lambda xp: xp.eye(*shape, dtype=wanted), shape, wanted, device, requires_grad)
-
-
-def rand(
-    *size: Any,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random values, uniform in [0, 1).
-
-    Args:
-        size: sizes, or one tuple of them.
-        generator: the stream to draw from; default: the one that ``manual_seed`` seeds.
-
-    >>> import tinygrad_cv as tg
-    >>> x = tg.rand(2, 3, generator=tg.Generator(0))
-    >>> x.shape, bool((x >= 0).all()), bool((x < 1).all())
-    ((2, 3), True, True)
-    """
-    return _drawn("rand", random.uniform, size, generator, dtype, device, requires_grad)
-
-
-def randn(
-    *size: Any,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random values of the normal distribution with mean 0 and variance 1; arguments as ``rand``.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.randn(2, 3, generator=tg.Generator(0)).shape
-    (2, 3)
-    """
-    return _drawn("randn", random.normal, size, generator, dtype, device, requires_grad)
-
-
-def rand_like(
-    input: Any,
-    *,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """``rand`` with the shape, dtype and device of ``input``.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.rand_like(tg.zeros(2, 3)).shape
-    (2, 3)
-    """
-    dtype, device = (
-        input.dtype if dtype is None else dtype,
-        input.device if device is None else device,
-    )
-    return rand(
-        input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
-    )
-
-
-def randn_like(
-    input: Any,
-    *,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """``randn`` with the shape, dtype and device of ``input``.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.randn_like(tg.zeros(2, 3)).shape
-    (2, 3)
-    """
-    dtype, device = (
-        input.dtype if dtype is None else dtype,
-        input.device if device is None else device,
-    )
-    return randn(
-        input.shape, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
-    )
-
-
-def randint(
-    low: Any,
-    high: Any = None,
-    size: Any = None,
-    *,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Random integers from ``low`` to ``high - 1``; ``randint(high, size)`` starts at 0.
-
-    Raises:
-        ArgumentError: the range is empty, or no size is given.
-
-    >>> import tinygrad_cv as tg
-    >>> x = tg.randint(3, 5, (10,))
-    >>> x.dtype.name, bool(((x >= 3) & (x < 5)).all())
-    ('int64', True)
-    """
-    if size is None and isinstance(high, (tuple, list)):
-        low, high, size = 0, low, high
-    elif high is None:
-        low, high = 0, low
-    if size is None:
-        raise ArgumentError(
-            "randint", "the size is missing", repair="Use randint(low, high, size)."
-        )
-    first, last = as_int("randint", "low", low), as_int("randint", "high", high)
-    wanted = int64 if dtype is None else as_dtype(dtype)
-    if not first < last:
-        raise ArgumentError(
-            "randint", f"there is no integer from {first} up to, not including, {last}"
-        )
-
-    def draw(key: Any, shape: Shape, _: Any) -> Any:
-        return random.integers(key, first, last, shape).astype(wanted, copy=False)
-
-    return _drawn("randint", draw, (size,), generator, wanted, device, requires_grad)
-
-
-def randperm(
-    n: int,
-    *,
-    generator: random.Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """The integers 0 to ``n - 1`` in random order.
-
-    Raises:
-        ShapeError: ``n`` is negative.
-
-    >>> import tinygrad_cv as tg
-    >>> sorted(tg.randperm(4).tolist())
-    [0, 1, 2, 3]
-    """
-    wanted = int64 if dtype is None else as_dtype(dtype)
-
-    def draw(key: Any, shape: Shape, _: Any) -> Any:
-        return random.permutation(key, shape[0]).astype(wanted, copy=False)
-
-    return _drawn("randperm", draw, (n,), generator, wanted, device, requires_grad)
-
-
-def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
-    """1 with the probability that ``input`` gives for each element, else 0; no gradient flows through the draw.
-
-    Raises:
-        DTypeError: the probabilities are not floating.
-        ArgumentError: a probability is outside [0, 1].
-
-    >>> import tinygrad_cv as tg
-    >>> tg.bernoulli(tg.tensor([0.0, 1.0])).tolist()
-    [0.0, 1.0]
-    """
-    p = input.array
-    if p.dtype.kind != "f":
-        raise DTypeError("bernoulli", f"probabilities are floating, these are {p.dtype.name}")
-    if isinstance(p, Spec):
-        return Tensor(p)
-    if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ArgumentError(
-            "bernoulli", "a probability is outside [0, 1]", values=[("input", p.shape)]
-        )
-    uniform = to_device(
-        random.uniform(_key("bernoulli", generator), p.shape, p.dtype), device_of(p)
-    )
-    return Tensor(xp_of(p).asarray((uniform < p).astype(p.dtype)))
+    return made(lambda xp: xp.eye(*shape, dtype=wanted), shape, wanted, device, requires_grad)
 
 
 def _new(op: str, size: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    shape = _shape(op, size)
-    return _made(lambda xp: _filled(xp, shape, wanted, value), shape, wanted, device, requires_grad)
+    shape = checked_shape(op, size)
+    return made(lambda xp: _filled(xp, shape, wanted, value), shape, wanted, device, requires_grad)
 
 
 def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -545,7 +357,7 @@ def _like(input: Any, value: Any, dtype: Any, device: Any, requires_grad: bool) 
     def make(xp: Any) -> Any:
         return _filled(xp, shape, wanted, value, layout)
 
-    return _made(make, shape, wanted, target, requires_grad, layout)
+    return made(make, shape, wanted, target, requires_grad, layout)
 
 
 def _filled(xp: Any, shape: Shape, dtype: Any, value: Any, layout: str = "contiguous") -> Any:
@@ -553,63 +365,6 @@ def _filled(xp: Any, shape: Shape, dtype: Any, value: Any, layout: str = "contig
     if value is not None:
         array[...] = value
     return array
-
-
-def _made(
-    make: Callable[[Any], Any],
-    shape: Shape,
-    dtype: Any,
-    device: Any,
-    requires_grad: bool,
-    layout: str = "contiguous",
-) -> Tensor:
-    """A tensor around ``make(xp)``, on a device; on the meta device nothing is made."""
-    target: Device = as_device(device)
-    if target.type == "meta":
-        return Tensor(Spec(shape, dtype, layout), requires_grad)
-    if target.type == "cpu":
-        return Tensor(make(np), requires_grad)
-    cupy = importlib.import_module("cupy")
-    with cupy.cuda.Device(target.index):
-        return Tensor(make(cupy), requires_grad)
-
-
-def _drawn(
-    op: str,
-    draw: Callable[[Any, Shape, Any], Any],
-    size: Any,
-    generator: random.Generator | None,
-    dtype: Any,
-    device: Any,
-    requires_grad: bool,
-) -> Tensor:
-    wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
-    shape, target = _shape(op, size), as_device(device)
-    if target.type == "meta":
-        return Tensor(Spec(shape, wanted), requires_grad)
-    return Tensor(to_device(draw(_key(op, generator), shape, wanted), target), requires_grad)
-
-
-def _key(op: str, generator: random.Generator | None) -> tuple[int, int]:
-    if generator is None:
-        return random.default_generator.next_key()
-    if not isinstance(generator, random.Generator):
-        raise DTypeError(
-            op, f"generator must be a tinygrad_cv.Generator, not {type(generator).__name__}"
-        )
-    return generator.next_key()
-
-
-def _shape(op: str, size: Any) -> Shape:
-    shape = as_ints(op, "size", size)
-    if min(shape, default=0) < 0:
-        raise ShapeError(
-            op,
-            f"a size cannot be negative: {shape}",
-            values=[("size", shape)],
-            repair="Use sizes of 0 or more.",
-        )
-    return shape
 
 
 def _number(op: str, value: Any, dtype: Any) -> tuple[Any, Any]:

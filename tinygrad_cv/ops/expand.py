@@ -1,4 +1,5 @@
-"""Broadcasting as an operator, and its adjoint: ``Expand`` repeats along axes, ``SumTo`` sums over them.
+"""Broadcasting as an operator, and its adjoint: ``Expand`` repeats along axes, ``SumTo`` sums over
+them.
 
 The engine un-broadcasts every gradient with ``sum_to``; reductions spread theirs with ``expand``.
 """
@@ -24,7 +25,8 @@ Shape = tuple[int, ...]
 class Expand(Op):
     """Repeats the input along new axes and along axes of size 1, without copying.
 
-    ``dims`` are the axes of ``shape`` that the input lacks; by default the leading ones, as in broadcasting.
+    ``dims`` are the axes of ``shape`` that the input lacks; by default the leading ones, as in
+    broadcasting.
     """
 
     name = "expand"
@@ -104,13 +106,15 @@ def spread(reduced: Any, shape: Shape, dims: Shape, keepdim: bool) -> Any:
 
 
 def expand(input: Any, *sizes: Any) -> Any:
-    """The input repeated along axes of size 1, and along new leading axes, to the given sizes; nothing is copied.
+    """The input repeated along axes of size 1, and along new leading axes, to the given sizes;
+    nothing is copied.
 
     Args:
         input: any shape.
         sizes: the new shape; -1 keeps the size of that axis.
 
-    The gradient is the sum over the repeated axes. The result shares memory with the input and cannot be written to.
+    The gradient is the sum over the repeated axes. The result shares memory with the input and
+    cannot be written to.
 
     Raises:
         ShapeError: an axis of a size other than 1 would change, or there are too few sizes.

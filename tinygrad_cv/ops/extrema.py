@@ -1,7 +1,9 @@
 """Largest and smallest elements, and where they stand.
 
-Ties: ``amax``, ``amin`` and ``max()`` / ``min()`` of everything share the gradient evenly among equal elements;
-``max(dim)`` and ``min(dim)`` pick the first of them, and it gets the gradient. NaN wins every comparison.
+Ties: ``amax``, ``amin`` and ``max()`` / ``min()`` of everything share the gradient evenly among
+    equal elements;
+``max(dim)`` and ``min(dim)`` pick the first of them, and it gets the gradient. NaN wins every
+comparison.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
-from tinygrad_cv.backend.dtypes import bool_, int64
+from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import DTypeError, ShapeError
-from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
+from tinygrad_cv.ops._dims import every_dim, kept, named, reduced_shape
+from tinygrad_cv.ops.argmax import axis_of, index_mask, refuse_empty
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import spread
 from tinygrad_cv.ops.reduce import Sum
@@ -22,22 +24,16 @@ from tinygrad_cv.ops.select import masked, maximum, minimum
 __all__ = [
     "Amax",
     "Amin",
-    "Argmax",
-    "Argmin",
-    "IndexMask",
     "MaxDim",
     "MinDim",
     "amax",
     "amin",
     "aminmax",
-    "argmax",
-    "argmin",
-    "index_mask",
     "max",
     "min",
 ]
 
-TENSOR_FUNCTIONS = ("amax", "amin", "argmax", "argmin", "max", "min")
+TENSOR_FUNCTIONS = ("amax", "amin", "max", "min")
 TG_FUNCTIONS = ("aminmax",)
 
 Shape = tuple[int, ...]
@@ -98,14 +94,16 @@ class Amin(Op):
 
 
 def _shared(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
-    """The gradient, shared evenly by the elements that equal the extremum; the ties are constants."""
+    """The gradient, shared evenly by the elements that equal the extremum; ties are constants."""
     tied = input == spread(output, input.shape, dims, keepdim)
     ties = Sum.call(tied, dims, keepdim)
     return masked(spread(g / cast(ties, g.dtype), input.shape, dims, keepdim), tied)
 
 
 class MaxDim(Op):
-    """The largest elements along one axis and where they stand: the first of equal ones, the first NaN if any."""
+    """The largest elements along one axis and where they stand: the first of equal ones, the first
+    NaN if any.
+    """
 
     name = "max_dim"
     equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
@@ -132,7 +130,9 @@ class MaxDim(Op):
 
 
 class MinDim(Op):
-    """The smallest elements along one axis and where they stand: the first of equal ones, the first NaN if any."""
+    """The smallest elements along one axis and where they stand: the first of equal ones, the first
+    NaN if any.
+    """
 
     name = "min_dim"
     equation = "y[j] = x[i*,j], i* = argmin_i x[i,j]"
@@ -173,78 +173,6 @@ def _placed(g: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
     if not shape:
         return g
     return masked(spread(g, shape, (dim,), keepdim), index_mask(indices, shape, dim, keepdim))
-
-
-class IndexMask(Op):
-    """True at the given index along one axis."""
-
-    name = "index_mask"
-    equation = "y[i,j] = (i = indices[j])"
-    inputs = ("indices",)
-    shaped = False
-
-    @staticmethod
-    def infer(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> Spec:
-        return Spec(shape, bool_)
-
-    @staticmethod
-    def forward(xp: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
-        along = [1] * len(shape)
-        along[dim] = shape[dim]
-        if not keepdim:
-            indices = xp.expand_dims(indices, dim)
-        return indices == xp.arange(shape[dim]).reshape(along)
-
-    @staticmethod
-    def flops(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> int:
-        return indices.size
-
-
-index_mask = IndexMask.call
-
-
-class Argmax(Op):
-    """Where the largest element stands: the first of equal ones, the first NaN if there is any."""
-
-    name = "argmax"
-    equation = "y[j] = argmax_i x[i,j]"
-    shaped = False
-
-    @staticmethod
-    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_arg_shape(input.shape, dim, keepdim), int64)
-
-    @staticmethod
-    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
-        return xp.argmax(input, axis=dim if input.ndim else None, keepdims=keepdim)
-
-    @staticmethod
-    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
-        return input.size
-
-
-class Argmin(Op):
-    """Where the smallest element stands: the first of equal ones, the first NaN if there is any."""
-
-    name = "argmin"
-    equation = "y[j] = argmin_i x[i,j]"
-    shaped = False
-
-    @staticmethod
-    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_arg_shape(input.shape, dim, keepdim), int64)
-
-    @staticmethod
-    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
-        return xp.argmin(input, axis=dim if input.ndim else None, keepdims=keepdim)
-
-    @staticmethod
-    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
-        return input.size
-
-
-def _arg_shape(shape: Shape, dim: int | None, keepdim: bool) -> Shape:
-    return reduced_shape(shape, tuple(range(len(shape))) if dim is None else (dim,), keepdim)
 
 
 def amax(
@@ -309,11 +237,12 @@ def max(
     axis: Any = None,
     keepdims: bool | None = None,
 ) -> Any:
-    """The largest element of all; or along one axis, with indices; or of two tensors, element by element.
+    """The largest element of all; or along one axis, with indices; or of two tensors, element by
+    element.
 
-    ``max(x)`` is ``amax(x)``: the gradient is shared evenly among equal elements. ``max(x, dim)`` gives a named
-    tuple ``(values, indices)`` with int64 indices, of the first of equal elements, which gets the whole gradient.
-    ``max(x, other_tensor)`` is ``maximum(x, other_tensor)``.
+    ``max(x)`` is ``amax(x)``: the gradient is shared evenly among equal elements. ``max(x, dim)``
+    gives a named tuple ``(values, indices)`` with int64 indices, of the first of equal elements,
+    which gets the whole gradient. ``max(x, other_tensor)`` is ``maximum(x, other_tensor)``.
 
     Raises:
         ShapeError: there is no element to choose from.
@@ -329,7 +258,7 @@ def max(
     dim, keepdim = named("max", dim, axis), kept(keepdim, keepdims)
     if dim is None:
         return amax(input, None, keepdim)
-    return MaxResult(*MaxDim.call(input, _along("max", input, dim), keepdim))
+    return MaxResult(*MaxDim.call(input, axis_of("max", input, dim), keepdim))
 
 
 def min(
@@ -351,81 +280,12 @@ def min(
     dim, keepdim = named("min", dim, axis), kept(keepdim, keepdims)
     if dim is None:
         return amin(input, None, keepdim)
-    return MinResult(*MinDim.call(input, _along("min", input, dim), keepdim))
-
-
-def argmax(
-    input: Any,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:
-    """Where the largest element stands, int64: along ``dim``, or without it in the flattened input.
-
-    The first of equal elements; the first NaN if there is any.
-
-    Raises:
-        ShapeError: there is no element to choose from.
-        DTypeError: the input is bool.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.argmax(tg.tensor([[1.0, 4.0], [3.0, 3.0]]), dim=1).tolist()
-    [1, 0]
-    """
-    return Argmax.call(input, *_where("argmax", input, dim, keepdim, axis, keepdims))
-
-
-def argmin(
-    input: Any,
-    dim: Any = None,
-    keepdim: bool = False,
-    *,
-    axis: Any = None,
-    keepdims: bool | None = None,
-) -> Any:
-    """Where the smallest element stands; otherwise as ``argmax``.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.argmin(tg.tensor([3.0, 1.0, 2.0])).item()
-    1
-    """
-    return Argmin.call(input, *_where("argmin", input, dim, keepdim, axis, keepdims))
+    return MinResult(*MinDim.call(input, axis_of("min", input, dim), keepdim))
 
 
 def _over(
     op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
 ) -> tuple[Shape, bool]:
     dims = every_dim(op, input.shape, named(op, dim, axis))
-    _refuse_empty(op, input.shape, dims)
+    refuse_empty(op, input.shape, dims)
     return dims, kept(keepdim, keepdims)
-
-
-def _along(op: str, input: Any, dim: Any) -> int:
-    axis = one_dim(op, input.shape, dim)
-    _refuse_empty(op, input.shape, (axis,) if input.shape else ())
-    return axis
-
-
-def _where(
-    op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
-) -> tuple[int | None, bool]:
-    if input.dtype.kind == "b":
-        raise DTypeError(op, "bool has no order", values=[("input", input.shape)])
-    dim = named(op, dim, axis)
-    if dim is None:
-        _refuse_empty(op, input.shape, tuple(range(len(input.shape))))
-        return None, kept(keepdim, keepdims)
-    return _along(op, input, dim), kept(keepdim, keepdims)
-
-
-def _refuse_empty(op: str, shape: Shape, dims: Shape) -> None:
-    for axis in dims:
-        if not shape[axis]:
-            raise ShapeError(
-                op,
-                f"axis {axis} has no element to choose from",
-                values=[("input", shape)],
-                repair="Reduce an axis that is not empty.",
-            )

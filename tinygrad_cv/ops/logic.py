@@ -167,7 +167,7 @@ def _refuse_floats(name: str, *inputs: Any) -> None:
             )
 
 
-class All(Op):
+class AllTrue(Op):
     """True where every element along the axes is nonzero; of no elements it is True."""
 
     name = "all"
@@ -187,7 +187,7 @@ class All(Op):
         return input.size
 
 
-class Any_(Op):
+class AnyTrue(Op):
     """True where some element along the axes is nonzero; of no elements it is False."""
 
     name = "any"
@@ -233,7 +233,7 @@ def all(
     [False, True]
     """
     dims = _dims.every_dim("all", input.shape, _dims.named("all", dim, axis))
-    return All.call(input, dims, _dims.kept(keepdim, keepdims))
+    return AllTrue.call(input, dims, _dims.kept(keepdim, keepdims))
 
 
 def any(
@@ -251,7 +251,7 @@ def any(
     [True, False]
     """
     dims = _dims.every_dim("any", input.shape, _dims.named("any", dim, axis))
-    return Any_.call(input, dims, _dims.kept(keepdim, keepdims))
+    return AnyTrue.call(input, dims, _dims.kept(keepdim, keepdims))
 
 
 METHODS = {

@@ -1,7 +1,7 @@
 """Exponentials, logarithms, roots and the error function, element by element.
 
-Integers become the default float dtype first. Outside a function's domain the value is the IEEE one (``log(0)`` is
--inf, ``sqrt(-1)`` is NaN), without a warning.
+Integers become the default float dtype first. Outside a function's domain the value is the IEEE one
+(``log(0)`` is -inf, ``sqrt(-1)`` is NaN), without a warning.
 """
 
 from __future__ import annotations

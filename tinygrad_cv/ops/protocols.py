@@ -168,7 +168,7 @@ def _dlpack(self: Tensor, **kwargs: Any) -> Any:
             "this tensor requires a gradient, which would be lost",
             repair="Use t.detach().",
         )
-    return self._with_data("dlpack").__dlpack__(**kwargs)
+    return self.array.__dlpack__(**kwargs)
 
 
 METHODS = {

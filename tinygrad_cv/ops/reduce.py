@@ -1,4 +1,6 @@
-"""Sums and moments: sum, mean, var, std. Float32 sums are blocked, so that their error does not grow with length."""
+"""Sums and moments: sum, mean, var, std. Float32 sums are blocked, so that their error does not
+grow with length.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +231,8 @@ def var(
     axis: Any = None,
     keepdims: bool | None = None,
 ) -> Any:
-    """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / max(n - correction, 0)``.
+    """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / max(n -
+    correction, 0)``.
 
     Args:
         input: any shape, floating.

@@ -25,7 +25,9 @@ TENSOR_FUNCTIONS = ("ceil", "floor", "frac", "round", "trunc")
 
 
 class ZeroMap(Unary):
-    """0 for every input, NaN and infinities included: the derivative of a function that is constant in steps."""
+    """0 for every input, NaN and infinities included: the derivative of a function that is constant
+    in steps.
+    """
 
     name = "zero_map"
     equation = "y = 0"
@@ -44,7 +46,8 @@ zero_map = ZeroMap.call
 
 
 class Floor(Unary):
-    """The largest integer that is not above the input; integers stay as they are. Its gradient is 0.
+    """The largest integer that is not above the input; integers stay as they are. Its gradient is
+    0.
 
     >>> import tinygrad_cv as tg
     >>> tg.floor(tg.tensor([1.5, -1.5])).tolist()
@@ -65,7 +68,8 @@ class Floor(Unary):
 
 
 class Ceil(Unary):
-    """The smallest integer that is not below the input; integers stay as they are. Its gradient is 0.
+    """The smallest integer that is not below the input; integers stay as they are. Its gradient is
+    0.
 
     >>> import tinygrad_cv as tg
     >>> tg.ceil(tg.tensor([1.5, -1.5])).tolist()
@@ -148,7 +152,8 @@ floor, ceil, trunc, frac = Floor.call, Ceil.call, Trunc.call, Frac.call
 
 
 def round(input: Any, *, decimals: int = 0) -> Any:
-    """The nearest multiple of ``10**-decimals``; halves go to the even neighbour. Its gradient is 0.
+    """The nearest multiple of ``10**-decimals``; halves go to the even neighbour. Its gradient is
+    0.
 
     >>> import tinygrad_cv as tg
     >>> tg.round(tg.tensor([0.5, 1.5, 2.6])).tolist()

@@ -69,7 +69,8 @@ class Cumprod(Op):
     def vjp_input(g: Any, input: Any, output: Any, dim: int, reverse: bool) -> Any:
         if not input.shape:
             return g
-        # dx[k] = y[k-1] r[k], where r[k] = g[k] + x[k+1] r[k+1] is what the later products pass back.
+        # dx[k] = y[k-1] r[k], where r[k] = g[k] + x[k+1] r[k+1] is what the later products pass
+        # back.
         return _shifted(output, dim, 1, reverse, 1) * _recurrence(g, input, dim, reverse)
 
     @staticmethod
@@ -122,7 +123,9 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
 
 
 def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:
-    """``x`` moved by ``step`` positions along ``dim`` (back, if ``reverse``); ``fill``, 0 or 1, follows behind."""
+    """``x`` moved by ``step`` positions along ``dim`` (back, if ``reverse``); ``fill``, 0 or 1,
+    follows behind.
+    """
     size = x.shape[dim]
     step = min(step, size)
     start = step if reverse else 0

@@ -1,7 +1,7 @@
 """Choosing among values: where, clamp, maximum, minimum, abs, and masking.
 
-``Masked`` is the work horse of the gradient rules of this library: it puts an exact 0 where a mask is False, also
-where the gradient is infinite or NaN, and is its own adjoint.
+``Masked`` is the work horse of the gradient rules of this library: it puts an exact 0 where a mask
+is False, also where the gradient is infinite or NaN, and is its own adjoint.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ _INTEGERS = {4: np.dtype("int32"), 8: np.dtype("int64")}
 
 
 class Masked(Elementwise):
-    """The input where the mask is True, exactly 0 elsewhere, even where the input is NaN or infinite."""
+    """The input where the mask is True, exactly 0 elsewhere, even where the input is NaN or
+    infinite.
+    """
 
     name = "masked"
     equation = "y = x if m else 0"
@@ -69,7 +71,8 @@ class Masked(Elementwise):
         bits = _INTEGERS.get(input.dtype.itemsize) if input.dtype.kind == "f" else None
         if bits is None or mask.dtype.kind != "b":
             return xp.where(mask, input, 0)
-        # As integers, bit by bit: a branch per element costs ten times more where the mask is irregular.
+        # As integers, bit by bit: a branch per element costs ten times more where the mask is
+        # irregular.
         every_bit = xp.negative(mask.view(xp.int8))
         if input.shape != mask.shape or not input.ndim:
             return xp.bitwise_and(input.view(bits), every_bit).view(input.dtype)
@@ -126,7 +129,9 @@ class Where(Elementwise):
 
 
 def _blend(xp: Any, mask: Any, a: Any, b: Any, bits: Any) -> Any:
-    """``xp.where`` bit by bit: where the mask is irregular, a branch per element costs five times more."""
+    """``xp.where`` bit by bit: where the mask is irregular, a branch per element costs five times
+    more.
+    """
     out = empty_like(b)
     work = out.view(bits)
     xp.bitwise_xor(a.view(bits), b.view(bits), out=work)
@@ -166,7 +171,8 @@ class Maximum(Binary):
 
 
 class Minimum(Binary):
-    """The smaller of two, element by element; NaN if either is. On ties each gets half the gradient.
+    """The smaller of two, element by element; NaN if either is. On ties each gets half the
+    gradient.
 
     >>> import tinygrad_cv as tg
     >>> tg.minimum(tg.tensor([1.0, 5.0]), tg.tensor([3.0, 2.0])).tolist()
@@ -188,12 +194,15 @@ class Minimum(Binary):
 
 
 def _won(g: Any, lost: Any, tied: Any) -> Any:
-    """The gradient of one of two competitors. With NaN neither has lost, and both get it, as in PyTorch."""
+    """The gradient of one of two competitors. With NaN neither has lost, and both get it, as in
+    PyTorch.
+    """
     return masked(_where(tied, g * 0.5, g), logical_not(lost))
 
 
 class Sign(Unary):
-    """-1, 0 or 1, as the input is negative, zero or positive; 0 for NaN, as in PyTorch (NumPy: NaN).
+    """-1, 0 or 1, as the input is negative, zero or positive; 0 for NaN, as in PyTorch (NumPy:
+    NaN).
 
     >>> import tinygrad_cv as tg
     >>> tg.sign(tg.tensor([-3.0, 0.0, 2.0])).tolist()
@@ -296,7 +305,8 @@ def where(condition: Any, input: Any, other: Any) -> Any:
         condition: bool.
         input, other: tensors or numbers; their common dtype is the result's.
 
-    The gradient goes to the chosen element only, and is exactly 0 for the other, even if it is infinite.
+    The gradient goes to the chosen element only, and is exactly 0 for the other, even if it is
+    infinite.
 
     Raises:
         DTypeError: the condition is not bool.
@@ -318,14 +328,16 @@ def where(condition: Any, input: Any, other: Any) -> Any:
 
 
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
-    """``min(max(input, min), max)``, element by element: values outside [min, max] move to the nearest bound.
+    """``min(max(input, min), max)``, element by element: values outside [min, max] move to the
+    nearest bound.
 
     Args:
         input: any shape; NaN stays NaN.
-        min, max: numbers or tensors that broadcast; None leaves that side open. Where min > max the result is max.
+        min, max: numbers or tensors that broadcast; None leaves that side open. Where min > max the
+            result is max.
 
-    The gradient is 1 inside the bounds and on them, and 0 outside; a bound that is a tensor gets the gradient of
-    the elements that it replaced.
+    The gradient is 1 inside the bounds and on them, and 0 outside; a bound that is a tensor gets
+    the gradient of the elements that it replaced.
 
     Raises:
         ArgumentError: both bounds are None.
@@ -372,7 +384,8 @@ def clip(input: Any, min: Any = None, max: Any = None) -> Any:
 def nan_to_num(
     input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Any:
-    """NaN replaced by ``nan``, infinities by ``posinf`` and ``neginf`` (default: the largest finite numbers).
+    """NaN replaced by ``nan``, infinities by ``posinf`` and ``neginf`` (default: the largest finite
+    numbers).
 
     The gradient is 0 at the replaced elements.
 

@@ -85,7 +85,9 @@ class LogSoftmax(Op):
 
 
 class LogSumExp(Op):
-    """The logarithm of a sum of exponentials, over the axes ``dims`` (sorted, counted from the front)."""
+    """The logarithm of a sum of exponentials, over the axes ``dims`` (sorted, counted from the
+    front).
+    """
 
     name = "logsumexp"
     equation = "y[j] = m[j] + ln sum_i e^(x[i,j] - m[j]), m[j] = max_i x[i,j]"
@@ -195,7 +197,7 @@ def _along(name: str, op: type[Op], input: Any, dim: Any, dtype: Any, axis: Any)
             name,
             "the axis must be given",
             values=[("input", input.shape)],
-            repair="Give dim, for example dim=-1 for the last axis or dim=1 for the classes of [N, C].",
+            repair="Give dim, for example -1 for the last axis or 1 for the classes of [N, C].",
             repairs=[{"dim": -1}],
         )
     if dtype is not None:

@@ -1,6 +1,7 @@
 """Trigonometric and hyperbolic functions, element by element; angles in radians.
 
-Integers become the default float dtype first. Outside a function's domain the value is NaN, without a warning.
+Integers become the default float dtype first. Outside a function's domain the value is NaN, without
+a warning.
 """
 
 from __future__ import annotations
@@ -174,7 +175,8 @@ class Atan(Unary):
 
 
 class Atan2(Binary):
-    """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ``other``; its gradient at 0, 0 is 0.
+    """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ``other``; its
+    gradient at 0, 0 is 0.
 
     >>> import tinygrad_cv as tg
     >>> tg.atan2(tg.tensor([0.0]), tg.tensor([1.0])).tolist()
@@ -197,7 +199,9 @@ class Atan2(Binary):
 
 
 def _squared_radius(a: Any, b: Any) -> Any:
-    """``a^2 + b^2``, and inf at the origin, so that what is divided by it is 0 there, at every order."""
+    """``a^2 + b^2``, and inf at the origin, so that what is divided by it is 0 there, at every
+    order.
+    """
     squared = a * a + b * b
     return where(squared == 0, float("inf"), squared)
 

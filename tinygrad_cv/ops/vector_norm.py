@@ -66,7 +66,8 @@ class Norm(Op):
         length = where(output == 0, math.inf, output)
         if p == 2:
             return input * spread(g / length, input.shape, dims, keepdim)
-        # Only elements other than 0 enter the power: 0^(p-1) is inf for p < 1, and so is its derivative for p < 2.
+        # Only elements other than 0 enter the power: 0^(p-1) is inf for p < 1, and so is its
+        # derivative for p < 2.
         inside = input != 0
         ratio = abs(input) / spread(length, input.shape, dims, keepdim)
         slope = where(inside, ratio, 1) ** (p - 1) * sign(input)
@@ -91,13 +92,14 @@ def norm(
 
     Args:
         input: any shape, floating (or give ``dtype``).
-        p: any number; inf and -inf are the largest and the smallest absolute value, 0 counts what is not 0. "fro",
-            the default, is 2.
+        p: any number; inf and -inf are the largest and the smallest absolute value, 0 counts
+            what is not 0. "fro", the default, is 2.
         dim: an axis, several, or None for all. NumPy's ``axis`` and ``keepdims`` are accepted too.
         keepdim: keep the reduced axes with size 1.
         dtype: convert the input first.
 
-    The gradient is 0 where the norm is 0; for p = inf and -inf it is shared evenly among equal elements.
+    The gradient is 0 where the norm is 0; for p = inf and -inf it is shared evenly among equal
+    elements.
 
     Raises:
         DTypeError: the input is not floating.

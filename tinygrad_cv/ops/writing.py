@@ -19,7 +19,7 @@ from tinygrad_cv.core.node import Leaf
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
-from tinygrad_cv.ops import arithmetic, index
+from tinygrad_cv.ops import arithmetic, index, power
 
 __all__ = ["METHODS", "write"]
 
@@ -132,7 +132,7 @@ _BASES = {
     "sub": arithmetic.sub,
     "mul": arithmetic.mul,
     "div": arithmetic.div,
-    "pow": arithmetic.pow,
+    "pow": power.pow,
 }
 
 METHODS: dict[str, Any] = {
@@ -143,7 +143,7 @@ METHODS |= {
     "__isub__": _inplace(arithmetic.sub, "-="),
     "__imul__": _inplace(arithmetic.mul, "*="),
     "__itruediv__": _inplace(arithmetic.div, "/="),
-    "__ipow__": _inplace(arithmetic.pow, "**="),
+    "__ipow__": _inplace(power.pow, "**="),
     "__setitem__": setitem,
     "fill_": fill_,
     "zero_": zero_,

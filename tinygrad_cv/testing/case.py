@@ -202,16 +202,38 @@ def flatten(item: Any, kind: Any) -> Iterator[Any]:
 
 
 def to_tensors(
-    leaves: Sequence[np.ndarray], device: str, needs: Sequence[int] = ()
+    leaves: Sequence[np.ndarray],
+    device: str,
+    needs: Sequence[int] = (),
+    layout: str = "contiguous",
 ) -> list[Tensor]:
     """Tensors that see ``leaves`` read-only (elsewhere: copies); ``needs`` get a gradient."""
     tensors = []
     for position, leaf in enumerate(leaves):
-        view = leaf.view()
-        view.flags.writeable = False
-        tensor = Tensor(backend_array.to_device(view, backend_array.as_device(device)))
+        array = backend_array.to_device(leaf, backend_array.as_device(device))
+        array = relayout(array, layout) if device != "meta" else array
+        if isinstance(array, np.ndarray):
+            array = array.view()
+            array.flags.writeable = False
+        tensor = Tensor(array)
         tensors.append(tensor.requires_grad_() if position in needs else tensor)
     return tensors
+
+
+def relayout(array: Any, layout: str) -> Any:
+    """The same values in other memory: strides must be read, not assumed."""
+    xp = backend_array.xp_of(array)
+    if layout == "channels_last" and array.ndim > 2:
+        return xp.moveaxis(xp.ascontiguousarray(xp.moveaxis(array, 1, -1)), -1, 1)
+    if layout == "transposed":
+        return xp.asfortranarray(array)
+    if layout in ("contiguous", "channels_last") or array.ndim == 0:
+        return array
+    if layout == "reversed":
+        return xp.ascontiguousarray(array[..., ::-1])[..., ::-1]
+    wide = xp.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    wide[..., ::2] = array
+    return wide[..., ::2]
 
 
 def operator_of(function: Any) -> type[Op] | None:

@@ -29,7 +29,6 @@ from tinygrad_cv.testing.runs import (
     generic_rules,
     map_arrays,
     recorded_calls,
-    relayout,
     run,
     same_count,
     xp_of_inputs,
@@ -184,12 +183,12 @@ def check_modes(case: Case, device: str) -> None:
 def check_kernels(case: Case, device: str) -> None:
     """Every kernel in the table that takes the case gives what the reference gives."""
     for dtype, rtol in ((np.float64, 1e-10), (np.float32, 2e-5)):
+        leaves = cast(case.leaves(), dtype)
         for layout in ("contiguous", "channels_last"):
-            leaves = [relayout(leaf, layout) for leaf in cast(case.leaves(), dtype)]
-            for op, inputs, attrs in recorded_calls(case, device, leaves):
+            for op, inputs, attrs in recorded_calls(case, device, leaves, layout):
                 _compare_kernels(op, inputs, attrs, device, rtol)
             if case.differentiable() and kernels.kernels():
-                _compare_kernel_gradients(case, leaves, device, rtol)
+                _compare_kernel_gradients(case, leaves, device, layout, rtol)
 
 
 def _compare_kernels(op: Any, inputs: Any, attrs: Any, device: str, rtol: float) -> None:
@@ -210,14 +209,16 @@ def _compare_kernels(op: Any, inputs: Any, attrs: Any, device: str, rtol: float)
                 raise CheckFailure(f"{what} has layout {layout_of(a)}, reference {layout_of(b)}")
 
 
-def _compare_kernel_gradients(case: Case, leaves: Any, device: str, rtol: float) -> None:
+def _compare_kernel_gradients(
+    case: Case, leaves: Any, device: str, layout: str, rtol: float
+) -> None:
     """The same for gradients: with every provider, against the reference (fused rules included)."""
     with kernels.use("reference"):
-        _, expected, _ = backward(case, leaves, device, create_graph=True)
+        _, expected, _ = backward(case, leaves, device, True, layout)
     rows = [row for rows in kernels.kernels().values() for row in rows]
     for provider in sorted({row.split(" ")[0] for row in rows}):
         with kernels.use(provider):
-            _, real, _ = backward(case, leaves, device)
+            _, real, _ = backward(case, leaves, device, layout=layout)
         for i, a, b in zip(case.differentiable(), real, expected, strict=True):
             what = f"the gradient of {case.names()[i]} by {provider}"
             assert_close(a, b, max(rtol, 1e-9), what=what, dtype=True)
@@ -228,8 +229,7 @@ def check_memory(case: Case, device: str) -> None:
     leaves = double(case.leaves())
     expected, wanted, _ = backward(case, leaves, device)
     for layout in ("strided", "reversed", "transposed", "channels_last"):
-        moved = [relayout(leaf, layout) for leaf in leaves]
-        outputs, grads, _ = backward(case, moved, device)
+        outputs, grads, _ = backward(case, leaves, device, layout=layout)
         for k, (a, b) in enumerate(zip(outputs, expected, strict=True)):
             assert_close(a, b, 1e-11, what=f"output {k} of {layout} inputs", dtype=True)
         for i, a, b in zip(case.differentiable(), grads, wanted, strict=True):

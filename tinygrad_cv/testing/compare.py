@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv import autograd
 from tinygrad_cv.backend import array as backend_array
-from tinygrad_cv.core import engine
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.testing.case import CheckFailure
 
@@ -78,7 +78,7 @@ def vjp(
     grads: Sequence[Tensor | None] = [None] * len(inputs)
     if pairs:
         ys, gs = zip(*pairs, strict=True)
-        grads = engine.grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
+        grads = autograd.grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
     return [_zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
 
 

@@ -33,11 +33,15 @@ def run(case: Case, leaves: Sequence[np.ndarray], device: str) -> list[Tensor]:
 
 
 def backward(
-    case: Case, leaves: Sequence[np.ndarray], device: str, create_graph: bool = False
+    case: Case,
+    leaves: Sequence[np.ndarray],
+    device: str,
+    create_graph: bool = False,
+    layout: str = "contiguous",
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     """Outputs, gradients of the differentiable inputs, and the cotangents, always the same ones."""
     wanted = case.differentiable()
-    tensors = to_tensors(leaves, device, wanted)
+    tensors = to_tensors(leaves, device, wanted, layout)
     before = [numpy_of(t).tobytes() for t in tensors]
     outputs = case.call(tensors)
     rng = case.rng(2)
@@ -82,11 +86,15 @@ class _Recorder:
 
 
 def recorded_calls(
-    case: Case, device: str = "cpu", leaves: Sequence[np.ndarray] | None = None
+    case: Case,
+    device: str = "cpu",
+    leaves: Sequence[np.ndarray] | None = None,
+    layout: str = "contiguous",
 ) -> list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]]:
     """The operators that a case runs forward: (operator, raw inputs, attributes)."""
     recorder = _Recorder()
-    tensors = to_tensors(double(case.leaves()) if leaves is None else leaves, device)
+    arrays = double(case.leaves()) if leaves is None else leaves
+    tensors = to_tensors(arrays, device, layout=layout)
     with mode.recording(recorder):
         case.call(tensors)
     return recorder.calls
@@ -141,21 +149,6 @@ def cast(leaves: Sequence[np.ndarray], dtype: Any) -> list[np.ndarray]:
 def double(leaves: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The floating leaves in float64."""
     return cast(leaves, np.float64)
-
-
-def relayout(array: np.ndarray, layout: str) -> np.ndarray:
-    """The same values in other memory: every array operator must read strides."""
-    if layout == "channels_last" and array.ndim > 2:
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
-    if layout == "transposed":
-        return np.asfortranarray(array)
-    if array.ndim == 0 or layout in ("contiguous", "channels_last"):
-        return np.ascontiguousarray(array).reshape(array.shape)
-    if layout == "reversed":
-        return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
-    wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
-    wide[..., ::2] = array
-    return wide[..., ::2]
 
 
 def same_count(actual: Sequence[Any], expected: Sequence[Any], what: str = "") -> None:

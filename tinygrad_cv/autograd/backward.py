@@ -1,0 +1,178 @@
+"""``backward`` and ``grad``: what the user calls to differentiate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.engine import Run, Source, add_to_grad, copy_of, key_of, zeros
+from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+
+__all__ = ["backward", "grad"]
+
+Tensors = Tensor | Sequence[Tensor]
+
+
+def backward(
+    tensors: Tensors,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensors | None = None,
+) -> None:
+    """Add the gradients of the sum of ``tensors`` to ``.grad`` of the leaves, or of ``inputs`` only.
+
+    Args:
+        tensors: one Tensor or several.
+        grad_tensors: the gradient of each; None stands for 1 where a tensor has one element.
+        retain_graph, create_graph: as in :meth:`Tensor.backward`.
+
+    >>> import tinygrad_cv as tg
+    >>> w = tg.tensor(2.0, requires_grad=True)
+    >>> backward([w * 3, w * w])
+    >>> w.grad
+    tensor(7.)
+    """
+    roots = _roots("backward", _several(tensors), grad_tensors, create_graph)
+    only = None
+    if inputs is not None:
+        only = {key_of(t.source("backward"), t.index): t for t in _several(inputs)}
+    run = Run(create_graph, create_graph if retain_graph is None else retain_graph, only)
+    run(roots)
+    for key, tensor in (only or {}).items():
+        if key in run.found:
+            add_to_grad(tensor, run.found[key], create_graph)
+
+
+def _tensor_backward(
+    self: Tensor,
+    gradient: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensors | None = None,
+) -> None:
+    """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` only).
+
+    Args:
+        gradient: dL / d self, of this tensor's shape; for a tensor of one element it may be left
+            out and is 1.
+        retain_graph: keep the saved values for another backward; default: as ``create_graph``.
+        create_graph: record the backward itself, so that gradients can be differentiated again.
+
+    Raises:
+        GraphError: no gradient is asked for here, a gradient is needed, the graph was already
+            used, or a saved value was overwritten.
+    """
+    backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+extend("backward", _tensor_backward)
+
+
+def grad(
+    outputs: Tensors,
+    inputs: Tensors,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The sum of the gradients of ``outputs`` with respect to each of ``inputs``; ``.grad`` is left
+    copy_of.
+
+    Args:
+        outputs, inputs: Tensors or sequences of Tensors; inputs may be leaves or results.
+        grad_outputs: one gradient for each output (None means 1 for an output of one element).
+        retain_graph: keep the graph for another backward; default: the value of ``create_graph``.
+        create_graph: record the backward, so that the results can be differentiated again.
+        allow_unused: give None for an input that the outputs do not depend on, instead of an error.
+        materialize_grads: give zeros instead of None for such an input.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor(3.0, requires_grad=True)
+    >>> (first,) = grad(x**3, x, create_graph=True)
+    >>> (second,) = grad(first, x)
+    >>> first.item(), second.item()
+    (27.0, 18.0)
+    """
+    ins = _several(inputs)
+    roots = _roots("grad", _several(outputs), grad_outputs, create_graph)
+    keys = [key_of(t.source("grad"), t.index) for t in ins]
+    run = Run(create_graph, create_graph if retain_graph is None else retain_graph, keys)
+    run(roots)
+    results: list[Tensor | None] = []
+    for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):
+        found = run.found.get(key)
+        if found is not None:
+            results.append(found if isinstance(found, Tensor) else Tensor(copy_of(found)))
+        elif materialize_grads:
+            results.append(Tensor(zeros(tensor.shape, tensor.dtype, tensor.array)))
+        elif allow_unused:
+            results.append(None)
+        else:
+            raise GraphError(
+                "grad",
+                f"the outputs do not depend on input {position}",
+                values=[(f"inputs[{position}]", tensor.shape)],
+                repair="Pass allow_unused=True for None, or materialize_grads=True for zeros.",
+            )
+    return tuple(results)
+
+
+def _roots(
+    what: str, tensors: Sequence[Tensor], gradients: Any, create_graph: bool
+) -> list[tuple[Source, int, Any]]:
+    """Where the walk starts: (node, output index, gradient) for each tensor."""
+    if gradients is None:
+        gradients = (None,) * len(tensors)
+    elif len(tensors) == 1 and not isinstance(gradients, (list, tuple)):
+        gradients = (gradients,)
+    if len(gradients) != len(tensors):
+        raise ShapeError(what, f"{len(tensors)} tensors, but {len(gradients)} gradients for them")
+    roots = []
+    for tensor, gradient in zip(tensors, gradients, strict=True):
+        if tensor.node is None:
+            raise GraphError(
+                what,
+                "this tensor does not require a gradient: nothing that asks for one went into it, "
+                "or it was made under no_grad or detached",
+                values=[("tensor", tensor.shape)],
+                repair="Call requires_grad_() on the inputs or parameters before the forward pass.",
+            )
+        if isinstance(tensor.array, Spec):
+            raise GraphError(what, "a tensor on the meta device has no values to differentiate")
+        if gradient is None:
+            if tensor.array.size != 1:
+                raise GraphError(
+                    what,
+                    f"a tensor of {tensor.numel()} elements needs the gradient= argument; "
+                    "only one element has the gradient 1 by itself",
+                    values=[("tensor", tensor.shape)],
+                    repair="Reduce it first (t.sum()), or pass gradient= of the same shape.",
+                )
+            value: Any = Tensor(xp_of(tensor.array).ones_like(tensor.array))
+        else:
+            value = as_tensor(gradient)
+            if value.shape != tensor.shape:
+                raise ShapeError(
+                    what,
+                    "the gradient must have the shape of the tensor",
+                    values=[("tensor", tensor.shape), ("gradient", value.shape)],
+                    repair=f"Reshape or expand the gradient to {tensor.shape}.",
+                )
+            if value.dtype.kind != "f":
+                raise DTypeError(what, f"the gradient must be floating, not {value.dtype.name}")
+            if value.device != tensor.device:
+                value = value.to(tensor.device)
+            if value.dtype != tensor.dtype:
+                value = value.to(tensor.dtype)
+        roots.append((tensor.node, tensor.index, value if create_graph else value.array))
+    return roots
+
+
+def _several(tensors: Tensors) -> tuple[Tensor, ...]:
+    return (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)

@@ -1,0 +1,160 @@
+"""Where the largest and the smallest element stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.backend.dtypes import bool_, int64
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
+
+__all__ = ["Argmax", "Argmin", "IndexMask", "argmax", "argmin", "index_mask"]
+
+TENSOR_FUNCTIONS = ("argmax", "argmin")
+
+Shape = tuple[int, ...]
+
+
+class Argmax(Op):
+    """Where the largest element stands: the first of equal ones, the first NaN if there is any."""
+
+    name = "argmax"
+    equation = "y[j] = argmax_i x[i,j]"
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
+        return Spec(_reduced(input.shape, dim, keepdim), int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+        return xp.argmax(input, axis=dim if input.ndim else None, keepdims=keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
+        return input.size
+
+
+class Argmin(Op):
+    """Where the smallest element stands: the first of equal ones, the first NaN if there is any."""
+
+    name = "argmin"
+    equation = "y[j] = argmin_i x[i,j]"
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
+        return Spec(_reduced(input.shape, dim, keepdim), int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
+        return xp.argmin(input, axis=dim if input.ndim else None, keepdims=keepdim)
+
+    @staticmethod
+    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
+        return input.size
+
+
+def _reduced(shape: Shape, dim: int | None, keepdim: bool) -> Shape:
+    return reduced_shape(shape, tuple(range(len(shape))) if dim is None else (dim,), keepdim)
+
+
+class IndexMask(Op):
+    """True at the given index along one axis."""
+
+    name = "index_mask"
+    equation = "y[i,j] = (i = indices[j])"
+    inputs = ("indices",)
+    shaped = False
+
+    @staticmethod
+    def infer(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> Spec:
+        return Spec(shape, bool_)
+
+    @staticmethod
+    def forward(xp: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
+        along = [1] * len(shape)
+        along[dim] = shape[dim]
+        if not keepdim:
+            indices = xp.expand_dims(indices, dim)
+        return indices == xp.arange(shape[dim]).reshape(along)
+
+    @staticmethod
+    def flops(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> int:
+        return indices.size
+
+
+index_mask = IndexMask.call
+
+
+def argmax(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Where the largest element stands, int64: along ``dim``, or without it in the flattened input.
+
+    The first of equal elements; the first NaN if there is any.
+
+    Raises:
+        ShapeError: there is no element to choose from.
+        DTypeError: the input is bool.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.argmax(tg.tensor([[1.0, 4.0], [3.0, 3.0]]), dim=1).tolist()
+    [1, 0]
+    """
+    return Argmax.call(input, *_arguments("argmax", input, dim, keepdim, axis, keepdims))
+
+
+def argmin(
+    input: Any,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> Any:
+    """Where the smallest element stands; otherwise as ``argmax``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.argmin(tg.tensor([3.0, 1.0, 2.0])).item()
+    1
+    """
+    return Argmin.call(input, *_arguments("argmin", input, dim, keepdim, axis, keepdims))
+
+
+def _arguments(
+    op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
+) -> tuple[int | None, bool]:
+    if input.dtype.kind == "b":
+        raise DTypeError(op, "bool has no order", values=[("input", input.shape)])
+    dim = named(op, dim, axis)
+    if dim is None:
+        refuse_empty(op, input.shape, tuple(range(len(input.shape))))
+        return None, kept(keepdim, keepdims)
+    return axis_of(op, input, dim), kept(keepdim, keepdims)
+
+
+def axis_of(op: str, input: Any, dim: Any) -> int:
+    """The axis ``dim`` of the input, which must not be empty."""
+    axis = one_dim(op, input.shape, dim)
+    refuse_empty(op, input.shape, (axis,) if input.shape else ())
+    return axis
+
+
+def refuse_empty(op: str, shape: Shape, dims: Shape) -> None:
+    """Raise ShapeError if one of the axes ``dims`` has size 0."""
+    for axis in dims:
+        if not shape[axis]:
+            raise ShapeError(
+                op,
+                f"axis {axis} has no element to choose from",
+                values=[("input", shape)],
+                repair="Reduce an axis that is not empty.",
+            )

@@ -1,0 +1,120 @@
+"""Powers: square, reciprocal, and any exponent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.core.elementwise import Binary, Unary
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops.math import log
+from tinygrad_cv.ops.rounding import zero_map
+from tinygrad_cv.ops.select import masked, where
+
+__all__ = ["Pow", "Reciprocal", "Square", "pow", "reciprocal", "square"]
+
+TENSOR_FUNCTIONS = ("pow", "reciprocal", "square")
+
+
+class Square(Unary):
+    """The square.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.square(tg.tensor([3.0, -2.0])).tolist()
+    [9.0, 4.0]
+    """
+
+    name = "square"
+    equation = "y = x^2"
+    gradients = {"input": "2 g x"}
+    ufunc = "square"
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any) -> Any:
+        return g * (2 * input)
+
+
+class Reciprocal(Unary):
+    """One over the input; of integers too a float.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.reciprocal(tg.tensor([4.0, 0.0])).tolist()
+    [0.25, inf]
+    """
+
+    name = "reciprocal"
+    equation = "y = 1 / x"
+    gradients = {"input": "-g y^2"}
+    ufunc = "reciprocal"
+    result = "float"
+    may_warn = True
+
+    @staticmethod
+    def vjp_input(g: Any, output: Any) -> Any:
+        return -(g * (output * output))
+
+
+class Pow(Binary):
+    """``input ** other``, element by element.
+
+    The gradients are 0 where the exponent is 0 (for the base), and where the base is 0 and the
+    exponent is not negative (for the exponent), as in PyTorch.
+
+    Raises:
+        ArgumentError: integers to a negative integer power.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.pow(tg.tensor([2.0, 3.0]), 2).tolist()
+    [4.0, 9.0]
+    """
+
+    name = "pow"
+    equation = "y = a^b"
+    gradients = {"input": "g b a^(b-1)", "other": "g y ln a"}
+    may_warn = True
+
+    @staticmethod
+    def forward(xp: Any, input: Any, other: Any) -> Any:
+        try:
+            return input**other
+        except ValueError as problem:
+            if "negative integer" not in str(problem):
+                raise
+            raise ArgumentError(
+                "pow",
+                "an integer to a negative integer power is a fraction, not an integer",
+                values=[
+                    ("input", getattr(input, "shape", ())),
+                    ("other", getattr(other, "shape", ())),
+                ],
+                repair="Use floats, for example x.float() ** -1.",
+            ) from None
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, other: Any) -> Any:
+        if not isinstance(other, (bool, int, float)):
+            # 0 * 0^-1 would be NaN; 0 * 0^0 is the 0 that is meant.
+            exponent = where((input == 0) & (other == 0), 0, other - 1)
+            return g * (other * input**exponent)
+        if other == 0:
+            return zero_map(g)
+        if other == 2:
+            return g * (2 * input)
+        return g if other == 1 else g * (other * input ** (other - 1))
+
+    @staticmethod
+    def vjp_other(g: Any, input: Any, other: Any, output: Any) -> Any:
+        if not isinstance(input, (bool, int, float)):
+            base = where((input == 0) & (other >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
+            return g * (output * log(base))
+        slope = g * (output * float(log(input)))
+        return masked(slope, other < 0) if input == 0 else slope
+
+
+pow, square, reciprocal = Pow.call, Square.call, Reciprocal.call
+
+
+def _rpow(self: Any, other: Any) -> Any:
+    return pow(other, self)
+
+
+METHODS = {"__pow__": pow, "__rpow__": _rpow}
