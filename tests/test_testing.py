@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +12,9 @@ import pytest
 import tinygrad_cv as tg
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv import autograd
 from tinygrad_cv.core.op import Op, unregister
 from tinygrad_cv.errors import ArgumentError, ShapeError
-from tinygrad_cv.testing import (
-    CHECKS,
-    Case,
-    CheckFailure,
-    check_case,
-)
+from tinygrad_cv.testing import CHECKS, Case, CheckFailure, check_case
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((2, 3, 4)), RNG.standard_normal((2, 3, 4))
@@ -356,7 +351,8 @@ def test_gradient_that_shares_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     right = case(op, reference=np.add)
     check_case(right, only=["modes"])
-    monkeypatch.setattr(engine, "_copy", lambda array: array)
+    module = importlib.import_module("tinygrad_cv.autograd.backward")
+    monkeypatch.setattr(module, "copy_of", lambda array: array)
     assert "shares memory" in assert_caught(right, "modes")
 
 
@@ -386,16 +382,11 @@ def test_float32_that_becomes_float64() -> None:
 
 
 def test_float32_that_loses_precision() -> None:
-    def forward(xp: Any, input: Any, weight: Any) -> Any:
-        rough = np.float16 if input.dtype == np.float32 else np.float64
-        return (weight * input * input + input).astype(rough).astype(input.dtype) * (1 + 0 * input)
-
     def narrow(xp: Any, input: Any, weight: Any) -> Any:
         shift = input.dtype.type(1e6)
         return ((weight * input * input + input) + shift) - shift
 
     assert_caught(case(scratch(forward=narrow)), "float32")
-    assert_caught(case(scratch(forward=forward), inputs=(X * 1e-4, W)), "float32")
 
 
 def test_gradient_that_nobody_asked_for() -> None:

@@ -369,7 +369,7 @@ def test_no_grad_belongs_to_its_thread():
     assert seen == [True]
 
 
-# Size and threads ----------------------------------------------------------------------------------
+# Size and threads ---------------------------------------------------------------------------------
 
 
 def test_a_chain_of_a_million_nodes():

@@ -161,7 +161,7 @@ def test_repr():
     assert "meta" in repr(tg.ones(2, 3, device="meta"))
 
 
-# Devices -------------------------------------------------------------------------------------------
+# Devices -----------------------------------------------------------------------------------------
 
 
 def test_unknown_device():
@@ -171,7 +171,7 @@ def test_unknown_device():
 
 @pytest.mark.skipif(tg.cuda_is_available(), reason="a CUDA device is there")
 def test_cuda_without_a_device_says_what_is_missing():
-    with pytest.raises(tg.BackendError, match="cuda|CUDA") as caught:
+    with pytest.raises(tg.BackendError, match=r"(?i)cuda") as caught:
         tg.zeros(1, device="cuda")
     assert "pip install" in str(caught.value)
 

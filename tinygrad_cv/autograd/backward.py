@@ -82,7 +82,7 @@ def grad(
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The sum of the gradients of ``outputs`` with respect to each of ``inputs``; ``.grad`` is left
-    copy_of.
+    alone.
 
     Args:
         outputs, inputs: Tensors or sequences of Tensors; inputs may be leaves or results.

@@ -88,7 +88,7 @@ class Run:
                 useful.add(node)
         return [node for node in nodes if node in useful]
 
-    def _walk(self, nodes: list[Node]) -> None:
+    def _walk(self, nodes: list[Any]) -> None:
         """Run the rules of every node, from the results to the leaves. The plain first-order case
         stands in this loop without a call of its own, since for a small array a call costs as much
         as the arithmetic."""
@@ -96,6 +96,8 @@ class Run:
         plain, keep = not self.create_graph and self.only is None, self.retain
         ndarray, add, clock = np.ndarray, np.add, write.clock
         source: Any
+        key: Any
+        results: Any
         for node in nodes:
             gradient = grads.pop(node, None)
             plan = node.plan

@@ -263,7 +263,7 @@ class Plan:
         items = "".join(texts[kind].format(k=k) + ", " for kind, k in self.kinds)
         if op.variadic:
             body = compiled_lambda("xs, o", f"({items})", {})
-            return lambda *args: body(args[:-1], args[-1])
+            return lambda *args: body(args[:-1], args[-1])  # type: ignore[no-any-return]
         return compiled_lambda(head, f"({items})", {})
 
     def _argument(self, name: str) -> str:

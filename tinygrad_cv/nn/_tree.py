@@ -37,7 +37,7 @@ class Tree:
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make ``param`` (or None, a place without a parameter) the attribute ``name``."""
-        self._check_name("parameter", name, self._parameters)
+        self._check_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(
                 "register_parameter",
@@ -59,7 +59,7 @@ class Tree:
 
         ``persistent=False`` keeps it out of the state dict.
         """
-        self._check_name("buffer", name, self._buffers)
+        self._check_name("buffer", name, "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise DTypeError(
                 "register_buffer", f"{name!r} must be a Tensor or None, not {type(tensor).__name__}"
@@ -69,7 +69,7 @@ class Tree:
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Make ``module`` the child ``name``."""
-        self._check_name("module", name, self._modules)
+        self._check_name("module", name, "_modules")
         if module is not None and not isinstance(module, Tree):
             raise DTypeError(
                 "register_module", f"{name!r} must be a Module or None, not {type(module).__name__}"
@@ -79,8 +79,8 @@ class Tree:
 
     add_module = register_module
 
-    def _check_name(self, what: str, name: str, own: dict[str, Any]) -> None:
-        if "_modules" not in self.__dict__:
+    def _check_name(self, what: str, name: str, table: str) -> None:
+        if table not in self.__dict__:
             raise GraphError(
                 type(self).__name__, f"super().__init__() must run before a {what} is assigned"
             )
@@ -88,7 +88,7 @@ class Tree:
             raise ArgumentError(
                 f"register_{what}", f"a name must be a string without dots and not empty, it is {name!r}"
             )
-        if name not in own and hasattr(self, name):
+        if name not in self.__dict__[table] and hasattr(self, name):
             raise ArgumentError(f"register_{what}", f"the attribute {name!r} exists already")
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -40,7 +40,6 @@ def as_axis(op: str, dim: Any, ndim: int, shape: Shape | None = None) -> int:
             law=[f"{-count} <= dim <= {count - 1}"],
             values=[] if shape is None else [("input", shape)],
             repair=f"Use a dim from {-count} to {count - 1}.",
-            repairs=[{"dim": count - 1}],
         )
     return axis % count
 

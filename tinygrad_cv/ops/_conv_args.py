@@ -28,7 +28,8 @@ def conv_args(
 ) -> tuple[Sizes, Pairs, Sizes, int]:
     """(stride, padding, dilation, groups) of an n-dimensional convolution, per axis.
 
-    'same' gives ceil(size / stride) positions; the odd pixel of padding goes behind. 'valid' is no padding.
+    'same' gives ceil(size / stride) positions; the odd pixel of padding goes behind. 'valid' is no
+    padding.
     """
     op = f"conv{n}d"
     _check_ranks(op, n, input, weight, "[O, C/groups, {}]")
@@ -67,9 +68,11 @@ def transpose_args(
     dilation: Any,
     output_size: Any,
 ) -> tuple[Sizes, Sizes, Pairs, Sizes, int]:
-    """(output shape without N, stride, padding, dilation, groups) of an n-dimensional transposed convolution.
+    """(output shape without N, stride, padding, dilation, groups) of an n-dimensional transposed
+    convolution.
 
-    Rows added by ``output_padding`` are rows that padding takes away less, so they are given as padding.
+    Rows added by ``output_padding`` are rows that padding takes away less, so they are given as
+    padding.
     """
     op = f"conv_transpose{n}d"
     _check_ranks(op, n, input, weight, "[C, O/groups, {}]")
@@ -135,7 +138,8 @@ def check_conv(
     dilation: Sizes,
     groups: int,
 ) -> None:
-    """Raise what is wrong with the inputs of ``Conv``; ``out`` are the output positions that they give."""
+    """Raise what is wrong with the inputs of ``Conv``; ``out`` are the output positions that they
+    give."""
     n = len(stride)
     op = f"conv{n}d"
     _check_ranks(op, n, input, weight, "[O, C/groups, {}]")

@@ -1,11 +1,13 @@
 """How the reference convolution reads its input: windows of a zero-padded image, block by block.
 
-A convolution compares every tap k of its kernel with the input at ``p*stride + start + k*dilation``, for every
-output position p (``start`` is minus the padding). The windows of a few thousand positions at a time are laid out as
-the rows of a matrix in a small, reused buffer that stays in the processor's cache; one matrix product does the rest.
-On a GPU there is nothing to gain from small blocks, so they are large.
+A convolution compares every tap k of its kernel with the input at ``p*stride + start +
+k*dilation``, for every output position p (``start`` is minus the padding). The windows of a few
+thousand positions at a time are laid out as the rows of a matrix in a small, reused buffer that
+stays in the processor's cache; one matrix product does the rest. On a GPU there is nothing to gain
+from small blocks, so they are large.
 
-K. Chellapilla, S. Puri, P. Simard, High Performance Convolutional Neural Networks for Document Processing, 2006.
+K. Chellapilla, S. Puri, P. Simard, High Performance Convolutional Neural Networks for Document
+Processing, 2006.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Window(NamedTuple):
 def columns(
     xp: Any, input: Any, positions: Sizes, window: Window, groups: int
 ) -> Iterator[tuple[slice, Any]]:
-    """Yield ``(block, cols)``: the rows ``cols[group, (n, p), (k, c)]`` of the positions in ``block``.
+    """Yield ``(block, cols)``: the rows ``cols[group, (n, p), (k, c)]`` of the positions in
+    ``block``.
 
     ``block`` counts positions (n, p) in order. ``cols`` is valid until the next one is asked for.
     """
@@ -83,7 +86,8 @@ def columns(
 
 
 def matrix(xp: Any, weight: Any) -> Any:
-    """The weight [group, o, c, k...] as matrices [group, (k, c), o], in the order that costs the cheaper copy."""
+    """The weight [group, o, c, k...] as matrices [group, (k, c), o], in the order that costs the
+    cheaper copy."""
     groups, outputs, inputs, *kernel = weight.shape
     taps, width = tuple(range(3, weight.ndim)), math.prod(kernel) * inputs
     if abs(weight.strides[1]) < abs(weight.strides[2]):
@@ -95,7 +99,8 @@ def matrix(xp: Any, weight: Any) -> Any:
 
 
 def pixels(xp: Any, array: Any) -> Any:
-    """The array [N, C, ...] as channels-last [N, ..., C]: a view if its memory is in that order, else a copy."""
+    """The array [N, C, ...] as channels-last [N, ..., C]: a view if its memory is in that order,
+    else a copy."""
     view = _channels_last(array)
     if view.flags.c_contiguous:
         return view
@@ -105,7 +110,8 @@ def pixels(xp: Any, array: Any) -> Any:
 
 
 class Phase(NamedTuple):
-    """The positions of the input, one stride apart, that are reached by the same taps of a convolution."""
+    """The positions of the input, one stride apart, that are reached by the same taps of a
+    convolution."""
 
     positions: tuple[slice, ...]
     taps: tuple[slice, ...]
@@ -119,7 +125,8 @@ def phases(
     """Split the input of a convolution into phases, each of which is read back with stride 1.
 
     Position p reads input i = p*stride + start + k*dilation. Seen from i, only taps k with
-    k*dilation = i - start (mod stride) take part: every ``step``-th one, the same for i, i + stride, ...
+    k*dilation = i - start (mod stride) take part: every ``step``-th one, the same for i, i +
+    stride, ...
     """
     axes = [
         _axis_phases(*axis) for axis in zip(sizes, kernel, stride, start, dilation, strict=True)
@@ -132,7 +139,8 @@ def phases(
 def _axis_phases(
     size: int, kernel: int, stride: int, start: int, dilation: int
 ) -> list[tuple[slice, slice, int, int, int, int]]:
-    """For one axis: (positions, taps, number of positions, number of taps, window start, window dilation)."""
+    """For one axis: (positions, taps, number of positions, number of taps, window start, window
+    dilation)."""
     step = stride // math.gcd(stride, dilation)
     spread = step * dilation // stride
     found = []
@@ -151,10 +159,10 @@ def depthwise(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> 
 
     ``output`` is channels-last in shape, [N, P..., C], in any memory.
     """
-    n = len(window.kernel)
+    n, channels = len(window.kernel), output.shape[-1]
     for box, view, lanes in _lanes(xp, input, output.shape[1:-1], window):
-        kernel = xp.broadcast_to(weight[..., None, :], (*window.kernel, lanes, weight.shape[-1]))
-        kernel = kernel.reshape(*window.kernel, -1)
+        kernel = xp.broadcast_to(weight[..., None, :], (*window.kernel, lanes, channels))
+        kernel = xp.ascontiguousarray(kernel).reshape(*window.kernel, lanes * channels)
         axes = list(range(2 * n + 2))  # n, p, ..., k, ..., lane
         total = xp.einsum(view, axes, kernel, axes[n + 1 :], [*axes[: n + 1], axes[-1]])
         output[box] = total.reshape(output[box].shape)
@@ -178,8 +186,9 @@ def _lanes(
 ) -> Iterator[tuple[tuple[slice, ...], Any, int]]:
     """Yield ``(box, view[n, p..., k..., lane], lanes)`` for multiply-adds over long runs of memory.
 
-    With stride 1 along the last axis, neighbouring positions of all channels are one run: a lane is a
-    (position, channel), and ``lanes`` positions share a run. Otherwise a run is the channels of one position.
+    With stride 1 along the last axis, neighbouring positions of all channels are one run: a lane is
+    a (position, channel), and ``lanes`` positions share a run. Otherwise a run is the channels of
+    one position.
     """
     n = len(positions)
     channels, item = input.shape[1], input.dtype.itemsize
@@ -199,8 +208,8 @@ def _windows(
 ) -> Iterator[tuple[tuple[slice, ...], Any]]:
     """Yield ``(box, view[n, p..., k..., c])`` for boxes of about ``limit`` positions (n, p).
 
-    The view reads the input itself where it can, else a zero-padded copy of the part that it needs: with the
-    channels last, or first if ``planar``.
+    The view reads the input itself where it can, else a zero-padded copy of the part that it needs:
+    with the channels last, or first if ``planar``.
     """
     n = len(positions)
     source = input if planar else _channels_last(input)
@@ -230,7 +239,8 @@ def _windows(
 
 
 def _padded(xp: Any, source: Any, first: int, begin: list[int], extent: list[int]) -> Any:
-    """The part of ``source`` from ``begin``, ``extent`` long, on the axes from ``first``; zero outside."""
+    """The part of ``source`` from ``begin``, ``extent`` long, on the axes from ``first``; zero
+    outside."""
     sizes = source.shape[first : first + len(begin)]
     inside = [
         (min(max(b, 0), b + e), max(min(max(b, 0), b + e), min(b + e, size)))
@@ -295,7 +305,8 @@ def _channels_last(array: Any) -> Any:
 
 
 def _is_pointwise(input: Any, positions: Sizes, window: Window) -> bool:
-    """True if every position reads exactly its own pixel, and pixels follow each other in memory."""
+    """True if every position reads exactly its own pixel, and pixels follow each other in
+    memory."""
     return (
         set(window.kernel) == {1}
         and set(window.stride) == {1}

@@ -1,7 +1,8 @@
-"""What convolution and pooling share: reading per-axis arguments, and the error of a window that does not fit.
+"""What convolution and pooling share: reading per-axis arguments, and the error of a window that
+does not fit.
 
-Along every spatial axis a window has ``kernel`` taps, ``dilation`` apart; consecutive windows are ``stride`` apart.
-Padding is kept as one pair (before, after) per axis.
+Along every spatial axis a window has ``kernel`` taps, ``dilation`` apart; consecutive windows are
+``stride`` apart. Padding is kept as one pair (before, after) per axis.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def channels_last(shape: Sizes) -> str:
 
 
 def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
-    """An int for all axes, or one int per axis, as a tuple of n ints that are at least ``least``."""
+    """An int for all axes, or one int per axis, as a tuple of n ints that are at least
+    ``least``."""
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(items) == 1:
         items *= n
@@ -91,7 +93,8 @@ def pairs(op: str, padding: Any, n: int) -> Pairs:
 
 
 def plain(values: Sequence[Any]) -> Any:
-    """Per-axis values as a user would write them: one value if all are equal, pairs only where they differ."""
+    """Per-axis values as a user would write them: one value if all are equal, pairs only where they
+    differ."""
     short = tuple(v[0] if isinstance(v, tuple) and v[0] == v[1] else v for v in values)
     if any(isinstance(v, tuple) for v in short):
         return tuple(values)

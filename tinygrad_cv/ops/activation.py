@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.core.elementwise import Unary
+from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops.math import erf, exp
 from tinygrad_cv.ops.select import clamp, masked, where

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.core.elementwise import Binary, Unary
+from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.logic import all as all_of
 
 __all__ = [

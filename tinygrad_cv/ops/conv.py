@@ -1,11 +1,11 @@
 """Convolution in one, two and three dimensions, its two gradients, and transposed convolution.
 
-Three operators say it all, for every spatial rank at once: ``Conv``, ``ConvInputGrad`` (which is transposed
-convolution) and ``ConvWeightGrad``. Each is bilinear, and the gradient of each is one of the other two, so the family
-is closed: any order of derivative is again a convolution.
+Three operators say it all, for every spatial rank at once: ``Conv``, ``ConvInputGrad`` (which is
+transposed convolution) and ``ConvWeightGrad``. Each is bilinear, and the gradient of each is one of
+the other two, so the family is closed: a derivative of any order is again a convolution.
 
-Letters: N images, C input channels, O output channels, p an output position and k a kernel tap, both with one
-coordinate per spatial axis (H W and KH KW in two dimensions).
+Letters: N images, C input channels, O output channels, p an output position and k a kernel tap,
+both with one coordinate per spatial axis (H W and KH KW in two dimensions).
 """
 
 from __future__ import annotations
@@ -71,22 +71,25 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Convolution: ``y[n,o,p,q] = b[o] + sum_{c,i,j} x[n, c, p*stride + i*dilation - padding, ...] * w[o,c,i,j]``.
+    """Convolution of images with kernels (which are not flipped).
+
+    ``y[n,o,p] = b[o] + sum_{c,k} x[n, c, p*stride + k*dilation - padding] * w[o,c,k]``, where p and
+    k stand for one coordinate per axis.
 
     Args:
         input: [N, C, H, W], or [C, H, W] for one image.
         weight: [O, C/groups, KH, KW].
         bias: [O] or None.
         stride, dilation: an int, or one int per axis.
-        padding: zeros around the input: an int, one int per axis, one pair (before, after) per axis, "valid"
-            (none), or "same", which gives ceil(H / stride) rows at any stride: with
-            ``total = max((ceil(H/stride) - 1)*stride + dilation*(KH - 1) + 1 - H, 0)``, ``total // 2`` rows go before
-            and the rest behind.
-        groups: input and output channels are split into this many groups that do not see each other.
+        padding: zeros around the input: an int, one int per axis, or one pair (before, after) per
+            axis. "valid" is none. "same" gives ceil(H / stride) rows at any stride: half of
+            ``max((ceil(H / stride) - 1)*stride + dilation*(KH - 1) + 1 - H, 0)`` rows go before,
+            the other half, and the odd one, behind.
+        groups: input and output channels are split into groups that do not see each other.
 
     Returns:
-        [N, O, H_out, W_out] with ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride) + 1``, of the
-        input's dtype, channels-last in memory.
+        [N, O, H_out, W_out], of the input's dtype, channels-last in memory, with
+        ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride) + 1``.
 
     Raises:
         ShapeError: the kernel does not fit the padded input, channels, groups or bias disagree.
@@ -112,23 +115,23 @@ def conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Any:
-    """Convolution of [N, C, D, H, W] or [C, D, H, W] with [O, C/groups, KD, KH, KW]; see :func:`conv2d`.
+    """Convolution of clips or volumes [N, C, D, H, W] or [C, D, H, W]; see :func:`conv2d`.
+
+    The weight is [O, C/groups, KD, KH, KW].
 
     >>> import tinygrad_cv as tg
-    >>> clip = tg.ones(1, 3, 16, 56, 56)
-    >>> tg.nn.functional.conv3d(clip, tg.ones(8, 3, 3, 3, 3), padding="same", stride=(1, 2, 2)).shape
+    >>> clip, weight = tg.ones(1, 3, 16, 56, 56), tg.ones(8, 3, 3, 3, 3)
+    >>> tg.nn.functional.conv3d(clip, weight, padding="same", stride=(1, 2, 2)).shape
     (1, 8, 16, 28, 28)
     """
     return _conv(3, input, weight, bias, stride, padding, dilation, groups)
 
 
 class Conv(Op):
-    """Convolution (in the field's sense: the kernel is not flipped), for any number of spatial axes.
+    """Convolution over any number of spatial axes.
 
-    Shapes: input [N, C, H, W], weight [O, C/groups, KH, KW], bias [O], output [N, O, H_out, W_out] with
-    ``H_out = floor((H + before + after - dilation*(KH - 1) - 1) / stride) + 1``, where (before, after) is the
-    padding of that axis. Channels are split into ``groups`` that do not see each other. The output lies
-    channels-last in memory.
+    Shapes: input [N, C, H, W], weight [O, C/groups, KH, KW], bias [O], output [N, O, H_out, W_out].
+    Padding is a pair (before, after) for each axis.
     """
 
     name = "conv"
@@ -208,10 +211,11 @@ class Conv(Op):
 class ConvInputGrad(Op):
     """Input gradient of ``Conv``: every output value is spread back over the window it came from.
 
-    As a layer of its own it is transposed convolution, which enlarges an image where convolution shrinks it
-    (a 2x2 gradient becomes a 3x3 one).
+    As a layer of its own it is transposed convolution, which enlarges an image where convolution
+    shrinks it (a 2x2 gradient becomes a 3x3 one).
 
-    Shapes: grad [N, O, H_out, W_out], weight [O, C/groups, KH, KW], output ``input_shape`` = (N, C, H, W).
+    Shapes: grad [N, O, H_out, W_out], weight [O, C/groups, KH, KW], output ``input_shape`` = (N, C,
+    H, W).
     """
 
     name = "conv_input_grad"
@@ -284,7 +288,8 @@ class ConvInputGrad(Op):
 class ConvWeightGrad(Op):
     """Weight gradient of ``Conv``: the input correlated with the output gradient.
 
-    Shapes: input [N, C, H, W], grad [N, O, H_out, W_out], output ``weight_shape`` = (O, C/groups, KH, KW).
+    Shapes: input [N, C, H, W], grad [N, O, H_out, W_out], output ``weight_shape`` = (O, C/groups,
+    KH, KW).
     """
 
     name = "conv_weight_grad"
@@ -370,7 +375,8 @@ def _conv(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
 def _positions(
     input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> Sizes:
-    """The shape rule: floor((size + before + after - dilation*(kernel - 1) - 1) / stride) + 1, per spatial axis."""
+    """The shape rule: floor((size + before + after - dilation*(kernel - 1) - 1) / stride) + 1, per
+    spatial axis."""
     return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
 
 
@@ -385,10 +391,12 @@ def _by_group(weight: Any, groups: int) -> Any:
 
 
 def _correlate(xp: Any, input: Any, weight: Any, bias: Any, window: Window, output: Any) -> None:
-    """``output[n,p,o] = bias[o] + sum_{c,k} input[n, c, p*stride + start + k*dilation] * weight[o,c,k]``.
+    """``output[n,p,o] = bias[o] + sum_{c,k} input[n, c, p*stride + start + k*dilation] *
+    weight[o,c,k]``.
 
-    ``weight`` is [group, o, c, k...], ``output`` contiguous [N, p..., O]. The windows of a block of positions become
-    the rows of a matrix (im2col), and a matrix product gives all their output channels.
+    ``weight`` is [group, o, c, k...], ``output`` contiguous [N, p..., O]. The windows of a block of
+    positions become the rows of a matrix (im2col), and a matrix product gives all their output
+    channels.
     """
     groups, outputs, inputs = weight.shape[:3]
     if outputs == inputs == 1 and groups > 1:

@@ -1,7 +1,8 @@
 """Transposed convolution: the input gradient of a convolution, as a layer of its own.
 
-Where a convolution shrinks an image (3x3 to 2x2), its gradient enlarges one (2x2 to 3x3); with stride s it is also
-called a convolution with stride 1/s. The operator is ``ConvInputGrad`` in ``conv.py``.
+Where a convolution shrinks an image (3x3 to 2x2), its gradient enlarges one (2x2 to 3x3); with
+stride s it is also called a convolution with stride 1/s. The operator is ``ConvInputGrad`` in
+``conv.py``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def conv_transpose1d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Any:
-    """Transposed convolution of [N, C, L] with a weight [C, O/groups, K]; see :func:`conv_transpose2d`.
+    """Transposed convolution of [N, C, L] with a weight [C, O/groups, K]; see
+    :func:`conv_transpose2d`.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([[[1.0, 2.0]]])
@@ -53,25 +55,28 @@ def conv_transpose2d(
 ) -> Any:
     """Transposed convolution: the input gradient of the convolution with this weight, as a layer.
 
-    ``y[n,o,i] = b[o] + sum_{c,k,p: p*stride + k*dilation - padding = i} x[n,c,p] * w[c,o,k]``. It equals a convolution
-    with stride 1 and the flipped kernel over the input with stride - 1 zeros between its pixels.
+    ``y[n,o,i] = b[o] + sum_{c,k,p: p*stride + k*dilation - padding = i} x[n,c,p] * w[c,o,k]``. It
+    equals a convolution with stride 1 and the flipped kernel over the input with stride - 1 zeros
+    between its pixels.
 
     Args:
         input: [N, C, H, W] or [C, H, W].
         weight: [C, O/groups, KH, KW].
         bias: [O] or None.
-        output_padding: rows added at the end, less than stride or dilation: where a convolution with stride maps
-            several input sizes to one output size, it says which of them is meant.
+        output_padding: rows added at the end, less than stride or dilation: where a convolution
+            with stride maps several input sizes to one output size, it says which of them is meant.
         output_size: (H_out, W_out) wanted, instead of ``output_padding``.
 
     Returns:
-        [N, O, H_out, W_out], ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) + output_padding + 1``.
+        [N, O, H_out, W_out], ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) +
+        output_padding + 1``.
 
     Raises:
         ShapeError, ArgumentError, DTypeError: as :func:`conv2d`.
 
-    Source: the lecture's transposed convolution; V. Dumoulin, F. Visin, A guide to convolution arithmetic for deep
-    learning, 2016. Names and defaults as ``torch.nn.functional.conv_transpose2d``.
+    Source: the lecture's transposed convolution; V. Dumoulin, F. Visin, A guide to convolution
+    arithmetic for deep learning, 2016. Names and defaults as
+    ``torch.nn.functional.conv_transpose2d``.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
@@ -94,7 +99,8 @@ def conv_transpose3d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Any:
-    """Transposed convolution of [N, C, D, H, W] with [C, O/groups, KD, KH, KW]; see :func:`conv_transpose2d`.
+    """Transposed convolution of [N, C, D, H, W] with [C, O/groups, KD, KH, KW]; see
+    :func:`conv_transpose2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.functional.conv_transpose3d(tg.ones(1, 4, 2, 7, 7), tg.ones(4, 2, 2, 2, 2), stride=2).shape
@@ -113,5 +119,3 @@ def _conv_transpose(n: int, input: Any, weight: Any, bias: Any, *options: Any) -
     if bias is not None:
         output = output + reshape(bias, (1, shape[0], *(1,) * n))
     return output if input.ndim == n + 2 else reshape(output, output.shape[1:])
-
-

@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_cv.backend.array import Device, as_device, device_of, to_device
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.elementwise import Unary
+from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.core.elementwise import Binary
+from tinygrad_cv.ops._elementwise import Binary
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops.rounding import trunc, zero_map
 

@@ -84,7 +84,7 @@ class SumTo(Op):
             if axis in lacking or (next(sizes) == 1 and size != 1)
         )
         if not repeated:
-            return input.reshape(shape)
+            return input.reshape(shape).copy()
         return sums.total(xp, input, repeated).reshape(shape)
 
     @staticmethod

@@ -24,7 +24,7 @@ from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand, sum_to
 from tinygrad_cv.ops.places import Places, parse
 from tinygrad_cv.ops.shape import reshape
-from tinygrad_cv.ops.slicing import Key, Slice, as_slices, full_key, slice_, slice_grad
+from tinygrad_cv.ops.slicing import Key, as_slices, full_key, slice_, slice_grad, sliced_shape
 
 __all__ = ["Index", "IndexGrad", "SetFill", "SetItem", "getitem", "index_put"]
 
@@ -80,7 +80,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     key, places = parse("index_put", input, indices)
     if type(values) in (bool, int, float) and not accumulate:
         return _set_fill(input, input.dtype.type(values).item(), key, places)
-    sliced = Slice.infer(Spec(input.shape, input.dtype), key).shape
+    sliced = sliced_shape(input.shape, key)
     target = sliced if places is None else places.result(sliced)
     values = _fitted(input, values, target)
     if not accumulate:

@@ -352,7 +352,7 @@ def _shares(
     classes = input.shape[1]
     label = xp.expand_dims(target, 1).astype(int64, copy=False)
     counted = None
-    if label.size and (label.min() < 0 or label.max() >= classes):
+    if label.size and label.view(np.uint64).max() >= classes:  # a negative label is huge here
         counted = label != ignore_index
         wrong = counted & ((label < 0) | (label >= classes))
         if wrong.any():

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.special import erf as erf_of
-from tinygrad_cv.core.elementwise import Unary
+from tinygrad_cv.ops._elementwise import Unary
 
 __all__ = [
     "Erf",

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec
-from tinygrad_cv.core.elementwise import broadcast_shape
+from tinygrad_cv.ops._elementwise import broadcast_shape
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops.select import sign

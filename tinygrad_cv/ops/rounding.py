@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.core.elementwise import Unary
+from tinygrad_cv.ops._elementwise import Unary
 
 __all__ = [
     "Ceil",

@@ -102,7 +102,9 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """
     shape = input.shape
     axis = as_axis("unflatten", dim, len(shape), shape)
-    parts = _resolve("unflatten", shape[axis : axis + 1], as_ints("unflatten", "sizes", sizes))
+    parts = _resolve(
+        "unflatten", shape[axis : axis + 1], as_ints("unflatten", "sizes", sizes), shape
+    )
     return _reshape(input, (*shape[:axis], *parts, *shape[axis + 1 :]))
 
 
@@ -273,7 +275,7 @@ def _inverse(dims: Shape) -> Shape:
     return tuple(position for _, position in sorted(zip(dims, range(len(dims)), strict=True)))
 
 
-def _resolve(op: str, old: Shape, new: Shape) -> Shape:
+def _resolve(op: str, old: Shape, new: Shape, whole: Shape | None = None) -> Shape:
     """`new` with its -1 computed; raises unless both shapes hold the same number of elements."""
     size, known = math.prod(old), math.prod(n for n in new if n != -1)
     unknown = new.count(-1)
@@ -281,7 +283,7 @@ def _resolve(op: str, old: Shape, new: Shape) -> Shape:
         return new
     if unknown == 1 and known > 0 and size % known == 0 and min(new) >= -1:
         return tuple(size // known if n == -1 else n for n in new)
-    values = [("input", old), ("shape", new)]
+    values = [("input", old if whole is None else whole), ("shape", new)]
     before, after = (_product(shape) for shape in (old, new))
     if min(new, default=0) < -1:
         raise ShapeError(op, f"a size cannot be negative: {new}", values=values)
@@ -305,7 +307,7 @@ def _resolve(op: str, old: Shape, new: Shape) -> Shape:
         ],
         values=values,
         repair=_reshape_repair(size, new),
-        repairs=[{"shape": shape} for shape in _fitting(size, new)[:1]],
+        repairs=[{"shape": shape} for shape in _fitting(size, new)[:1] if whole is None],
     )
 
 

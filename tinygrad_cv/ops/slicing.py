@@ -208,20 +208,15 @@ class Slice(Op):
 
     @staticmethod
     def infer(input: Spec, key: Key) -> Spec:
-        shape, strides, axis = [], [], 0
-        channels_last = input.layout == CHANNELS_LAST
-        old = dense_strides(input) if channels_last else ()
+        shape = sliced_shape(input.shape, key)
+        if input.layout != CHANNELS_LAST:
+            return Spec(shape, input.dtype)
+        old, strides = iter(dense_strides(input)), []
         for entry in key:
-            if entry is None:
-                shape.append(1)
-                strides.append(1)
-                continue
-            if type(entry) is tuple:
-                shape.append(len(range(*entry_range(entry, input.shape[axis]))))
-                strides.append(old[axis] * entry[2] if channels_last else 0)
-            axis += 1
-        layout = layout_from_strides(tuple(shape), strides) if channels_last else CONTIGUOUS
-        return Spec(tuple(shape), input.dtype, layout)
+            step = 0 if entry is None else next(old)
+            if type(entry) is not int:
+                strides.append(step if entry is None else step * entry[2])
+        return Spec(shape, input.dtype, layout_from_strides(shape, strides))
 
     @staticmethod
     def forward(xp: Any, input: Any, key: Key) -> Any:
@@ -242,6 +237,13 @@ class SliceGrad(Op):
 
     @staticmethod
     def infer(grad: Spec, shape: Shape, key: Key) -> Spec:
+        wanted = sliced_shape(shape, key)
+        if grad.shape != wanted:
+            raise ShapeError(
+                "slice_grad",
+                f"the key takes {wanted} of {shape}",
+                values=[("grad", grad.shape), ("shape", shape)],
+            )
         layout = grad.layout if grad.ndim == len(shape) else CONTIGUOUS
         return Spec(shape, grad.dtype, settled_layout(shape, layout))
 
@@ -277,9 +279,19 @@ def as_slices(key: Key) -> tuple[Any, ...]:
     return (*(slice(*entry) if type(entry) is tuple else entry for entry in key), ...)
 
 
-def entry_range(entry: tuple[Any, Any, int], size: int) -> tuple[int, int, int]:
-    """The positions (start, stop, step) that a range entry takes of an axis, none negative."""
-    return slice(*entry).indices(size)
+def sliced_shape(shape: Shape, key: Key) -> Shape:
+    """The shape that a key takes of an array of ``shape``; RangeError if an int is outside."""
+    sizes, axis = [], 0
+    for entry in key:
+        if entry is None:
+            sizes.append(1)
+            continue
+        if type(entry) is tuple:
+            sizes.append(len(range(*slice(*entry).indices(shape[axis]))))
+        else:
+            position("slice", entry, axis, shape)
+        axis += 1
+    return tuple(sizes)
 
 
 def position(op: str, index: Any, axis: int, shape: Shape) -> int:

@@ -121,7 +121,7 @@ class LogSumExp(Op):
 def _shifted(xp: Any, x: Any, dim: int) -> Any:
     if not x.ndim:
         return xp.asarray(x - x)
-    return x - xp.maximum.reduce(x, axis=dim, keepdims=True)
+    return x - x.max(axis=dim, keepdims=True)  # CuPy has no maximum.reduce
 
 
 def _row_sum(xp: Any, x: Any, dim: int) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.core.elementwise import Binary, Unary
+from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.math import rsqrt
 from tinygrad_cv.ops.select import where
 

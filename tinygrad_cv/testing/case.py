@@ -225,7 +225,7 @@ def relayout(array: Any, layout: str) -> Any:
     xp = backend_array.xp_of(array)
     if layout == "channels_last" and array.ndim > 2:
         return xp.moveaxis(xp.ascontiguousarray(xp.moveaxis(array, 1, -1)), -1, 1)
-    if layout == "transposed":
+    if layout == "transposed" and array.ndim:  # NumPy makes 0-d arrays 1-d here
         return xp.asfortranarray(array)
     if layout in ("contiguous", "channels_last") or array.ndim == 0:
         return array

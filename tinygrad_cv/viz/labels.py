@@ -120,6 +120,7 @@ _SILENT = {
     "ignore_index": ("-100",),
     "reduction": ("mean",),
     "label_smoothing": ("0",),
+    "shared": ("0",),
 }
 _HIDDEN = ("eps", "key", "drawn")  # numerical guards, and what identifies a random draw
 

@@ -1,0 +1,255 @@
+"""The Op contract: registration, what is saved, residuals, fused rules, variadic inputs, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import autograd
+from tinygrad_cv.backend import kernels
+from tinygrad_cv.core.op import REGISTRY, Op, unregister
+
+
+@pytest.fixture(autouse=True)
+def _clean_registry() -> Iterator[None]:
+    before = dict(REGISTRY)
+    yield
+    for name in set(REGISTRY) - set(before):
+        unregister(name)
+
+
+def leaf(*values: float) -> tg.Tensor:
+    return tg.tensor(values, dtype="float64", requires_grad=True)
+
+
+def test_a_rule_that_reads_an_unknown_name_is_refused_at_once():
+    with pytest.raises(tg.ArgumentError, match="vjp_input reads 'bogus'"):
+
+        class Broken(Op):
+            name = "scratch_broken"
+
+            @staticmethod
+            def forward(xp: Any, input: Any) -> Any:
+                return input
+
+            @staticmethod
+            def vjp_input(g: Any, bogus: Any) -> Any:
+                return g
+
+
+def test_a_name_is_taken_once():
+    with pytest.raises(tg.ArgumentError, match="taken"):
+
+        class Second(Op):
+            name = "conv"
+
+            @staticmethod
+            def forward(xp: Any, input: Any) -> Any:
+                return input
+
+
+def test_an_operator_without_a_name():
+    with pytest.raises(tg.ArgumentError, match="needs a name"):
+
+        class Nameless(Op):
+            @staticmethod
+            def forward(xp: Any, input: Any) -> Any:
+                return input
+
+
+class _Calls:
+    """Counts which rule ran."""
+
+    fused = 0
+    generic = 0
+
+
+def masked_square() -> type[Op]:
+    """y = (x * mask)^2 with the mask as a residual, a fused first-order rule and a generic one."""
+
+    class MaskedSquare(Op):
+        name = "scratch_masked_square"
+        equation = "y = (x * (x > limit))^2"
+        residuals = ("mask",)
+        shaped = False
+
+        @staticmethod
+        def forward(xp: Any, input: Any, limit: float = 0.0) -> Any:
+            mask = input > limit
+            return (input * mask) ** 2, mask
+
+        @staticmethod
+        def vjp_input(g: Any, input: Any, mask: Any) -> Any:
+            _Calls.generic += 1
+            return g * 2.0 * input * mask
+
+        @staticmethod
+        def fused_vjp(xp: Any, g: Any, needs: Any, input: Any, mask: Any) -> Any:
+            _Calls.fused += 1
+            return (xp.where(mask, 2.0 * g * input, 0.0),)
+
+    return MaskedSquare
+
+
+def test_residuals_and_the_fused_rule():
+    op = masked_square()
+    _Calls.fused = _Calls.generic = 0
+    x = leaf(-1.0, 2.0, 3.0)
+    y = op.call(x)
+    assert y.node.plan.names == ("input", "mask")
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [0, 4, 6])
+    assert (_Calls.fused, _Calls.generic) == (1, 0)
+    (g,) = autograd.grad(op.call(x).sum(), x, create_graph=True)
+    (h,) = autograd.grad(g.sum(), x)
+    np.testing.assert_array_equal(h.numpy(), [0, 2, 2])
+    assert (_Calls.fused, _Calls.generic) == (1, 1)
+
+
+def test_attribute_defaults_are_filled_in():
+    op = masked_square()
+    x = leaf(-1.0, 2.0, 3.0)
+    assert op.call(x).node.attrs == (0.0,)
+    assert op.call(x, 2.5).tolist() == [0, 0, 9]
+
+
+def test_a_fused_kernel_of_the_table_takes_over():
+    op = masked_square()
+    seen = []
+
+    @kernels.register("scratch_masked_square.vjp", provider="scratch", supports=lambda s, a: True)
+    def fused(xp: Any, g: Any, needs: Any, input: Any, mask: Any) -> Any:
+        seen.append(needs)
+        return (g * 0.0 + 7.0,)
+
+    try:
+        x = leaf(1.0, 2.0)
+        op.call(x).sum().backward()
+        assert seen == [(True,)]
+        assert x.grad.tolist() == [7, 7]
+        x.grad = None
+        with kernels.use("reference"):
+            op.call(x).sum().backward()
+        assert x.grad.tolist() == [2, 4]
+    finally:
+        kernels.unregister("scratch_masked_square.vjp", "scratch")
+
+
+def test_kernel_choice_by_priority_and_support():
+    op = masked_square()
+    only_small = {"supports": lambda specs, attrs: specs[0].shape[0] < 3}
+
+    @kernels.register("scratch_masked_square", provider="low", priority=1, **only_small)
+    def low(xp: Any, input: Any, limit: float) -> Any:
+        return input * 0.0 + 1.0, input > limit
+
+    @kernels.register("scratch_masked_square", provider="high", priority=2, **only_small)
+    def high(xp: Any, input: Any, limit: float) -> Any:
+        return input * 0.0 + 2.0, input > limit
+
+    try:
+        assert op.call(leaf(1.0, 1.0)).tolist() == [2, 2]
+        assert op.call(leaf(1.0, 1.0, 3.0)).tolist() == [1, 1, 9]
+        with kernels.use("low"):
+            assert op.call(leaf(1.0, 1.0)).tolist() == [1, 1]
+        with kernels.use("reference"):
+            assert op.call(leaf(3.0, 1.0)).tolist() == [9, 1]
+        served = tg.kernels("scratch_masked_square")["scratch_masked_square"]
+        assert served == ["high (cpu)", "low (cpu)", "reference"]
+        with (
+            pytest.raises(tg.ArgumentError, match="no kernel comes from 'nobody'"),
+            kernels.use("nobody"),
+        ):
+            pass
+    finally:
+        kernels.unregister("scratch_masked_square", "low")
+        kernels.unregister("scratch_masked_square", "high")
+
+
+def test_several_outputs_get_zeros_where_no_gradient_arrives():
+    class Both(Op):
+        name = "scratch_both"
+        outputs = ("total", "difference")
+        inputs = ("a", "b")
+        shaped = False
+
+        @staticmethod
+        def forward(xp: Any, a: Any, b: Any) -> Any:
+            return a + b, a - b
+
+        @staticmethod
+        def vjp_a(g: Any) -> Any:
+            return g[0] + g[1]
+
+        @staticmethod
+        def vjp_b(g: Any) -> Any:
+            return g[0] - g[1]
+
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    total, difference = Both.call(a, b)
+    (difference * 2.0).sum().backward(retain_graph=True)
+    assert a.grad.tolist() == [2, 2]
+    assert b.grad.tolist() == [-2, -2]
+    (total * difference).sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), 2 + 2 * a.detach().numpy())
+    (g,) = autograd.grad([(Both.call(a, b)[1] ** 2).sum()], a, create_graph=True)
+    (h,) = autograd.grad(g.sum(), b)
+    assert h.tolist() == [-2, -2]
+
+
+def test_variadic_rules_get_their_position():
+    class Weighted(Op):
+        name = "scratch_weighted"
+        inputs = ("xs",)
+        variadic = True
+        shaped = False
+
+        @staticmethod
+        def forward(xp: Any, xs: Any, scale: float) -> Any:
+            return sum((k + 1) * scale * x for k, x in enumerate(xs))
+
+        @staticmethod
+        def vjp_xs(g: Any, k: int, scale: float) -> Any:
+            return g * ((k + 1) * scale)
+
+    a, b, c = leaf(1.0), leaf(2.0), leaf(3.0)
+    y = Weighted.call((a, b.detach(), c), 10.0)
+    assert y.tolist() == [10 + 40 + 90]
+    y.sum().backward()
+    assert a.grad.tolist() == [10]
+    assert c.grad.tolist() == [30]
+    assert b.grad is None
+    assert y.node.saved is not None
+
+
+def test_raw_arrays_in_raw_arrays_out():
+    op = masked_square()
+    out = op.call(np.array([1.0, -1.0]))
+    assert isinstance(out, np.ndarray)
+
+
+def test_a_rule_of_the_wrong_shape_is_named():
+    class Wrong(Op):
+        name = "scratch_wrong_shape"
+        shaped = False
+
+        @staticmethod
+        def forward(xp: Any, input: Any) -> Any:
+            return input.sum()
+
+        @staticmethod
+        def vjp_input(g: Any) -> Any:
+            return g
+
+    with pytest.raises(tg.ShapeError, match="vjp_input returned a gradient of the wrong shape"):
+        Wrong.call(leaf(1.0, 2.0)).backward()
+
+
+def test_public_functions_take_arrays_and_lists():
+    assert isinstance(tg.exp(np.zeros(2)), tg.Tensor)
+    assert isinstance(tg.cat([np.zeros(2), np.ones(1)]), tg.Tensor)
+    assert isinstance(tg.nn.functional.relu(np.zeros(2)), tg.Tensor)

@@ -1,0 +1,235 @@
+"""Every layer against PyTorch's: the same arguments give the same keys, shapes, looks and results."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn
+from tinygrad_cv.errors import ArgumentError, ShapeError
+
+rng = np.random.default_rng(15)
+
+# (name, positional arguments, keyword arguments, input shape)
+LAYERS = [
+    ("Linear", (4, 3), {}, (2, 4)),
+    ("Linear", (4, 3), {"bias": False}, (2, 5, 4)),
+    ("Conv1d", (4, 6, 3), {"stride": 2, "padding": 1, "groups": 2}, (2, 4, 9)),
+    ("Conv2d", (3, 8, 3), {}, (2, 3, 8, 8)),
+    ("Conv2d", (3, 8, (3, 1), 2, 1), {"bias": False, "dilation": (1, 2)}, (2, 3, 9, 8)),
+    ("Conv2d", (4, 4, 3), {"padding": "same", "groups": 4}, (2, 4, 7, 6)),
+    ("Conv2d", (2, 4, 3), {"padding": "valid"}, (2, 2, 7, 6)),
+    ("Conv2d", (2, 4, 3), {"padding": (2, 1), "padding_mode": "reflect"}, (2, 2, 7, 6)),
+    ("Conv2d", (2, 4, 4), {"padding": "same", "padding_mode": "circular"}, (2, 2, 7, 6)),
+    ("Conv2d", (2, 4, 3), {"padding": 1, "stride": 2, "padding_mode": "replicate"}, (2, 2, 7, 6)),
+    ("Conv3d", (2, 3, (1, 3, 2)), {"padding": (0, 1, 1)}, (1, 2, 3, 5, 4)),
+    ("ConvTranspose1d", (4, 6, 3), {"stride": 2, "groups": 2}, (2, 4, 5)),
+    ("ConvTranspose2d", (4, 3, 3, 2, 1), {"output_padding": 1}, (2, 4, 5, 4)),
+    ("ConvTranspose2d", (4, 2, 3), {"dilation": 2, "bias": False}, (1, 4, 5, 4)),
+    ("ConvTranspose3d", (2, 3, 2), {"stride": (1, 2, 2)}, (1, 2, 2, 3, 3)),
+    ("BatchNorm1d", (4,), {}, (5, 4)),
+    ("BatchNorm1d", (4,), {"momentum": None}, (5, 4, 3)),
+    ("BatchNorm2d", (3,), {"eps": 1e-3, "momentum": 0.5}, (4, 3, 5, 5)),
+    ("BatchNorm2d", (3,), {"affine": False}, (4, 3, 5, 5)),
+    ("BatchNorm2d", (3,), {"track_running_stats": False}, (4, 3, 5, 5)),
+    ("BatchNorm2d", (3,), {"bias": False}, (4, 3, 5, 5)),
+    ("BatchNorm3d", (2,), {"momentum": 1.0}, (2, 2, 2, 3, 2)),
+    ("MaxPool1d", (2,), {}, (2, 3, 8)),
+    ("MaxPool2d", (3, 2, 1), {"ceil_mode": True}, (2, 3, 8, 9)),
+    ("MaxPool2d", ((2, 3),), {"dilation": 2}, (2, 3, 8, 9)),
+    ("MaxPool3d", (2,), {}, (1, 2, 4, 4, 4)),
+    ("AvgPool2d", (3, 2, 1), {"count_include_pad": False}, (2, 3, 8, 9)),
+    ("AvgPool2d", (2,), {"divisor_override": 3}, (2, 3, 8, 9)),
+    ("AvgPool3d", (2,), {"ceil_mode": True}, (1, 2, 5, 4, 4)),
+    ("AdaptiveAvgPool1d", (3,), {}, (2, 3, 8)),
+    ("AdaptiveAvgPool2d", ((2, None),), {}, (2, 3, 7, 5)),
+    ("AdaptiveAvgPool3d", (1,), {}, (1, 2, 3, 4, 5)),
+    ("ReLU", (), {}, (2, 3)),
+    ("LeakyReLU", (0.2,), {}, (2, 3)),
+    ("ELU", (1.5,), {}, (2, 3)),
+    ("Sigmoid", (), {}, (2, 3)),
+    ("Tanh", (), {}, (2, 3)),
+    ("GELU", (), {}, (2, 3)),
+    ("GELU", ("tanh",), {}, (2, 3)),
+    ("Softmax", (1,), {}, (2, 3)),
+    ("LogSoftmax", (-1,), {}, (2, 3, 4)),
+    ("Flatten", (), {}, (2, 3, 4)),
+    ("Flatten", (0, 1), {}, (2, 3, 4)),
+    ("Unflatten", (1, (2, 3)), {}, (2, 6)),
+    ("Identity", (), {}, (2, 3)),
+    ("Dropout", (0.0,), {}, (2, 3)),
+    ("Dropout2d", (1.0,), {}, (2, 3, 4, 4)),
+]
+
+
+def pair(name, args, kwargs):
+    """Our layer and PyTorch's with its values, in float64."""
+    ours = getattr(nn, name)(*args, **kwargs).double()
+    theirs = getattr(torch.nn, name)(*args, **kwargs).double()
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS)
+def test_layer_is_torchs(name, args, kwargs, shape):
+    ours, theirs = pair(name, args, kwargs)
+    assert repr(ours) == repr(theirs)
+    mine, other = ours.state_dict(), theirs.state_dict()
+    assert list(mine) == list(other)
+    assert [t.shape for t in mine.values()] == [tuple(t.shape) for t in other.values()]
+    for training in (True, True, False):
+        x = rng.normal(size=shape)
+        ours.train(training)
+        theirs.train(training)
+        a, b = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+        out, expected = ours(a), theirs(b)
+        np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+        (out * out).sum().backward()
+        (expected * expected).sum().backward()
+        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-10)
+    for key, value in ours.state_dict().items():
+        np.testing.assert_allclose(value.numpy(), other[key].numpy(), atol=1e-12, err_msg=key)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), atol=1e-9)
+
+
+def test_every_layer_is_compared():
+    layers = {
+        name
+        for name, value in vars(nn).items()
+        if inspect.isclass(value) and issubclass(value, nn.Module)
+    }
+    containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
+    alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
+    losses = {name for name in layers if name.endswith("Loss")}
+    assert layers - containers - alike - losses == {name for name, *_ in LAYERS}
+
+
+@pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS} | {"AvgPool1d", "MSELoss", "NLLLoss"}))
+def test_constructors_have_torchs_arguments(name):
+    theirs = inspect.signature(getattr(torch.nn, name)).parameters
+    ours = inspect.signature(getattr(nn, name)).parameters
+    for (mine, p), (other, q) in zip(ours.items(), theirs.items(), strict=False):
+        assert (mine, p.default) == (other, q.default) or other in ("args", "kwargs")
+    assert set(theirs) - {"args", "kwargs"} <= set(ours)
+
+
+@pytest.mark.parametrize("kind", ["CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss"])
+def test_losses(kind):
+    options = {"reduction": "sum"}
+    x, target = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    if kind in ("CrossEntropyLoss", "NLLLoss"):
+        target = np.array([0, 2, 1, 1])
+        options["weight"] = np.array([1.0, 2.0, 0.5])
+    theirs = {k: torch.tensor(v) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+    expected = getattr(torch.nn, kind)(**theirs)(torch.tensor(x), torch.tensor(target)).item()
+    layer = getattr(nn, kind)(**options)
+    assert layer(tg.tensor(x), tg.tensor(target)).item() == pytest.approx(expected)
+    assert repr(layer) == f"{kind}()"
+    with pytest.raises(ArgumentError, match="median"):
+        getattr(nn, kind)(reduction="median")
+    with pytest.raises(ArgumentError, match="of old"):
+        getattr(nn, kind)(reduce=True)
+
+
+def test_avg_pool1d():
+    out = nn.AvgPool1d(2, 1)(tg.tensor([[[1.0, 3.0, 5.0]]]))
+    assert out.tolist() == [[[2, 4]]]
+
+
+def test_max_pool_returns_indices():
+    values, indices = nn.MaxPool2d(2, return_indices=True)(tg.tensor([[[[1.0, 4.0], [3.0, 2.0]]]]))
+    assert (values.item(), indices.item()) == (4, 1)
+
+
+def test_output_size_of_a_transposed_convolution():
+    ours, theirs = pair("ConvTranspose2d", (2, 3, 3), {"stride": 2, "padding": 1})
+    x = rng.normal(size=(1, 2, 4, 4))
+    for size in ((7, 7), (8, 7), (1, 3, 8, 8)):
+        expected = theirs(torch.tensor(x), output_size=size[-2:])
+        out = ours(tg.tensor(x), output_size=size)
+        np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+    with pytest.raises(ShapeError, match=r"from \(7, 7\) to \(8, 8\)") as caught:
+        ours(tg.tensor(x), output_size=(9, 9))
+    for repair in caught.value.repairs:
+        assert ours(tg.tensor(x), **repair).shape[2:] == repair["output_size"]
+
+
+BAD = [
+    (nn.Linear, (0, 3), {}, "in_features"),
+    (nn.Conv2d, (3, 8, 0), {}, "kernel_size"),
+    (nn.Conv2d, (3, 8, (3, 3, 3)), {}, "2"),
+    (nn.Conv2d, (3, 8, 3), {"stride": 0}, "stride"),
+    (nn.Conv2d, (3, 8, 3), {"padding": -1}, "padding"),
+    (nn.Conv2d, (3, 8, 3), {"padding": "full"}, "same"),
+    (nn.Conv2d, (3, 8, 3), {"padding_mode": "symmetric"}, "padding_mode"),
+    (nn.Conv2d, (3, 8, 3), {"groups": 2}, "groups = 2"),
+    (nn.ConvTranspose2d, (3, 8, 3), {"padding_mode": "reflect"}, "zeros"),
+    (nn.BatchNorm2d, (0,), {}, "num_features"),
+    (nn.BatchNorm2d, (3,), {"momentum": 1.5}, "momentum"),
+    (nn.BatchNorm2d, (3,), {"eps": 0}, "eps"),
+    (nn.ReLU, (), {"inplace": True}, "inplace"),
+    (nn.Dropout, (1.5,), {}, "1 - p"),
+    (nn.Dropout, (0.5, True), {}, "inplace"),
+    (nn.Softmax, (), {}, "dim=1"),
+    (nn.GELU, ("erf",), {}, "tanh"),
+]
+
+
+@pytest.mark.parametrize(("layer", "args", "kwargs", "match"), BAD)
+def test_bad_arguments(layer, args, kwargs, match):
+    with pytest.raises(ArgumentError, match=match) as caught:
+        layer(*args, **kwargs)
+    for repair in caught.value.repairs:
+        layer(*args, **{**kwargs, **repair})
+
+
+def test_batch_norm_names_the_layer_and_the_ways_out():
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4))
+    with pytest.raises(ShapeError) as caught:
+        net(tg.zeros(1, 4))
+    text = str(caught.value)
+    for part in ("one value per channel", "n = 1", "drop_last", "eval()", "in model.1 (BatchNorm1d)"):
+        assert part in text
+    assert net[1].num_batches_tracked.item() == 0
+    assert net[1].running_mean.tolist() == [0] * 4
+    assert net.eval()(tg.zeros(1, 4)).shape == (1, 4)
+
+
+def test_batch_norm_checks_the_rank():
+    with pytest.raises(ShapeError, match=r"BatchNorm2d: the input must have 4 axes, it has 2"):
+        nn.BatchNorm2d(3)(tg.zeros(2, 3))
+
+
+def test_cumulative_statistics_are_the_mean_over_batches():
+    layer = nn.BatchNorm1d(2, momentum=None)
+    batches = [rng.normal(size=(6, 2)).astype("f4") for _ in range(4)]
+    for batch in batches:
+        layer(tg.tensor(batch))
+    assert layer.running_mean.numpy() == pytest.approx(np.mean([b.mean(0) for b in batches], 0), abs=1e-6)
+    assert layer.num_batches_tracked.item() == 4
+
+
+def test_dropout_layer_draws_from_its_generator():
+    layer = nn.Dropout(0.5, generator=tg.Generator(3))
+    again = nn.Dropout(0.5, generator=tg.Generator(3))
+    x = tg.ones(100)
+    assert layer(x).tolist() == again(x).tolist()
+    assert layer.eval()(x) is x
+
+
+def test_device_and_dtype_of_new_layers():
+    layer = nn.Conv2d(1, 2, 3, dtype="float64")
+    assert layer.weight.dtype == layer.bias.dtype == tg.float64
+    state = tg.default_generator.get_state()
+    meta = nn.Sequential(nn.Conv2d(1, 2, 3, device="meta"), nn.BatchNorm2d(2, device="meta"))
+    assert (tg.default_generator.get_state() == state).all()
+    assert meta(tg.zeros(1, 1, 4, 4).to("meta")).shape == (1, 2, 2, 2)
+    assert meta[1].num_batches_tracked.device.type == "meta"
+    tg.set_default_dtype("float64")
+    assert nn.Linear(1, 1).weight.dtype == tg.float64
+    assert nn.BatchNorm1d(1).running_mean.dtype == tg.float64
