@@ -94,7 +94,7 @@ def conv_block(channels_in, channels_out):
 class DigitNet(nn.Module):
     """Two pairs of convolutions, each followed by 2x2 max pooling, then two linear layers."""
 
-    def __init__(self, size, classes=10):
+    def __init__(self, size=(8, 8), classes=10):
         super().__init__()
         height, width = size
         self.features = nn.Sequential(

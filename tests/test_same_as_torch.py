@@ -1,4 +1,6 @@
-"""A network of ours and the same network in PyTorch, with the same weights and data, train alike."""
+"""A network of ours and the same network in PyTorch, with the same weights and data, train
+alike.
+"""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
 def inner(input: Any, other: Any) -> Tensor:
-    """Sum of products over the last axis of both: ``y[..i.., ..j..] = sum_k a[..i.., k] ..."""
+    """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
 def isclose(
     input: Any,
     other: Any,

@@ -16,13 +16,14 @@ Errors are in units of the last place (ULP) of the largest number of the result 
 from __future__ import annotations
 
 import argparse
+import copy
+import dataclasses
 import datetime
 import importlib
 import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import tinygrad_cv as tg  # noqa: E402
+from tinygrad_cv.backend.array import as_device, to_device  # noqa: E402
 from tinygrad_cv.errors import BackendError  # noqa: E402
 from tinygrad_cv.testing import Case, CheckFailure  # noqa: E402
 from tinygrad_cv.testing.case import to_tensors  # noqa: E402
@@ -47,13 +49,13 @@ LIMIT = {"value": 2_000.0, "order 1": 20_000.0, "order 2": 200_000.0}
 DTYPES = ("float64", "float32")
 
 
-@dataclass
+@dataclasses.dataclass
 class Figures:
     """The largest error of one operator so far, by (dtype, part), and what went wrong."""
 
     cases: int = 0
-    worst: dict[tuple[str, str], float] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
+    worst: dict[tuple[str, str], float] = dataclasses.field(default_factory=dict)
+    failures: list[str] = dataclasses.field(default_factory=list)
 
     def add(self, dtype: str, errors: dict[str, float]) -> None:
         for part, error in errors.items():
@@ -71,6 +73,8 @@ def collect_cases(folder: Path = ROOT / "tests" / "ops") -> list[Case]:
 
 def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[tuple[str, Any]]:
     """(part, arrays) of the outputs, the gradients and the gradients of the gradients."""
+    attrs = tuple(moved(value, device) for value in case.attrs)
+    case = dataclasses.replace(case, attrs=attrs)
     wanted = case.differentiable() if case.order else []
     outputs = case.call(to_tensors(leaves, device))
     yield "value", [numpy_of(y) for y in outputs]
@@ -87,6 +91,19 @@ def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[t
     if case.order > 1:
         again = vjp(grads, [*inputs, *weights], [random_like(g, rng) for g in grads])
         yield "order 2", [numpy_of(g) for g in again]
+
+
+def moved(value: Any, device: str) -> Any:
+    """An attribute of an operator on the device: an array, or an object that holds arrays."""
+    if isinstance(value, np.ndarray):
+        return to_device(value, as_device(device))
+    held = [n for n in getattr(value, "__slots__", ()) if isinstance(getattr(value, n), np.ndarray)]
+    if not held:
+        return value
+    other = copy.copy(value)
+    for name in held:
+        setattr(other, name, moved(getattr(value, name), device))
+    return other
 
 
 def compare(case: Case, dtype: str, device: str = "cuda") -> dict[str, float]:
@@ -118,7 +135,8 @@ def errors_of(
         finite = np.isfinite(e)
         if not (same | (finite & np.isfinite(a))).all():
             raise CheckFailure(f"{what}: infinities or NaN differ")
-        half = np.abs(e[finite] / 2).max(initial=np.finfo(e.dtype).tiny)  # its spacing never overflows
+        # Halved, so that the spacing of the largest number there is does not overflow.
+        half = np.abs(e[finite] / 2).max(initial=np.finfo(e.dtype).tiny)
         error = np.where(same, 0, np.abs(np.where(finite, a, 0) - np.where(finite, e, 0)))
         yield float(error.max(initial=0) / 2 / np.spacing(half))
 
@@ -206,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--log-dir", type=Path, default=ROOT / "tools" / "gpu_logs")
     options = parser.parse_args(arguments)
     try:
-        device = tg.backend.array.as_device("cuda")
+        device = as_device("cuda")
     except BackendError as missing:
         print(f"gpu_check: no usable GPU.\n{missing}", file=sys.stderr)
         return 2

@@ -103,7 +103,7 @@ class TestNames:
         with pytest.raises(AttributeError):
             x.flags.writeable
 
-    @pytest.mark.parametrize("name", ["RawKernel", "ElementwiseKernel", "random", "fuse"])
+    @pytest.mark.parametrize("name", ["RawKernel", "ReductionKernel", "random", "fuse"])
     def test_what_is_not_modelled_says_so(self, cp, name):
         assert hasattr(real, name)
         with pytest.raises(StandInError, match=f"does not model cupy.{name}"):
@@ -254,6 +254,10 @@ class TestSilentFaultsOfCuPy:
         x[...] = x
         x[1:] = x[:-1].copy()
 
+    def test_reduceat(self, cp, x):
+        with pytest.raises(StandInError, match="subtracts running sums"):
+            cp.add.reduceat(x, cp.asarray([0, 2]))
+
     def test_scatter_has_no_int64(self, cp):
         with pytest.raises(TypeError, match="does not support int64"):
             cp.add.at(cp.zeros(3, np.int64), cp.asarray([1]), 1)
@@ -283,6 +287,15 @@ class TestDevices:
                 with pytest.raises(StandInError, match="an array on device 1 is used while"):
                     call()
 
+    def test_asarray_and_copy_bring_an_array_to_the_current_device(self):
+        with installed(devices=2) as cp:
+            a = cp.asarray([1.0, 2.0])
+            with cp.cuda.Device(1):
+                for b in (cp.asarray(a), a.copy()):
+                    assert b.device.id == 1
+                    assert (b + 1).get().tolist() == [2, 3]
+            assert cp.asarray(a) is a
+
     def test_a_device_that_is_not_there(self, cp):
         with pytest.raises(real.cuda.runtime.CUDARuntimeError):
             cp.cuda.Device(1).use()
@@ -290,6 +303,51 @@ class TestDevices:
     def test_none_at_all(self):
         with installed(devices=0) as cp:
             assert not cp.cuda.is_available()
+
+
+class TestElementwiseKernel:
+    IN, OUT = "raw T rows, raw int64 order, raw int64 bounds, int64 width", "T total"
+
+    @pytest.fixture
+    def kernel(self, cp):
+        return cp.ElementwiseKernel(self.IN, self.OUT, "", "tinygrad_cv_sum_rows")
+
+    @pytest.fixture
+    def args(self, cp):
+        rows = cp.asarray(np.ones((3, 2), np.float32))
+        order, bounds = cp.asarray([0, 1, 2]), cp.asarray([0, 2, 3])
+        return [rows, order, bounds, 2, cp.empty((2, 2), np.float32)]
+
+    def test_runs(self, kernel, args, cp):
+        cp.counts.reset()
+        assert kernel(*args) is args[-1]
+        assert args[-1].get().tolist() == [[2, 2], [1, 1]]
+        assert cp.counts.launches == 1
+
+    def test_types_are_checked(self, kernel, args, cp):
+        for position, wrong in [
+            (1, cp.asarray([0], dtype=np.int32)),
+            (4, cp.empty((2, 2), np.float64)),
+        ]:
+            with pytest.raises(TypeError, match="Type is mismatched"):
+                kernel(*args[:position], wrong, *args[position + 1 :])
+        for position, wrong in [(0, np.ones((3, 2), np.float32)), (1, 3)]:
+            with pytest.raises(TypeError, match="Unsupported type"):
+                kernel(*args[:position], wrong, *args[position + 1 :])
+
+    def test_the_loop_must_have_one_size(self, kernel, args):
+        with pytest.raises(ValueError, match="Loop size"):
+            kernel(*args[:4])
+        with pytest.raises(ValueError, match="Loop size"):
+            kernel(*args, size=4)
+
+    def test_bad_declarations(self, cp):
+        with pytest.raises(ValueError, match="Syntax error"):
+            cp.ElementwiseKernel("cooked T x", "T y", "", "tinygrad_cv_sum_rows")
+        with pytest.raises(TypeError, match="no argument"):
+            cp.ElementwiseKernel("T x", "T y", "", "tinygrad_cv_sum_rows", unknown=1)
+        with pytest.raises(StandInError, match="REFERENCES has no kernel"):
+            cp.ElementwiseKernel("T x", "T y", "", "unknown")
 
 
 class TestCounts:

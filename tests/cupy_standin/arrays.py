@@ -193,7 +193,11 @@ class ndarray:
 
     def copy(self, *args: Any, **kwargs: Any) -> ndarray:
         check_method("copy", args, kwargs)
-        return wrap(self._raw.copy(*args, **kwargs), self, order="K")
+        return wrap(self._raw.copy(*args, **kwargs), order="K")  # to the current device
+
+    def _on_current_device(self) -> ndarray:
+        """What `cupy.asarray` makes of an array of another device: a copy."""
+        return self if self._device == state.current_device() else self.copy("K")
 
     def __copy__(self) -> ndarray:
         return self.copy()

@@ -19,6 +19,7 @@ import scipy.special
 from tests.cupy_standin import state
 from tests.cupy_standin.arrays import StandInError, ndarray
 from tests.cupy_standin.functions import SPECIAL, Function, UFunc, to_device
+from tests.cupy_standin.kernels import ElementwiseKernel
 
 __all__ = ["function", "installed", "to_device"]
 
@@ -145,6 +146,7 @@ _CUPY = Namespace(
         "cuda": _CUDA,
         "linalg": Namespace("cupy.linalg", real.linalg, {}, np.linalg),
         "lib": Namespace("cupy.lib", real.lib, {"stride_tricks": _TRICKS}),
+        "ElementwiseKernel": ElementwiseKernel,
         "get_default_memory_pool": lambda: _POOL,
         **SPECIAL,
     },

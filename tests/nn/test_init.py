@@ -26,7 +26,9 @@ def moments(tensor):
 def test_arguments_are_torchs(name):
     theirs = inspect.signature(getattr(torch.nn.init, name)).parameters
     ours = inspect.signature(getattr(init, name)).parameters
-    assert [(p.name, p.default) for p in ours.values()] == [(q.name, q.default) for q in theirs.values()]
+    assert [(p.name, p.default) for p in ours.values()] == [
+        (q.name, q.default) for q in theirs.values()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,9 @@ def test_constants():
     assert init.eye_(x).tolist() == [[1, 0, 0], [0, 1, 0]]
 
 
-@pytest.mark.parametrize(("shape", "groups"), [((4, 2, 3), 2), ((3, 3, 3, 4), 1), ((4, 2, 1, 3, 2), 1)])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((4, 2, 3), 2), ((3, 3, 3, 4), 1), ((4, 2, 1, 3, 2), 1)]
+)
 def test_dirac_is_torchs(shape, groups):
     expected = torch.nn.init.dirac_(torch.zeros(shape), groups).numpy()
     np.testing.assert_array_equal(init.dirac_(tg.ones(*shape), groups).numpy(), expected)
@@ -78,7 +82,9 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+@pytest.mark.parametrize(
+    "name", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
+)
 def test_gain_is_torchs(name):
     assert init.calculate_gain(name) == pytest.approx(torch.nn.init.calculate_gain(name))
     assert init.calculate_gain("leaky_relu", 0.3) == torch.nn.init.calculate_gain("leaky_relu", 0.3)

@@ -1,4 +1,6 @@
-"""Every layer against PyTorch's: the same arguments give the same keys, shapes, looks and results."""
+"""Every layer against PyTorch's: the same arguments give the same keys, shapes, looks and
+results.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def test_every_layer_is_compared():
     assert layers - containers - alike - losses == {name for name, *_ in LAYERS}
 
 
-@pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS} | {"AvgPool1d", "MSELoss", "NLLLoss"}))
+@pytest.mark.parametrize(
+    "name", sorted({name for name, *_ in LAYERS} | {"AvgPool1d", "MSELoss", "NLLLoss"})
+)
 def test_constructors_have_torchs_arguments(name):
     theirs = inspect.signature(getattr(torch.nn, name)).parameters
     ours = inspect.signature(getattr(nn, name)).parameters
@@ -193,7 +197,13 @@ def test_batch_norm_names_the_layer_and_the_ways_out():
     with pytest.raises(ShapeError) as caught:
         net(tg.zeros(1, 4))
     text = str(caught.value)
-    for part in ("one value per channel", "n = 1", "drop_last", "eval()", "in model.1 (BatchNorm1d)"):
+    for part in (
+        "one value per channel",
+        "n = 1",
+        "drop_last",
+        "eval()",
+        "in model.1 (BatchNorm1d)",
+    ):
         assert part in text
     assert net[1].num_batches_tracked.item() == 0
     assert net[1].running_mean.tolist() == [0] * 4
@@ -210,7 +220,9 @@ def test_cumulative_statistics_are_the_mean_over_batches():
     batches = [rng.normal(size=(6, 2)).astype("f4") for _ in range(4)]
     for batch in batches:
         layer(tg.tensor(batch))
-    assert layer.running_mean.numpy() == pytest.approx(np.mean([b.mean(0) for b in batches], 0), abs=1e-6)
+    assert layer.running_mean.numpy() == pytest.approx(
+        np.mean([b.mean(0) for b in batches], 0), abs=1e-6
+    )
     assert layer.num_batches_tracked.item() == 4
 
 

@@ -51,7 +51,9 @@ def test_nothing_is_changed():
     state = tg.default_generator.get_state()
     net.summary((2, 3, 8, 8))
     assert [m.training for m in net.modules()] == modes
-    assert all(p.array is a for p, a in zip((*net.parameters(), *net.buffers()), arrays, strict=True))
+    assert all(
+        p.array is a for p, a in zip((*net.parameters(), *net.buffers()), arrays, strict=True)
+    )
     assert net[1].num_batches_tracked.item() == 0
     assert (tg.default_generator.get_state() == state).all()
     assert not net._forward_hooks

@@ -51,7 +51,12 @@ CASES = [
 ]
 
 BAD = [
-    Bad(tg.cat, pieces((2, 3), (2, 4)), error=ShapeError, match=r"4 along axis 1, tensors\[0\] has 3"),
+    Bad(
+        tg.cat,
+        pieces((2, 3), (2, 4)),
+        error=ShapeError,
+        match=r"4 along axis 1, tensors\[0\] has 3",
+    ),
     Bad(tg.cat, pieces((2, 3), (2, 3, 1)), error=ShapeError, match="3 axes"),
     Bad(tg.cat, pieces((2, 3), (4, 4)), error=ShapeError, match="agree but in axis 0"),
     Bad(tg.cat, (*pieces((2, 3)), 2), error=RangeError, match="dim 2"),

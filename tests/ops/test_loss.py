@@ -10,7 +10,7 @@ import torch
 
 import tinygrad_cv as tg
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from tinygrad_cv.ops.loss import ClassPick, ClassPlace
+from tinygrad_cv.ops.classes import ClassPick, ClassPlace
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
 rng = np.random.default_rng(14)

@@ -63,7 +63,9 @@ CASES = [
     Case(layout.Layout, (normal(2, 3, 4),), ("contiguous",), reference=np.copy, name="rows"),
     Case(rearrange.Flip, (normal(2, 3),), ((1,),), reference=lambda x: x[:, ::-1]),
     Case(rearrange.Roll, (normal(5, 2),), ((2,), (0,)), reference=lambda x: x[[3, 4, 0, 1, 2]]),
-    Case(rearrange.Repeat, (normal(2, 3),), ((2, 1, 3),), reference=lambda x: np.tile(x, (2, 1, 3))),
+    Case(
+        rearrange.Repeat, (normal(2, 3),), ((2, 1, 3),), reference=lambda x: np.tile(x, (2, 1, 3))
+    ),
     Case(diagonal.Triangle, (normal(3, 4),), (True, 0), reference=np.tril),
     Case(diagonal.Triangle, (normal(3, 4),), (False, 1), reference=lambda x: np.triu(x, 1)),
     Case(
@@ -82,7 +84,9 @@ CASES = [
         slicing.SliceGrad,
         (normal(3),),
         ((4, 5), (1, (0, 5, 2))),
-        reference=lambda g: np.stack([0 * g, g, 0 * g, 0 * g])[:, [0, 0, 1, 1, 2]] * [1, 0, 1, 0, 1],
+        reference=lambda g: (
+            np.stack([0 * g, g, 0 * g, 0 * g])[:, [0, 0, 1, 1, 2]] * [1, 0, 1, 0, 1]
+        ),
     ),
     # Reshape and its faces.
     same("reshape", (2, -1), x=normal(3, 4)),
@@ -121,7 +125,10 @@ CASES = [
     Case(lambda x: x.T, (normal(2, 3, 4),), reference=np.transpose, name="T"),
     Case(lambda x: x.mT, (normal(2, 3, 4),), torch=lambda t: t.mT, name="mT"),
     Case(
-        lambda x, y: x.view_as(y), (normal(2, 3), normal(6)), torch=lambda t, u: t.view_as(u), diff=[0]
+        lambda x, y: x.view_as(y),
+        (normal(2, 3), normal(6)),
+        torch=lambda t, u: t.view_as(u),
+        diff=[0],
     ),
     Case(
         lambda x: x.contiguous("channels_last"),
@@ -215,7 +222,9 @@ BAD = [
     Bad(tg.diag, (X,), error=ShapeError, match="vector or a matrix"),
     Bad(tg.diag_embed, (normal(),), error=ShapeError, match="at least 1 axis"),
     Bad(tg.trace, (X,), error=ShapeError, match="matrix"),
-    Bad(tg.select, (X, 1, 3), error=RangeError, match="index 3 is out of range for axis 1 of size 3"),
+    Bad(
+        tg.select, (X, 1, 3), error=RangeError, match="index 3 is out of range for axis 1 of size 3"
+    ),
     Bad(tg.select, (normal(), 0, 0), error=ShapeError, match="no axis"),
     Bad(tg.narrow, (X, 2, 1, 4), error=RangeError, match=r"1 \+ 4 <= 4 is false"),
     Bad(tg.split, (X, (1, 1), 1), error=ShapeError, match=r"1 \+ 1 = 2"),
@@ -223,7 +232,12 @@ BAD = [
     Bad(tg.chunk, (X, 0), error=ArgumentError, match="not positive"),
     Bad(tg.tensor_split, (X, 0), error=ArgumentError, match="0 sections"),
     Bad(layout.contiguous, (X, "nhwc"), error=ArgumentError, match="unknown memory format"),
-    Bad(layout.contiguous, (normal(2, 2), "channels_last"), error=ShapeError, match="at least one more"),
+    Bad(
+        layout.contiguous,
+        (normal(2, 2), "channels_last"),
+        error=ShapeError,
+        match="at least one more",
+    ),
 ]
 
 

@@ -72,5 +72,7 @@ def test_bad_arguments():
         schedules.OneCycleLR(optimizer, 1.0, 10, anneal_strategy="exp")
     short = schedules.OneCycleLR(optimizer, 1.0, 2)
     short.step()
-    with pytest.raises(ArgumentError, match="past the end of a cycle of 2"):
+    short.step()
+    np.testing.assert_allclose(short.get_last_lr(), [1.0 / (25.0 * 1e4)])
+    with pytest.raises(ArgumentError, match="step 3 is past the end of a cycle of 2"):
         short.step()

@@ -227,10 +227,14 @@ def random_graphs(draw):
                 open_calls.pop()
         cluster = open_calls[-1] if open_calls else None
         if draw(st.integers(0, 5)) == 0:
-            m.node("param", f"w{number}", (1,), cluster=cluster)
+            m.node("param", f"w{number}", (1,))
             continue
         sources = draw(st.lists(st.integers(0, len(m.nodes) - 1), min_size=1, max_size=3))
         m.op(draw(st.sampled_from(["add", "mul", "relu"])), (1,), *sources, cluster=cluster)
+    for node in m.nodes:  # a parameter stands in the call that uses it, if it is only one
+        users = {m.nodes[e.target].cluster for e in m.edges if e.source == node.id}
+        if node.kind == "param" and len(users) == 1:
+            m.nodes[node.id] = replace(node, cluster=users.pop())
     return m.model(totals={"operators": sum(n.kind == "op" for n in m.nodes)})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.array import on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.engine import Run, Source, add_to_grad, copy_of, key_of, zeros
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
@@ -154,7 +154,8 @@ def _roots(
                     values=[("tensor", tensor.shape)],
                     repair="Reduce it first (t.sum()), or pass gradient= of the same shape.",
                 )
-            value: Any = Tensor(xp_of(tensor.array).ones_like(tensor.array))
+            with on_device_of(tensor.array):
+                value: Any = Tensor(xp_of(tensor.array).ones_like(tensor.array))
         else:
             value = as_tensor(gradient)
             if value.shape != tensor.shape:

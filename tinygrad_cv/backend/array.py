@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "default_device",
     "device_of",
     "is_array",
+    "on_device_of",
     "set_default_device",
     "to_device",
     "to_numpy",
@@ -52,6 +54,7 @@ class Device:
 
 CPU = Device("cpu")
 META = Device("meta")
+_NOTHING: AbstractContextManager[None] = nullcontext()
 _default = CPU
 
 
@@ -163,6 +166,15 @@ def device_of(array: Any) -> Device:
         return META
     xp_of(array)
     return Device("cuda", int(array.device.id))
+
+
+def on_device_of(array: Any) -> AbstractContextManager[Any]:
+    """CuPy computes, and leaves its results, on the current device: inside the block it is that of
+    ``array``. Arrays on the host need nothing."""
+    if isinstance(array, (np.ndarray, np.generic, Spec)):
+        return _NOTHING
+    device: AbstractContextManager[Any] = array.device
+    return device
 
 
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.array import on_device_of, xp_of
 from tinygrad_cv.backend.kernels import candidates, choose
 from tinygrad_cv.backend.memory import Block
 from tinygrad_cv.backend.spec import Spec, spec_of
@@ -60,6 +60,7 @@ class Run:
         self.grads: dict[Key, Any] = {}
         self.owned: set[Key] = set()  # gradients that this run allocated, and may add to in place
         self.useful: set[Any] | None = None
+        self.home: Any = None  # the CUDA device that was current before the run, if it left it
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> None:
         nodes, leaves = _reachable([node for node, _, _ in roots])
@@ -68,13 +69,17 @@ class Run:
         quiet: AbstractContextManager[Any] = (
             nullcontext() if self.create_graph else np.errstate(all="ignore")
         )
-        with mode.set_grad_enabled(self.create_graph), quiet:
-            for node, index, gradient in roots:
-                self._add(key_of(node, index), gradient)
-            del roots, gradient
-            self._walk(nodes)
-            for leaf in leaves:
-                self._finish_leaf(leaf)
+        try:
+            with mode.set_grad_enabled(self.create_graph), quiet:
+                for node, index, gradient in roots:
+                    self._add(key_of(node, index), gradient)
+                del roots, gradient
+                self._walk(nodes)
+                for leaf in leaves:
+                    self._finish_leaf(leaf)
+        finally:
+            if self.home is not None:
+                self.home.use()
 
     def _prune(self, nodes: list[Node]) -> list[Node]:
         """Only the nodes from which a wanted place can be reached, and the wanted ones."""
@@ -101,7 +106,7 @@ class Run:
         for node in nodes:
             gradient = grads.pop(node, None)
             plan = node.plan
-            simple = plain and plan.plain and node.hooks is None
+            simple = plain and plan.plain and node.hooks is None and type(gradient) is ndarray
             if not simple:
                 gradient = self._arrived(node, gradient)
                 if self.only is not None and node not in self.above:
@@ -152,6 +157,7 @@ class Run:
     def _arrived(self, node: Node, first: Any) -> Any:
         """What the rules of ``node`` call ``g``, after hooks, and after keeping what the caller
         asked for."""
+        self._go_to(first)
         outputs = self._outputs(node, first)
         if self.only is not None:
             for index, gradient in enumerate(outputs):
@@ -168,10 +174,20 @@ class Run:
         elif self.create_graph:
             self.grads[key] = known + gradient
         elif key in self.owned:
+            self._go_to(known)
             xp_of(known).add(known, gradient, out=known)
         else:
+            self._go_to(known)
             self.grads[key] = xp_of(known).asarray(known + gradient)
             self.owned.add(key)
+
+    def _go_to(self, array: Any) -> None:
+        """CuPy computes, and leaves its results, on the current device: make it the array's."""
+        if array is None or isinstance(array, (np.ndarray, np.generic, Tensor)):
+            return  # operators on Tensors see to it themselves
+        if self.home is None:
+            self.home = xp_of(array).cuda.Device()
+        array.device.use()
 
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, fused, or only those that are
@@ -259,6 +275,7 @@ class Run:
         gradient = self.grads.pop(leaf, None)
         if gradient is None:
             return
+        self._go_to(gradient)
         if leaf.hooks:
             gradient = self._hooked(gradient, leaf.hooks.get(0, {}))
         if self.only is not None:
@@ -336,7 +353,8 @@ _ALONE = _count_alone()
 
 
 def copy_of(array: Any) -> Any:
-    return array.copy(order="K") if type(array) is np.ndarray else array.copy()
+    with on_device_of(array):
+        return array.copy(order="K")
 
 
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:

@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.array import CPU, device_of, xp_of
+from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import write
 from tinygrad_cv.core.mode import State, state
@@ -263,7 +263,7 @@ class Plan:
         items = "".join(texts[kind].format(k=k) + ", " for kind, k in self.kinds)
         if op.variadic:
             body = compiled_lambda("xs, o", f"({items})", {})
-            return lambda *args: body(args[:-1], args[-1])  # type: ignore[no-any-return]
+            return lambda *args: body(args[:-1], args[-1])
         return compiled_lambda(head, f"({items})", {})
 
     def _argument(self, name: str) -> str:
@@ -294,7 +294,8 @@ class Plan:
 def compiled_lambda(head: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
     """A function made from text, as ``dataclasses`` makes ``__init__``: argument lists differ by
     operator, and unpacking them at run time would cost more than a small operator does."""
-    return eval(f"lambda {head}: {body}", names)  # our own text only
+    made: Callable[..., Any] = eval(f"lambda {head}: {body}", names)  # our own text only
+    return made
 
 
 def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
@@ -378,6 +379,16 @@ def run_kernel(
     they were used (promoted, for an elementwise operator) and the flat tuple of outputs and
     residuals."""
     device = _common_device(op, arrays)
+    if device != "cuda":
+        return _run_kernel(op, arrays, attrs, device, np)
+    first = next(x for x in arrays if hasattr(x, "dtype"))
+    with on_device_of(first):
+        return _run_kernel(op, arrays, attrs, device, xp_of(first))
+
+
+def _run_kernel(
+    op: type[Op], arrays: tuple[Any, ...], attrs: tuple[Any, ...], device: str, xp: Any
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if op.elementwise:
         arrays = op.promoted(arrays)  # type: ignore[attr-defined]
     arguments = (arrays,) if op.variadic else arrays
@@ -394,7 +405,6 @@ def run_kernel(
         kernel = kernels.choose(rows, device, specs, attrs)
         if kernel is not None:
             function = kernel.function
-    xp = np if device == "cpu" else xp_of(next(x for x in arrays if hasattr(x, "dtype")))
     try:
         result = function(xp, *arguments, *attrs)
     except (ValueError, TypeError) as problem:

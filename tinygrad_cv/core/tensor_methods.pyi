@@ -1,5 +1,7 @@
 # Written by tools/stubs.py; do not edit.
 from collections.abc import Callable
+from collections.abc import Iterator
+from tinygrad_cv.autograd.backward import Tensors
 from tinygrad_cv.core.tensor import Tensor
 from typing import Any
 import builtins
@@ -15,6 +17,7 @@ class TensorMethods:
         """The sum of two tensors, element by element."""
     def __and__(self, other: Any) -> Tensor:
         """Bit by bit and, of integers; of bool it is the logical and."""
+    def __array__(self, dtype: Any = None, copy: builtins.bool | None = None) -> np.ndarray: ...
     def __array_function__(
         self,
         function: Callable[..., Any],
@@ -23,9 +26,12 @@ class TensorMethods:
         kwargs: dict[str, Any],
     ) -> Tensor: ...
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Tensor: ...
+    def __bool__(self) -> builtins.bool: ...
     def __dlpack__(self, **kwargs: Any) -> Tensor: ...
+    def __dlpack_device__(self) -> Tensor: ...
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
         """``input == other``, element by element, in their common dtype; NaN equals nothing."""
+    def __float__(self) -> builtins.float: ...
     def __floordiv__(self, other: Any) -> Tensor:
         """The quotient rounded down, ``floor(input / other)``; of integers an integer. Its ..."""
     def __ge__(self, other: Any) -> Tensor:
@@ -38,16 +44,20 @@ class TensorMethods:
         """In-place form of :func:`add`; returns ``self``."""
     def __imul__(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`mul`; returns ``self``."""
+    def __index__(self) -> builtins.int: ...
+    def __int__(self) -> builtins.int: ...
     def __invert__(self) -> Tensor:
         """Bit by bit not, of integers (``-x - 1`` when signed); of bool it is the logical not."""
     def __ipow__(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`pow`; returns ``self``."""
     def __isub__(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`sub`; returns ``self``."""
+    def __iter__(self) -> Iterator[Tensor]: ...
     def __itruediv__(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`div`; returns ``self``."""
     def __le__(self, other: Any) -> Tensor:
         """``input <= other``, element by element; False where either is NaN."""
+    def __len__(self) -> builtins.int: ...
     def __lt__(self, other: Any) -> Tensor:
         """``input < other``, element by element; False where either is NaN."""
     def __matmul__(self, other: Any) -> Tensor:
@@ -177,6 +187,14 @@ class TensorMethods:
         """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ..."""
     def atanh(self) -> Tensor:
         """The inverse of the hyperbolic tangent; infinite at -1 and 1, NaN outside."""
+    def backward(
+        self,
+        gradient: Any = None,
+        retain_graph: builtins.bool | None = None,
+        create_graph: builtins.bool = False,
+        inputs: Tensors | None = None,
+    ) -> None:
+        """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` ..."""
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``; the input broadcasts."""
     def bitwise_and(self, other: Any) -> Tensor:
@@ -295,7 +313,7 @@ class TensorMethods:
     def index_select(self, dim: builtins.int, index: Any) -> Tensor:
         """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
     def inner(self, other: Any) -> Tensor:
-        """Sum of products over the last axis of both: ``y[..i.., ..j..] = sum_k a[..i.., k] ..."""
+        """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
     def int(self) -> Tensor:
         """This tensor in int32; fractions are cut off."""
     def isclose(
@@ -312,6 +330,8 @@ class TensorMethods:
         """True where the input is infinite, of either sign."""
     def isnan(self) -> Tensor:
         """True where the input is NaN."""
+    def item(self) -> Tensor:
+        """The only element, as a Python number."""
     def le(self, other: Any) -> Tensor:
         """``input <= other``, element by element; False where either is NaN."""
     def lerp(self, end: Any, weight: Any) -> Tensor:
@@ -434,6 +454,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array that shares memory on the CPU. Refuses to drop a ..."""
     def outer(self, vec2: Any) -> Tensor:
         """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
     def permute(self, *dims: Any) -> Tensor: ...
@@ -557,6 +579,8 @@ class TensorMethods:
         copy: builtins.bool = False,
     ) -> Tensor:
         """This tensor in another dtype and/or on another device; itself if nothing changes, ..."""
+    def tolist(self) -> Tensor:
+        """The values as nested lists of Python numbers."""
     def trace(self) -> Tensor:
         """The sum of the diagonal of a matrix."""
     def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:

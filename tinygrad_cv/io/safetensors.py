@@ -47,7 +47,7 @@ def save_safetensors(
         raise DataError("save_safetensors", f"there is no directory {str(path.parent)!r}")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        library.save_file(arrays, unfinished, dict(metadata) if metadata else None)
+        unfinished.write_bytes(library.save(arrays, dict(metadata) if metadata else None))
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

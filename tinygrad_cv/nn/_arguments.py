@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["per_axis", "positive", "refuse_inplace", "refuse_old_reduction"]
+__all__ = ["per_axis", "positive", "refuse_inplace"]
 
 
 def per_axis(layer: str, name: str, value: Any, count: int, least: int = 0) -> tuple[int, ...]:
@@ -30,17 +30,8 @@ def positive(layer: str, **numbers: int) -> None:
 
 
 def refuse_inplace(layer: str, inplace: bool) -> None:
-    """There is no in-place form of an activation: its memory would save nothing that the graph does not need."""
+    """Layers have no in-place form: the graph would need the overwritten value anyway."""
     if inplace:
         raise ArgumentError(
             layer, "inplace=True is not supported", repair="Leave it out: the result is the same."
-        )
-
-
-def refuse_old_reduction(layer: str, size_average: Any, reduce: Any) -> None:
-    if size_average is not None or reduce is not None:
-        raise ArgumentError(
-            layer,
-            "size_average and reduce are PyTorch's arguments of old and not supported",
-            repair='Use reduction="mean", "sum" or "none".',
         )

@@ -1,17 +1,17 @@
 """What surrounds a module's ``forward``: the scope that names the call, and the hooks.
 
-Names come from the module that the user called (the root): a layer is called what ``root.named_modules()`` calls it.
+Names come from the module that the user called (the root): a layer is called what
+``root.named_modules()`` calls it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cv.core.mode import Scope, is_grad_enabled, scope, state
+from tinygrad_cv.core.mode import Scope, is_grad_enabled, state
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
 from tinygrad_cv.ops.shape import reshape
@@ -19,7 +19,7 @@ from tinygrad_cv.ops.shape import reshape
 if TYPE_CHECKING:
     from tinygrad_cv.nn.module import Module
 
-__all__ = ["BackwardHooks", "RemovableHandle", "entered", "structure_changed"]
+__all__ = ["BackwardHooks", "RemovableHandle", "begin", "end", "structure_changed"]
 
 
 class RemovableHandle:
@@ -52,7 +52,7 @@ class RemovableHandle:
 
 
 class _Root:
-    """One call of the user: the names of all modules below it, and how often each was called so far."""
+    """One call by the user: the names of all modules, and how often each was called so far."""
 
     __slots__ = ("counts", "names")
 
@@ -62,7 +62,8 @@ class _Root:
 
 
 _ROOT: ContextVar[_Root | None] = ContextVar("tinygrad_cv_root_call", default=None)
-_structure = 0  # grows whenever any module gets or loses a child, which makes every cached name table stale
+# Grows whenever any module gets or loses a child, which makes every cached name table stale.
+_structure = 0
 
 
 def structure_changed() -> None:
@@ -72,20 +73,18 @@ def structure_changed() -> None:
 
 
 def _names(module: Module) -> dict[int, str]:
-    """id -> path for the module and all below it; ids are safe because the tree keeps its modules alive."""
+    """id -> path for the module and all below it. The tree keeps them alive, so ids are safe."""
     known = module.__dict__.get("_names_cache")
     if known is not None and known[0] == _structure:
-        return known[1]  # type: ignore[no-any-return]
+        return known[1]
     names = {id(child): path for path, child in module.named_modules()}
     module.__dict__["_names_cache"] = (_structure, names)
     return names
 
 
-@contextmanager
-def entered(module: Module) -> Iterator[None]:
-    """Mark what runs inside the block as a call of ``module``."""
-    root = _ROOT.get()
-    token = None
+def begin(module: Module) -> tuple[Scope, Token[_Root | None] | None]:
+    """The scope of a new call of ``module``, and what ``end`` needs if it is the user's own call."""
+    root, token = _ROOT.get(), None
     if root is None:
         root = _Root(_names(module))
         token = _ROOT.set(root)
@@ -96,12 +95,12 @@ def entered(module: Module) -> Iterator[None]:
     name = root.names.get(key)
     if name is None:  # a module that is no attribute of the root, such as one in a plain list
         name = f"{parent.name}.{kind}".lstrip(".") if parent is not None else kind
-    try:
-        with scope(Scope(name, kind, count, parent)):
-            yield
-    finally:
-        if token is not None:
-            _ROOT.reset(token)
+    return Scope(name, kind, count, parent), token
+
+
+def end(token: Token[_Root | None]) -> None:
+    """The user's call is over."""
+    _ROOT.reset(token)
 
 
 # ---- backward hooks
@@ -110,8 +109,8 @@ def entered(module: Module) -> Iterator[None]:
 class BackwardHooks:
     """Watches the gradients that enter and leave one call of a module.
 
-    Inputs and outputs pass through an identity, so that only the gradient through *this* call is seen, even if the
-    same tensor is used elsewhere.
+    Inputs and outputs pass through an identity, so that only the gradient through *this* call is
+    seen, even if the same tensor is used elsewhere.
     """
 
     def __init__(self, module: Module, hooks: list[Callable[..., Any]]) -> None:
@@ -183,7 +182,7 @@ class BackwardHooks:
         if replaced and self.watched > 1:
             raise GraphError(
                 "full_backward_hook",
-                "a new gradient can only be returned for a module with one input that has a gradient",
+                "only for a module with one input that has a gradient can a new one be returned",
                 repair="Use tensor.register_hook on the inputs.",
             )
         return gradients[place] if replaced and place is not None else None

@@ -30,9 +30,10 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-    __str__ = __repr__
+        return (
+            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"unexpected_keys={self.unexpected_keys})"
+        )
 
 
 def state_dict(
@@ -50,7 +51,7 @@ def state_dict(
 def load_state_dict(
     module: Module, state: Mapping[str, Any], strict: bool, assign: bool
 ) -> IncompatibleKeys:
-    """Everything is looked at before the first value is changed, so that a failure leaves the module as it was."""
+    """Looks at everything before it changes anything: a failure leaves the module as it was."""
     if not isinstance(state, Mapping):
         raise DTypeError("load_state_dict", f"a mapping is expected, not {type(state).__name__}")
     entries = [(key, owner, name) for key, owner, name in _entries(module, "")]
@@ -75,8 +76,8 @@ def load_state_dict(
             continue
         if value.shape != current.shape:
             problems.append(
-                f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
-                f"the shape in current model is {current.shape}."
+                f"size mismatch for {key}: copying a param with shape {value.shape} from "
+                f"checkpoint, the shape in current model is {current.shape}."
             )
             continue
         changes.append((current, value, assign or isinstance(current.array, Spec)))
@@ -106,7 +107,7 @@ def load_state_dict(
 
 
 def _entries(module: Module, prefix: str) -> list[tuple[str, Module, str]]:
-    """(key, owner, attribute) of everything persistent; a module that stands twice gives both keys."""
+    """(key, owner, attribute) of all that persists; a module that stands twice gives both."""
     found = []
     for path, owner in module.named_modules(remove_duplicate=False):
         start = f"{prefix}{path}." if path else prefix
@@ -120,7 +121,7 @@ def _entries(module: Module, prefix: str) -> list[tuple[str, Module, str]]:
 
 
 def _converted(current: Tensor, value: Any, assign: bool) -> Any:
-    """A raw array of the value, in the current dtype and on the current device (``assign`` keeps its own)."""
+    """The value as a raw array of the current dtype and device; ``assign`` keeps its own."""
     if isinstance(value, Tensor):
         array = value.array
     else:

@@ -1,4 +1,4 @@
-"""The tree of modules: how attributes become parameters, buffers and children, and how to walk them."""
+"""The tree of modules: attributes become parameters, buffers and children; ways to walk them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Tree:
         state["_modules"] = {}
         state["_non_persistent_buffers"] = set()
 
-    # Attributes ----------------------------------------------------------------------------------------------
+    # Attributes ----------------------------------------------------------------------------------
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make ``param`` (or None, a place without a parameter) the attribute ``name``."""
@@ -55,7 +55,7 @@ class Tree:
             param.named(name)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make ``tensor`` part of the module's state that is not trained, such as running statistics.
+        """Make ``tensor`` a part of the state that is not trained, such as running statistics.
 
         ``persistent=False`` keeps it out of the state dict.
         """
@@ -65,7 +65,10 @@ class Tree:
                 "register_buffer", f"{name!r} must be a Tensor or None, not {type(tensor).__name__}"
             )
         self._buffers[name] = tensor
-        (self._non_persistent_buffers.discard if persistent else self._non_persistent_buffers.add)(name)
+        if persistent:
+            self._non_persistent_buffers.discard(name)
+        else:
+            self._non_persistent_buffers.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Make ``module`` the child ``name``."""
@@ -86,7 +89,8 @@ class Tree:
             )
         if not isinstance(name, str) or name == "" or "." in name:
             raise ArgumentError(
-                f"register_{what}", f"a name must be a string without dots and not empty, it is {name!r}"
+                f"register_{what}",
+                f"a name must be a string without dots and not empty, it is {name!r}",
             )
         if name not in self.__dict__[table] and hasattr(self, name):
             raise ArgumentError(f"register_{what}", f"the attribute {name!r} exists already")
@@ -117,7 +121,7 @@ class Tree:
                 return
             raise DTypeError(
                 type(self).__name__,
-                f"the attribute {name!r} holds a {what}; {type(value).__name__} cannot take its place",
+                f"the attribute {name!r} holds a {what}; no {type(value).__name__} can replace it",
                 repair=f"Assign a {what} or None, or delete the attribute first.",
             )
         object.__setattr__(self, name, value)
@@ -151,7 +155,7 @@ class Tree:
         names = [*super().__dir__(), *self._parameters, *self._buffers, *self._modules]
         return sorted(name for name in set(names) if not name[:1].isdigit())
 
-    # Walking the tree ----------------------------------------------------------------------------------------
+    # Walking the tree ----------------------------------------------------------------------------
 
     def named_modules(
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
@@ -228,17 +232,19 @@ class Tree:
         for part in target.split(".") if target else ():
             child = module._modules.get(part)
             if child is None:
-                raise AttributeError(f"{type(module).__name__} has no child {part!r} (path {target!r})")
+                raise AttributeError(
+                    f"{type(module).__name__} has no child {part!r} (path {target!r})"
+                )
             module = child
         return module
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a path such as "features.0.weight"."""
-        return self._get_tensor("_parameters", target)  # type: ignore[no-any-return]
+        return self._get_tensor("_parameters", target)
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a path such as "features.1.running_mean"."""
-        return self._get_tensor("_buffers", target)  # type: ignore[no-any-return]
+        return self._get_tensor("_buffers", target)
 
     def _get_tensor(self, table: str, target: str) -> Any:
         path, _, name = target.rpartition(".")

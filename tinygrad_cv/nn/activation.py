@@ -112,7 +112,9 @@ class GELU(Module):
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         if approximate not in ("none", "tanh"):
-            raise ArgumentError("GELU", f'approximate must be "none" or "tanh", not {approximate!r}')
+            raise ArgumentError(
+                "GELU", f'approximate must be "none" or "tanh", not {approximate!r}'
+            )
         self.approximate = approximate
 
     def forward(self, input: Any) -> Any:

@@ -30,7 +30,9 @@ class _Numbered(Module):
         number = operator.index(index)
         count = len(self._modules)
         if not -count <= number < count:
-            raise RangeError(type(self).__name__, f"index {number} is out of range, there are {count} modules")
+            raise RangeError(
+                type(self).__name__, f"index {number} is out of range, there are {count} modules"
+            )
         return list(self._modules)[number]
 
     def __len__(self) -> int:
@@ -60,7 +62,10 @@ class _Numbered(Module):
         """Put a module before the one at ``index``; those behind it move up by one."""
         modules = self._list()
         if not -len(modules) <= index <= len(modules):
-            raise RangeError(type(self).__name__, f"index {index} is out of range, there are {len(modules)} modules")
+            raise RangeError(
+                type(self).__name__,
+                f"index {index} is out of range, there are {len(modules)} modules",
+            )
         modules.insert(index, module)
         self._fill(modules)
         return self
@@ -113,12 +118,16 @@ class Sequential(_Numbered):
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ArgumentError("Sequential", f"only a Sequential can be added, not {type(other).__name__}")
+            raise ArgumentError(
+                "Sequential", f"only a Sequential can be added, not {type(other).__name__}"
+            )
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Sequential) -> Self:
         if not isinstance(other, Sequential):
-            raise ArgumentError("Sequential", f"only a Sequential can be added, not {type(other).__name__}")
+            raise ArgumentError(
+                "Sequential", f"only a Sequential can be added, not {type(other).__name__}"
+            )
         return self.extend(other)
 
 

@@ -1,4 +1,4 @@
-"""Convolution and transposed convolution in 1, 2 and 3 dimensions: one text over the spatial rank."""
+"""Convolution and transposed convolution in 1, 2 and 3 dimensions: one text for all ranks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _ConvNd(Module):
-    """What convolution and transposed convolution share: arguments, weight, bias, initial values, looks."""
+    """What both kinds share: arguments, weight, bias, initial values, looks."""
 
     spatial: ClassVar[int]
     transposed: ClassVar[bool] = False
@@ -148,7 +148,7 @@ class _Conv(_ConvNd):
         )
 
     def _border(self, shape: tuple[int, ...]) -> list[int]:
-        """Width of the border on both sides of each axis, last axis first, as ``F.pad`` takes it."""
+        """Width of the border on both sides of each axis, last axis first: what ``F.pad`` takes."""
         border: list[int] = []
         for axis in reversed(range(self.spatial)):
             if self.padding == "valid":
@@ -184,7 +184,7 @@ class _ConvTranspose(_ConvNd):
         if padding_mode != "zeros":
             raise ArgumentError(
                 type(self).__name__,
-                f'only padding_mode="zeros" exists for a transposed convolution, not {padding_mode!r}',
+                f'a transposed convolution has padding_mode="zeros" only, not {padding_mode!r}',
             )
         super().__init__(
             in_channels,
@@ -218,7 +218,7 @@ class _ConvTranspose(_ConvNd):
         )
 
     def _extra(self, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[int, ...]:
-        """The output_padding that gives this output size: several sizes convolve back to the input's."""
+        """The output_padding that gives this size: several sizes convolve back to the input's."""
         wanted = output_size[-self.spatial :]
         least = tuple(
             (shape[axis - self.spatial] - 1) * self.stride[axis]
@@ -235,7 +235,9 @@ class _ConvTranspose(_ConvNd):
             raise ShapeError(
                 type(self).__name__,
                 f"an output of size {output_size} cannot come from this input",
-                law=["(H_in - 1)*stride - 2*padding + dilation*(kernel - 1) + 1 + (0 ... stride - 1)"],
+                law=[
+                    "(H_in - 1)*stride - 2*padding + dilation*(kernel - 1) + 1 + (0 ... stride - 1)"
+                ],
                 values=[("input", shape), ("smallest", least), ("largest", most)],
                 repair=f"Any size from {least} to {most} fits.",
                 repairs=[{"output_size": least}, {"output_size": most}],
@@ -244,7 +246,9 @@ class _ConvTranspose(_ConvNd):
 
 
 class Conv1d(_Conv):
-    """Convolution of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.conv1d`. The weight is [O, C/groups, K].
+    """Convolution of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.conv1d`.
+
+    The weight is [O, C/groups, K].
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.Conv1d(4, 8, 3)(tg.zeros(2, 4, 10)).shape
@@ -255,9 +259,10 @@ class Conv1d(_Conv):
 
 
 class Conv2d(_Conv):
-    """Convolution of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.conv2d`. The weight is [O, C/groups, KH, KW].
+    """Convolution of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.conv2d`.
 
-    ``padding_mode`` "reflect", "replicate" or "circular" fills the border by :func:`~tinygrad_cv.nn.functional.pad`.
+    The weight is [O, C/groups, KH, KW]. ``padding_mode`` "reflect", "replicate" or "circular" fills
+    the border by :func:`~tinygrad_cv.nn.functional.pad`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.Conv2d(3, 8, 3, stride=2, padding=1)(tg.zeros(2, 3, 32, 32)).shape
@@ -290,9 +295,10 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Transposed convolution of [N, C, H, W], the input gradient of a convolution. The weight is [C, O/groups, KH, KW].
+    """Transposed convolution of [N, C, H, W], the input gradient of a convolution.
 
-    ``layer(x, output_size=(H, W))`` chooses among the sizes that the convolution would bring back to the input's.
+    The weight is [C, O/groups, KH, KW]. ``layer(x, output_size=(H, W))`` chooses among the sizes
+    that the convolution would bring back to the input's.
 
     >>> import tinygrad_cv as tg
     >>> layer = tg.nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1)

@@ -40,8 +40,8 @@ class _Dropout(Module):
 class Dropout(_Dropout):
     """In training, elements become 0 with probability ``p`` and the others are divided by 1 - p.
 
-    ``p`` is the probability to DROP (the lecture's p is the probability to keep). Masks come from ``generator``, or
-    from the default one.
+    ``p`` is the probability to DROP (the lecture's p is the probability to keep). Masks come from
+    ``generator``, or from the default one.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.Dropout(0.5).eval()(tg.ones(3)).tolist()

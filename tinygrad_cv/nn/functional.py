@@ -1,7 +1,7 @@
 """The functions of networks under the field's names: the public face of ``ops/``.
 
-Every operator family of :mod:`tinygrad_cv.ops` lists what belongs here; nothing is listed by hand. Arguments may be
-Tensors, arrays or lists; results are Tensors.
+Every operator family of :mod:`tinygrad_cv.ops` lists what belongs here; nothing is listed by hand.
+Arguments may be Tensors, arrays or lists; results are Tensors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_cv.ops import NN_FUNCTIONS as _FUNCTIONS
 
-__all__ = sorted(_FUNCTIONS)  # noqa: PLE0605  (names by discovery; the .pyi file has them for editors)
+__all__ = sorted(_FUNCTIONS)
 
 globals().update(_FUNCTIONS)
 

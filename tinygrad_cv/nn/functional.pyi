@@ -3,6 +3,48 @@ from tinygrad_cv.backend.random import Generator
 from tinygrad_cv.core.tensor import Tensor
 from typing import Any
 
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
+    """Average pooling of [N, C, L] to a given length; see :func:`adaptive_avg_pool2d`."""
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
+    """Average pooling to a given output size: the mean of rows floor(p*H/P) to ceil((p + ..."""
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
+    """Average pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_avg_pool2d`."""
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
+    """Max pooling of [N, C, L] to a given length; see :func:`adaptive_max_pool2d`."""
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
+    """Max pooling to a given output size: window p covers rows floor(p*H/P) to ceil((p + ..."""
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
+    """Max pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_max_pool2d`."""
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Average pooling of [N, C, L] or [C, L]; see :func:`avg_pool2d`."""
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of every window: ``y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / ..."""
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Average pooling of [N, C, D, H, W] or [C, D, H, W]; see :func:`avg_pool2d`."""
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -33,7 +75,7 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolution: ``y[n,o,p,q] = b[o] + sum_{c,i,j} x[n, c, p*stride + i*dilation - ..."""
+    """Convolution of images with kernels (which are not flipped)."""
 def conv3d(
     input: Any,
     weight: Any,
@@ -43,7 +85,15 @@ def conv3d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Convolution of [N, C, D, H, W] or [C, D, H, W] with [O, C/groups, KD, KH, KW]; see ..."""
+    """Convolution of clips or volumes [N, C, D, H, W] or [C, D, H, W]; see :func:`conv2d`."""
+def conv_matrix(
+    weight: Any,
+    input_size: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+) -> Tensor:
+    """The matrix C of a convolution, so that ``h = C @ I`` for the flat image I and the ..."""
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -159,6 +209,36 @@ def log_softmax(
     axis: Any = None,
 ) -> Tensor:
     """``x_i - log(sum_j exp(x_j))`` along one axis; arguments as ``softmax``."""
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """Max pooling of [N, C, L] or [C, L]; see :func:`max_pool2d`."""
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest value of every window: ``y[n,c,p] = max_k x[n, c, p*stride + ..."""
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """Max pooling of [N, C, D, H, W] or [C, D, H, W]; see :func:`max_pool2d`."""
 def mse_loss(
     input: Any,
     target: Any,

@@ -1,8 +1,8 @@
 """Initial values of parameters, under the names of ``torch.nn.init``.
 
-Every function fills the tensor in place, records nothing, and returns it. Values come from the counter-based stream,
-so the same seed gives the same values on every backend. A tensor on the meta device is left as it is and draws
-nothing.
+Every function fills the tensor in place, records nothing, and returns it. Values come from the
+counter-based stream, so the same seed gives the same values on every backend. A tensor on the meta
+device is left as it is and draws nothing.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ __all__ = [
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """The factor on the standard deviation that keeps it through a nonlinearity.
 
-    1 for linear, convolutions and sigmoid; 5/3 tanh; sqrt(2) relu; sqrt(2 / (1 + slope^2)) leaky_relu (``param`` is
-    the slope, 0.01 if None); 3/4 selu.
+    1 for linear, convolutions and sigmoid; 5/3 tanh; sqrt(2) relu; sqrt(2 / (1 + slope^2))
+    leaky_relu (``param`` is the slope, 0.01 if None); 3/4 selu.
 
     >>> calculate_gain("leaky_relu", 1.0)
     1.0
@@ -58,11 +58,15 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     gains = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
     if nonlinearity not in gains:
         known = ", ".join([*linear, "leaky_relu", *gains])
-        raise ArgumentError("calculate_gain", f"unknown nonlinearity {nonlinearity!r}", repair=f"Known: {known}.")
+        raise ArgumentError(
+            "calculate_gain", f"unknown nonlinearity {nonlinearity!r}", repair=f"Known: {known}."
+        )
     return gains[nonlinearity]
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+def uniform_(
+    tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Values from the uniform distribution on [a, b)."""
     drawn = _draw(tensor, random.uniform, generator)
     return tensor if drawn is None else _fill(tensor, drawn * (b - a) + a)
@@ -84,7 +88,9 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Values from the normal distribution, restricted to [a, b] (by inverting its distribution function)."""
+    """Values from the normal distribution, restricted to [a, b] (by inverting its distribution
+    function).
+    """
     if not a < b:
         raise ArgumentError("trunc_normal_", f"a must be below b: a = {a}, b = {b}")
     drawn = _draw(tensor, lambda key, shape, _: random.uniform(key, shape, np.float64), generator)
@@ -114,16 +120,20 @@ def zeros_(tensor: Tensor) -> Tensor:
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix."""
     if tensor.ndim != 2:
-        raise ShapeError("eye_", f"only a matrix can be the identity, the tensor has {tensor.ndim} axes")
-    return tensor if _on_meta(tensor) else _fill(tensor, np.eye(*tensor.shape))
+        raise ShapeError(
+            "eye_", f"only a matrix can be the identity, the tensor has {tensor.ndim} axes"
+        )
+    return tensor if _on_meta(tensor) else _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution kernel [O, C, k...] that passes its channels through: 1 in the middle of (o, o), else 0."""
+    """A kernel [O, C, k...] that passes its channels through: 1 in the middle of (o, o)."""
     if tensor.ndim not in (3, 4, 5):
         raise ShapeError("dirac_", f"the tensor needs 3, 4 or 5 axes, it has {tensor.ndim}")
     if tensor.shape[0] % groups:
-        raise ArgumentError("dirac_", f"{tensor.shape[0]} output channels do not divide into {groups} groups")
+        raise ArgumentError(
+            "dirac_", f"{tensor.shape[0]} output channels do not divide into {groups} groups"
+        )
     if _on_meta(tensor):
         return tensor
     values = np.zeros(tensor.shape)
@@ -135,7 +145,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _fill(tensor, values)
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+def xavier_uniform_(
+    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
+) -> Tensor:
     """Uniform on [-a, a], a = gain * sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, 2010)."""
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / (fan_in + fan_out))
@@ -155,7 +167,7 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform on [-b, b], b = gain * sqrt(3 / fan) (He et al., 2015); ``a`` is the slope of leaky_relu."""
+    """Uniform on [-b, b], b = gain * sqrt(3 / fan) (He et al., 2015); ``a``: leaky slope."""
     std = _kaiming_std("kaiming_uniform_", tensor, a, mode, nonlinearity)
     bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
@@ -176,7 +188,9 @@ def kaiming_normal_(
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
     """A (semi-)orthogonal matrix; axes behind the first are flattened (Saxe et al., 2013)."""
     if tensor.ndim < 2:
-        raise ShapeError("orthogonal_", "the tensor needs at least 2 axes", values=[("tensor", tensor.shape)])
+        raise ShapeError(
+            "orthogonal_", "the tensor needs at least 2 axes", values=[("tensor", tensor.shape)]
+        )
     rows = tensor.shape[0]
     columns = math.prod(tensor.shape[1:])
     drawn = _draw(tensor, random.normal, generator)

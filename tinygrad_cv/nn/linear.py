@@ -17,8 +17,8 @@ __all__ = ["Flatten", "Identity", "Linear", "Unflatten"]
 class Linear(Module):
     """Fully connected layer ``y = x W^T + b``; see :func:`~tinygrad_cv.nn.functional.linear`.
 
-    The weight is [out_features, in_features], the bias [out_features]; both start uniform on [-k, k] with
-    k = 1 / sqrt(in_features), as in PyTorch.
+    The weight is [out_features, in_features], the bias [out_features]; both start uniform on
+    [-k, k] with k = 1 / sqrt(in_features), as in PyTorch.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.Linear(4, 2)(tg.zeros(3, 4)).shape

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.nn import functional as F
-from tinygrad_cv.nn._arguments import refuse_old_reduction
 from tinygrad_cv.nn.module import Module
+from tinygrad_cv.ops._reduction import check_reduction
 
 __all__ = ["CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss"]
 
@@ -16,12 +15,11 @@ __all__ = ["CrossEntropyLoss", "L1Loss", "MSELoss", "NLLLoss"]
 class _Loss(Module):
     """A loss with a reduction: "mean", "sum" or "none"."""
 
-    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean") -> None:
+    def __init__(
+        self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
+    ) -> None:
         super().__init__()
-        layer = type(self).__name__
-        refuse_old_reduction(layer, size_average, reduce)
-        if reduction not in ("none", "mean", "sum"):
-            raise ArgumentError(layer, f"reduction must be none, mean or sum, it is {reduction!r}")
+        check_reduction(type(self).__name__, reduction, size_average, reduce)
         self.reduction = reduction
 
 
@@ -36,7 +34,8 @@ class _WeightedLoss(_Loss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """Softmax and negative log-likelihood of class labels; see :func:`~tinygrad_cv.nn.functional.cross_entropy`.
+    """Softmax and negative log-likelihood of class labels; see
+    :func:`~tinygrad_cv.nn.functional.cross_entropy`.
 
     >>> import tinygrad_cv as tg
     >>> loss = tg.nn.CrossEntropyLoss()(tg.zeros(2, 4), tg.tensor([0, 3]))

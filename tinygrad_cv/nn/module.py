@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from tinygrad_cv.backend.array import as_device, to_device, xp_of
+from tinygrad_cv.backend.array import as_device, on_device_of, to_device, xp_of
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.mode import scope
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.nn import _calls, _state
@@ -19,11 +20,12 @@ __all__ = ["Module"]
 
 
 class Module(Tree):
-    """Base class of layers and networks: assign parameters and other modules to attributes, write ``forward``.
+    """Base class of layers and networks.
 
-    ``module(x)`` runs ``forward(x)`` with the hooks, and names what runs inside after the module's path, so that
-    errors say ``in model.features.0 (Conv2d)`` and pictures show the modules. Keys, shapes and strictness of the
-    state dict, and the ways to walk the tree, are PyTorch's.
+    Assign parameters and other modules to attributes, and write ``forward``.
+    ``module(x)`` runs ``forward(x)`` with the hooks, and names what runs inside after the module's
+    path, so that errors say ``in model.features.0 (Conv2d)`` and pictures show the modules. Keys,
+    shapes and strictness of the state dict, and the ways to walk the tree, are PyTorch's.
 
     >>> from tinygrad_cv import nn
     >>> class Net(nn.Module):
@@ -49,13 +51,18 @@ class Module(Tree):
         """What the module computes; every subclass writes its own."""
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
-    # Calling -------------------------------------------------------------------------------------------------
+    # Calling -------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with _calls.entered(self):
-            if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
-                return self.forward(*args, **kwargs)
-            return self._call_with_hooks(args, kwargs)
+        call, root = _calls.begin(self)
+        try:
+            with scope(call):
+                if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
+                    return self.forward(*args, **kwargs)
+                return self._call_with_hooks(args, kwargs)
+        finally:
+            if root is not None:
+                _calls.end(root)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
@@ -80,9 +87,10 @@ class Module(Tree):
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before each forward; what it returns, if not None, replaces the arguments.
+        """Call ``hook(module, args)`` before each forward.
 
-        With ``with_kwargs``: ``hook(module, args, kwargs)``, which returns None or ``(args, kwargs)``.
+        What it returns, if not None, replaces the arguments. With ``with_kwargs`` it is called as
+        ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``.
         """
         return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
@@ -94,7 +102,10 @@ class Module(Tree):
         with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after each forward; what it returns, if not None, replaces the output."""
+        """Call ``hook(module, args, output)`` after each forward.
+
+        What it returns, if not None, replaces the output.
+        """
         if always_call:
             raise ArgumentError("register_forward_hook", "always_call=True is not supported")
         return RemovableHandle(self._forward_hooks, (hook, with_kwargs), prepend)
@@ -102,14 +113,14 @@ class Module(Tree):
     def register_full_backward_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs of a call are known.
+        """Call ``hook(module, grad_input, grad_output)`` when a call's input gradients are known.
 
-        Both are tuples with None where no gradient is needed. What it returns, if not None, replaces the gradient of
-        the input (for modules with one input that has a gradient).
+        Both are tuples with None where no gradient is needed. What it returns, if not None,
+        replaces the gradient of the input (for modules with one input that has a gradient).
         """
         return RemovableHandle(self._backward_hooks, hook, prepend)
 
-    # Doing something to all of it ----------------------------------------------------------------------------
+    # Doing something to all of it ----------------------------------------------------------------
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call ``fn`` on every module, children first."""
@@ -119,7 +130,7 @@ class Module(Tree):
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Put this module and all below it into training (dropout drops, batch norm uses the batch)."""
+        """Put this and all below into training: dropout drops, batch norm uses the batch."""
         if not isinstance(mode, bool):
             raise ArgumentError("train", f"the mode is a bool, not {mode!r}")
         for module in self.modules():
@@ -141,17 +152,22 @@ class Module(Tree):
         for parameter in self.parameters():
             grad = parameter.grad
             if grad is not None:
-                parameter.grad = None if set_to_none else Tensor(xp_of(grad.array).zeros_like(grad.array))
+                with on_device_of(grad.array):
+                    zeros = None if set_to_none else xp_of(grad.array).zeros_like(grad.array)
+                parameter.grad = None if zeros is None else Tensor(zeros)
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move to a device, or convert floating parameters and buffers to a dtype, in place.
 
-        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``; keywords ``device`` and ``dtype``.
-        Gradients move along; integer buffers keep their dtype. Parameters stay the same objects.
+        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``; keywords ``device``
+        and ``dtype``. Gradients move along; integer buffers keep their dtype. Parameters stay the
+        same objects.
         """
         device, dtype = _to_arguments(args, kwargs)
         if dtype is not None and dtype.kind != "f":
-            raise DTypeError("to", f"a module can only be converted to a floating dtype, not {dtype}")
+            raise DTypeError(
+                "to", f"a module can only be converted to a floating dtype, not {dtype}"
+            )
 
         def moved(array: Any) -> Any:
             if device is not None:
@@ -183,7 +199,7 @@ class Module(Tree):
         """Convert floating parameters and buffers to float64, in place."""
         return self.to("float64")
 
-    # State ---------------------------------------------------------------------------------------------------
+    # State ---------------------------------------------------------------------------------------
 
     def state_dict(
         self,
@@ -192,7 +208,7 @@ class Module(Tree):
         prefix: str = "",
         keep_vars: bool = False,
     ) -> dict[str, Any]:
-        """Parameters and persistent buffers by path, as detached Tensors that share memory with the module."""
+        """Parameters and persistent buffers by path: detached Tensors that share memory."""
         return _state.state_dict(self, destination, prefix, keep_vars)
 
     def load_state_dict(
@@ -200,12 +216,12 @@ class Module(Tree):
     ) -> IncompatibleKeys:
         """Copy values by path into the module, converted to its dtypes and devices.
 
-        Values may be Tensors, NumPy arrays or PyTorch tensors. ``strict`` refuses missing and unexpected keys; a
-        wrong shape is always refused. ``assign`` takes the arrays as they are instead of copying into the old ones.
-        A module on the meta device gets memory on the default device.
+        Values may be Tensors, NumPy arrays or PyTorch tensors. ``strict`` refuses missing and
+        unexpected keys; a wrong shape is always refused. ``assign`` takes the arrays as they are
+        instead of copying into the old ones. A module on meta gets memory on the default device.
 
         Raises:
-            ArgumentError: lists every missing key, unexpected key and wrong shape; nothing was changed.
+            ArgumentError: lists all missing keys, unexpected keys, wrong shapes; nothing changed.
         """
         return _state.load_state_dict(self, state_dict, strict, assign)
 
@@ -219,7 +235,7 @@ class Module(Tree):
                 parameter.named(name)
         _calls.structure_changed()
 
-    # Looks ---------------------------------------------------------------------------------------------------
+    # Looks ---------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
         """What ``repr`` shows between the brackets; layers show their arguments."""
@@ -232,7 +248,7 @@ class Module(Tree):
         return bracketed(type(self).__name__, extra_lines, children)
 
     def summary(self, *inputs: Any, depth: int | None = None, dtype: Any = None) -> Any:
-        """A table of the layers: output shapes, parameters, FLOPs. See :func:`tinygrad_cv.nn.summary.summary`."""
+        """A table of output shapes, parameters, FLOPs; :func:`tinygrad_cv.nn.summary.summary`."""
         from tinygrad_cv.nn.summary import summary
 
         return summary(self, *inputs, depth=depth, dtype=dtype)

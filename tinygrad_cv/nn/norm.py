@@ -75,9 +75,10 @@ class _BatchNorm(Module):
 
     def forward(self, input: Any) -> Any:
         if input.ndim not in self.ranks:
+            ranks = " or ".join(map(str, self.ranks))
             raise ShapeError(
                 type(self).__name__,
-                f"the input must have {' or '.join(map(str, self.ranks))} axes, it has {input.ndim}",
+                f"the input must have {ranks} axes, it has {input.ndim}",
                 values=[("input", input.shape, self.letters)],
             )
         if not self.training:
@@ -131,10 +132,11 @@ def _advance(count: Any) -> None:
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of [N, C] or [N, C, L]; see :func:`~tinygrad_cv.nn.functional.batch_norm`.
+    """Batch normalisation of [N, C] or [N, C, L]; see
+    :func:`~tinygrad_cv.nn.functional.batch_norm`.
 
-    ``momentum=None`` records the plain mean over all batches; ``momentum=1.0`` the last batch's statistics (the
-    lecture's way).
+    ``momentum=None`` records the plain mean over all batches; ``momentum=1.0`` the last batch's
+    statistics (the lecture's way).
 
     >>> import tinygrad_cv as tg
     >>> layer = tg.nn.BatchNorm1d(3)

@@ -22,8 +22,8 @@ class Parameter(Tensor):
         data: a Tensor, array or nested list; memory is shared where it can be.
         requires_grad: False makes a frozen parameter.
 
-    Assigning it to an attribute of a module registers it and gives it that attribute's name, which pictures and
-    messages show.
+    Assigning it to an attribute of a module registers it and gives it that attribute's name, which
+    pictures and messages show.
 
     >>> from tinygrad_cv import nn
     >>> nn.Parameter([1.0, 2.0])

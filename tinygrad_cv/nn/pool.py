@@ -172,7 +172,8 @@ class AvgPool3d(_AvgPool):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Mean over as many windows as the output has; see :func:`~tinygrad_cv.nn.functional.adaptive_avg_pool1d`.
+    """Mean over as many windows as the output has; see
+    :func:`~tinygrad_cv.nn.functional.adaptive_avg_pool1d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool1d(1)(tg.tensor([[[1.0, 2.0, 6.0]]])).tolist()
@@ -183,7 +184,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Mean over as many windows as the output has; ``AdaptiveAvgPool2d(1)`` is global average pooling.
+    """Mean over as many windows as the output has; with 1, global average pooling.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool2d((2, None))(tg.zeros(1, 4, 7, 5)).shape

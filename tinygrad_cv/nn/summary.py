@@ -36,7 +36,7 @@ class Row:
 
 @dataclass
 class Summary:
-    """The table. ``str(summary)`` is the text; the columns parameters and FLOPs add up to the totals.
+    """The table; ``str(summary)`` is its text. Parameters and FLOPs add up to the totals.
 
     Attributes:
         rows: one Row for each module, parents first.
@@ -75,12 +75,12 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, dtype: Any =
     """The table of ``module`` for inputs of the given shapes. Evaluation mode; nothing is changed.
 
     Args:
-        inputs: for each argument of ``forward`` a shape (tuple of ints) or a Tensor or array. A single shape may
-            be given as separate ints: ``summary(net, 1, 3, 32, 32)``.
+        inputs: for each argument of ``forward`` a shape (tuple of ints) or a Tensor or array. A
+            single shape may be given as separate ints: ``summary(net, 1, 3, 32, 32)``.
         depth: modules below this depth are counted with their parent; None shows all.
         dtype: of inputs given as shapes; default: that of the first floating parameter.
 
-    FLOPs of a module are those of the operators that ran in its own ``forward``, outside its children.
+    FLOPs of a module are those of the operators of its own ``forward``, outside its children.
 
     >>> from tinygrad_cv import nn
     >>> print(nn.Sequential(nn.Linear(4, 3), nn.ReLU()).summary((2, 4)))
@@ -94,7 +94,9 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, dtype: Any =
     15 parameters are trained, 0 frozen; 60 B of parameters
     """
     if not inputs:
-        raise ArgumentError("summary", "give the shape of each input", repair="summary(net, (1, 3, 32, 32))")
+        raise ArgumentError(
+            "summary", "give the shape of each input", repair="summary(net, (1, 3, 32, 32))"
+        )
     if all(isinstance(n, int) for n in inputs):
         inputs = (inputs,)
     rows = _rows(module, depth)
@@ -175,7 +177,7 @@ def _meta_input(module: Module, value: Any, dtype: Any) -> Tensor:
 
 @contextmanager
 def _on_meta(module: Module) -> Iterator[None]:
-    """Parameters and buffers without data, and evaluation, inside the block; then everything as before."""
+    """Inside the block: no data in parameters and buffers, and evaluation mode."""
     tensors = list({id(t): t for t in (*module.parameters(), *module.buffers())}.values())
     arrays = [tensor.array for tensor in tensors]
     training = [(child, child.training) for child in module.modules()]

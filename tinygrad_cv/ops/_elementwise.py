@@ -88,10 +88,10 @@ class Elementwise(Op, abstract=True):
         function = getattr(xp, cls.ufunc)
         first = arrays[0]
         other = arrays[-1]
-        if xp is not np or max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL:
+        if xp is np and max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL:
             return function(*arrays)
         spec = cls.infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in arrays))
-        return function(*arrays, out=memory.empty(spec.shape, spec.dtype, spec.layout))
+        return function(*arrays, out=memory.empty(spec.shape, spec.dtype, spec.layout, xp))
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
@@ -264,7 +264,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         if type(y) is ndarray:
             if d is not y.dtype:
                 return apply(op, (input, other), ())
-        elif right is not None:
+        elif y is not other:  # an array of another device, or no array at all
             return apply(op, (input, other), ())
         try:
             out = quietly(ufunc, x, y)

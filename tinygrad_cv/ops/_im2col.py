@@ -186,9 +186,9 @@ def _lanes(
 ) -> Iterator[tuple[tuple[slice, ...], Any, int]]:
     """Yield ``(box, view[n, p..., k..., lane], lanes)`` for multiply-adds over long runs of memory.
 
-    With stride 1 along the last axis, neighbouring positions of all channels are one run: a lane is
-    a (position, channel), and ``lanes`` positions share a run. Otherwise a run is the channels of
-    one position.
+    With stride 1 along the last axis, neighbouring positions with all their channels are one run of
+    memory: a lane is a (position, channel), and ``lanes`` positions share a run. Otherwise a run is
+    the channels of one position.
     """
     n = len(positions)
     channels, item = input.shape[1], input.dtype.itemsize
@@ -196,7 +196,7 @@ def _lanes(
     for box, view in _windows(xp, input, positions, window, max(1, limit), False):
         row = view.shape[n]
         fitting = (q for q in range(min(row, LANES // max(1, channels)), 1, -1) if row % q == 0)
-        lanes = next(fitting, 1) if window.stride[-1] == 1 else 1
+        lanes = next(fitting, 1) if view.strides[n] == channels * item else 1
         shape = (*view.shape[:n], row // lanes, *view.shape[n + 1 : -1], lanes * channels)
         strides = list(view.strides)
         strides[n] *= lanes

@@ -31,9 +31,24 @@ Pairs = tuple[tuple[int, int], ...]
 AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}  # names of the spatial axes by their number
 
 
-def output_size(size: int, kernel: int, stride: int, pad: tuple[int, int], dilation: int) -> int:
-    """Number of window positions along one axis; less than 1 if the window does not fit."""
-    return (size + pad[0] + pad[1] - dilation * (kernel - 1) - 1) // stride + 1
+def output_size(
+    size: int,
+    kernel: int,
+    stride: int,
+    pad: tuple[int, int],
+    dilation: int,
+    ceil_mode: bool = False,
+) -> int:
+    """Number of window positions along one axis; less than 1 if the window does not fit.
+
+    With ``ceil_mode`` a last window may reach beyond the padded input, if it starts inside the
+    input or the padding before it.
+    """
+    room = size + pad[0] + pad[1] - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + pad[0] else count
 
 
 def letters(n: int, first: str = "N, C") -> str:
@@ -110,7 +125,7 @@ def does_not_fit(
     dilation: Sizes,
     rows: Sequence[tuple[Any, ...]],
     can_pad: Callable[[Sizes, Pairs], bool] = lambda kernel, padding: True,
-    what: str = "the kernel",
+    ceil_mode: bool = False,
 ) -> ShapeError:
     """The error of a window that is larger than the padded input, with the repairs computed.
 
@@ -119,7 +134,11 @@ def does_not_fit(
     n = len(kernel)
     sizes = input[-n:]
     axes = range(n)
-    out = [output_size(sizes[a], kernel[a], stride[a], padding[a], dilation[a]) for a in axes]
+    out = [
+        output_size(sizes[a], kernel[a], stride[a], padding[a], dilation[a], ceil_mode)
+        for a in axes
+    ]
+    rounded = "ceil" if ceil_mode else "floor"
     bad = [a for a in axes if out[a] < 1]
     spans = [dilation[a] * (kernel[a] - 1) + 1 for a in axes]
     room = [sizes[a] + sum(padding[a]) for a in axes]
@@ -158,13 +177,13 @@ def does_not_fit(
     values = f"{sizes[a]} + {pad_values} - {dilation[a]}*({kernel[a]} - 1) - 1"
     start = f"{letter}_out ="
     law = [
-        f"{start} floor(({letter}_in + {pad_law} - dilation*(kernel - 1) - 1) / stride) + 1",
-        f"{'=':>{len(start)}} floor(({values}) / {stride[a]}) + 1 = {out[a]}",
+        f"{start} {rounded}(({letter}_in + {pad_law} - dilation*(kernel - 1) - 1) / stride) + 1",
+        f"{'=':>{len(start)}} {rounded}(({values}) / {stride[a]}) + 1 = {out[a]}",
     ]
     head = "Any of these fits: " if len(fits) > 1 else "This fits: "
     return ShapeError(
         op,
-        f"{what} does not fit the input",
+        "the kernel does not fit the input",
         law=law,
         values=rows,
         repair=head + ", ".join(fits) + ".",

@@ -22,11 +22,10 @@ class Argmax(Op):
 
     name = "argmax"
     equation = "y[j] = argmax_i x[i,j]"
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_reduced(input.shape, dim, keepdim), int64)
+        return Spec(_reduced("argmax", input.shape, dim, keepdim), int64)
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
@@ -42,11 +41,10 @@ class Argmin(Op):
 
     name = "argmin"
     equation = "y[j] = argmin_i x[i,j]"
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_reduced(input.shape, dim, keepdim), int64)
+        return Spec(_reduced("argmin", input.shape, dim, keepdim), int64)
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
@@ -57,8 +55,10 @@ class Argmin(Op):
         return input.size
 
 
-def _reduced(shape: Shape, dim: int | None, keepdim: bool) -> Shape:
-    return reduced_shape(shape, tuple(range(len(shape))) if dim is None else (dim,), keepdim)
+def _reduced(op: str, shape: Shape, dim: int | None, keepdim: bool) -> Shape:
+    dims = tuple(range(len(shape))) if dim is None else (dim,)
+    refuse_empty(op, shape, dims)
+    return reduced_shape(shape, dims, keepdim)
 
 
 class IndexMask(Op):
@@ -70,20 +70,21 @@ class IndexMask(Op):
     shaped = False
 
     @staticmethod
-    def infer(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> Spec:
-        return Spec(shape, bool_)
+    def infer(indices: Spec, size: int, dim: int, keepdim: bool) -> Spec:
+        head, tail = indices.shape[:dim], indices.shape[dim + keepdim :]
+        return Spec((*head, size, *tail), bool_)
 
     @staticmethod
-    def forward(xp: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
-        along = [1] * len(shape)
-        along[dim] = shape[dim]
+    def forward(xp: Any, indices: Any, size: int, dim: int, keepdim: bool) -> Any:
         if not keepdim:
             indices = xp.expand_dims(indices, dim)
-        return indices == xp.arange(shape[dim]).reshape(along)
+        along = [1] * indices.ndim
+        along[dim] = size
+        return indices == xp.arange(size).reshape(along)
 
     @staticmethod
-    def flops(indices: Spec, shape: Shape, dim: int, keepdim: bool) -> int:
-        return indices.size
+    def flops(indices: Spec, size: int, dim: int, keepdim: bool) -> int:
+        return indices.size * size
 
 
 index_mask = IndexMask.call
@@ -135,22 +136,13 @@ def _arguments(
     if input.dtype.kind == "b":
         raise DTypeError(op, "bool has no order", values=[("input", input.shape)])
     dim = named(op, dim, axis)
-    if dim is None:
-        refuse_empty(op, input.shape, tuple(range(len(input.shape))))
-        return None, kept(keepdim, keepdims)
-    return axis_of(op, input, dim), kept(keepdim, keepdims)
-
-
-def axis_of(op: str, input: Any, dim: Any) -> int:
-    """The axis ``dim`` of the input, which must not be empty."""
-    axis = one_dim(op, input.shape, dim)
-    refuse_empty(op, input.shape, (axis,) if input.shape else ())
-    return axis
+    found = None if dim is None else one_dim(op, input.shape, dim)
+    return found, kept(keepdim, keepdims)
 
 
 def refuse_empty(op: str, shape: Shape, dims: Shape) -> None:
     """Raise ShapeError if one of the axes ``dims`` has size 0."""
-    for axis in dims:
+    for axis in dims if shape else ():
         if not shape[axis]:
             raise ShapeError(
                 op,

@@ -142,6 +142,7 @@ class Conv(Op):
         "bias": "db[o] = sum_{n,p} g[n,o,p]",
     }
     inputs = ("input", "weight", "bias")
+    may_warn = True  # products may overflow
 
     @staticmethod
     def infer(
@@ -225,6 +226,7 @@ class ConvInputGrad(Op):
         "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * G[n, c, p*stride + k*dilation - padding]",
     }
     inputs = ("grad", "weight")
+    may_warn = True
 
     @staticmethod
     def infer(
@@ -299,6 +301,7 @@ class ConvWeightGrad(Op):
         "grad": "dg[n,o,p] = sum_{c,k} x[n, c, p*stride + k*dilation - padding] * G[o,c,k]",
     }
     inputs = ("input", "grad")
+    may_warn = True
 
     @staticmethod
     def infer(

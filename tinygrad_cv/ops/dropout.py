@@ -26,11 +26,12 @@ def dropout(
 ) -> Any:
     """Set each element to zero with probability ``p`` and divide the others by ``1 - p``.
 
-    ``y = x * keep / (1 - p)`` with ``keep`` = 1 with probability 1 - p, else 0. The expected value of y is x, so that
-    evaluation needs no scaling: there the input is returned as it is.
+    ``y = x * keep / (1 - p)`` with ``keep`` = 1 with probability 1 - p, else 0. The expected value
+    of y is x, so that evaluation needs no scaling: there the input is returned as it is.
 
-    ``p`` is the probability to DROP, as in PyTorch. The lecture (and the first paper) call p the probability to
-    KEEP, and multiply by it in evaluation instead of dividing in training: the lecture's p is ``1 - p`` here.
+    ``p`` is the probability to DROP, as in PyTorch. The lecture (and the first paper) call p the
+    probability to KEEP, and multiply by it in evaluation instead of dividing in training: the
+    lecture's p is ``1 - p`` here.
 
     Args:
         input: any shape, float.
@@ -45,11 +46,11 @@ def dropout(
     Raises:
         ArgumentError: ``p`` is not in [0, 1].
 
-    Edge rules: p = 0 returns the input and draws nothing; p = 1 gives zeros with a zero gradient. On the meta device
-    nothing is drawn.
+    Edge rules: p = 0 returns the input and draws nothing; p = 1 gives zeros with a zero gradient.
+    On the meta device nothing is drawn.
 
-    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014), and the
-    lecture's dropout layer.
+    Source: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
+    (2014), and the lecture's dropout layer.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.ones(4, 1000)
@@ -87,7 +88,7 @@ def dropout2d(
 ) -> Any:
     """Drop whole channels of [N, C, H, W] or [C, H, W]; otherwise as :func:`dropout`.
 
-    Neighbouring pixels of a feature map say nearly the same, so dropping them one by one hides little.
+    Neighbouring pixels say nearly the same, so dropping them one by one hides little.
     Source: Tompson et al., "Efficient object localization using convolutional networks" (2015).
 
     >>> import tinygrad_cv as tg
@@ -125,7 +126,6 @@ class Dropout(Op):
     equation = "y = x * keep / (1 - p), keep ~ Bernoulli(1 - p)"
     gradients = {"input": "dx = g * keep / (1 - p)"}
     residuals = ("mask",)
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
@@ -136,7 +136,8 @@ class Dropout(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
-        # Drawn in the order of the public shape, so that the memory layout does not change which elements drop.
+        # Drawn in the order of the public shape, so that the memory layout does not change which
+        # elements drop.
         mask = xp.asarray(keep_mask(key, _drawn(input.shape, shared), 1 - p))
         layout = layout_of(input)
         if not shared and layout != CONTIGUOUS:

@@ -14,8 +14,8 @@ from typing import Any
 from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._dims import every_dim, kept, named, reduced_shape
-from tinygrad_cv.ops.argmax import axis_of, index_mask, refuse_empty
+from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
+from tinygrad_cv.ops.argmax import index_mask, refuse_empty
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import spread
 from tinygrad_cv.ops.reduce import Sum
@@ -49,10 +49,10 @@ class Amax(Op):
     name = "amax"
     equation = "y[j] = max_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        refuse_empty("amax", input.shape, dims)
         return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
 
     @staticmethod
@@ -74,10 +74,10 @@ class Amin(Op):
     name = "amin"
     equation = "y[j] = min_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        refuse_empty("amin", input.shape, dims)
         return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
 
     @staticmethod
@@ -97,7 +97,7 @@ def _shared(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
     """The gradient, shared evenly by the elements that equal the extremum; ties are constants."""
     tied = input == spread(output, input.shape, dims, keepdim)
     ties = Sum.call(tied, dims, keepdim)
-    return masked(spread(g / cast(ties, g.dtype), input.shape, dims, keepdim), tied)
+    return spread(g / cast(ties, g.dtype), input.shape, dims, keepdim) * tied
 
 
 class MaxDim(Op):
@@ -109,10 +109,10 @@ class MaxDim(Op):
     equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
     outputs = ("values", "indices")
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
+        refuse_empty("max", input.shape, (dim,))
         shape = reduced_shape(input.shape, (dim,), keepdim)
         return Spec(shape, input.dtype), Spec(shape, int64)
 
@@ -138,10 +138,10 @@ class MinDim(Op):
     equation = "y[j] = x[i*,j], i* = argmin_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
     outputs = ("values", "indices")
-    shaped = False
 
     @staticmethod
     def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
+        refuse_empty("min", input.shape, (dim,))
         shape = reduced_shape(input.shape, (dim,), keepdim)
         return Spec(shape, input.dtype), Spec(shape, int64)
 
@@ -172,7 +172,7 @@ def _placed(g: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
     """The gradient, put where the picked elements stand."""
     if not shape:
         return g
-    return masked(spread(g, shape, (dim,), keepdim), index_mask(indices, shape, dim, keepdim))
+    return masked(spread(g, shape, (dim,), keepdim), index_mask(indices, shape[dim], dim, keepdim))
 
 
 def amax(
@@ -258,7 +258,7 @@ def max(
     dim, keepdim = named("max", dim, axis), kept(keepdim, keepdims)
     if dim is None:
         return amax(input, None, keepdim)
-    return MaxResult(*MaxDim.call(input, axis_of("max", input, dim), keepdim))
+    return MaxResult(*MaxDim.call(input, one_dim("max", input.shape, dim), keepdim))
 
 
 def min(
@@ -280,12 +280,10 @@ def min(
     dim, keepdim = named("min", dim, axis), kept(keepdim, keepdims)
     if dim is None:
         return amin(input, None, keepdim)
-    return MinResult(*MinDim.call(input, axis_of("min", input, dim), keepdim))
+    return MinResult(*MinDim.call(input, one_dim("min", input.shape, dim), keepdim))
 
 
 def _over(
     op: str, input: Any, dim: Any, keepdim: bool, axis: Any, keepdims: Any
 ) -> tuple[Shape, bool]:
-    dims = every_dim(op, input.shape, named(op, dim, axis))
-    refuse_empty(op, input.shape, dims)
-    return dims, kept(keepdim, keepdims)
+    return every_dim(op, input.shape, named(op, dim, axis)), kept(keepdim, keepdims)

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.scatter import last_of_each, sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import as_tensor
@@ -17,8 +18,7 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
-from tinygrad_cv.ops.index import sum_rows
-from tinygrad_cv.ops.places import last_of_each, raw
+from tinygrad_cv.ops.places import raw
 from tinygrad_cv.ops.shape import reshape
 from tinygrad_cv.ops.slicing import slice_
 
@@ -182,7 +182,7 @@ class Gather(Op):
         if last:
             flat = _flat(xp, index, input.shape, dim).reshape(-1)
             y = xp.where(last_of_each(xp, flat).reshape(y.shape), y, 0)
-        return y
+        return xp.ascontiguousarray(y)
 
     @staticmethod
     def vjp_input(g: Any, index: Any, input_shape: Shape, dim: int, last: bool) -> Any:
@@ -208,8 +208,9 @@ class GatherGrad(Op):
     def forward(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bool) -> Any:
         flat, grad = _flat(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
         if last:
-            won = last_of_each(xp, flat)
-            flat, grad = flat[won], grad[won]
+            out = xp.zeros(math.prod(shape), grad.dtype)
+            write_rows(xp, out, (flat,), grad)
+            return out.reshape(shape)
         return sum_rows(xp, flat, grad[:, None], math.prod(shape)).reshape(shape)
 
     @staticmethod
@@ -236,9 +237,8 @@ class Scatter(Op):
     def forward(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
         out = memory.empty(input.shape, input.dtype, xp=xp)
         out[...] = input
-        flat, values = _flat(xp, index, input.shape, dim).reshape(-1), src.reshape(-1)
-        won = last_of_each(xp, flat)
-        out.reshape(-1)[flat[won]] = values[won]
+        flat = _flat(xp, index, input.shape, dim).reshape(-1)
+        write_rows(xp, out.reshape(-1), (flat,), src.reshape(-1))
         return out
 
     @staticmethod
@@ -332,12 +332,13 @@ def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> 
         )
     if isinstance(array, Spec) or array.size == 0:
         return
-    low, high = int(array.min()), int(array.max())
-    if high >= size or low < (-size if negative else 0):
+    lowest = -size if negative else 0
+    wrong = (array < lowest) | (array >= size)
+    if wrong.any():
         raise RangeError(
             op,
-            f"index {high if high >= size else low} is out of range for axis {axis} of size {size}",
-            law=[f"{-size if negative else 0} <= index < {size}"],
+            f"index {int(array[wrong][0])} is out of range for axis {axis} of size {size}",
+            law=[f"{lowest} <= index < {size}"],
             values=[("input", input.shape), ("index", array.shape)],
         )
 

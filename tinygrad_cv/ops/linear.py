@@ -1,6 +1,7 @@
 """The fully connected layer (inner product): y = x W^T + b.
 
-Three operators closed under differentiation: ``Linear`` and its two adjoints. Each is bilinear, so the gradient
+Three operators closed under differentiation: ``Linear`` and its two adjoints. Each is bilinear, so
+the gradient
 of any of them is again one of the three, at every order.
 """
 
@@ -34,11 +35,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         ShapeError: the last axis of ``input`` is not I, or ``weight`` / ``bias`` have other shapes.
         DTypeError: the dtypes differ.
 
-    Source: the lecture's fully connected (inner product) layer; names as ``torch.nn.functional.linear``.
+    Source: the lecture's fully connected (inner product) layer; names as
+        ``torch.nn.functional.linear``.
 
     >>> import tinygrad_cv as tg
-    >>> x = tg.tensor([[1.0, 2.0]])
-    >>> tg.nn.functional.linear(x, tg.tensor([[1.0, 1.0], [0.0, 3.0]]), tg.tensor([0.5, 0.0])).tolist()
+    >>> x, weight = tg.tensor([[1.0, 2.0]]), tg.tensor([[1.0, 1.0], [0.0, 3.0]])
+    >>> tg.nn.functional.linear(x, weight, tg.tensor([0.5, 0.0])).tolist()
     [[3.5, 6.0]]
     """
     return _linear(input, weight, bias)
@@ -55,7 +57,6 @@ class Linear(Op):
         "bias": "db[o] = sum_n g[n,o]",
     }
     inputs = ("input", "weight", "bias")
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, weight: Spec, bias: Spec | None) -> Spec:
@@ -64,7 +65,8 @@ class Linear(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, weight: Any, bias: Any) -> Any:
-        # One matrix product over all leading axes: NumPy would run one small product per leading index.
+        # One matrix product over all leading axes: NumPy would run one small product per leading
+        # index.
         y = _rows(input) @ weight.T
         if bias is not None:
             y += bias
@@ -98,7 +100,6 @@ class LinearInputGrad(Op):
         "weight": "dw[o,i] = sum_n g[n,o] * G[n,i]",
     }
     inputs = ("grad", "weight")
-    may_warn = True
 
     @staticmethod
     def infer(grad: Spec, weight: Spec) -> Spec:
@@ -123,7 +124,7 @@ class LinearInputGrad(Op):
 
 
 class LinearWeightGrad(Op):
-    """Weight gradient of ``Linear``: the outer products of gradient and input, summed over the batch."""
+    """Weight gradient of ``Linear``: outer products of gradient and input, summed over n."""
 
     name = "linear_weight_grad"
     equation = "dw[o,i] = sum_n g[n,o] * x[n,i]"
@@ -132,7 +133,6 @@ class LinearWeightGrad(Op):
         "input": "dx[n,i] = sum_o g[n,o] * G[o,i]",
     }
     inputs = ("grad", "input")
-    may_warn = True
 
     @staticmethod
     def infer(grad: Spec, input: Spec) -> Spec:
@@ -220,7 +220,7 @@ def _check_shapes(input: Spec, weight: Spec, bias: Spec | None) -> None:
 
 
 def _feature_repair(input: Spec, in_features: int) -> str:
-    """What most often is meant: the flatten before the layer was forgotten, or in_features is wrong."""
+    """What is meant most often: a flatten was forgotten, or in_features is wrong."""
     if input.ndim > 2 and math.prod(input.shape[1:]) == in_features:
         return f"Flatten the input first: input.flatten(1) has {in_features} features."
     flat = math.prod(input.shape[1:]) if input.ndim > 1 else 0

@@ -162,7 +162,7 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     [0.0, 5.0]
     """
     places = _along("index_add", input, dim, index)
-    _check_source("index_add", places.result(input.shape), input, source)
+    _check_source("index_add", places.result("index_add", input.shape), input, source)
     source = source if type(alpha) is int and alpha == 1 else source * alpha
     source = source if source.dtype == input.dtype else cast(source, input.dtype)
     return input + add_at(source, input.shape, places)
@@ -179,7 +179,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     [6.0, 0.0, 5.0]
     """
     places = _along("index_copy", input, dim, index)
-    _check_source("index_copy", places.result(input.shape), input, source)
+    _check_source("index_copy", places.result("index_copy", input.shape), input, source)
     source = source if source.dtype == input.dtype else cast(source, input.dtype)
     return write(input, source, places)
 

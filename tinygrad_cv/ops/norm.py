@@ -1,26 +1,21 @@
-"""Batch normalisation in training (statistics of the batch) and in evaluation (recorded statistics).
+"""Batch normalisation by the statistics of the batch (training) or recorded ones (evaluation).
 
-The mean and the variance of the batch are *outputs* of the training operator: its gradient rules may therefore
-use them, because the engine rebuilds outputs as differentiable values. That makes the short, well-known formula
-right at every order of differentiation.
-
-Layer, group and instance normalisation share the arithmetic of this file.
+The mean and the variance of the batch are *outputs* of the training operator: its gradient rules
+may therefore use them, because the engine rebuilds outputs as differentiable values. That makes
+the short, well-known formula right at every order of differentiation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
-from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import is_float
-from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.write import note_writes
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._channels import affine, gradient_sums, input_gradient, statistics
 from tinygrad_cv.ops.math import rsqrt
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.shape import reshape
@@ -28,10 +23,6 @@ from tinygrad_cv.ops.shape import reshape
 __all__ = ["BatchNorm", "BatchNormEval", "batch_norm"]
 
 NN_FUNCTIONS = ("batch_norm",)
-
-BLOCK_BYTES = (
-    128 * 1024
-)  # a block, its centred copy and its gradient stay in the level-2 cache together
 
 
 def batch_norm(
@@ -46,10 +37,10 @@ def batch_norm(
 ) -> Any:
     """Batch normalisation per channel: ``y = (x - mean) / sqrt(var + eps) * weight + bias``.
 
-    In training, mean and *biased* variance (divided by n) are those of the batch, over all axes but C, and the
-    recorded ones move towards them in place: ``running = (1 - momentum) * running + momentum * batch``, with the
-    *unbiased* variance (divided by n - 1). ``momentum=1.0`` records the last batch's. Otherwise the recorded ones
-    normalise. Without recorded statistics (None) the batch's are used always.
+    In training, mean and *biased* variance (divided by n) are those of the batch, over all axes but
+    C, and the recorded ones move towards them in place:
+    ``running = (1 - momentum) * running + momentum * batch``, with the *unbiased* variance (divided
+    by n - 1). ``momentum=1.0`` records the last batch's. In evaluation the recorded ones normalise.
 
     Args:
         input: [N, C] or [N, C, spatial...], float.
@@ -60,14 +51,14 @@ def batch_norm(
         The shape of ``input``, in its memory layout.
 
     Raises:
-        ShapeError: one value per channel in training (its variance is 0 and the output would be the bias), or a
-            per-channel argument is not [C].
+        ShapeError: one value per channel in training (its variance is 0 and the output would be the
+            bias), or a per-channel argument is not [C].
         ArgumentError: ``eps`` is not positive, or only one running statistic is given.
 
-    Edge rules: an empty batch in training gives an empty output and leaves the recorded statistics alone. On the
-    meta device, and while shapes are probed, they do not advance either.
+    Edge rules: an empty batch in training gives an empty output and leaves the recorded statistics
+    alone. On the meta device they do not advance either.
 
-    Source: Ioffe and Szegedy, "Batch Normalization" (2015), and the lecture's batch normalisation layer.
+    Source: Ioffe and Szegedy, "Batch Normalization" (2015); the lecture's batch normalisation.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([[1.0, 10.0], [3.0, 30.0]])
@@ -97,7 +88,7 @@ def batch_norm(
 
 
 class BatchNorm(Op):
-    """Batch normalisation by the statistics of the batch; mean and biased variance are outputs too."""
+    """Normalisation by the statistics of the batch; mean and biased variance are outputs too."""
 
     name = "batch_norm"
     equation = (
@@ -110,7 +101,6 @@ class BatchNorm(Op):
     }
     inputs = ("input", "weight", "bias")
     outputs = ("output", "mean", "var")
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, weight: Spec | None, bias: Spec | None, eps: float) -> tuple[Spec, ...]:
@@ -122,11 +112,11 @@ class BatchNorm(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
-        mean, var = _statistics(xp, input)
+        mean, var = statistics(xp, input)
         scale = 1 / xp.sqrt(var + eps)
         if weight is not None:
             scale = scale * weight
-        output = _affine(xp, input, mean, scale, bias)
+        output = affine(xp, input, mean, scale, bias)
         return output, mean, var
 
     @staticmethod
@@ -157,12 +147,12 @@ class BatchNorm(Op):
         n = max(_count(input.shape), 1)
         s = 1 / xp.sqrt(var + eps)
         scale = s if weight is None else s * weight
-        g_sum, gx_sum = _gradient_sums(xp, gy, input, mean)
+        g_sum, gx_sum = gradient_sums(xp, gy, input, mean)
         g_input = None
         if needs[0]:
             slope = (2 * g_var - scale * s * s * gx_sum) / n
             shift = (g_mean - scale * g_sum) / n
-            g_input = _input_gradient(xp, gy, input, mean, scale, slope, shift)
+            g_input = input_gradient(xp, gy, input, mean, scale, slope, shift)
         return g_input, gx_sum * s if needs[1] else None, g_sum if needs[2] else None
 
     @staticmethod
@@ -183,7 +173,6 @@ class BatchNormEval(Op):
         "bias": "db[c] = sum(g)",
     }
     inputs = ("input", "mean", "var", "weight", "bias")
-    may_warn = True
 
     @staticmethod
     def infer(
@@ -201,7 +190,7 @@ class BatchNormEval(Op):
         scale = 1 / xp.sqrt(var + eps)
         if weight is not None:
             scale = scale * weight
-        return _affine(xp, input, mean, scale, bias)
+        return affine(xp, input, mean, scale, bias)
 
     @staticmethod
     def vjp_input(g: Any, var: Any, weight: Any, eps: float) -> Any:
@@ -251,130 +240,6 @@ def _spread(channel: Any, ndim: int) -> Any:
     return reshape(channel, (channel.shape[0], *(1 for _ in range(ndim - 2))))
 
 
-# ---- raw arithmetic, in blocks
-#
-# An array [N, C, spatial...] is seen as rows [A, C] (channels-last memory, or no spatial axes) or as images
-# [A, C, L]. Sums over a block are products with a vector of ones: faster than NumPy's reductions over a strided
-# axis, and more accurate, since each block is summed apart and the blocks are added in float64.
-
-
-def _as_blocks(xp: Any, array: Any, like: Any) -> Any:
-    """``array`` as rows [A, C] or images [A, C, L], in the order that ``like`` has in memory."""
-    n, c = array.shape[:2]
-    length = math.prod(array.shape[2:])
-    if length == 1 or layout_of(like) == CHANNELS_LAST:
-        return xp.moveaxis(array, 1, -1).reshape(n * length, c)
-    return array.reshape(n, c, length)
-
-
-def _block_ranges(xp: Any, blocks: Any) -> Iterator[slice]:
-    """Ranges of the first axis whose blocks fit the cache; on a GPU one range, there is no cache to fit."""
-    total = blocks.shape[0]
-    row = max(math.prod(blocks.shape[1:]) * blocks.dtype.itemsize, 1)
-    step = max(BLOCK_BYTES // row, 1) if xp is np else max(total, 1)
-    for start in range(0, total, step):
-        yield slice(start, min(start + step, total))
-
-
-def _sum_block(xp: Any, block: Any) -> Any:
-    """[A, C] or [A, C, L] -> [C] in float64."""
-    if block.ndim == 2:
-        return (xp.ones(block.shape[0], block.dtype) @ block).astype(np.float64)
-    a, c, length = block.shape
-    per_image = block.reshape(a * c, length) @ xp.ones(length, block.dtype)
-    return per_image.reshape(a, c).sum(axis=0, dtype=np.float64)
-
-
-def _minus(xp: Any, block: Any, column: Any) -> Any:
-    """``block - column`` in working memory that the next call takes again."""
-    out = memory.scratch(block.shape, block.dtype) if xp is np else xp.empty_like(block)
-    return xp.subtract(block, column, out=out)
-
-
-def _column(channel: Any, blocks: Any) -> Any:
-    """[C] in the blocks' dtype, ready to broadcast against a block."""
-    channel = channel.astype(blocks.dtype, copy=False)
-    return channel if blocks.ndim == 2 else channel[:, None]
-
-
-def _statistics(xp: Any, input: Any) -> tuple[Any, Any]:
-    """Mean and biased variance per channel, both [C], in one pass over the data.
-
-    Each block is centred by the mean of what came before it, so nothing cancels even where the mean is large against
-    the deviation; blocks are merged by the rule of Chan, Golub and LeVeque (1983) in float64.
-    """
-    x = _as_blocks(xp, input, input)
-    c = input.shape[1]
-    mean = squares = xp.zeros(c, np.float64)
-    done = 0
-    for where in _block_ranges(xp, x):
-        block = x[where]
-        count = block.size // max(c, 1)
-        if count == 0:
-            continue
-        if not done:
-            mean = _sum_block(xp, block) / count
-        centre = mean.astype(x.dtype)
-        centred = _minus(xp, block, _column(centre, x))
-        offset = _sum_block(xp, centred) / count
-        xp.multiply(centred, centred, out=centred)
-        block_squares = _sum_block(xp, centred) - count * offset * offset
-        delta = centre + offset - mean
-        total = done + count
-        mean = mean + delta * (count / total)
-        squares = squares + block_squares + delta * delta * (done * count / total)
-        done = total
-    return mean.astype(x.dtype), (squares / max(done, 1)).astype(x.dtype)
-
-
-def _affine(xp: Any, input: Any, mean: Any, scale: Any, bias: Any) -> Any:
-    """``(input - mean) * scale + bias`` per channel, in the memory order of the input."""
-    output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
-    x, y = _as_blocks(xp, input, input), _as_blocks(xp, output, input)
-    mean, scale = _column(mean, x), _column(scale, x)
-    bias = None if bias is None else _column(bias, x)
-    for where in _block_ranges(xp, x):
-        out = y[where]
-        xp.subtract(x[where], mean, out=out)
-        xp.multiply(out, scale, out=out)
-        if bias is not None:
-            xp.add(out, bias, out=out)
-    return output
-
-
-def _gradient_sums(xp: Any, gy: Any, input: Any, mean: Any) -> tuple[Any, Any]:
-    """``sum(gy)`` and ``sum(gy * (input - mean))`` per channel."""
-    x, g = _as_blocks(xp, input, input), _as_blocks(xp, gy, input)
-    column = _column(mean, x)
-    g_sum = xp.zeros(input.shape[1], np.float64)
-    gx_sum = xp.zeros(input.shape[1], np.float64)
-    for where in _block_ranges(xp, x):
-        block = g[where]
-        centred = _minus(xp, x[where], column)
-        xp.multiply(centred, block, out=centred)
-        g_sum += _sum_block(xp, block)
-        gx_sum += _sum_block(xp, centred)
-    return g_sum.astype(x.dtype), gx_sum.astype(x.dtype)
-
-
-def _input_gradient(
-    xp: Any, gy: Any, input: Any, mean: Any, scale: Any, slope: Any, shift: Any
-) -> Any:
-    """``gy * scale + (input - mean) * slope + shift`` per channel, in the memory order of the input."""
-    output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
-    x, y = _as_blocks(xp, input, input), _as_blocks(xp, output, input)
-    g = _as_blocks(xp, gy, input)
-    mean, scale, slope, shift = (_column(v, x) for v in (mean, scale, slope, shift))
-    for where in _block_ranges(xp, x):
-        out = y[where]
-        xp.multiply(g[where], scale, out=out)
-        centred = _minus(xp, x[where], mean)
-        xp.multiply(centred, slope, out=centred)
-        xp.add(centred, shift, out=centred)
-        xp.add(out, centred, out=out)
-    return output
-
-
 # ---- running statistics and checks
 
 
@@ -386,7 +251,7 @@ def _count(shape: tuple[int, ...]) -> int:
 def _record(
     running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, momentum: float
 ) -> None:
-    """Move the recorded statistics towards the batch's, in place. Not for an empty batch, which has none."""
+    """Move the recorded statistics towards the batch's, in place; an empty batch has none."""
     recorded = [getattr(t, "array", t) for t in (running_mean, running_var)]
     batch = [getattr(t, "array", t) for t in (mean, var)]
     if n < 2 or any(isinstance(array, Spec) for array in recorded):
@@ -430,8 +295,9 @@ def _check_channels(op: str, input: Any, **channels: Any) -> None:
 def _raise_one_value(input: Spec) -> None:
     raise ShapeError(
         "batch_norm",
-        "one value per channel: its variance is 0 and says nothing, so training cannot normalise by it",
+        "one value per channel: training cannot normalise by its variance, which is 0",
         law=["n = N * prod(spatial) must be at least 2", f"n = {_count(input.shape)}"],
         values=[("input", input.shape, "[N, C, ...]")],
-        repair="Use a batch of 2 or more (drop_last=True in the loader), larger maps, or evaluate: model.eval().",
+        repair="Use a batch of 2 or more (drop_last=True in the loader), larger maps, or "
+        "evaluation: model.eval().",
     )

@@ -8,18 +8,21 @@ with a slice between them put their common axes first. Negative steps are allowe
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import device_of, is_array, to_device, xp_of
+from tinygrad_cv.backend.array import device_of, is_array, on_device_of, to_device, xp_of
 from tinygrad_cv.backend.dtypes import int64
+from tinygrad_cv.backend.scatter import last_of_each
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
 from tinygrad_cv.ops.slicing import ALL, Key, position
 
-__all__ = ["Places", "along", "check_positions", "last_of_each", "parse", "raw"]
+__all__ = ["Places", "along", "check_positions", "parse", "raw"]
 
 Shape = tuple[int, ...]
 
@@ -57,8 +60,18 @@ class Places:
         """The axes of the input that are not indexed."""
         return tuple(axis for axis in range(len(shape)) if axis not in self.dims)
 
-    def result(self, shape: Shape) -> Shape:
-        """The shape of ``x[...]`` for an input of this shape."""
+    def result(self, op: str, shape: Shape) -> Shape:
+        """The shape of ``x[...]`` for an input of this shape.
+
+        Raises:
+            ShapeError: the indexed axes have other sizes than those the positions were made for.
+        """
+        if tuple(shape[axis] for axis in self.dims) != self.sizes:
+            raise ShapeError(
+                op,
+                f"the positions are made for sizes {self.sizes} of the axes {self.dims}",
+                values=[("input", shape)],
+            )
         rest = tuple(shape[axis] for axis in self.rest(shape))
         return (*rest[: self.start], *self.flat.shape, *rest[self.start :])
 
@@ -77,15 +90,18 @@ class Places:
         return f"Places(dims={self.dims}, shape={self.flat.shape})"
 
 
-def last_of_each(xp: Any, flat: Any) -> Any:
-    """For each entry of a flat index: True if the same position does not come again."""
-    order = xp.argsort(flat, kind="stable")
-    ordered = flat[order]
-    last = xp.ones(flat.shape, bool)
-    last[order[:-1]] = ordered[1:] != ordered[:-1]
-    return last
+def on_input_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator for ``function(op, input, ...)``: its raw arithmetic runs where the input lies."""
+
+    @wraps(function)
+    def there(op: str, input: Any, *args: Any, **kwargs: Any) -> Any:
+        with on_device_of(raw(input)):
+            return function(op, input, *args, **kwargs)
+
+    return there
 
 
+@on_input_device
 def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
     """The basic key of an index, and the advanced part, which applies to the result of the key.
 
@@ -98,7 +114,7 @@ def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
         GraphError: the index has no values (meta device).
     """
     shape = input.shape
-    entries = [_entry(op, e) for e in (index if isinstance(index, tuple) else (index,))]
+    entries = [_entry(op, e) for e in (index if type(index) is tuple else (index,))]
     used = sum(_width(e) for e in entries)
     if used > len(shape):
         raise RangeError(
@@ -139,6 +155,7 @@ def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
     return tuple(key), _places(op, raw(input), arrays, unique)
 
 
+@on_input_device
 def along(op: str, input: Any, axis: int, index: Any) -> Places:
     """Positions along one axis, given by an index array that counts from the front only."""
     array, size = raw(index), input.shape[axis]
@@ -158,21 +175,19 @@ def check_positions(op: str, index: Any, shape: Shape, axis: int, negative: bool
     """A copy of an index array as int64, counted from the front; RangeError outside the axis."""
     if isinstance(index, Spec):
         return index._replace(dtype=int64)
-    size, copy = shape[axis], index.astype(int64)
-    if copy.size == 0:
-        return copy
-    low, high = int(copy.min()), int(copy.max())
-    if high >= size or low < (-size if negative else 0):
-        wrong = high if high >= size else low
+    size = shape[axis]
+    lowest = -size if negative else 0
+    wrong = (index < lowest) | (index >= size)
+    if wrong.any():
         raise RangeError(
             op,
-            f"index {wrong} is out of range for axis {axis} of size {size}",
-            law=[f"{-size if negative else 0} <= index < {size}"],
+            f"index {int(index[wrong][0])} is out of range for axis {axis} of size {size}",
+            law=[f"{lowest} <= index < {size}"],
             values=[("input", shape), ("index", index.shape)],
         )
-    if low < 0:
-        copy[copy < 0] += size
-    return copy
+    if not negative:
+        return index.astype(int64)
+    return xp_of(index).where(index < 0, index + size, index).astype(int64)
 
 
 def _entry(op: str, entry: Any) -> Any:
@@ -192,10 +207,10 @@ def _entry(op: str, entry: Any) -> Any:
     if isinstance(entry, (bool, np.bool_)):
         return bool(entry)
     entry = raw(entry)
-    if isinstance(entry, (list, tuple, range)):
-        entry = _array_of(op, entry)
     if not is_array(entry):
-        return _whole(op, entry)
+        if not isinstance(entry, (list, tuple, range)):
+            return _whole(op, entry)
+        entry = _array_of(op, entry)
     if entry.dtype.kind not in "iub" or entry.dtype == np.uint8:
         also = " (PyTorch reads uint8 as a mask, NumPy as positions)" * (entry.dtype == np.uint8)
         raise DTypeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygrad_cv.ops._elementwise import Binary, Unary
@@ -74,6 +75,9 @@ class Pow(Binary):
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
+        kinds = [getattr(getattr(x, "dtype", type(x)), "kind", type(x)) for x in (input, other)]
+        if all(kind in ("b", bool) for kind in kinds):
+            return xp.logical_or(input, xp.logical_not(other))
         try:
             return input**other
         except ValueError as problem:
@@ -106,8 +110,9 @@ class Pow(Binary):
         if not isinstance(input, (bool, int, float)):
             base = where((input == 0) & (other >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
             return g * (output * log(base))
-        slope = g * (output * float(log(input)))
-        return masked(slope, other < 0) if input == 0 else slope
+        if input == 0:
+            return masked(g * (output * -math.inf), other < 0)
+        return g * (output * (float(log(input)) if input > 0 else math.nan))
 
 
 pow, square, reciprocal = Pow.call, Square.call, Reciprocal.call

@@ -7,17 +7,16 @@ from typing import Any
 
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec
-from tinygrad_cv.ops._elementwise import broadcast_shape
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.ops.select import sign
+from tinygrad_cv.ops._elementwise import broadcast_shape
+from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.expand import expand
+from tinygrad_cv.ops.select import sign
 
 __all__ = ["L1Loss", "MSELoss", "l1_loss", "mse_loss"]
 
 NN_FUNCTIONS = ("l1_loss", "mse_loss")
-
-REDUCTIONS = ("none", "mean", "sum")
 
 
 def mse_loss(
@@ -31,8 +30,8 @@ def mse_loss(
     """Squared difference: ``(input - target) ** 2``, its mean, or its sum.
 
     Args:
-        input, target: float, the same shape. Shapes that only broadcast are taken with a warning, as in PyTorch: it
-            is nearly always a mistake.
+        input, target: float, the same shape. Shapes that only broadcast are taken with a warning,
+            as in PyTorch: it is nearly always a mistake.
         reduction: "mean" over all elements, "sum", or "none".
         size_average, reduce, weight: not supported; anything but None raises.
 
@@ -56,7 +55,8 @@ def l1_loss(
     reduction: str = "mean",
     weight: None = None,
 ) -> Any:
-    """Absolute difference: ``|input - target|``, its mean, or its sum; otherwise as :func:`mse_loss`.
+    """Absolute difference: ``|input - target|``, its mean, or its sum; otherwise as
+    :func:`mse_loss`.
 
     Edge rules: the derivative at equality is 0.
 
@@ -71,7 +71,6 @@ class _PairLoss(Op, abstract=True):
     """A loss of two tensors of one shape: elementwise, then reduced."""
 
     inputs = ("input", "target")
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, target: Spec, reduction: str) -> Spec:
@@ -112,7 +111,10 @@ class L1Loss(_PairLoss):
 
     name = "l1_loss"
     equation = "loss = mean_i |x_i - t_i|"
-    gradients = {"input": "dx_i = g * sign(x_i - t_i) / n", "target": "dt_i = g * sign(t_i - x_i) / n"}
+    gradients = {
+        "input": "dx_i = g * sign(x_i - t_i) / n",
+        "target": "dt_i = g * sign(t_i - x_i) / n",
+    }
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
@@ -144,7 +146,8 @@ def _factor(input: Any, reduction: str) -> float:
 def _reduced(xp: Any, values: Any, reduction: str) -> Any:
     if reduction == "none":
         return values
-    # A scalar of the array's own kind is divided, so that the mean of nothing is NaN and not an exception.
+    # A scalar of the array's own kind is divided, so that the mean of nothing is NaN and not an
+    # exception.
     total = values.sum()
     return xp.asarray(total / total.dtype.type(values.size) if reduction == "mean" else total)
 
@@ -159,13 +162,14 @@ def _compare(
     weight: Any,
     reduction: str,
 ) -> Any:
-    if size_average is not None or reduce is not None or weight is not None:
-        raise ArgumentError(op, "size_average, reduce and weight are not supported; use reduction")
-    if reduction not in REDUCTIONS:
-        raise ArgumentError(op, f"reduction must be one of {', '.join(REDUCTIONS)}, it is {reduction!r}")
+    check_reduction(op, reduction, size_average, reduce)
+    if weight is not None:
+        raise ArgumentError(op, "weight is not supported")
     for name, value in (("input", input), ("target", target)):
         if not is_float(value.dtype):
-            raise DTypeError(op, f"{name} must be float, it is {value.dtype}", repair="Convert with .to().")
+            raise DTypeError(
+                op, f"{name} must be float, it is {value.dtype}", repair="Convert with .to()."
+            )
     if input.dtype != target.dtype:
         raise DTypeError(
             op,
@@ -175,7 +179,7 @@ def _compare(
     if input.shape != target.shape:
         shape = broadcast_shape(function.op, (input, target))
         warnings.warn(
-            f"{op}: the input {input.shape} and the target {target.shape} differ in shape and are broadcast to "
+            f"{op}: the input {input.shape} and the target {target.shape} are broadcast to "
             f"{shape}; is that meant?",
             stacklevel=4,
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_cv.backend import random
-from tinygrad_cv.backend.array import as_device, device_of, to_device, xp_of
+from tinygrad_cv.backend.array import as_device, device_of, on_device_of, to_device, xp_of
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype, int64
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
@@ -192,14 +192,14 @@ def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tenso
         raise DTypeError("bernoulli", f"probabilities are floating, these are {p.dtype.name}")
     if isinstance(p, Spec):
         return Tensor(p)
-    if not bool(((p >= 0) & (p <= 1)).all()):
-        raise ArgumentError(
-            "bernoulli", "a probability is outside [0, 1]", values=[("input", p.shape)]
-        )
-    uniform = to_device(
-        random.uniform(_key("bernoulli", generator), p.shape, p.dtype), device_of(p)
-    )
-    return Tensor(xp_of(p).asarray((uniform < p).astype(p.dtype)))
+    with on_device_of(p):
+        if not bool(((p >= 0) & (p <= 1)).all()):
+            raise ArgumentError(
+                "bernoulli", "a probability is outside [0, 1]", values=[("input", p.shape)]
+            )
+        drawn = random.uniform(_key("bernoulli", generator), p.shape, p.dtype)
+        uniform = to_device(drawn, device_of(p))
+        return Tensor(xp_of(p).asarray((uniform < p).astype(p.dtype)))
 
 
 def _drawn(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.backend.dtypes import as_dtype, int64
-from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
@@ -34,7 +34,7 @@ class Cumsum(Op):
 
     @staticmethod
     def infer(input: Spec, dim: int, reverse: bool) -> Spec:
-        return _scanned(input)
+        return _scanned(input, dim, reverse)
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, reverse: bool) -> Any:
@@ -59,7 +59,7 @@ class Cumprod(Op):
 
     @staticmethod
     def infer(input: Spec, dim: int, reverse: bool) -> Spec:
-        return _scanned(input)
+        return _scanned(input, dim, reverse)
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, reverse: bool) -> Any:
@@ -88,12 +88,11 @@ class Prod(Op):
 
     @staticmethod
     def infer(input: Spec, dim: int, keepdim: bool) -> Spec:
-        return _scanned(input)._replace(shape=reduced_shape(input.shape, (dim,), keepdim))
+        return Spec(reduced_shape(input.shape, (dim,), keepdim), _wide(input.dtype))
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> Any:
-        dtype = input.dtype if input.dtype.kind == "f" else int64
-        return xp.prod(input, axis=dim, dtype=dtype, keepdims=keepdim)
+        return xp.prod(input, axis=dim, dtype=_wide(input.dtype), keepdims=keepdim)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, dim: int, keepdim: bool) -> Any:
@@ -109,12 +108,17 @@ class Prod(Op):
 _cumsum, _cumprod, _prod = Cumsum.call, Cumprod.call, Prod.call
 
 
-def _scanned(input: Spec) -> Spec:
-    return Spec(input.shape, input.dtype if input.dtype.kind == "f" else int64)
+def _wide(dtype: Any) -> Any:
+    return dtype if dtype.kind == "f" else int64
+
+
+def _scanned(input: Spec, dim: int, reverse: bool) -> Spec:
+    turned = reverse and input.ndim and input.shape[dim] != 1  # its strides are negative
+    return Spec(input.shape, _wide(input.dtype), CONTIGUOUS if turned else input.layout)
 
 
 def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
-    dtype = x.dtype if x.dtype.kind == "f" else int64
+    dtype = _wide(x.dtype)
     if not x.ndim:
         return x.astype(dtype)
     if reverse:

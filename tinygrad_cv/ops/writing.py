@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cv.backend.array import xp_of
+from tinygrad_cv.backend.array import on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.mode import no_grad, state
 from tinygrad_cv.core.node import Leaf
@@ -51,7 +51,8 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
             )
         result = result.to(target.dtype)  # type: ignore[attr-defined]
     if not isinstance(target.array, Spec):
-        xp_of(target.array).copyto(target.array, result.array)
+        with on_device_of(target.array):
+            xp_of(target.array).copyto(target.array, result.array)
         note_write(target.array)
     if state().grad:
         target.node, target.index = result.node, result.index
@@ -90,7 +91,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     with no_grad():
         result = index.index_put(self, key, value)
     if not isinstance(self.array, Spec):
-        xp_of(self.array).copyto(self.array, result.array)
+        with on_device_of(self.array):
+            xp_of(self.array).copyto(self.array, result.array)
         note_write(self.array)
 
 

@@ -161,10 +161,10 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _set(self, group: Group, number: int) -> None:
-        if self.last_epoch >= self.total_steps:
+        if self.last_epoch > self.total_steps:
             raise ArgumentError(
                 "OneCycleLR",
-                f"step {self.last_epoch + 1} is past the end of a cycle of {self.total_steps}",
+                f"step {self.last_epoch} is past the end of a cycle of {self.total_steps}",
             )
         group["lr"] = self._at(*self.rates)
         if self.momenta is not None:
@@ -178,7 +178,7 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch <= self.peak:
             return self._between(start, peak, self.last_epoch / self.peak if self.peak else 1.0)
         past = self.last_epoch - self.peak
-        return self._between(peak, end, past / (self.total_steps - 1 - self.peak))
+        return self._between(peak, end, min(past / (self.total_steps - 1 - self.peak), 1.0))
 
     def _between(self, start: float, end: float, fraction: float) -> float:
         if self.anneal_strategy == "cos":

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import asarray, device_of, is_array
+from tinygrad_cv.backend.array import asarray, device_of, is_array, on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.core.mode import enable_grad
 from tinygrad_cv.core.tensor import Tensor
@@ -81,7 +81,8 @@ class Optimizer:
         ]
         note_writes(param.array for param, _ in active)
         for param, group in active:
-            self._update(param.array, param.grad.array, group, self.state[param])
+            with on_device_of(param.array):
+                self._update(param.array, param.grad.array, group, self.state[param])
         return loss
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:

@@ -72,6 +72,8 @@ class Case:
     skip: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        arrays = [np.asarray(i) if isinstance(i, np.generic) else i for i in self.inputs]
+        object.__setattr__(self, "inputs", tuple(arrays))  # a NumPy scalar is a 0-d array here
         if self.reference is None and self.torch is None:
             raise ArgumentError("Case", f"{self.id} needs a reference= or a torch= to compare with")
         if not 0 <= self.order <= 3:
@@ -246,7 +248,7 @@ def operator_of(function: Any) -> type[Op] | None:
 def callable_of(function: Any) -> Callable[..., Any]:
     """What is called with Tensors: of an ``Op`` class its ``call``."""
     is_op = isinstance(function, type) and issubclass(function, Op)
-    return function.call if is_op else function  # type: ignore[no-any-return]
+    return function.call if is_op else function
 
 
 def _rebuild(item: Any, stream: Iterator[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import inspect
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.spec import layout_of, spec_of
+from tinygrad_cv.backend.spec import Spec, layout_of, spec_of
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.testing.case import Case, CheckFailure, flatten, to_tensors
@@ -83,7 +82,11 @@ def check_value(case: Case, device: str) -> None:
 
 def check_infer(case: Case, device: str) -> None:
     """``infer`` of every operator that ran promises the shape, dtype and layout that came out."""
-    for op, inputs, attrs in recorded_calls(case, device):
+    leaves = double(case.leaves())
+    calls = recorded_calls(case, device, leaves)
+    if any(leaf.ndim > 2 for leaf in leaves):
+        calls += recorded_calls(case, device, leaves, "channels_last")
+    for op, inputs, attrs in calls:
         promised = as_tuple(op.infer(*map_arrays(spec_of, inputs), *attrs))
         real = as_tuple(forward(op, inputs, attrs))
         labels = [*op.outputs, *op.residuals]
@@ -279,8 +282,9 @@ def _check_emptied(case: Case, leaves: Any, chosen: Any, axis: int, device: str)
 
 def check_float32(case: Case, device: str) -> None:
     """float32 in gives float32 out, float32 gradients, and numbers close to those of float64."""
-    exact, exact_grads, _ = backward(case, double(case.leaves()), device)
-    outputs, grads, _ = backward(case, cast(case.leaves(), np.float32), device)
+    single = cast(case.leaves(), np.float32)
+    exact, exact_grads, _ = backward(case, double(single), device)
+    outputs, grads, _ = backward(case, single, device)
     for k, (a, b) in enumerate(zip(outputs, exact, strict=True)):
         _expect_float32(f"output {k}", a, b)
     for i, a, b in zip(case.differentiable(), grads, exact_grads, strict=True):
@@ -302,7 +306,10 @@ def check_needs(case: Case, device: str) -> None:
     leaves = double(case.leaves())
     for i in wanted:
         tensors = to_tensors(leaves, device, [i])
-        outputs = [y for y in floating(case.call(tensors)) if y.requires_grad]
+        outputs = floating(case.call(tensors))
+        if not outputs:  # comparisons and the like: nothing to differentiate
+            return
+        outputs = [y for y in outputs if y.requires_grad]
         if not outputs:
             raise CheckFailure(f"no output requires a gradient, though {case.names()[i]} does")
         rng = case.rng(2)
@@ -311,7 +318,7 @@ def check_needs(case: Case, device: str) -> None:
             if j != i and tensor.requires_grad:
                 raise CheckFailure(f"{case.names()[j]} requires a gradient that nobody asked for")
     if case.op:
-        for needs in [*([i] for i in wanted), wanted]:
+        for needs in [*([i] for i in wanted), wanted] if wanted else []:
             _check_saved(case, case.op, leaves, needs, device)
 
 
@@ -331,9 +338,12 @@ def _check_saved(case: Case, op: Any, leaves: Any, needs: Sequence[int], device:
     copies = [np.array(leaf) for leaf in leaves]
     watched = [(name, weakref.ref(copy)) for name, copy in zip(names, copies, strict=True)]
     outputs = case.call(to_tensors(copies, device, needs))
+    node = next((y.grad_fn for y in outputs if y.grad_fn is not None), None)
+    if node is None or set(node.plan.needed) != set(_slots(case, needs)):
+        raise CheckFailure(f"{[names[i] for i in needs]} need a gradient, the node says {node}")
+    del node
     shared = [any(np.may_share_memory(copy, y.array) for y in outputs) for copy in copies]
-    del copies
-    gc.collect()
+    del copies  # without the garbage collector: a graph has no reference cycles
     for (name, reference), is_view in zip(watched, shared, strict=True):
         if reference() is not None and name not in named and not (is_view and op.view):
             asked = ", ".join(names[i] for i in needs)
@@ -396,6 +406,8 @@ CHECKS: dict[str, Callable[[Case, str], None]] = {
 
 
 def _compare_spec(what: str, spec: Any, array: Any, layout: bool = True) -> None:
+    if not isinstance(spec, Spec):
+        raise CheckFailure(f"{what} is a {type(spec).__name__}, not a Spec")
     if tuple(spec.shape) != tuple(array.shape):
         raise CheckFailure(f"{what} says shape {tuple(spec.shape)}, real {tuple(array.shape)}")
     if spec.dtype != array.dtype:

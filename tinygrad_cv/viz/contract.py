@@ -28,21 +28,26 @@ def contract(
         groups: node id -> (block, part). A block's backward part is drawn beside its forward part.
         titles: key -> (name, title, cluster) of the new node.
 
-    The new node has the smallest id of its members. A group of one keeps its node, which gets the
-    title.
+    The new node has the smallest id of its members; a group with one operator keeps that operator,
+    which gets the title; a group without operators keeps its nodes.
     """
     members: dict[Key, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
         if node.id in groups:
             members[groups[node.id]].append(node)
-    alone = {nodes[0].id: titles(key) for key, nodes in members.items() if len(nodes) == 1}
-    members = {key: nodes for key, nodes in members.items() if len(nodes) > 1}
-    new_id = {node.id: nodes[0].id for nodes in members.values() for node in nodes}
-    key_of = {nodes[0].id: key for key, nodes in members.items()}
-    head = {key: nodes[0].id for key, nodes in members.items()}
-    blocks = {
-        nodes[0].id for nodes in members.values() if sum(node.kind == "op" for node in nodes) != 1
-    }
+    alone: dict[int, tuple[str, str, int | None]] = {}
+    for key, nodes in list(members.items()):
+        if len(nodes) == 1 or not (key[1] == "saved" or any(node.kind == "op" for node in nodes)):
+            alone |= {node.id: titles(key) for node in nodes}
+            del members[key]
+    head, blocks = {}, set()
+    for key, nodes in members.items():
+        operators = [node.id for node in nodes if node.kind == "op"]
+        head[key] = operators[0] if len(operators) == 1 else nodes[0].id
+        if len(operators) != 1:
+            blocks.add(head[key])
+    new_id = {node.id: head[key] for key, nodes in members.items() for node in nodes}
+    key_of = {number: key for key, number in head.items()}
     edges = _edges(model.edges, new_id, blocks)
 
     leaving: dict[int, list[TensorInfo]] = defaultdict(list)
@@ -55,13 +60,14 @@ def contract(
             seen.add((edge.source, edge.output))
             leaving[source].append(edge.tensor)
 
-    nodes = []
+    kept = []
     for node in model.nodes:
         if node.id in key_of:
             key = key_of[node.id]
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
-            nodes.append(_with_operator(block, members[key], model.edges))
+            block = replace(block, id=node.id)
+            kept.append(_with_operator(block, members[key], model.edges))
         elif node.id not in new_id:
             if node.pair in new_id:
                 node = replace(node, pair=new_id[node.pair])
@@ -69,8 +75,8 @@ def contract(
                 _, text, cluster = alone[node.id]
                 titled = node.kind == "op" and node.phase == "forward" and not node.title
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
-            nodes.append(node)
-    return replace(model, nodes=_topological(nodes, edges), edges=edges)
+            kept.append(node)
+    return replace(model, nodes=_topological(kept, edges), edges=edges)
 
 
 def _block(

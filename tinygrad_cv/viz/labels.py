@@ -279,7 +279,8 @@ def legend_lines(model: GraphModel) -> list[Line]:
     lines.append(Line(", ".join(counts)))
     work = []
     if totals.get("flops"):
-        work.append(f"{flops_text(totals['flops'])} forward")
+        least = "at least " if totals.get("flops_unknown") else ""
+        work.append(f"{least}{flops_text(totals['flops'])} forward")
     if totals.get("saved_bytes"):
         work.append(f"{bytes_text(totals['saved_bytes'])} saved for backward")
     if work:

@@ -8,12 +8,11 @@ light picture.
 from __future__ import annotations
 
 import hashlib
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
 from tinygrad_cv.errors import BackendError
-from tinygrad_cv.viz.dot import ROLES, role
+from tinygrad_cv.viz.dot import NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.labels import (
     Line,
     bytes_text,
@@ -30,6 +29,7 @@ __all__ = ["finish"]
 
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
+_PAD = 0.15 * 72  # around the graph, in points
 _LONGEST_TITLE = 2000
 
 
@@ -72,9 +72,13 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
 
 def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     """Size, accessible name and style sheet of the whole picture."""
-    for side in ("width", "height"):
-        points = float(re.sub(r"[^0-9.]", "", root.get(side, "0")) or 0)
-        root.set(side, f"{points * _PX_PER_PT:.0f}")
+    left, top, width, height = map(float, root.get("viewBox", "0 0 0 0").split())
+    # A viewer may set the legend in a wider face than the one that the engine measured.
+    legend = (text_width(line.text, NODE_SIZE) for line in legend_lines(model))
+    width = max(width, *(right + 2 * _PAD for right in legend))
+    root.set("viewBox", f"{left:g} {top:g} {width:g} {height:g}")
+    root.set("width", f"{width * _PX_PER_PT:.0f}")
+    root.set("height", f"{height * _PX_PER_PT:.0f}")
     root.set("id", prefix)
     root.set("class", "tinygrad-cv")
     root.set("role", "img")
@@ -147,6 +151,7 @@ def _set_graph(group: ET.Element, model: GraphModel) -> None:
     for shape in group:
         if shape.tag == f"{{{SVG}}}polygon":
             shape.set("class", "page")
+            shape.set("points", _corners(viewbox))
             break
     _set_lines(group, legend_lines(model))
 

@@ -287,6 +287,7 @@ def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
     node).
     """
     operators = [n.id for n in model.nodes if n.kind == "op" and n.phase == "forward"]
+    operators = operators or [n.id for n in model.nodes if n.kind == "op"]
     targets: dict[int, set[int]] = defaultdict(set)
     for edge in model.edges:
         targets[edge.source].add(edge.target)
@@ -294,7 +295,7 @@ def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
     while True:
         keep = keep * 3 // 4
         hidden = set(operators[keep // 2 : max(len(operators) - keep // 2, keep // 2)])
-        if not hidden:
+        if not hidden and keep > 0:
             continue
         groups: dict[int, tuple[int, str]] = {}
         for node in model.nodes:

@@ -1,9 +1,10 @@
 """Where a training step spends its time: by operator, forward and backward, and by function.
 
-    python tools/bench/hotspots.py lenet [--steps 20] [--functions 25] [--lines OP]
+    python tools/bench/hotspots.py lenet [--steps 20] [--functions 25] [--cpu]
 
 The table by operator wraps every kernel with a clock, so it counts the kernel and not the
-bookkeeping; the rest of the step stands in the last lines. Run without OPENBLAS_* variables.
+bookkeeping. ``--cpu`` uses one BLAS thread and counts its processor time, which other work on the
+machine disturbs least. Run without OPENBLAS_* variables.
 """
 
 from __future__ import annotations
@@ -15,8 +16,15 @@ import pstats
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+CPU_TIME = "--cpu" in sys.argv
+PINNED = [name for name in os.environ if name.startswith("OPENBLAS_")]
+if CPU_TIME:  # before NumPy starts its threads
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+now: Callable[[], float] = time.thread_time if CPU_TIME else time.perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
@@ -38,11 +46,11 @@ class Clock:
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             self._inner.append(0.0)
-            started = time.perf_counter()
+            started = now()
             try:
                 return function(*args, **kwargs)
             finally:
-                elapsed = time.perf_counter() - started
+                elapsed = now() - started
                 inner = self._inner.pop()
                 self._inner[-1] += elapsed
                 name = name_of(*args)
@@ -64,13 +72,13 @@ def by_operator(step: Any, steps: int) -> None:
     fused = engine._run_fused
     op._run = clock.wrap(original, name_of)
     engine._run_fused = clock.wrap(fused, lambda node, g: f"{node.op.name + '.vjp':24s} {g.shape}")
-    started = time.perf_counter()
+    started = now()
     try:
         for _ in range(steps):
             step()
     finally:
         op._run, engine._run_fused = original, fused
-    total = (time.perf_counter() - started) / steps * 1e3
+    total = (now() - started) / steps * 1e3
     rows = sorted(clock.seconds.items(), key=lambda item: -item[1])
     kernels = sum(clock.seconds.values()) / steps * 1e3
     print(f"{total:.2f} ms per step, {kernels:.2f} ms of it in kernels (clock included)")
@@ -86,15 +94,15 @@ def main() -> None:
     parser.add_argument("--mode", default="train", choices=["train", "infer"])
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--functions", type=int, default=30)
+    parser.add_argument("--cpu", action="store_true", help="processor time of one thread")
     options = parser.parse_args()
-    pinned = [name for name in os.environ if name.startswith("OPENBLAS_")]
-    if pinned:
-        print(f"NOTE: {', '.join(pinned)} set: BLAS is slower than on a user's machine")
+    if PINNED:
+        print(f"NOTE: {', '.join(PINNED)} set: BLAS is slower than on a user's machine")
     step = worker.network_step(worker.Engine("ours"), options.network, options.mode, None)
     for _ in range(3):
         step()
     by_operator(step, options.steps)
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(now)
     profile.enable()
     for _ in range(options.steps):
         step()

@@ -1,0 +1,111 @@
+"""Kernels written in CUDA C: their parameters are checked here, their work is done by NumPy.
+
+For each kernel of the package, by name, `REFERENCES` says in Python what its C text does. That the
+C text does the same is shown by the test that compiles it for the CPU.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import cupy as real
+import numpy as np
+
+from tests.cupy_standin import state
+from tests.cupy_standin.arrays import StandInError, ndarray, unwrap, wrap
+
+__all__ = ["REFERENCES", "ElementwiseKernel", "Parameter", "parameters"]
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel, such as `raw T rows`."""
+
+    name: str
+    kind: str  # a dtype name, or one letter that stands for any
+    raw: bool
+
+
+def parameters(text: str) -> list[Parameter]:
+    """The parameters of a list such as "T x, raw int64 order"."""
+    found = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        *words, kind, name = part.split()
+        if words not in ([], ["raw"]) or name == "i":
+            raise ValueError(f"Syntax error: {part}")
+        if len(kind) > 1:
+            np.dtype(kind)
+        found.append(Parameter(name, kind, bool(words)))
+    return found
+
+
+class ElementwiseKernel:
+    """`cupy.ElementwiseKernel`: types, shapes and the size of the loop as CuPy decides them."""
+
+    def __init__(
+        self,
+        in_params: str,
+        out_params: str,
+        operation: str,
+        name: str = "kernel",
+        **options: Any,
+    ) -> None:
+        text = inspect.cleandoc(real.ElementwiseKernel.__doc__).split("\n")[0]
+        unknown = [o for o in options if not re.search(rf"\b{o}=", text)]
+        if unknown:
+            raise TypeError(f"cupy.ElementwiseKernel takes no argument {unknown}")
+        self.inputs, self.outputs = parameters(in_params), parameters(out_params)
+        self.operation, self.name = operation, name
+        if name not in REFERENCES:
+            raise StandInError(f"REFERENCES has no kernel {name}")
+
+    def __call__(self, *args: Any, size: int | None = None, block_size: int = 128) -> Any:
+        declared = self.inputs + self.outputs
+        if len(args) not in (len(self.inputs), len(declared)):
+            raise TypeError(f"Wrong number of arguments for {self.name!r}")
+        letters: dict[str, np.dtype[Any]] = {}
+        for parameter, value in zip(declared, args, strict=False):
+            if isinstance(value, ndarray):
+                wanted = (
+                    np.dtype(parameter.kind)
+                    if len(parameter.kind) > 1
+                    else letters.setdefault(parameter.kind, value.dtype)
+                )
+                if value.dtype != wanted:
+                    raise TypeError(f"Type is mismatched. {parameter.name} {value.dtype} {wanted}")
+            elif parameter.raw or not isinstance(value, (bool, int, float, np.generic)):
+                raise TypeError(f"Unsupported type {type(value)} for {parameter.name}")
+        loop = [
+            value.shape
+            for parameter, value in zip(declared, args, strict=False)
+            if isinstance(value, ndarray) and not parameter.raw
+        ]
+        if bool(loop) == (size is not None):
+            raise ValueError("Loop size is undecided, or given twice")
+        shape = np.broadcast_shapes(*loop) if loop else (size,)
+        outs = list(args[len(self.inputs) :])
+        if not outs:
+            if any(p.raw for p in self.outputs):
+                raise ValueError("Output array size is Undecided")
+            fresh = [
+                np.empty(shape, p.kind if len(p.kind) > 1 else letters[p.kind])  # type: ignore[arg-type]
+                for p in self.outputs
+            ]
+            outs = [wrap(array) for array in fresh]
+        elif any(o.shape != shape for o, p in zip(outs, self.outputs, strict=True) if not p.raw):
+            raise ValueError("Out shape is mismatched")
+        state.counts.launches += 1
+        REFERENCES[self.name](*unwrap(args[: len(self.inputs)]), *unwrap(outs))
+        return outs[0] if len(outs) == 1 else tuple(outs)
+
+
+def _sum_rows(
+    rows: np.ndarray, order: np.ndarray, bounds: np.ndarray, width: int, total: np.ndarray
+) -> None:
+    for place in range(len(total)):
+        total[place] = rows[order[bounds[place] : bounds[place + 1]]].sum(0, initial=0)
+
+
+REFERENCES: dict[str, Callable[..., None]] = {"tinygrad_cv_sum_rows": _sum_rows}

@@ -1,0 +1,127 @@
+"""What surrounds a forward: names of calls, and hooks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+
+import tinygrad_cv as tg
+from tinygrad_cv import nn
+from tinygrad_cv.errors import ArgumentError, ShapeError
+
+
+
+def test_errors_name_the_module():
+    net = nn.Sequential(OrderedDict(body=nn.Sequential(nn.ReLU(), nn.Linear(3, 2))))
+    with pytest.raises(ShapeError, match=r"in model\.body\.1 \(Linear\)"):
+        net(tg.zeros(2, 4))
+    with pytest.raises(ShapeError, match=r"in model \(Linear\)"):
+        net.body[1](tg.zeros(2, 4))
+
+
+def test_scopes_count_calls_and_follow_the_structure():
+    layer = nn.Linear(2, 2)
+    net = nn.Sequential(layer, layer, nn.Tanh())
+    out = net(tg.ones(1, 2))
+    second = out.node.edges[0]
+    first = second.edges[0]
+    scopes = [node.scope for node in (first, second, out.node)]
+    assert [(s.name, s.kind, s.call) for s in scopes] == [
+        ("0", "Linear", 1),
+        ("0", "Linear", 2),
+        ("2", "Tanh", 1),
+    ]
+    assert scopes[0].parent.name == ""
+    assert scopes[0].parent.kind == "Sequential"
+    net.insert(0, nn.Tanh())
+    assert net(tg.ones(1, 2)).node.scope.name == "3"
+
+
+def test_a_module_outside_the_tree_still_has_a_name():
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [nn.Linear(2, 2)]  # a plain list is not registered
+
+        def forward(self, x):
+            return self.layers[0](x)
+
+    outer = nn.Sequential(Hidden())
+    assert outer(tg.ones(1, 2)).node.scope.path == "model.0.Linear (Linear)"
+    assert list(outer.parameters()) == []
+
+
+def test_parameters_are_named_in_the_graph():
+    out = nn.Linear(2, 2)(tg.ones(1, 2))
+    assert [edge.name for edge in out.node.edges[1:]] == ["weight", "bias"]
+
+
+# ---- hooks
+
+
+def test_forward_hooks_see_and_replace():
+    layer = nn.Linear(2, 2)
+    seen = []
+    before = layer.register_forward_pre_hook(lambda m, args: (args[0] * 2,))
+    after = layer.register_forward_hook(
+        lambda m, args, out: seen.append(args[0].tolist()) or out + 1
+    )
+    x = tg.ones(1, 2)
+    with_hooks = layer(x)
+    before.remove()
+    after.remove()
+    assert seen == [[[2, 2]]]
+    expected = layer(x * 2) + 1
+    assert with_hooks.tolist() == expected.tolist()
+    with layer.register_forward_hook(lambda m, args, out: 5):
+        assert layer(x) == 5
+    assert layer(x).shape == (1, 2)
+
+
+def test_hooks_with_keyword_arguments():
+    class Scale(nn.Module):
+        def forward(self, x, by=1):
+            return x * by
+
+    layer = Scale()
+    layer.register_forward_pre_hook(lambda m, a, k: (a, {"by": k["by"] + 1}), with_kwargs=True)
+    layer.register_forward_hook(lambda m, a, k, out: (out, k["by"]), with_kwargs=True)
+    out, by = layer(tg.ones(1), by=2)
+    assert (out.item(), by) == (3, 3)
+    with pytest.raises(ArgumentError, match="always_call"):
+        layer.register_forward_hook(print, always_call=True)
+
+
+def test_full_backward_hook_as_torch():
+    ours, theirs = nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    seen = {}
+
+    def hook_for(name):
+        def hook(module, grad_input, grad_output):
+            seen[name] = [g.detach().numpy().copy() for g in (*grad_input, *grad_output)]
+            return (grad_input[0] * 2,)
+
+        return hook
+
+    x = np.arange(6.0, dtype="f4").reshape(2, 3)
+    grads = []
+    for name, layer, tensor in (
+        ("ours", ours, tg.tensor(x, requires_grad=True)),
+        ("theirs", theirs, torch.tensor(x, requires_grad=True)),
+    ):
+        layer.register_full_backward_hook(hook_for(name))
+        (layer(tensor) ** 2).sum().backward()
+        grads.append(tensor.grad.numpy())
+    for mine, other in zip(seen["ours"] + [grads[0]], seen["theirs"] + [grads[1]], strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5)
+
+
+def test_full_backward_hook_without_input_gradient():
+    layer, seen = nn.Linear(3, 2), []
+    layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go[0].shape)))
+    layer(tg.ones(1, 3)).sum().backward()
+    assert seen == [((None,), (1, 2))]

@@ -1,0 +1,44 @@
+"""The README says what is true: its Python runs, its pictures are there."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tinygrad_cv.core.op import unregister
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=[f"block{n}" for n in range(len(PYTHON))])
+def test_python_blocks_run(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    finally:
+        unregister("swish")
+
+
+def test_the_first_block_is_the_example_of_that_name():
+    source = (ROOT / "examples" / "first_graph.py").read_text()
+    assert source.endswith(PYTHON[0])
+
+
+def test_links_and_pictures_exist():
+    places = re.findall(r"\]\(([^)]+)\)", TEXT)
+    assert len(places) >= 2
+    for place in places:
+        assert (ROOT / place).exists()
+        if place.endswith(".svg"):
+            assert ElementTree.parse(ROOT / place).getroot().tag.endswith("svg")
+
+
+def test_the_first_two_commands_are_complete_by_themselves():
+    first, second = re.findall(r"^```sh\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)[:2]
+    for block in (first, second):
+        assert block.startswith("python3 -m venv .venv\n.venv/bin/pip install")
+    assert first.endswith(".venv/bin/python examples/train_digits.py\n")
+    assert second.endswith(".venv/bin/python -m pytest\n")

@@ -1,0 +1,27 @@
+"""The arguments with which every loss says how it is reduced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.errors import ArgumentError
+
+__all__ = ["REDUCTIONS", "check_reduction"]
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def check_reduction(op: str, reduction: str, size_average: Any = None, reduce: Any = None) -> None:
+    """The reduction is known, and PyTorch's arguments of old are not used."""
+    if size_average is not None or reduce is not None:
+        raise ArgumentError(
+            op,
+            "size_average and reduce are PyTorch's arguments of old and not supported",
+            repair='Use reduction="mean", "sum" or "none".',
+        )
+    if reduction not in REDUCTIONS:
+        raise ArgumentError(
+            op,
+            f"reduction must be one of {', '.join(REDUCTIONS)}, it is {reduction!r}",
+            repairs=[{"reduction": name} for name in REDUCTIONS],
+        )

@@ -1,0 +1,257 @@
+"""Adaptive pooling: average and max pooling to a given output size, global pooling included.
+
+Along every axis, window p of P covers the pixels from floor(p*H/P) to ceil((p + 1)*H/P), end not
+included. Windows may overlap by a pixel where H is no multiple of P.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.ops._pooling import adaptive_size, layout, windows
+from tinygrad_cv.ops._spatial import Sizes
+from tinygrad_cv.ops.avg_pool import Counts, check_float, spread_means, window_means
+from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs, pool_windows, winners
+from tinygrad_cv.ops.shape import reshape
+
+__all__ = [
+    "AdaptiveAvgPool",
+    "AdaptiveAvgPoolInputGrad",
+    "AdaptiveMaxPool",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+]
+
+NN_FUNCTIONS = (
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+)
+
+
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+    """Average pooling of [N, C, L] to a given length; see :func:`adaptive_avg_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_avg_pool1d(tg.tensor([[[1.0, 5.0, 3.0]]]), 2).tolist()
+    [[[3.0, 4.0]]]
+    """
+    return _mean(1, input, output_size)
+
+
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+    """Average pooling to a given output size: the mean of rows floor(p*H/P) to ceil((p + 1)*H/P),
+    end not included.
+
+    Args:
+        input: [N, C, H, W] or [C, H, W].
+        output_size: an int, or (P, Q); None keeps the size of the input. 1 is global average
+            pooling, the usual head of a classifier.
+
+    Returns:
+        [N, C, P, Q].
+
+    Raises:
+        ArgumentError: a size below 1.
+        ShapeError: there are no pixels.
+        DTypeError: the input is not floating.
+
+    Source: the lecture's global average pooling; M. Lin, Q. Chen, S. Yan, Network in Network, 2014.
+    Names as ``torch.nn.functional.adaptive_avg_pool2d``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_avg_pool2d(tg.arange(8.0).reshape(2, 2, 2), 1).flatten().tolist()
+    [1.5, 5.5]
+    """
+    return _mean(2, input, output_size)
+
+
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+    """Average pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_avg_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_avg_pool3d(tg.ones(1, 2, 5, 7, 7), (None, 3, 3)).shape
+    (1, 2, 5, 3, 3)
+    """
+    return _mean(3, input, output_size)
+
+
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Max pooling of [N, C, L] to a given length; see :func:`adaptive_max_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_max_pool1d(tg.tensor([[[1.0, 5.0, 2.0]]]), 2).tolist()
+    [[[5.0, 5.0]]]
+    """
+    return _max(1, input, output_size, return_indices)
+
+
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Max pooling to a given output size: window p covers rows floor(p*H/P) to ceil((p + 1)*H/P),
+    end not included.
+
+    Args:
+        input: [N, C, H, W] or [C, H, W].
+        output_size: an int, or (P, Q); None keeps the size of the input.
+        return_indices: also return the winners, as :func:`max_pool2d` does.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_max_pool2d(tg.arange(9.0).reshape(1, 3, 3), 2).tolist()
+    [[[4.0, 5.0], [7.0, 8.0]]]
+    """
+    return _max(2, input, output_size, return_indices)
+
+
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Max pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_max_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.adaptive_max_pool3d(tg.ones(1, 2, 5, 7, 7), (None, 3, 3)).shape
+    (1, 2, 5, 3, 3)
+    """
+    return _max(3, input, output_size, return_indices)
+
+
+class AdaptiveAvgPool(Op):
+    """The mean of every adaptive window."""
+
+    name = "adaptive_avg_pool"
+    equation = "y[n,c,p] = mean of x[n,c,i] over floor(p*H/P) <= i < ceil((p + 1)*H/P)"
+    gradients = {"input": "dx[n,c,i] = sum_{p: i in window p} g[n,c,p] / size of window p"}
+
+    @staticmethod
+    def infer(input: Spec, output_size: Sizes) -> Spec:
+        check_float(f"adaptive_avg_pool{len(output_size)}d", input)
+        shape = (*input.shape[:2], *output_size)
+        return Spec(shape, input.dtype, layout(shape, input))
+
+    @staticmethod
+    def forward(xp: Any, input: Any, output_size: Sizes) -> Any:
+        sizes = input.shape[2:]
+        axes = windows(sizes, output_size, None, None, None, None)
+        shape = (*input.shape[:2], *output_size)
+        return window_means(xp, input, shape, axes, _counts(sizes, output_size))
+
+    @staticmethod
+    def vjp_input(g: Any, input_shape: Any) -> Any:
+        return adaptive_avg_pool_input_grad(g, input_shape)
+
+    @staticmethod
+    def flops(input: Spec, output_size: Sizes) -> int:
+        return input.size + math.prod(input.shape[:2]) * math.prod(output_size)
+
+
+class AdaptiveAvgPoolInputGrad(Op):
+    """Input gradient of ``AdaptiveAvgPool``: the value of every window, shared among its pixels."""
+
+    name = "adaptive_avg_pool_input_grad"
+    equation = "dx[n,c,i] = sum_{p: i in window p} g[n,c,p] / size of window p"
+    gradients = {"grad": "dg[n,c,p] = mean of G[n,c,i] over window p"}
+    inputs = ("grad",)
+
+    @staticmethod
+    def infer(grad: Spec, input_shape: Sizes) -> Spec:
+        return Spec(input_shape, grad.dtype, layout(input_shape, grad))
+
+    @staticmethod
+    def forward(xp: Any, grad: Any, input_shape: Sizes) -> Any:
+        sizes, positions = input_shape[2:], grad.shape[2:]
+        axes = windows(sizes, positions, None, None, None, None)
+        return spread_means(xp, grad, input_shape, axes, _counts(sizes, positions))
+
+    @staticmethod
+    def vjp_grad(g: Any, grad_shape: Any) -> Any:
+        return _adaptive_avg_pool(g, grad_shape[2:])
+
+    @staticmethod
+    def flops(grad: Spec, input_shape: Sizes) -> int:
+        return grad.size + math.prod(input_shape)
+
+
+class AdaptiveMaxPool(Op):
+    """The largest value of every adaptive window, its position in the plane, and the winning
+    tap."""
+
+    name = "adaptive_max_pool"
+    equation = "y[n,c,p] = max of x[n,c,i] over floor(p*H/P) <= i < ceil((p + 1)*H/P)"
+    gradients = {"input": "dx[n,c,i] = sum_{p: the winner of window p is i} g[n,c,p]"}
+    outputs = ("output", "indices")
+    residuals = ("argmax",)
+
+    @staticmethod
+    def infer(input: Spec, output_size: Sizes) -> tuple[Spec, ...]:
+        kernel = _longest(input.shape[2:], output_size)
+        output, argmax = pool_specs(input, output_size, math.prod(kernel))
+        return output, argmax._replace(dtype=np.dtype("int64")), argmax
+
+    @staticmethod
+    def forward(xp: Any, input: Any, output_size: Sizes) -> tuple[Any, ...]:
+        sizes = input.shape[2:]
+        axes = windows(sizes, output_size, None, None, None, None)
+        values, _, taps = AdaptiveMaxPool.infer(input, output_size)
+        output, argmax = pool_windows(xp, input, values, taps, axes)
+        first = [
+            [p * size // count for p in range(count)]
+            for size, count in zip(sizes, output_size, strict=True)
+        ]
+        kernel = _longest(sizes, output_size)
+        return output, winners(xp, argmax, sizes, first, kernel, (1,) * len(sizes)), argmax
+
+    @staticmethod
+    def vjp_input(g: Any, argmax: Any, input_shape: Any) -> Any:
+        return max_pool_scatter(g, argmax, input_shape, None, None, None, None)
+
+    @staticmethod
+    def flops(input: Spec, output_size: Sizes) -> int:
+        return input.size
+
+
+_adaptive_avg_pool = AdaptiveAvgPool.call
+_adaptive_max_pool = AdaptiveMaxPool.call
+adaptive_avg_pool_input_grad = AdaptiveAvgPoolInputGrad.call
+
+
+def _mean(n: int, input: Any, output_size: Any) -> Any:
+    """Adaptive average pooling from arguments as the user gives them."""
+    size = adaptive_size(f"adaptive_avg_pool{n}d", n, input, output_size)
+    if input.ndim == n + 2:
+        return _adaptive_avg_pool(input, size)
+    output = _adaptive_avg_pool(reshape(input, (1, *input.shape)), size)
+    return reshape(output, output.shape[1:])
+
+
+def _max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
+    """Adaptive max pooling from arguments as the user gives them."""
+    size = adaptive_size(f"adaptive_max_pool{n}d", n, input, output_size)
+    single = input.ndim == n + 1
+    results = _adaptive_max_pool(reshape(input, (1, *input.shape)) if single else input, size)
+    if single:
+        results = tuple(reshape(r, r.shape[1:]) for r in results)
+    return tuple(results) if return_indices else results[0]
+
+
+def _longest(sizes: Sizes, positions: Sizes) -> Sizes:
+    """The size of the largest window along every axis."""
+    return tuple(max(_spans(*axis)) for axis in zip(sizes, positions, strict=True))
+
+
+def _spans(size: int, count: int) -> list[int]:
+    """The sizes of the windows along one axis."""
+    return [-(-(p + 1) * size // count) - p * size // count for p in range(count)]
+
+
+def _counts(sizes: Sizes, positions: Sizes) -> Counts:
+    spans = [_spans(*axis) for axis in zip(sizes, positions, strict=True)]
+    return [axis[0] if len(set(axis)) == 1 else axis for axis in spans]

@@ -1,0 +1,392 @@
+"""Average pooling in one, two and three dimensions.
+
+The mean over a window is a sum along each axis in turn, divided by the number of pixels.
+``AvgPool`` and its adjoint ``AvgPoolInputGrad`` are linear, and each is the gradient of the other.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._pooling import (
+    Piece,
+    empty,
+    images,
+    layout,
+    oriented,
+    pool_args,
+    pool_positions,
+    scratch,
+    windows,
+)
+from tinygrad_cv.ops._spatial import Pairs, Sizes
+from tinygrad_cv.ops.shape import reshape
+
+__all__ = [
+    "AvgPool",
+    "AvgPoolInputGrad",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "check_float",
+    "spread_means",
+    "window_means",
+]
+
+NN_FUNCTIONS = ("avg_pool1d", "avg_pool2d", "avg_pool3d")
+
+Counts = list[Any]  # per axis: how many pixels a window divides by, one number or one per window
+
+
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """Average pooling of [N, C, L] or [C, L]; see :func:`avg_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.avg_pool1d(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2).tolist()
+    [[[2.0, 1.0]]]
+    """
+    return _pooled(
+        1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of every window: ``y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / count``.
+
+    Args:
+        input: [N, C, H, W] or [C, H, W].
+        kernel_size, stride: an int, or one per axis; the stride is the kernel size unless given.
+        padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
+        kernel.
+        ceil_mode: also count a last window that starts inside the input or its left padding and
+        ends beyond it.
+        count_include_pad: padded zeros count as pixels; what ceil_mode reaches beyond the padding
+        never does.
+        divisor_override: divide by this number instead.
+
+    Returns:
+        [N, C, H_out, W_out] with ``H_out = floor((H + 2*padding - KH) / stride) + 1`` (ceil with
+        ``ceil_mode``).
+
+    Raises:
+        ShapeError: the kernel does not fit the padded input.
+        ArgumentError: sizes below 1, padding of more than half of the kernel, or a divisor of 0.
+        DTypeError: the input is not floating.
+
+    Source: the lecture's average pooling; names and defaults as ``torch.nn.functional.avg_pool2d``.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[[2.0, 3.0, 3.0, 4.0], [6.0, 7.0, 8.0, 9.0]]])
+    >>> tg.nn.functional.avg_pool2d(x, 2).tolist()
+    [[[4.5, 6.0]]]
+    """
+    return _pooled(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """Average pooling of [N, C, D, H, W] or [C, D, H, W]; see :func:`avg_pool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.avg_pool3d(tg.ones(1, 8, 16, 28, 28), (1, 2, 2)).shape
+    (1, 8, 16, 14, 14)
+    """
+    return _pooled(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+class AvgPool(Op):
+    """The mean of every window."""
+
+    name = "avg_pool"
+    equation = "y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / count[p]"
+    gradients = {"input": "dx[n,c,i] = sum_{k,p: p*stride + k - padding = i} g[n,c,p] / count[p]"}
+
+    @staticmethod
+    def infer(
+        input: Spec,
+        kernel_size: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        ceil_mode: bool,
+        count_include_pad: bool,
+        divisor: int | None,
+    ) -> Spec:
+        op = f"avg_pool{len(kernel_size)}d"
+        check_float(op, input)
+        near = (1,) * len(kernel_size)
+        out = pool_positions(op, input, kernel_size, stride, padding, near, ceil_mode)
+        shape = (*input.shape[:2], *out)
+        return Spec(shape, input.dtype, layout(shape, input))
+
+    @staticmethod
+    def forward(
+        xp: Any,
+        input: Any,
+        kernel_size: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        ceil_mode: bool,
+        count_include_pad: bool,
+        divisor: int | None,
+    ) -> Any:
+        shape = AvgPool.infer(
+            input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor
+        ).shape
+        sizes, geometry = (input.shape[2:], shape[2:]), (kernel_size, stride, padding)
+        counts = _counts(*sizes, *geometry, count_include_pad, divisor)
+        axes = windows(*sizes, *geometry, (1,) * len(stride))
+        return window_means(xp, input, shape, axes, counts)
+
+    @staticmethod
+    def vjp_input(
+        g: Any,
+        input_shape: Any,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        ceil_mode: Any,
+        count_include_pad: Any,
+        divisor: Any,
+    ) -> Any:
+        return avg_pool_input_grad(
+            g, input_shape, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor
+        )
+
+    @staticmethod
+    def flops(input: Spec, kernel_size: Sizes, *attributes: Any) -> int:
+        return AvgPool.infer(input, kernel_size, *attributes).size * (math.prod(kernel_size) + 1)
+
+
+class AvgPoolInputGrad(Op):
+    """Input gradient of ``AvgPool``: the value of every window, shared evenly among its pixels."""
+
+    name = "avg_pool_input_grad"
+    equation = "dx[n,c,i] = sum_{k,p: p*stride + k - padding = i} g[n,c,p] / count[p]"
+    gradients = {"grad": "dg[n,c,p] = sum_k G[n, c, p*stride + k - padding] / count[p]"}
+    inputs = ("grad",)
+
+    @staticmethod
+    def infer(grad: Spec, input_shape: Sizes, *attributes: Any) -> Spec:
+        return Spec(input_shape, grad.dtype, layout(input_shape, grad))
+
+    @staticmethod
+    def forward(
+        xp: Any,
+        grad: Any,
+        input_shape: Sizes,
+        kernel_size: Sizes,
+        stride: Sizes,
+        padding: Pairs,
+        ceil_mode: bool,
+        count_include_pad: bool,
+        divisor: int | None,
+    ) -> Any:
+        sizes, geometry = (input_shape[2:], grad.shape[2:]), (kernel_size, stride, padding)
+        counts = _counts(*sizes, *geometry, count_include_pad, divisor)
+        axes = windows(*sizes, *geometry, (1,) * len(stride))
+        return spread_means(xp, grad, input_shape, axes, counts)
+
+    @staticmethod
+    def vjp_grad(
+        g: Any,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        ceil_mode: Any,
+        count_include_pad: Any,
+        divisor: Any,
+    ) -> Any:
+        return _avg_pool(g, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor)
+
+    @staticmethod
+    def flops(grad: Spec, input_shape: Sizes, kernel_size: Sizes, *attributes: Any) -> int:
+        return grad.size * (math.prod(kernel_size) + 1)
+
+
+_avg_pool = AvgPool.call
+avg_pool_input_grad = AvgPoolInputGrad.call
+
+
+def _pooled(
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor: Any,
+) -> Any:
+    """Average pooling from arguments as the user gives them."""
+    op = f"avg_pool{n}d"
+    kernel, step, pads, _ = pool_args(op, n, input, kernel_size, stride, padding, 1)
+    if divisor is not None and (not isinstance(divisor, int) or divisor == 0):
+        raise ArgumentError(
+            op, f"divisor_override must be a whole number other than 0, got {divisor!r}"
+        )
+    single = input.ndim == n + 1
+    batch = reshape(input, (1, *input.shape)) if single else input
+    output = _avg_pool(batch, kernel, step, pads, bool(ceil_mode), bool(count_include_pad), divisor)
+    return reshape(output, output.shape[1:]) if single else output
+
+
+def check_float(op: str, input: Any) -> None:
+    """Raise unless the input is floating: a mean of integers is not an integer."""
+    if input.dtype.kind != "f":
+        raise DTypeError(
+            op,
+            f"means need a floating input, got {input.dtype}",
+            values=[("input", input.shape)],
+            repair="Convert with .float().",
+        )
+
+
+def window_means(
+    xp: Any, input: Any, shape: Sizes, axes: list[list[list[Piece]]], counts: Counts
+) -> Any:
+    """Sum the windows along one axis after the other, and divide by the counts."""
+    output = empty(xp, shape, input.dtype, input)
+    last = layout_of(output) == CHANNELS_LAST
+    y, x = oriented(last, output, input)
+    first = 1 if last else 2
+    for block in images(xp, x):
+        source = x[block]
+        for n, taps in enumerate(axes):
+            axis, size = first + n, output.shape[2 + n]
+            if n == len(axes) - 1:
+                target = y[block]
+            else:
+                part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
+                target = scratch(xp, part, input.dtype, n % 2)
+            _gather(xp, source, target, axis, taps)
+            source = target
+        _divide(xp, source, source, counts, first)
+    return output
+
+
+def spread_means(
+    xp: Any, grad: Any, shape: Sizes, axes: list[list[list[Piece]]], counts: Counts
+) -> Any:
+    """The adjoint of :func:`window_means`: divide, then spread along one axis after the other."""
+    output = empty(xp, shape, grad.dtype, grad)
+    last = layout_of(output) == CHANNELS_LAST
+    d, g = oriented(last, output, grad)
+    first = 1 if last else 2
+    for block in images(xp, d):
+        source = scratch(xp, g[block].shape, grad.dtype, 2)
+        _divide(xp, g[block], source, counts, first)
+        for n in range(len(axes) - 1, -1, -1):
+            axis, size = first + n, shape[2 + n]
+            if n == 0:
+                target = d[block]
+            else:
+                part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
+                target = scratch(xp, part, grad.dtype, n % 2)
+            _scatter(xp, source, target, axis, axes[n])
+            source = target
+    return output
+
+
+def _gather(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:
+    """``target[p] = sum_k source[p*stride + k - padding]`` along one axis."""
+    lead = (slice(None),) * axis
+    if target.shape[axis] == 1 and len(taps) == source.shape[axis]:  # global pooling
+        source.sum(axis=axis, keepdims=True, out=target)
+        return
+    whole = [
+        pieces for pieces in taps if pieces and target[(*lead, pieces[0].at)].shape == target.shape
+    ]
+    if len(whole) > 1:
+        (a,), (b,), *_ = whole
+        xp.add(source[(*lead, a.into)], source[(*lead, b.into)], out=target)
+        done = whole[:2]
+    else:
+        target[...] = 0
+        done = []
+    for pieces in taps:
+        if pieces not in done:
+            for into, at in pieces:
+                part = target[(*lead, at)]
+                part += source[(*lead, into)]
+
+
+def _scatter(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:
+    """``target[i] = sum_{k,p: p*stride + k - padding = i} source[p]`` along one axis."""
+    lead = (slice(None),) * axis
+    size = target.shape[axis]
+    pieces = [piece for tap in taps for piece in tap]
+    reached = [i for piece in pieces for i in range(*piece.into.indices(size))]
+    exclusive = len(reached) == len(set(reached))
+    if not exclusive or len(reached) < size:
+        target[...] = 0
+    for into, at in pieces:
+        part = target[(*lead, into)]
+        if exclusive:
+            part[...] = source[(*lead, at)]
+        else:
+            part += source[(*lead, at)]
+
+
+def _divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> None:
+    """``target = source / count``, the count being a product over the axes."""
+    even = math.prod(c for c in counts if not isinstance(c, list))
+    xp.true_divide(source, even, out=target)
+    for n, count in enumerate(counts):
+        if isinstance(count, list):
+            below = (1,) * (target.ndim - first - n - 1)
+            xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)
+
+
+def _counts(
+    sizes: Sizes,
+    positions: Sizes,
+    kernel: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    include_pad: bool,
+    divisor: int | None,
+) -> Counts:
+    """How many pixels every window divides by, per axis: a number, or a list if it varies."""
+    if divisor is not None:
+        return [divisor]
+    counts: Counts = []
+    for size, many, k, s, (before, after) in zip(
+        sizes, positions, kernel, stride, padding, strict=True
+    ):
+        low, high = (-before, size + after) if include_pad else (0, size)
+        spans = [
+            min(start + k, high) - max(start, low) for start in range(-before, many * s - before, s)
+        ]
+        counts.append(spans[0] if len(set(spans)) == 1 else spans)
+    return counts
