@@ -40,7 +40,7 @@ from tinygrad_cv.testing.case import to_tensors  # noqa: E402
 from tinygrad_cv.testing.compare import numpy_of, random_like, vjp  # noqa: E402
 from tinygrad_cv.testing.runs import cast, floating  # noqa: E402
 
-__all__ = ["Figures", "collect_cases", "compare", "errors_of", "results"]
+__all__ = ["Figures", "collect", "compare", "errors_of", "results"]
 
 PARTS = ("value", "order 1", "order 2")
 # What may be lost, in ULP, between two right answers: sums in another order, and in the second
@@ -62,13 +62,13 @@ class Figures:
             self.worst[dtype, part] = max(error, self.worst.get((dtype, part), 0.0))
 
 
-def collect_cases(folder: Path = ROOT / "tests" / "ops") -> list[Case]:
-    """The `CASES` of every operator test."""
-    cases = []
+def collect(name: str, folder: Path = ROOT / "tests" / "ops") -> list[Any]:
+    """What every operator test calls `CASES`, or `BAD`."""
+    found = []
     for path in sorted(folder.glob("test_*.py")):
-        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        cases += getattr(importlib.import_module(name), "CASES", [])
-    return cases
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found += getattr(importlib.import_module(module), name, [])
+    return found
 
 
 def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[tuple[str, Any]]:
@@ -76,8 +76,9 @@ def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[t
     attrs = tuple(moved(value, device) for value in case.attrs)
     case = dataclasses.replace(case, attrs=attrs)
     wanted = case.differentiable() if case.order else []
+    where = None if case.op is not None and case.op.name == "move" else device
     outputs = case.call(to_tensors(leaves, device))
-    yield "value", [numpy_of(y) for y in outputs]
+    yield "value", fetched(outputs, where)
     if not wanted or not floating(outputs):
         return
     for create_graph in (False, True):  # raw rules and kernels, then the rules on Tensors
@@ -87,10 +88,18 @@ def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[t
         weights = [random_like(y, rng).requires_grad_() for y in ys]
         inputs = [tensors[i] for i in wanted]
         grads = vjp(ys, inputs, weights, create_graph)
-        yield "order 1", [numpy_of(g) for g in grads]
+        yield "order 1", fetched(grads, where)
     if case.order > 1:
         again = vjp(grads, [*inputs, *weights], [random_like(g, rng) for g in grads])
-        yield "order 2", [numpy_of(g) for g in again]
+        yield "order 2", fetched(again, where)
+
+
+def fetched(tensors: Sequence[tg.Tensor], device: str | None) -> list[np.ndarray]:
+    """The values on the host; they must have come out on the device of the inputs."""
+    for tensor in tensors:
+        if device is not None and tensor.device != as_device(device):
+            raise CheckFailure(f"a result is on {tensor.device} instead of {device}")
+    return [numpy_of(tensor) for tensor in tensors]
 
 
 def moved(value: Any, device: str) -> Any:
@@ -228,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BackendError as missing:
         print(f"gpu_check: no usable GPU.\n{missing}", file=sys.stderr)
         return 2
-    cases = collect_cases()
+    cases = collect("CASES")
     if options.only:
         parts = options.only.split(",")
         cases = [case for case in cases if any(part in case.id for part in parts)]

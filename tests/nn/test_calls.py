@@ -22,6 +22,15 @@ def test_errors_name_the_module():
         net.body[1](tg.zeros(2, 4))
 
 
+def test_errors_of_layers_and_functions_name_the_module_too():
+    net = nn.Sequential(nn.Sequential(nn.BatchNorm2d(3)), nn.CrossEntropyLoss())
+    with pytest.raises(ShapeError, match=r"in model\.0\.0 \(BatchNorm2d\)"):
+        net(tg.zeros(2, 3))
+    net[0][0].eps = -1.0
+    with pytest.raises(ArgumentError, match=r"in model\.0\.0 \(BatchNorm2d\)"):
+        net(tg.zeros(2, 3, 1, 1))
+
+
 def test_scopes_count_calls_and_follow_the_structure():
     layer = nn.Linear(2, 2)
     net = nn.Sequential(layer, layer, nn.Tanh())

@@ -171,6 +171,8 @@ BAD = [
         Bad(f, (INTEGERS,), error=DTypeError, match="floating")
         for f in (F.leaky_relu, F.elu, F.gelu, F.silu, F.softplus)
     ),
+    Bad(F.relu, (INTEGERS > 1,), error=DTypeError, match="bool"),
+    Bad(F.hardtanh, (INTEGERS > 1,), error=DTypeError, match="bool"),
     Bad(tg.softmax, (INTEGERS, 0), error=DTypeError, match="floating"),
     Bad(tg.softmax, (X,), error=ArgumentError, match="axis must be given"),
     Bad(tg.log_softmax, (X,), error=ArgumentError, match="axis must be given"),

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend.scatter import sum_rows, write_rows
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
-from tinygrad_cv.ops.index import Index, IndexGrad, SetFill, SetItem, getitem
+from tinygrad_cv.ops.index import Index, IndexGrad, getitem
 from tinygrad_cv.ops.places import Places, parse
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
@@ -70,15 +69,6 @@ def naive_sum(shape, key):
     return reference
 
 
-def written(key):
-    def reference(x, v):
-        out = x.copy()
-        out[key] = v
-        return out
-
-    return reference
-
-
 TWICE = ([0, 2, 0, 0],)
 
 CASES = [
@@ -119,25 +109,6 @@ CASES = [
         (X.shape, places(X.shape, TWICE), True),
         reference=lambda g: np.stack([g[3], 0 * g[0], g[1]]),
         name="last",
-    ),
-    Case(
-        SetItem,
-        (X, normal(4, 1, 5)),
-        (((None, None, 1),) * 3, places(X.shape, TWICE)),
-        reference=written(TWICE),
-    ),
-    Case(
-        SetItem,
-        (X, normal(4, 3)),
-        ((1, (None, None, 1), (0, 5, 2)), None),
-        reference=written((1, all_, slice(0, 5, 2))),
-        name="range",
-    ),
-    Case(
-        SetFill,
-        (X,),
-        (2.5, ((0, 2, 1), 1, (None, None, 1)), None),
-        reference=lambda x: written((slice(0, 2), 1))(x, 2.5),
     ),
     # Basic keys.
     reading(1),
@@ -198,56 +169,7 @@ CASES = [
         name="mask input",
         skip={"meta": "data-dependent", "empty": "the mask belongs to the shape"},
     ),
-    # Writing.
-    Case(
-        lambda x, v: tg.index_put(x, (1, rest, [0, 0, 3]), v),
-        (X, normal(4, 3)),
-        reference=lambda x, v: np.stack([x[0], written((all_, [0, 0, 3]))(x[1], v), x[2]]),
-        name="index_put",
-    ),
-    Case(
-        lambda x, v: tg.index_put(x, ([1, 1, 0], all_, [0, 0, 2]), v),
-        (X, normal(3, 4)),
-        reference=written(([1, 1, 0], all_, [0, 0, 2])),
-        name="index_put apart",
-    ),
-    Case(
-        lambda x, v: tg.index_put(x, MASK, v),
-        (X, normal(5)),
-        reference=written(MASK),
-        name="index_put mask",
-    ),
-    Case(
-        lambda x, v: tg.index_put(x, (slice(None, None, -2), 1), v),
-        (X, normal(1, 2, 5)),
-        reference=written((slice(None, None, -2), 1)),
-        name="index_put range",
-    ),
-    Case(
-        lambda x: tg.index_put(x, ([0, 0], 1), -2.0),
-        (X,),
-        reference=lambda x: written(([0, 0], 1))(x, -2.0),
-        name="index_put number",
-    ),
-    Case(
-        lambda x, v: tg.index_put(x, (all_, [1, 1, 2]), v, accumulate=True),
-        (X, normal(3, 5)),
-        reference=lambda x, v: x + naive_sum(X.shape, (all_, [1, 1, 2]))(v),
-        torch=lambda x, v: torch.stack(
-            [t.index_put((torch.tensor([1, 1, 2]),), v, accumulate=True) for t in x]
-        ),
-        name="index_put accumulate",
-    ),
-    Case(
-        lambda x, v: tg.index_put(x, (0, slice(1, 3)), v, accumulate=True),
-        (X, normal()),
-        reference=lambda x, v: x + written((0, slice(1, 3)))(0 * x, v),
-        name="index_put accumulate range",
-    ),
 ]
-for _case in CASES:
-    if getattr(_case.function, "__name__", "") == "<lambda>":
-        _case.function.__name__ = "index_put"
 
 BAD = [
     Bad(getitem, (X, 3), error=RangeError, match=r"index 3 is out of range for axis 0 of size 3"),
@@ -270,14 +192,6 @@ BAD = [
     ),
     Bad(getitem, (X, (rest, rest)), error=ArgumentError, match="one ellipsis"),
     Bad(getitem, (X, slice(None, None, 0)), error=ArgumentError, match="step of 0"),
-    Bad(
-        tg.index_put,
-        (X, 0, normal(3)),
-        error=ShapeError,
-        match=r"\(3,\) does not broadcast to \(4, 5\)",
-    ),
-    Bad(tg.index_put, (X, [0, 1], normal(3, 4, 5)), error=ShapeError, match="does not broadcast"),
-    Bad(tg.index_put, (X, 5, 1.0), error=RangeError, match="index 5"),
 ]
 
 
@@ -314,69 +228,6 @@ def test_the_index_is_copied():
     index[:] = 2
     y.sum().backward()
     assert x.grad.tolist() == [2.0, 0.0, 0.0]
-
-
-def test_the_last_write_wins_and_gets_the_gradient():
-    x = tg.zeros(3, requires_grad=True)
-    v = tg.tensor([1.0, 2.0, 3.0], requires_grad=True)
-    y = tg.index_put(x, [1, 1, 0], v)
-    assert y.tolist() == [3.0, 2.0, 0.0]
-    (y * tg.tensor([10.0, 20.0, 30.0])).sum().backward()
-    assert x.grad.tolist() == [0.0, 0.0, 30.0]
-    assert v.grad.tolist() == [0.0, 20.0, 10.0]
-
-
-def test_assignment_in_place():
-    x = tg.zeros(2, 3)
-    v = tg.tensor([1.0, 2.0], requires_grad=True)
-    x[:, 1] = v
-    assert x.tolist() == [[0, 1, 0], [0, 2, 0]]
-    x[tg.tensor([True, False])] = 5
-    assert x.tolist() == [[5, 5, 5], [0, 2, 0]]
-    x.sum().backward()
-    assert v.grad.tolist() == [0.0, 1.0]
-
-
-def test_values_are_cast_to_the_dtype_written_to():
-    whole = tg.zeros(3, dtype="int64")
-    assert tg.index_put(whole, 1, tg.tensor(2.7)).tolist() == [0, 2, 0]
-    x = tg.zeros(2, dtype="float32")
-    v = tg.tensor([1.0, 2.0], dtype="float64", requires_grad=True)
-    y = tg.index_put(x, slice(None), v)
-    assert y.dtype == np.float32
-    y.sum().backward()
-    assert v.grad.dtype == np.float64
-
-
-class Other:
-    """NumPy under another name: takes the way of every array module that is not NumPy."""
-
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-
-@pytest.mark.parametrize("width", [1, 3])
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_sums_over_repeated_positions(width, dtype):
-    flat = rng.integers(0, 7, 200)
-    rows = (rng.normal(size=(200, width)) * 10).astype(dtype)
-    expected = np.zeros((9, width), "float64")
-    np.add.at(expected, flat, rows)
-    actual = sum_rows(np, flat, rows, 9)
-    assert actual.dtype == np.dtype(dtype)
-    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
-    assert sum_rows(np, flat[:0], rows[:0], 9).shape == (9, width)
-
-
-@pytest.mark.parametrize("xp", [np, Other()], ids=["numpy", "other"])
-def test_the_last_of_several_writes_stands(xp):
-    first, second = rng.integers(0, 3, 40), rng.integers(0, 2, 40)
-    rows = rng.normal(size=(40, 5))
-    table, expected = np.zeros((3, 2, 5)), np.zeros((3, 2, 5))
-    for i, j, row in zip(first, second, rows, strict=True):
-        expected[i, j] = row
-    write_rows(xp, table, (first, second), rows)
-    assert np.array_equal(table, expected)
 
 
 def test_places_print_short():

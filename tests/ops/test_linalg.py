@@ -88,7 +88,7 @@ CASES = [
         kwargs={"beta": 2, "alpha": -1},
         torch=lambda x, a, b: torch.addmm(x, a, b, beta=2, alpha=-1),
     ),
-    Case(tg.baddbmm, (normal(2, 2, 4), normal(2, 2, 3), normal(2, 3, 4)), torch=torch.baddbmm),
+    Case(tg.baddbmm, (normal(1, 2, 4), normal(2, 2, 3), normal(2, 3, 4)), torch=torch.baddbmm),
     Case(
         tg.tensordot, (normal(2, 3, 4), normal(3, 4, 5)), torch=lambda a, b: torch.tensordot(a, b)
     ),

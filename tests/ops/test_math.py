@@ -10,6 +10,7 @@ import scipy.special
 import torch
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend.array import as_device
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops import convert, rounding, select, trig
 from tinygrad_cv.ops import math as ops_math
@@ -17,6 +18,7 @@ from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_ca
 
 rng = np.random.default_rng(2)
 inf, nan = math.inf, math.nan
+CPU = as_device("cpu")
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, inf, -inf, nan, 800.0, -800.0])
 
 
@@ -219,6 +221,7 @@ CASES = [
         order=0,
     ),
     Case(lambda x: x.long(), (x34,), reference=naive(math.trunc), name="long", order=0, diff=()),
+    Case(convert.Move, (x34,), attrs=(CPU, CPU), reference=lambda x: x),
     Case(lambda x: x.to(x.dtype) * 1, (x34,), reference=lambda x: x, name="to"),
 ]
 

@@ -106,6 +106,26 @@ def test_state_dict_of_pytorch_loads(name, options):
     assert_equal(params, expected)
 
 
+@pytest.mark.parametrize(("name", "options"), RULES, ids=RULE_NAMES)
+def test_the_cuda_path_gives_the_same_on_the_stand_in(name, options):
+    from tests.cupy_standin import installed
+
+    results = []
+    with installed(devices=2) as cupy:
+        for device in ("cpu", "cuda:1"):  # not the current device
+            params = [tg.tensor(a, device=device, requires_grad=True) for a in start()]
+            optimizer = getattr(tg.optim, name)(params, **options)
+            train(params, optimizer, 2)
+            optimizer.load_state_dict(optimizer.state_dict())
+            optimizer.zero_grad(set_to_none=False)
+            before = cupy.counts.to_host
+            optimizer.step()
+            assert cupy.counts.to_host == before
+            assert all(str(param.device) == device for param in params)
+            results.append([param.detach().cpu() for param in params])
+    assert_equal(*results)
+
+
 def test_state_dict_has_the_shape_of_pytorchs():
     params, optimizer = ours("Adam", {"amsgrad": True}, start())
     expected, reference = theirs("Adam", {"amsgrad": True}, start())

@@ -83,9 +83,7 @@ def small_net(backward: bool = True) -> GraphModel:
     def saved(number, name, shape, value="", size=128, storage=0):
         facts = {"saved_bytes": size, "storage": storage}
         cluster = m.nodes[number].cluster
-        kept = m.node(
-            "saved", name, shape, cluster=cluster, pair=number, value=value, facts=facts
-        )
+        kept = m.node("saved", name, shape, cluster=cluster, pair=number, value=value, facts=facts)
         m.edge(number, kept, "saved", 0, name)
         return kept
 
@@ -97,7 +95,12 @@ def small_net(backward: bool = True) -> GraphModel:
     def back(forward, *sources):
         node = m.nodes[forward]
         number = m.node(
-            "op", node.name, node.outputs[0].shape, phase="backward", cluster=node.cluster, pair=forward
+            "op",
+            node.name,
+            node.outputs[0].shape,
+            phase="backward",
+            cluster=node.cluster,
+            pair=forward,
         )
         for source in sources:
             m.edge(source, number, "gradient", 0, "input")

@@ -44,7 +44,9 @@ def test_dot_does_not_depend_on_hash_seeds():
     texts = set()
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, env=env, check=True
+        )
         texts.add(done.stdout)
     assert texts == {to_dot(MODELS["small_net_simple"]).encode()}
 
@@ -68,7 +70,7 @@ def test_edges_show_what_kind_they_are():
 def test_the_shape_is_on_an_edge_only_where_it_changes():
     text = to_dot(MODELS["small_net_simple"])
     assert 'n3 -> n4 [label="  1×2×4×4  "' in text  # the convolution changes it
-    assert "n4 -> n5 [class=data" in text  # ReLU does not
+    assert "n4 -> n5 [id=e2 minlen=2 weight=12]" in text  # ReLU does not
 
 
 def test_edges_that_leave_a_box_are_longer():

@@ -136,7 +136,9 @@ def test_a_call_of_one_operator_stays_that_operator():
 def test_collapse_by_glob_and_by_function():
     model = small_net()
     assert transforms.collapse(model, "body") == transforms.depth(model, 1)
-    assert transforms.collapse(model, lambda c: c.kind == "Sequential") == transforms.depth(model, 1)
+    assert transforms.collapse(model, lambda c: c.kind == "Sequential") == transforms.depth(
+        model, 1
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_cv.backend.array import on_device_of, xp_of
+from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.engine import Run, Source, add_to_grad, copy_of, key_of, zeros
+from tinygrad_cv.core.engine import Run, Source, add_to_grad, key_of, zeros
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 

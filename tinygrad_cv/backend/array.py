@@ -26,6 +26,7 @@ __all__ = [
     "Device",
     "as_device",
     "asarray",
+    "copy_of",
     "cuda_is_available",
     "default_device",
     "device_of",
@@ -177,6 +178,14 @@ def on_device_of(array: Any) -> AbstractContextManager[Any]:
     return device
 
 
+def copy_of(array: Any) -> Any:
+    """A copy in the same memory order, on the same device; a Spec has nothing to copy."""
+    if isinstance(array, Spec):
+        return array
+    with on_device_of(array):
+        return array.copy(order="K")
+
+
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
     """An array of a supported dtype on ``device`` from arrays, numbers or nested lists; shares
     memory if it can.
@@ -191,7 +200,10 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
         wanted = as_dtype(data.dtype) if dtype is None else dtype
         if wanted == moved.dtype:
             return moved
-        return moved._replace(dtype=wanted) if isinstance(moved, Spec) else moved.astype(wanted)
+        if isinstance(moved, Spec):
+            return moved._replace(dtype=wanted)
+        with on_device_of(moved):
+            return moved.astype(wanted)
     try:
         array = np.asarray(data)
     except ValueError as ragged:

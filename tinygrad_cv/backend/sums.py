@@ -59,7 +59,7 @@ def sum_rows(xp: Any, matrix: Any) -> Any:
 
 
 def _as_rows(xp: Any, array: Any, dims: tuple[int, ...]) -> Any:
-    """A view [R, C] whose rows are what is summed over, or None where memory does not run that way."""
+    """A view [R, C] whose rows are what is summed over; None where memory runs another way."""
     ndim = array.ndim
     if dims == tuple(range(len(dims))) and len(dims) < ndim and array.flags.c_contiguous:
         columns = math.prod(array.shape[len(dims) :])

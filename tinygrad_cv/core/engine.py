@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import on_device_of, xp_of
+from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.kernels import candidates, choose
 from tinygrad_cv.backend.memory import Block
 from tinygrad_cv.backend.spec import Spec, spec_of
@@ -27,7 +27,7 @@ from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
 
-__all__ = ["Run", "Source", "add_to_grad", "copy_of", "key_of", "zeros"]
+__all__ = ["Run", "Source", "add_to_grad", "key_of", "zeros"]
 
 Source = Node | Leaf
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
@@ -352,15 +352,11 @@ def _count_alone() -> int:
 _ALONE = _count_alone()
 
 
-def copy_of(array: Any) -> Any:
-    with on_device_of(array):
-        return array.copy(order="K")
-
-
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
     if isinstance(like, Spec):
         return Spec(shape, dtype)
-    return xp_of(like).zeros(shape, dtype)
+    with on_device_of(like):
+        return xp_of(like).zeros(shape, dtype)
 
 
 def _restore(array: Any, node: Source | None, index: int) -> Tensor:

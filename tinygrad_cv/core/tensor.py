@@ -16,13 +16,13 @@ from tinygrad_cv.backend.array import (
     Device,
     as_device,
     asarray,
+    copy_of,
     device_of,
     is_array,
     to_device,
     to_numpy,
 )
 from tinygrad_cv.backend.dtypes import as_dtype
-from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import HookHandle, Leaf, Node
 from tinygrad_cv.errors import DTypeError, GraphError
 
@@ -191,7 +191,7 @@ class Tensor(TensorMethods):
                 tensor = me()
                 if tensor is not None:
                     tensor.grad = (
-                        Tensor(gradient.array.copy()) if gradient.node is None else gradient
+                        Tensor(copy_of(gradient.array)) if gradient.node is None else gradient
                     )
 
             HookHandle(node, self.index, keep)
@@ -224,10 +224,10 @@ class Tensor(TensorMethods):
                 repair="Use t.detach().clone(), or copy the leaf.",
                 notes=[f"it was made by {self.node.op.name} at {self.node.site}"],
             )
-        copy = _rebuild(type(self), _copied(self.array), self.requires_grad, _name(self))
+        copy = _rebuild(type(self), copy_of(self.array), self.requires_grad, _name(self))
         memo[id(self)] = copy
         if self.grad is not None:
-            copy.grad = Tensor(_copied(self.grad.array))
+            copy.grad = Tensor(copy_of(self.grad.array))
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -264,10 +264,6 @@ class Tensor(TensorMethods):
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor on a CUDA device."""
         return self.to("cuda" if device is None else as_device(device))
-
-
-def _copied(array: Any) -> Any:
-    return array if isinstance(array, Spec) else array.copy()
 
 
 def _name(tensor: Tensor) -> str | None:

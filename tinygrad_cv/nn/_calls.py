@@ -83,7 +83,7 @@ def _names(module: Module) -> dict[int, str]:
 
 
 def begin(module: Module) -> tuple[Scope, Token[_Root | None] | None]:
-    """The scope of a new call of ``module``, and what ``end`` needs if it is the user's own call."""
+    """The scope of a new call of ``module``, and what ``end`` needs if the user made it."""
     root, token = _ROOT.get(), None
     if root is None:
         root = _Root(_names(module))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cv.backend.array import default_device, device_of, to_device
+from tinygrad_cv.backend.array import asarray, default_device, device_of, on_device_of, to_device
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
@@ -99,7 +99,8 @@ def load_state_dict(
         if replace:
             current.data = Tensor(value)
         else:
-            current.array[...] = value
+            with on_device_of(current.array):
+                current.array[...] = value
             written.append(current.array)
     if written:
         note_writes(written)
@@ -138,7 +139,7 @@ def _converted(current: Tensor, value: Any, assign: bool) -> Any:
         return array.copy() if not isinstance(value, Tensor) else array
     if isinstance(current.array, Spec):
         return to_device(array.astype(current.dtype), default_device())
-    return to_device(array, device_of(current.array)).astype(current.dtype, copy=False)
+    return asarray(array, current.dtype, device_of(current.array))
 
 
 def _quoted(keys: list[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import random
-from tinygrad_cv.backend.array import device_of, to_device
+from tinygrad_cv.backend.array import device_of, on_device_of, to_device
 from tinygrad_cv.backend.random import Generator, default_generator
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
@@ -241,6 +241,7 @@ def _fill(tensor: Tensor, values: Any) -> Tensor:
     array = tensor.array
     if isinstance(values, np.ndarray):
         values = to_device(values.astype(array.dtype, copy=False), device_of(array))
-    array[...] = values
+    with on_device_of(array):
+        array[...] = values
     note_write(array)
     return tensor

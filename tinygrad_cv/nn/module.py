@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from tinygrad_cv.backend.array import as_device, on_device_of, to_device, xp_of
+from tinygrad_cv.backend.array import as_device, asarray, on_device_of, to_device, xp_of
 from tinygrad_cv.backend.dtypes import as_dtype
-from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.mode import scope
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 from tinygrad_cv.nn import _calls, _state
 from tinygrad_cv.nn._calls import RemovableHandle
 from tinygrad_cv.nn._state import IncompatibleKeys
@@ -60,6 +59,10 @@ class Module(Tree):
                 if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
                     return self.forward(*args, **kwargs)
                 return self._call_with_hooks(args, kwargs)
+        except TinygradError as error:
+            if error.module_path is None:
+                error.module_path = call.path
+            raise
         finally:
             if root is not None:
                 _calls.end(root)
@@ -174,7 +177,7 @@ class Module(Tree):
                 array = to_device(array, device)
             if dtype is None or array.dtype.kind != "f" or array.dtype == dtype:
                 return array
-            return array._replace(dtype=dtype) if isinstance(array, Spec) else array.astype(dtype)
+            return asarray(array, dtype)
 
         for tensor in (*self.parameters(), *self.buffers()):
             if (array := moved(tensor.array)) is not tensor.array:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.core.write import note_write
@@ -127,7 +128,8 @@ def _value(count: Any) -> int:
 
 def _advance(count: Any) -> None:
     if not isinstance(count.array, Spec):
-        count.array[...] += 1
+        with on_device_of(count.array):
+            count.array[...] += 1
         note_write(count.array)
 
 

@@ -180,7 +180,8 @@ def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(
             op,
-            f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, it has {input.ndim}",
+            f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
+            f"it has {input.ndim}",
             values=rows,
             repair="Add the missing axes with unsqueeze or reshape."
             if input.ndim < n + 1
@@ -273,10 +274,10 @@ def _nothing_left(
         ("2*padding", f"2*{before}") if even else ("before - after", f"{before} - {after}")
     )
     start = f"{name}_out ="
+    values = f"({sizes[a]} - 1)*{stride[a]} - {pad_value} + {dilation[a]}*({kernel[a]} - 1)"
     law = [
         f"{start} ({name}_in - 1)*stride - {pad_law} + dilation*(kernel - 1) + output_padding + 1",
-        f"{'=':>{len(start)}} ({sizes[a]} - 1)*{stride[a]} - {pad_value} + {dilation[a]}*({kernel[a]} - 1)"
-        f" + {extra[a]} + 1 = {out[a]}",
+        f"{'=':>{len(start)}} {values} + {extra[a]} + 1 = {out[a]}",
     ]
     full = [o + b + e for o, (b, e) in zip(out, pads, strict=True)]
     fitting = tuple(

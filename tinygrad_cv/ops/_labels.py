@@ -50,6 +50,7 @@ def shares(
 
 
 def reduced(xp: Any, loss: Any, target: Any, reduction: str) -> Any:
+    """The losses of the positions in the shape of the labels, or their sum."""
     if reduction == "none":
         return loss.reshape(target.shape)
     if reduction == "mean" and not loss.size:
@@ -83,6 +84,7 @@ def label_specs(
             repair="One-hot targets: pass them as float probabilities, or target.argmax(1)."
             if target.shape == input.shape
             else None,
+            repairs=[{"target": expected}] if input.ndim > 1 else [],
         )
     if input.shape[1] == 0:
         raise_no_class(op, input, target)
@@ -100,6 +102,7 @@ def as_batch(input: Any, target: Any) -> tuple[Any, Any, bool]:
 
 
 def check_options(op: str, input: Any, weight: Any) -> None:
+    """The input is float with a class axis, and no gradient is asked for the class weights."""
     if not is_float(input.dtype):
         raise DTypeError(op, f"the input must be float, it is {input.dtype}")
     if input.ndim == 0:
@@ -111,6 +114,7 @@ def check_options(op: str, input: Any, weight: Any) -> None:
 
 
 def check_weight(op: str, input: Any, weight: Any) -> None:
+    """The class weights have one value per class, in the dtype of the input."""
     classes = input.shape[0 if input.ndim == 1 else 1]
     if weight is None:
         return
@@ -119,12 +123,14 @@ def check_weight(op: str, input: Any, weight: Any) -> None:
             op,
             f"the weight needs one value for each of the {classes} classes",
             values=[("input", input.shape, "[N, C, d...]"), ("weight", weight.shape, "[C]")],
+            repairs=[{"weight": (classes,)}],
         )
     if weight.dtype != input.dtype:
         raise DTypeError(op, f"the weight is {weight.dtype}, the input {input.dtype}")
 
 
 def raise_no_class(op: str, input: Any, target: Any) -> None:
+    """An input without any class."""
     values = [("input", input.shape, "[N, C, d...]"), ("target", target.shape)]
     raise ShapeError(op, "there is no class to choose from", values=values)
 
@@ -140,5 +146,6 @@ def _raise_label(op: str, wrong: Any, target: Any, classes: int) -> None:
         values=[("classes", classes), ("target", target.shape, "[N, d...]")],
         repair="Number the classes from 0, give the model more outputs, or skip this label with "
         f"ignore_index={label}.",
+        repairs=[] if others else [{"ignore_index": label}],
         notes=[f"{others} more labels are outside."] if others else [],
     )

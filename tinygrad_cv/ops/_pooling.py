@@ -36,6 +36,7 @@ __all__ = [
     "oriented",
     "pool_args",
     "pool_positions",
+    "refuse_empty",
     "scratch",
     "steps",
     "windows",
@@ -60,7 +61,14 @@ class Step(NamedTuple):
 
 
 def pool_args(
-    op: str, n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any
+    op: str,
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
 ) -> tuple[Sizes, Sizes, Pairs, Sizes]:
     """(kernel_size, stride, padding, dilation) per axis; the stride is the kernel size if None."""
     check_input(op, n, input)
@@ -77,6 +85,8 @@ def pool_args(
             repair=f"Use padding={plain(most)} or less.",
             repairs=[{"padding": plain(most)}],
         )
+    if input.ndim == n + 1:  # while the error can still show the shape that the user knows
+        pool_positions(op, input, kernel, step, pads, spread, ceil_mode)
     return kernel, step, pads, spread
 
 
@@ -105,15 +115,17 @@ def pool_positions(
     ceil_mode: bool,
 ) -> Sizes:
     """The number of windows along every axis, or the error of a kernel that does not fit."""
-    sizes = input.shape[2:]
+    n = len(kernel)
+    refuse_empty(op, n, input)
+    sizes = input.shape[-n:]
     out = tuple(
         output_size(*axis, ceil_mode)
         for axis in zip(sizes, kernel, stride, padding, dilation, strict=True)
     )
     if min(out) < 1:
         rows = [
-            ("input", input.shape, letters(len(kernel))),
-            ("kernel_size", kernel, _axes(kernel)),
+            ("input", input.shape, _letters(input.shape, n)),
+            ("kernel_size", kernel, f"[{', '.join('K' + axis for axis in AXES[n])}]"),
         ]
         raise does_not_fit(
             op,
@@ -137,11 +149,15 @@ def adaptive_size(op: str, n: int, input: Any, output_size: Any) -> Sizes:
     kept = input.shape[-n:] if len(items) == n else (None,) * len(items)
     size = tuple(old if new is None else new for new, old in zip(items, kept, strict=True))
     sizes = per_axis(op, "output_size", size, n)
-    if 0 in input.shape[-n:]:
-        raise ShapeError(
-            op, "there is nothing to pool", values=[("input", input.shape, letters(n))]
-        )
+    refuse_empty(op, n, input)
     return sizes
+
+
+def refuse_empty(op: str, n: int, array: Any) -> None:
+    """Raise if an array has no pixels."""
+    if 0 in array.shape[-n:]:
+        values = [("input", array.shape, _letters(array.shape, n))]
+        raise ShapeError(op, "there is nothing to pool", values=values)
 
 
 def windows(
@@ -159,12 +175,10 @@ def windows(
     """
     if kernel is None:
         return [_adaptive(size, count) for size, count in zip(sizes, positions, strict=True)]
-    assert stride is not None and padding is not None and dilation is not None  # given together
+    regular: Any = (sizes, positions, kernel, stride, padding, dilation)
     return [
-        [_taps(size, count, s, k * d - pad[0]) for k in range(taps)]
-        for size, count, taps, s, pad, d in zip(
-            sizes, positions, kernel, stride, padding, dilation, strict=True
-        )
+        [_taps(size, count, s, k * d - before) for k in range(taps)]
+        for size, count, taps, s, (before, _), d in zip(*regular, strict=True)
     ]
 
 
@@ -180,8 +194,12 @@ def steps(axes: list[list[list[Piece]]], first: int) -> list[Step]:
 
 
 def layout(shape: Sizes, like: Any) -> str:
-    """The memory layout of a result of this shape: that of the array or Spec it is made from."""
-    return channels_last(shape) if layout_of(like) == CHANNELS_LAST else CONTIGUOUS
+    """The memory layout of a result of this shape: that of the array or Spec it is made from.
+
+    One pixel per channel is in both orders; then it is channels-last, as convolutions want it.
+    """
+    one_pixel = set(like.shape[2:]) == {1}
+    return channels_last(shape) if one_pixel or layout_of(like) == CHANNELS_LAST else CONTIGUOUS
 
 
 def empty(xp: Any, shape: Sizes, dtype: Any, like: Any) -> Any:
@@ -256,5 +274,5 @@ def _allowed(kernel: Sizes, padding: Pairs, dilation: Sizes) -> bool:
     )
 
 
-def _axes(kernel: Sizes) -> str:
-    return f"[{', '.join('K' + axis for axis in AXES[len(kernel)])}]"
+def _letters(shape: Sizes, n: int) -> str:
+    return letters(n, "C" if len(shape) == n + 1 else "N, C")

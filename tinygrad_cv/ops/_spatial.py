@@ -100,7 +100,8 @@ def pairs(op: str, padding: Any, n: int) -> Pairs:
         ):
             raise ArgumentError(
                 op,
-                f"padding needs {n} pair(s) (before, after), one per axis {_names(n)}, got {padding!r}",
+                f"padding needs {n} pair(s) (before, after), one per axis {_names(n)}, "
+                f"got {padding!r}",
             )
         flat = per_axis(op, "padding", tuple(v for pair in padding for v in pair), 2 * n, least=0)
         return tuple(zip(flat[::2], flat[1::2], strict=True))
@@ -149,9 +150,11 @@ def does_not_fit(
 
     wide = tuple(_wider(padding[a], spans[a] - sizes[a]) for a in axes)
     if can_pad(kernel, wide):
-        fits.append(
-            _bound("padding", ">=", [plain([wide[a]]) for a in bad], [AXES[n][a] for a in bad])
-        )
+        least = [plain([wide[a]]) for a in bad]
+        fits.append(_bound("padding", ">=", least, [AXES[n][a] for a in bad]))
+        most = max(max(pad) for pad in wide)
+        if all(before == after for before, after in wide) and can_pad(kernel, ((most, most),) * n):
+            wide = tuple((most, most) for _ in axes)  # one number is easier to write
         repairs.append({"padding": plain(wide)})
 
     small = tuple(min(k, (room[a] - 1) // dilation[a] + 1) for a, k in enumerate(kernel))

@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.math import erf, exp
 from tinygrad_cv.ops.select import clamp, masked, where
 
@@ -99,7 +99,6 @@ class Elu(Unary):
     equation = "y = x if x > 0 else alpha (e^x - 1)"
     gradients = {"input": "g if x > 0 else g * alpha e^x"}
     result = "float"
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
@@ -140,7 +139,6 @@ class Sigmoid(Unary):
     equation = "y = 1 / (1 + e^-x)"
     gradients = {"input": "g * y (1 - y)"}
     result = "float"
-    may_warn = True  # e^-x may be inf, and 1/inf is the right 0
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -176,7 +174,6 @@ class Gelu(Unary):
     name = "gelu"
     equation = "y = x * Phi(x), Phi(x) = (1 + erf(x/sqrt(2))) / 2"
     gradients = {"input": "g * (Phi(x) + x * phi(x)), phi(x) = e^(-x^2/2) / sqrt(2 pi)"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -197,7 +194,6 @@ class GeluTanh(Unary):
     gradients = {
         "input": "g/2 * (1 + tanh u + x (1 - tanh^2 u) u'), u' = sqrt(2/pi) (1 + 0.134145 x^2)"
     }
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -218,7 +214,6 @@ class Silu(Unary):
     name = "silu"
     equation = "y = x * s(x), s(x) = 1 / (1 + e^-x)"
     gradients = {"input": "g * s (1 + x (1 - s))"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -237,7 +232,6 @@ class Softplus(Unary):
     equation = "y = ln(1 + e^(beta x)) / beta, x where beta x > threshold"
     gradients = {"input": "g * s(beta x), g where beta x > threshold"}
     result = "float"
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, beta: float, threshold: float) -> Any:
@@ -277,6 +271,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
     >>> tg.relu(tg.tensor([-1.0, 0.0, 2.0])).tolist()
     [0.0, 0.0, 2.0]
     """
+    _refuse_bool("relu", input)
     return _written(input, _relu(input), inplace)
 
 
@@ -316,6 +311,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5, 2.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
+    _refuse_bool("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError("hardtanh", f"min_val={min_val} is above max_val={max_val}")
     return _written(input, Hardtanh.call(input, min_val, max_val), inplace)
@@ -396,6 +392,11 @@ def _check_floating(name: str, input: Any) -> None:
             values=[("input", input.shape)],
             repair="Convert it first, for example with .float().",
         )
+
+
+def _refuse_bool(name: str, input: Any) -> None:
+    if input.dtype.kind == "b":
+        raise DTypeError(name, "bool has no sign and no order", values=[("input", input.shape)])
 
 
 def _written(input: Any, output: Any, inplace: bool) -> Any:

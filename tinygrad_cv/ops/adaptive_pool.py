@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._pooling import adaptive_size, layout, windows
+from tinygrad_cv.ops._pooling import adaptive_size, layout, refuse_empty, windows
 from tinygrad_cv.ops._spatial import Sizes
 from tinygrad_cv.ops.avg_pool import Counts, check_float, spread_means, window_means
 from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs, pool_windows, winners
@@ -133,7 +133,9 @@ class AdaptiveAvgPool(Op):
 
     @staticmethod
     def infer(input: Spec, output_size: Sizes) -> Spec:
-        check_float(f"adaptive_avg_pool{len(output_size)}d", input)
+        n = len(output_size)
+        check_float(f"adaptive_avg_pool{n}d", input)
+        refuse_empty(f"adaptive_avg_pool{n}d", n, input)
         shape = (*input.shape[:2], *output_size)
         return Spec(shape, input.dtype, layout(shape, input))
 
@@ -163,6 +165,7 @@ class AdaptiveAvgPoolInputGrad(Op):
 
     @staticmethod
     def infer(grad: Spec, input_shape: Sizes) -> Spec:
+        refuse_empty("adaptive_avg_pool_input_grad", grad.ndim - 2, grad)
         return Spec(input_shape, grad.dtype, layout(input_shape, grad))
 
     @staticmethod
@@ -192,6 +195,8 @@ class AdaptiveMaxPool(Op):
 
     @staticmethod
     def infer(input: Spec, output_size: Sizes) -> tuple[Spec, ...]:
+        n = len(output_size)
+        refuse_empty(f"adaptive_max_pool{n}d", n, input)
         kernel = _longest(input.shape[2:], output_size)
         output, argmax = pool_specs(input, output_size, math.prod(kernel))
         return output, argmax._replace(dtype=np.dtype("int64")), argmax

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.division import floor_divide, trunc_divide
 from tinygrad_cv.ops.select import where
 
@@ -128,7 +128,6 @@ class Div(Binary):
     gradients = {"input": "g / b", "other": "-g * y / b"}
     ufunc = "true_divide"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, other: Any) -> Any:
@@ -237,8 +236,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
         ArgumentError: another rounding mode.
 
     >>> import tinygrad_cv as tg
-    >>> tg.div(tg.tensor([7, -7]), 2).tolist(), tg.div(tg.tensor([7, -7]), 2,
-    rounding_mode="trunc").tolist() ([3.5, -3.5], [3, -3])
+    >>> tg.div(tg.tensor([7, -7]), 2).tolist()
+    [3.5, -3.5]
+    >>> tg.div(tg.tensor([7, -7]), 2, rounding_mode="trunc").tolist()
+    [3, -3]
     """
     if rounding_mode is None:
         return _div(input, other)

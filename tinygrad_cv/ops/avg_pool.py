@@ -250,7 +250,7 @@ def _pooled(
 ) -> Any:
     """Average pooling from arguments as the user gives them."""
     op = f"avg_pool{n}d"
-    kernel, step, pads, _ = pool_args(op, n, input, kernel_size, stride, padding, 1)
+    kernel, step, pads, _ = pool_args(op, n, input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor is not None and (not isinstance(divisor, int) or divisor == 0):
         raise ArgumentError(
             op, f"divisor_override must be a whole number other than 0, got {divisor!r}"
@@ -321,7 +321,7 @@ def spread_means(
 def _gather(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:
     """``target[p] = sum_k source[p*stride + k - padding]`` along one axis."""
     lead = (slice(None),) * axis
-    if target.shape[axis] == 1 and len(taps) == source.shape[axis]:  # global pooling
+    if target.shape[axis] == 1 and all(taps) and len(taps) == source.shape[axis]:  # global
         source.sum(axis=axis, keepdims=True, out=target)
         return
     whole = [

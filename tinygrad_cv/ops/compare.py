@@ -157,7 +157,6 @@ class IsClose(Binary):
     name = "isclose"
     equation = "y = (|a - b| <= atol + rtol*|b|)"
     result = "bool"
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any:

@@ -18,7 +18,7 @@ NN_FUNCTIONS = ("conv_matrix",)
 def conv_matrix(
     weight: Any, input_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1
 ) -> Any:
-    """The matrix C of a convolution, so that ``h = C @ I`` for the flat image I and the flat result h.
+    """The matrix C of a convolution: ``h = C @ I`` for the flat image I and the flat result h.
 
     Column i of C is the convolution of the image that is 1 at pixel i and 0 elsewhere. The gradient
     of the input is ``C.T @ dh``: the same matrix, transposed, enlarges what C shrinks.

@@ -68,8 +68,8 @@ def conv_transpose2d(
         output_size: (H_out, W_out) wanted, instead of ``output_padding``.
 
     Returns:
-        [N, O, H_out, W_out], ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) +
-        output_padding + 1``.
+        [N, O, H_out, W_out] with
+        ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) + output_padding + 1``.
 
     Raises:
         ShapeError, ArgumentError, DTypeError: as :func:`conv2d`.
@@ -99,11 +99,13 @@ def conv_transpose3d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Any:
-    """Transposed convolution of [N, C, D, H, W] with [C, O/groups, KD, KH, KW]; see
-    :func:`conv_transpose2d`.
+    """Transposed convolution of clips or volumes [N, C, D, H, W]; see :func:`conv_transpose2d`.
+
+    The weight is [C, O/groups, KD, KH, KW].
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.functional.conv_transpose3d(tg.ones(1, 4, 2, 7, 7), tg.ones(4, 2, 2, 2, 2), stride=2).shape
+    >>> clip, weight = tg.ones(1, 4, 2, 7, 7), tg.ones(4, 2, 2, 2, 2)
+    >>> tg.nn.functional.conv_transpose3d(clip, weight, stride=2).shape
     (1, 2, 4, 14, 14)
     """
     return _conv_transpose(

@@ -9,10 +9,10 @@ from typing import Any
 from tinygrad_cv.backend.array import Device, as_device, device_of, to_device
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._elementwise import Unary
 
 __all__ = ["Cast", "Move", "cast", "move"]
 
@@ -23,7 +23,6 @@ class Cast(Unary):
     name = "cast"
     equation = "y = x"
     gradients = {"input": "g"}
-    may_warn = True  # NaN or a large number to an integer
 
     @classmethod
     def infer(cls, input: Spec, dtype: Any) -> Spec:
@@ -52,7 +51,8 @@ class Move(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, device: Device, source: Device) -> Any:
-        return to_device(input, device)
+        moved = to_device(input, device)
+        return input.copy() if moved is input else moved
 
     @staticmethod
     def vjp_input(g: Any, device: Device, source: Device) -> Any:

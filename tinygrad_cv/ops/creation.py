@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.array import as_device, asarray
+from tinygrad_cv.backend.array import as_device, asarray, copy_of
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, get_default_dtype, int64
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.tensor import Tensor
@@ -89,7 +89,7 @@ def tensor(
         array = asarray(data, dtype, as_device(device))
         given = data
     if not isinstance(array, Spec) and (array is given or _share(array, given)):
-        array = array.copy(order="K")
+        array = copy_of(array)
     return Tensor(array, requires_grad)
 
 

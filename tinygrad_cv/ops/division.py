@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.ops._elementwise import Binary
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._elementwise import Binary
 from tinygrad_cv.ops.rounding import trunc, zero_map
 
 __all__ = [
@@ -37,7 +37,6 @@ class FloorDivide(Binary):
     name = "floor_divide"
     equation = "y = floor(a / b)"
     gradients = {"input": "0", "other": "0"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -59,7 +58,6 @@ class TruncDivide(Binary):
     name = "trunc_divide"
     equation = "y = trunc(a / b)"
     gradients = {"input": "0", "other": "0"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -93,7 +91,6 @@ class Remainder(Binary):
     name = "remainder"
     equation = "y = a - floor(a / b) * b"
     gradients = {"input": "g", "other": "-g * floor(a / b)"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -124,7 +121,6 @@ class Fmod(Binary):
     name = "fmod"
     equation = "y = a - trunc(a / b) * b"
     gradients = {"input": "g", "other": "-g * trunc(a / b)"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:

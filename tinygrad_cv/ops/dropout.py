@@ -54,9 +54,9 @@ def dropout(
 
     >>> import tinygrad_cv as tg
     >>> x = tg.ones(4, 1000)
-    >>> y = tg.nn.functional.dropout(x, 0.25, generator=tg.Generator(0))
-    >>> sorted(set(y.numpy().round(4).ravel().tolist())), abs(float(y.mean()) - 1) < 0.05
-    ([0.0, 1.3333], True)
+    >>> y = tg.nn.functional.dropout(x, 0.75, generator=tg.Generator(0))
+    >>> sorted(set(y.flatten().tolist())), abs(y.mean().item() - 1) < 0.1
+    ([0.0, 4.0], True)
     """
     return _drop("dropout", input, p, training, inplace, generator, 0)
 
@@ -183,7 +183,10 @@ def _drop(
         )
     if inplace:
         raise ArgumentError(
-            function, "inplace=True is not supported", repair="Use the result instead."
+            function,
+            "inplace=True is not supported",
+            repair="Use the result instead.",
+            repairs=[{"inplace": False}],
         )
     if spatial:
         _check_channels(function, input, spatial)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import lru_cache
 from typing import Any
 
 from tinygrad_cv.backend.spec import Spec
@@ -53,7 +54,7 @@ def einsum(equation: str, *operands: Any) -> Any:
         )
     if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
         operands = tuple(operands[0])
-    terms, output = _read(equation, [x.shape for x in operands])
+    terms, output = _read(equation, tuple(x.shape for x in operands))
     operands = promoted(*operands)
     normal = [_without_repeats(x, term) for x, term in zip(operands, terms, strict=True)]
     sizes = _sizes(equation, normal)
@@ -192,7 +193,8 @@ def _contract(
     return y.reshape([sizes[c] for c in term]), term
 
 
-def _read(equation: str, shapes: list[Shape]) -> tuple[list[str], str]:
+@lru_cache(maxsize=256)
+def _read(equation: str, shapes: tuple[Shape, ...]) -> tuple[list[str], str]:
     """The terms and the result as plain letters; axes under an ellipsis get their own."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")

@@ -8,8 +8,7 @@ comparison.
 
 from __future__ import annotations
 
-from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.spec import Spec
@@ -38,9 +37,26 @@ TG_FUNCTIONS = ("aminmax",)
 
 Shape = tuple[int, ...]
 
-MaxResult = namedtuple("max", ("values", "indices"))
-MinResult = namedtuple("min", ("values", "indices"))
-MinMaxResult = namedtuple("aminmax", ("min", "max"))
+
+class MaxResult(NamedTuple):
+    """What ``max`` along an axis gives."""
+
+    values: Any
+    indices: Any
+
+
+class MinResult(NamedTuple):
+    """What ``min`` along an axis gives."""
+
+    values: Any
+    indices: Any
+
+
+class MinMaxResult(NamedTuple):
+    """What ``aminmax`` gives."""
+
+    min: Any
+    max: Any
 
 
 class Amax(Op):

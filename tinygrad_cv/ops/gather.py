@@ -18,7 +18,7 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
-from tinygrad_cv.ops.places import raw
+from tinygrad_cv.ops.places import on_input_device, raw
 from tinygrad_cv.ops.shape import reshape
 from tinygrad_cv.ops.slicing import slice_
 
@@ -74,8 +74,8 @@ def take_along_dim(input: Any, indices: Any, dim: Any = None, axis: Any = None) 
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([[3, 1], [2, 4]])
-    >>> tg.take_along_dim(x, tg.argsort(x, dim=1), dim=1).tolist()
-    [[1, 3], [2, 4]]
+    >>> tg.take_along_dim(x, tg.tensor([[1], [-1]]), dim=1).tolist()
+    [[1], [4]]
     """
     dim = axis if dim is None else dim
     if dim is None:
@@ -321,6 +321,7 @@ def _check_rank(op: str, input: Any, index: Any) -> None:
         )
 
 
+@on_input_device
 def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> None:
     array, size = raw(index), input.shape[axis]
     if array.dtype.kind not in "iu" or array.dtype.itemsize == 1:

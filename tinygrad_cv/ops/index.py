@@ -14,16 +14,26 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.array import on_device_of, xp_of
 from tinygrad_cv.backend.scatter import sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ShapeError
+from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand, sum_to
 from tinygrad_cv.ops.places import Places, parse
 from tinygrad_cv.ops.shape import reshape
-from tinygrad_cv.ops.slicing import Key, as_slices, full_key, slice_, slice_grad, sliced_shape
+from tinygrad_cv.ops.slicing import (
+    Key,
+    as_slices,
+    full_key,
+    position,
+    replaced,
+    slice_,
+    slice_grad,
+    sliced_shape,
+)
 
 __all__ = ["Index", "IndexGrad", "SetFill", "SetItem", "getitem", "index_put"]
 
@@ -50,6 +60,8 @@ def getitem(input: Any, index: Any) -> Any:
     >>> x[1, ::2].tolist(), x[:, [2, 0]].tolist(), x[x > 2].tolist()
     ([3, 5], [[2, 0], [5, 3]], [3, 4, 5])
     """
+    if type(index) is int and input.shape:
+        return slice_(input, replaced(input.shape, 0, position("getitem", index, 0, input.shape)))
     key, places = parse("getitem", input, index)
     if places is None:
         return slice_(input, key)
@@ -78,7 +90,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     """
     key, places = parse("index_put", input, indices)
     if type(values) in (bool, int, float) and not accumulate:
-        return _set_fill(input, input.dtype.type(values).item(), key, places)
+        return _set_fill(input, _number(input.dtype, values), key, places)
     target = _selected(input.shape, key, places)
     values = _fitted(input, values, target)
     if not accumulate:
@@ -87,6 +99,31 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     if places is not None:
         added = add_at(added, sliced_shape(input.shape, key), places)
     return input + (added if is_full(key) else slice_grad(added, input.shape, key))
+
+
+def assign(target: Tensor, index: Any, value: Any) -> None:
+    """``target[index] = value`` in the memory of the target, unrecorded; costs what is written.
+
+    Raises:
+        ShapeError, RangeError, DTypeError, GraphError: as :func:`index_put`, before anything is
+            changed.
+    """
+    key, places = parse("index_put", target, index)
+    if type(value) in (bool, int, float):
+        written = _number(target.dtype, value)
+    else:
+        written = _fitted(target, value, _selected(target.shape, key, places)).array
+    if not isinstance(target.array, Spec):
+        with on_device_of(target.array):
+            put(xp_of(target.array), target.array, written, key, places)
+
+
+def _number(dtype: Any, value: Any) -> Any:
+    """A Python number as it reads in this dtype."""
+    try:
+        return dtype.type(value).item()
+    except (OverflowError, ValueError):
+        raise DTypeError("index_put", f"{value} does not fit into {dtype.name}") from None
 
 
 def _fitted(input: Any, values: Any, target: Shape) -> Any:
@@ -297,7 +334,7 @@ def put(xp: Any, array: Any, values: Any, key: Key, places: Places | None) -> No
         return
     shape = target.shape
     target = target.transpose(places.dims + places.rest(shape))
-    if getattr(values, "ndim", 0) == 0:
+    if not getattr(values, "shape", ()):
         target[places.key(xp)] = values
     else:
         rows = _to_front(places, xp.broadcast_to(values, places.result("setitem", shape)))

@@ -201,12 +201,14 @@ def _check_shapes(input: Spec, weight: Spec, bias: Spec | None) -> None:
             law=["y[..., o] = sum_i x[..., i] * w[o, i]"],
             values=values,
             repair=_feature_repair(input, in_features),
+            repairs=[{"weight": (out_features, *input.shape[-1:])}] if input.ndim else [],
         )
     if bias is not None and bias.shape != (out_features,):
         raise ShapeError(
             "linear",
             f"the bias must have shape ({out_features},), one value per output feature",
             values=values,
+            repairs=[{"bias": (out_features,)}],
         )
     dtypes = {spec.dtype.name for spec in (input, weight, bias) if spec is not None}
     if len(dtypes) > 1:

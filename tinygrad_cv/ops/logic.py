@@ -6,10 +6,10 @@ from typing import Any
 
 from tinygrad_cv.backend.dtypes import bool_, uint8
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.ops import _dims
+from tinygrad_cv.ops._elementwise import Binary, Unary
 
 __all__ = [
     "all",

@@ -66,7 +66,6 @@ class Exp(Unary):
     gradients = {"input": "g * y"}
     ufunc = "exp"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -77,8 +76,8 @@ class Exp2(Unary):
     """Two to the power of the input.
 
     >>> import tinygrad_cv as tg
-    >>> tg.exp2(tg.tensor([3.0, -1.0])).tolist()
-    [8.0, 0.5]
+    >>> tg.exp2(tg.tensor([0.0, 1.0])).tolist()
+    [1.0, 2.0]
     """
 
     name = "exp2"
@@ -86,7 +85,6 @@ class Exp2(Unary):
     gradients = {"input": "g * y * ln 2"}
     ufunc = "exp2"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -106,7 +104,6 @@ class Expm1(Unary):
     gradients = {"input": "g * (y + 1)"}
     ufunc = "expm1"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -126,7 +123,6 @@ class Log(Unary):
     gradients = {"input": "g / x"}
     ufunc = "log"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -137,8 +133,8 @@ class Log2(Unary):
     """The logarithm to the base 2; -inf at 0, NaN below.
 
     >>> import tinygrad_cv as tg
-    >>> tg.log2(tg.tensor([8.0, 0.5])).tolist()
-    [3.0, -1.0]
+    >>> tg.log2(tg.tensor([1.0, 2.0])).tolist()
+    [0.0, 1.0]
     """
 
     name = "log2"
@@ -146,7 +142,6 @@ class Log2(Unary):
     gradients = {"input": "g / (x * ln 2)"}
     ufunc = "log2"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -157,8 +152,8 @@ class Log10(Unary):
     """The logarithm to the base 10; -inf at 0, NaN below.
 
     >>> import tinygrad_cv as tg
-    >>> tg.log10(tg.tensor([100.0, 1.0])).tolist()
-    [2.0, 0.0]
+    >>> tg.log10(tg.tensor([1.0, 0.0])).tolist()
+    [0.0, -inf]
     """
 
     name = "log10"
@@ -166,7 +161,6 @@ class Log10(Unary):
     gradients = {"input": "g / (x * ln 10)"}
     ufunc = "log10"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -186,7 +180,6 @@ class Log1p(Unary):
     gradients = {"input": "g / (1 + x)"}
     ufunc = "log1p"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -206,7 +199,6 @@ class Sqrt(Unary):
     gradients = {"input": "g / (2 y)"}
     ufunc = "sqrt"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -225,7 +217,6 @@ class Rsqrt(Unary):
     equation = "y = x^(-1/2)"
     gradients = {"input": "-g y^3 / 2"}
     result = "float"
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
@@ -256,10 +257,11 @@ def _record(
     batch = [getattr(t, "array", t) for t in (mean, var)]
     if n < 2 or any(isinstance(array, Spec) for array in recorded):
         return
-    batch[1] = batch[1] * (n / (n - 1))  # unbiased
-    for old, new in zip(recorded, batch, strict=True):
-        old *= 1 - momentum
-        old += momentum * new
+    with on_device_of(recorded[0]):
+        batch[1] = batch[1] * (n / (n - 1))  # unbiased
+        for old, new in zip(recorded, batch, strict=True):
+            old *= 1 - momentum
+            old += momentum * new
     note_writes(recorded)
 
 
@@ -283,6 +285,7 @@ def _check_channels(op: str, input: Any, **channels: Any) -> None:
                 op,
                 f"{name} must have one value per channel, the input has C = {c} in axis 1",
                 values=[("input", input.shape, "[N, C, ...]"), (name, value.shape, "[C]")],
+                repairs=[{n: (c,) for n, v in channels.items() if v is not None}],
             )
         if value.dtype != input.dtype:
             raise DTypeError(
@@ -300,4 +303,5 @@ def _raise_one_value(input: Spec) -> None:
         values=[("input", input.shape, "[N, C, ...]")],
         repair="Use a batch of 2 or more (drop_last=True in the loader), larger maps, or "
         "evaluation: model.eval().",
+        repairs=[{"input": (2, *input.shape[1:])}],
     )

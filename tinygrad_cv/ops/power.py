@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.math import log
 from tinygrad_cv.ops.rounding import zero_map
 from tinygrad_cv.ops.select import masked, where
@@ -47,7 +47,6 @@ class Reciprocal(Unary):
     gradients = {"input": "-g y^2"}
     ufunc = "reciprocal"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -71,7 +70,6 @@ class Pow(Binary):
     name = "pow"
     equation = "y = a^b"
     gradients = {"input": "g b a^(b-1)", "other": "g y ln a"}
-    may_warn = True
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:

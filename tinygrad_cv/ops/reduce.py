@@ -83,7 +83,6 @@ class Var(Op):
     equation = "y[j] = sum_i (x[i,j] - mean(x)[j])^2 / (n - correction)"
     gradients = {"input": "dx[i,j] = g[j] * 2 (x[i,j] - mean(x)[j]) / (n - correction)"}
     shaped = False
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, dims: Shape, keepdim: bool, correction: float) -> Spec:
@@ -113,7 +112,6 @@ class Std(Op):
         "input": "dx[i,j] = g[j] (x[i,j] - mean(x)[j]) / ((n - correction) y[j]), 0 where y[j] = 0"
     }
     shaped = False
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, dims: Shape, keepdim: bool, correction: float) -> Spec:

@@ -137,7 +137,6 @@ class Frac(Unary):
     name = "frac"
     equation = "y = x - trunc(x)"
     gradients = {"input": "g"}
-    may_warn = True  # inf - inf
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:

@@ -13,8 +13,8 @@ import numpy as np
 from tinygrad_cv.backend.dtypes import get_default_dtype, promote
 from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
-from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
 from tinygrad_cv.ops.compare import isfinite
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.logic import logical_not, logical_or

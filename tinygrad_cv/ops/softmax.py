@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_cv.backend import sums
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
+from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -30,7 +31,6 @@ class Softmax(Op):
     equation = "y_i = e^(x_i - m) / sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = y_i (g_i - sum_j g_j y_j)"}
     shaped = False
-    may_warn = True  # inf - inf where a whole row is -inf: NaN, as it should be
 
     @staticmethod
     def infer(input: Spec, dim: int) -> Spec:
@@ -40,7 +40,8 @@ class Softmax(Op):
     def forward(xp: Any, input: Any, dim: int) -> Any:
         if not input.size:
             return input.copy()
-        y = xp.exp(_shifted(xp, input, dim))
+        y = _shifted(xp, input, dim)
+        xp.exp(y, out=y)
         y /= _row_sum(xp, y, dim)
         return y
 
@@ -61,7 +62,6 @@ class LogSoftmax(Op):
     equation = "y_i = x_i - m - ln sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = g_i - e^(y_i) sum_j g_j"}
     shaped = False
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, dim: int) -> Spec:
@@ -93,7 +93,6 @@ class LogSumExp(Op):
     equation = "y[j] = m[j] + ln sum_i e^(x[i,j] - m[j]), m[j] = max_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] e^(x[i,j] - y[j])"}
     shaped = False
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
@@ -119,9 +118,8 @@ class LogSumExp(Op):
 
 
 def _shifted(xp: Any, x: Any, dim: int) -> Any:
-    if not x.ndim:
-        return xp.asarray(x - x)
-    return x - x.max(axis=dim, keepdims=True)  # CuPy has no maximum.reduce
+    largest = x.max(axis=dim, keepdims=True) if x.ndim else x  # CuPy has no maximum.reduce
+    return xp.subtract(x, largest, out=empty_like(x))
 
 
 def _row_sum(xp: Any, x: Any, dim: int) -> Any:

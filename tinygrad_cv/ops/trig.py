@@ -68,7 +68,6 @@ class Sin(Unary):
     gradients = {"input": "g * cos x"}
     ufunc = "sin"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -88,7 +87,6 @@ class Cos(Unary):
     gradients = {"input": "-g * sin x"}
     ufunc = "cos"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -108,7 +106,6 @@ class Tan(Unary):
     gradients = {"input": "g * (1 + y^2)"}
     ufunc = "tan"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -128,7 +125,6 @@ class Asin(Unary):
     gradients = {"input": "g / sqrt(1 - x^2)"}
     ufunc = "arcsin"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -148,7 +144,6 @@ class Acos(Unary):
     gradients = {"input": "-g / sqrt(1 - x^2)"}
     ufunc = "arccos"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -219,7 +214,6 @@ class Sinh(Unary):
     gradients = {"input": "g * cosh x"}
     ufunc = "sinh"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -239,7 +233,6 @@ class Cosh(Unary):
     gradients = {"input": "g * sinh x"}
     ufunc = "cosh"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -278,7 +271,6 @@ class Acosh(Unary):
     gradients = {"input": "g / sqrt(x^2 - 1)"}
     ufunc = "arccosh"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -298,7 +290,6 @@ class Atanh(Unary):
     gradients = {"input": "g / (1 - x^2)"}
     ufunc = "arctanh"
     result = "float"
-    may_warn = True
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:

@@ -31,7 +31,6 @@ class Norm(Op):
     equation = "y[j] = (sum_i |x[i,j]|^p)^(1/p)"
     gradients = {"input": "dx[i,j] = g[j] sign(x[i,j]) (|x[i,j]| / y[j])^(p-1), 0 where y[j] = 0"}
     shaped = False
-    may_warn = True
 
     @staticmethod
     def infer(input: Spec, p: float, dims: Shape, keepdim: bool) -> Spec:

@@ -14,7 +14,7 @@ from typing import Any
 
 from tinygrad_cv.backend.array import on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.mode import no_grad, state
+from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.core.write import note_write
@@ -88,11 +88,8 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         write(self, index.index_put(self, key, value), "setitem")
         return
     _check_writable(self, "setitem")
-    with no_grad():
-        result = index.index_put(self, key, value)
+    index.assign(self, key, value)
     if not isinstance(self.array, Spec):
-        with on_device_of(self.array):
-            xp_of(self.array).copyto(self.array, result.array)
         note_write(self.array)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import asarray, device_of, is_array, on_device_of
+from tinygrad_cv.backend.array import asarray, copy_of, device_of, is_array, on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.core.mode import enable_grad
 from tinygrad_cv.core.tensor import Tensor
@@ -103,7 +103,8 @@ class Optimizer:
             elif param.grad is not None:
                 param.grad = param.grad.detach()  # a gradient with a graph lets go of it
                 note_writes((param.grad.array,))
-                param.grad.array[...] = 0
+                with on_device_of(param.grad.array):
+                    param.grad.array[...] = 0
 
     def add_param_group(self, param_group: Group) -> None:
         """Optimise more parameters from now on, such as layers that were frozen so far."""
@@ -227,7 +228,7 @@ def _restore(name: str, key: str, value: Any, param: Tensor) -> Any:
             values=[(key, source.shape), ("parameter", param.shape)],
         )
     own = asarray(source, dtype=param.dtype, device=device_of(param.array))
-    return Tensor(own.copy())
+    return Tensor(copy_of(own))
 
 
 def _kind(value: Any) -> str:

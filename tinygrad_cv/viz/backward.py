@@ -9,7 +9,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
-from tinygrad_cv.viz.build import Source, argument, info, memory_owner
+from tinygrad_cv.viz.build import Source, argument, dtype_name, info, memory_owner
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
 
@@ -66,7 +66,7 @@ def _rules(translator: Translator, node: Node, saved: Sequence[int], arriving: A
         assert edge is not None  # a needed input has an edge
         shape, dtype = edge.outputs[index] if isinstance(edge, Node) else (edge.shape, edge.dtype)
         results.append(
-            (slot, edge, index, TensorInfo(argument(op, slot), tuple(shape), dtype.name))
+            (slot, edge, index, TensorInfo(argument(op, slot), tuple(shape), dtype_name(dtype)))
         )
     rules = [op.inputs[0]] if op.variadic else [op.inputs[slot] for slot, *_ in results]
     facts: dict[str, Any] = {

@@ -4,6 +4,7 @@ totals.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
 
-__all__ = ["Builder", "Source", "argument", "info", "memory_owner", "value_text"]
+__all__ = ["Builder", "Source", "argument", "dtype_name", "info", "memory_owner", "value_text"]
 
 
 class Source(NamedTuple):
@@ -27,7 +28,13 @@ class Source(NamedTuple):
 
 def info(array: Any, name: str = "") -> TensorInfo:
     """Name, shape and dtype of an array, a Spec, a Leaf or a Tensor."""
-    return TensorInfo(name, tuple(array.shape), array.dtype.name)
+    return TensorInfo(name, tuple(array.shape), dtype_name(array.dtype))
+
+
+@functools.cache
+def dtype_name(dtype: Any) -> str:
+    """``float32``; NumPy computes the name anew each time."""
+    return str(dtype.name)
 
 
 def value_text(value: Any) -> str:

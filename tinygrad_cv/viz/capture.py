@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tinygrad_cv.core import mode
-from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
@@ -45,10 +45,7 @@ def from_tensors(
         )
     translator = Translator(names)
     for node in topological([t.node for _, t in outputs if t.node is not None]):
-        if type(node) is Leaf:
-            translator.leaf(node)
-        else:
-            assert isinstance(node, Node)
+        if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node)
     return _finish(translator, outputs, backward, title)
 

@@ -73,6 +73,7 @@ def to_dot(model: GraphModel) -> str:
             "margin": "0.12,0.06",
             "height": "0.3",
             "penwidth": "1.1",
+            **_role_attributes("op"),
         },
         edge_attr={
             "fontname": FONT,
@@ -80,6 +81,7 @@ def to_dot(model: GraphModel) -> str:
             "fontcolor": LIGHT["muted"],
             "color": LIGHT["data"],
             "arrowsize": "0.7",
+            "class": "data",
         },
     )
     _add_nodes(graph, model)
@@ -173,12 +175,11 @@ def _node_attributes(node: GraphNode) -> dict[str, str]:
     width = max((text_width(line.text, NODE_SIZE) for line in lines), default=0.0)
     attributes = {
         "id": f"n{node.id}",
-        "class": name,
         "label": _label(lines),
-        "fillcolor": LIGHT[name],
-        "color": LIGHT[f"{name}-line"],
         "width": f"{(width + 17) / 72:.2f}",
     }
+    if name != "op":  # which is the default
+        attributes |= _role_attributes(name)
     if node.kind != "op":
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
@@ -189,6 +190,10 @@ def _node_attributes(node: GraphNode) -> dict[str, str]:
     if node.error:
         attributes["fontcolor"] = LIGHT["error-ink"]
     return attributes
+
+
+def _role_attributes(name: str) -> dict[str, str]:
+    return {"class": name, "fillcolor": LIGHT[name], "color": LIGHT[f"{name}-line"]}
 
 
 def _add_edges(graph: Any, model: GraphModel) -> None:
@@ -228,10 +233,8 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        else:
-            attributes["class"] = "data"
-            if edge.slot == 0:
-                attributes["weight"] = "12" if both else "3"  # a straight path down the left
+        elif edge.slot == 0 and (both or arguments[edge.target] > 1):
+            attributes["weight"] = "12"  # a straight path of the first arguments
         graph.edge(tail, head, **attributes)
 
 

@@ -4,7 +4,9 @@ text.
 
 from __future__ import annotations
 
+import functools
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,6 +29,9 @@ __all__ = [
 MAX_LINE = 64  # characters of one drawn line; the full text is in the node's title
 
 
+_PLAIN = re.compile("[ -~×→…─╌┈]*")
+
+
 class Line(NamedTuple):
     """A drawn line and how it is set: "name", "fact", "tensor" or "error"."""
 
@@ -40,7 +45,7 @@ def clean(text: str, limit: int | None = None) -> str:
     """
     if limit is not None and len(text) > 4 * limit:
         text = text[: 4 * limit]  # hostile names may be long; the rest would be cut below anyway
-    if not text.isascii() or not text.isprintable():
+    if _PLAIN.fullmatch(text) is None:
         text = "".join(_visible(c) for c in text)
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
@@ -319,6 +324,7 @@ _NARROW = frozenset("iljtfrI.,:;'|!()[] /\\\"`-")
 _WIDE = frozenset("mwMW@%—")
 
 
+@functools.lru_cache(4096)
 def text_width(text: str, size: float) -> float:
     """About the width in points of ``text`` in the widest usual sans-serif face (DejaVu, Verdana),
     set bold.

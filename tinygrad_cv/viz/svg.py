@@ -21,6 +21,7 @@ from tinygrad_cv.viz.labels import (
     legend_lines,
     node_lines,
     tensor_text,
+    text_width,
 )
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import DARK, LIGHT
@@ -92,7 +93,9 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     description.text = _description(model)
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
-    root[:0] = [title, description, style]
+    page = ET.Element(f"{{{SVG}}}rect", {"class": "page", "width": "100%", "height": "100%"})
+    page.set("fill", LIGHT["page"])
+    root[:0] = [title, description, style, page]
 
 
 def _description(model: GraphModel) -> str:
@@ -146,13 +149,11 @@ def _variables(root: str, colours: dict[str, str]) -> str:
 
 
 def _set_graph(group: ET.Element, model: GraphModel) -> None:
-    """The background and the legend."""
+    """The legend; the background is the frame's."""
     _set_title(group, "")
-    for shape in group:
-        if shape.tag == f"{{{SVG}}}polygon":
-            shape.set("class", "page")
-            shape.set("points", _corners(viewbox))
-            break
+    background = group.find(f"{{{SVG}}}polygon")
+    if background is not None:
+        group.remove(background)
     _set_lines(group, legend_lines(model))
 
 

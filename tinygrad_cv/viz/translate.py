@@ -11,7 +11,7 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.viz.build import Builder, Source, info, memory_owner, value_text
+from tinygrad_cv.viz.build import Builder, Source, dtype_name, info, memory_owner, value_text
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -101,9 +101,7 @@ class Translator:
             return source, Spec(edge.shape, edge.dtype)
         if edge is not None:
             shape, dtype = edge.outputs[index]
-            return Source(self.number[edge], index, TensorInfo("", tuple(shape), dtype.name)), Spec(
-                shape, dtype
-            )
+            return self._output(self.number[edge], index), Spec(shape, dtype)
         variadic = node.op.variadic
         value = kept.get(("input", 0 if variadic else slot))
         if variadic and value is not None:
@@ -187,8 +185,7 @@ class Translator:
         result.
         """
         if isinstance(node, Node) and node in self.number:
-            shape, dtype = node.outputs[index]
-            return Source(self.number[node], index, TensorInfo("", tuple(shape), dtype.name))
+            return self._output(self.number[node], index)
         known = self._tensors.get(id(tensor))
         if known is not None and known[0] is node and known[1] is array:
             return known[2]
@@ -204,6 +201,9 @@ class Translator:
         if id(array) in self._arrays:
             return self._arrays[id(array)]
         return self._constant(array)
+
+    def _output(self, number: int, index: int) -> Source:
+        return Source(number, index, self.builder.nodes[number].outputs[index])
 
     def _site(self, code: CodeType, lasti: int) -> str:
         text = self._sites.get((code, lasti))
@@ -241,7 +241,7 @@ def topological(roots: Iterable[Node | Leaf | None]) -> list[Node | Leaf]:
 
 def _outputs(op: type[Op], specs: Iterable[tuple[Any, Any]]) -> tuple[TensorInfo, ...]:
     return tuple(
-        TensorInfo(name, tuple(shape), dtype.name)
+        TensorInfo(name, tuple(shape), dtype_name(dtype))
         for name, (shape, dtype) in zip(op.outputs, specs, strict=False)
     )
 
