@@ -89,6 +89,21 @@ def test_mnist_files(example, tmp_path, capsys):
     assert accuracies(text).keys() == {"train", "test"}
 
 
+def test_device_cuda_on_the_stand_in(example, tmp_path, capsys):
+    """The same numbers as on the CPU, to what the order of float32 sums leaves."""
+    pytest.importorskip("cupy")
+    from tests.cupy_standin import installed
+
+    def run(device):
+        example.main(["--device", device, "--epochs", "1", "--out", str(tmp_path / device)])
+        return accuracies(capsys.readouterr().out)
+
+    expected = run("cpu")
+    with installed():
+        found = run("cuda")
+    assert found == pytest.approx(expected, abs=1.0)
+
+
 def test_mistakes_end_in_one_message_and_no_traceback(tmp_path):
     def run(*arguments):
         return subprocess.run(

@@ -17,6 +17,7 @@ from typing import Any
 from tinygrad_cv import autograd
 from tinygrad_cv import ops as _ops
 from tinygrad_cv._version import __version__
+from tinygrad_cv.backend import cpu as _cpu  # noqa: F401  (enters its kernels into the table)
 from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
 from tinygrad_cv.backend.array import cuda_is_available, default_device, set_default_device
 from tinygrad_cv.backend.dtypes import (

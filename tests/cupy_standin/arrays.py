@@ -42,7 +42,7 @@ class ndarray:
     """An array on a device. Made by the functions of the module, not by its constructor."""
 
     __slots__ = ("__weakref__", "_base", "_device", "_raw")
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise StandInError("use cupy.empty, cupy.zeros or cupy.asarray")
@@ -86,7 +86,7 @@ class ndarray:
 
     def tobytes(self, order: str = "C") -> bytes:
         state.counts.to_host += 1
-        return self._raw.tobytes(order)  # type: ignore[arg-type]
+        return self._raw.tobytes(order)
 
     def __bool__(self) -> bool:
         state.counts.to_host += 1
@@ -278,8 +278,8 @@ for _name, _function in {
     "ne": "not_equal",
 }.items():
     setattr(ndarray, f"__{_name}__", _operator(_function))
-ndarray.__matmul__ = _operator("matmul")  # type: ignore[attr-defined]
-ndarray.__rmatmul__ = _operator("matmul", reflected=True)  # type: ignore[attr-defined]
+ndarray.__matmul__ = _operator("matmul")
+ndarray.__rmatmul__ = _operator("matmul", reflected=True)
 for _name, _function in {
     "neg": "negative",
     "pos": "positive",

@@ -90,7 +90,7 @@ class ElementwiseKernel:
             if any(p.raw for p in self.outputs):
                 raise ValueError("Output array size is Undecided")
             fresh = [
-                np.empty(shape, p.kind if len(p.kind) > 1 else letters[p.kind])  # type: ignore[arg-type]
+                np.empty(shape, p.kind if len(p.kind) > 1 else letters[p.kind])
                 for p in self.outputs
             ]
             outs = [wrap(array) for array in fresh]

@@ -41,9 +41,9 @@ class Device:
     """`cupy.cuda.Device`: the current device of a thread is changed with `with` or `use()`."""
 
     def __init__(self, device: int | Device | None = None) -> None:
-        self.id = device.id if isinstance(device, Device) else device
-        if self.id is None:
-            self.id = current_device()
+        if isinstance(device, Device):
+            device = device.id
+        self.id = current_device() if device is None else device
         self._before: list[int] = []
 
     def use(self) -> Device:

@@ -61,6 +61,9 @@ CASES = [
     Case(layout.Layout, (normal(2, 3, 2, 2),), ("channels_last",), reference=np.copy),
     Case(layout.Layout, (normal(2, 1, 2, 2),), ("channels_last",), reference=np.copy, name="C=1"),
     Case(layout.Layout, (normal(2, 3, 4),), ("contiguous",), reference=np.copy, name="rows"),
+    Case(layout.Clone, (normal(2, 3, 4),), reference=np.copy),
+    Case(layout.Clone, (normal(2, 3, 2, 2),), reference=np.copy, torch=lambda t: t.clone(), name="4-d"),
+    Case(layout.Clone, (normal(2, 3, 4),), reference=np.copy),
     Case(rearrange.Flip, (normal(2, 3),), ((1,),), reference=lambda x: x[:, ::-1]),
     Case(rearrange.Roll, (normal(5, 2),), ((2,), (0,)), reference=lambda x: x[[3, 4, 0, 1, 2]]),
     Case(
@@ -193,6 +196,7 @@ for _case in CASES:
 X = normal(2, 3, 4)
 BAD = [
     Bad(tg.reshape, (X, (5, -1)), error=ShapeError, match=r"2\*3\*4 = 24"),
+    Bad(tg.reshape, (X, (5, 4, -1)), error=ShapeError, match=r"fits: \(3, 4, -1\)"),
     Bad(tg.reshape, (X, (5, 5)), error=ShapeError, match="24 elements do not fit"),
     Bad(tg.reshape, (X, (3, 4)), error=ShapeError, match=r"\(3, 8\)"),
     Bad(tg.reshape, (X, (-1, -1)), error=ShapeError, match="only one size can be -1"),

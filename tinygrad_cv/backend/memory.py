@@ -87,7 +87,7 @@ def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0) -> np.ndarray:
     memory = buffers.get(slot)
     if memory is None or memory.nbytes < size:
         memory = buffers[slot] = _aligned(_rounded(size))
-    return np.ndarray(shape, dtype, memory)  # type: ignore[arg-type]
+    return np.ndarray(shape, dtype, memory)
 
 
 class MemoryStats(NamedTuple):

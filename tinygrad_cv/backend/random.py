@@ -111,14 +111,14 @@ def uniform(key: Key, shape: Shape, dtype: Any = float32) -> np.ndarray:
     [0.0347, 0.0115]
     """
     out: np.ndarray = memory.empty(shape, _float(dtype))
-    _stream(key).random(dtype=out.dtype, out=out)  # type: ignore[arg-type]
+    _stream(key).random(dtype=out.dtype, out=out)
     return out
 
 
 def normal(key: Key, shape: Shape, dtype: Any = float32) -> np.ndarray:
     """Values of the normal distribution with mean 0 and variance 1."""
     out: np.ndarray = memory.empty(shape, _float(dtype))
-    _stream(key).standard_normal(dtype=out.dtype, out=out)  # type: ignore[arg-type]
+    _stream(key).standard_normal(dtype=out.dtype, out=out)
     return out
 
 

@@ -45,6 +45,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def key_of(node: Source, index: int) -> Key:
+    """The place of one output of a node, or of a leaf, among the gradients of a run."""
+    """What names output ``index`` of ``node`` in a run."""
     return (node, index) if index else node
 
 
@@ -204,9 +206,8 @@ class Run:
             return plan.run(gradient, saved, node.attrs)
         results = []
         for k in plan.needed:
-            extra = (k,) if plan.op.variadic else ()
             wanted = node.edges[k] in self.useful
-            results.append(plan.rules[k](gradient, saved, node.attrs, *extra) if wanted else None)
+            results.append(plan.rules[k](gradient, saved, node.attrs, k) if wanted else None)
         return results
 
     def _restored(self, node: Node) -> list[Any]:
@@ -353,6 +354,7 @@ _ALONE = _count_alone()
 
 
 def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Zeros on the device of ``like``."""
     if isinstance(like, Spec):
         return Spec(shape, dtype)
     with on_device_of(like):

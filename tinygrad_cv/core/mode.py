@@ -10,7 +10,6 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = [
@@ -85,42 +84,6 @@ def is_grad_enabled() -> bool:
     return state().grad
 
 
-class set_grad_enabled:  # noqa: N801  (PyTorch's name)
-    """Switch recording on or off, at once; as a context manager or decorator, until the end of the
-    block.
-
-    >>> with set_grad_enabled(False):
-    ...     is_grad_enabled()
-    False
-    >>> is_grad_enabled()
-    True
-    """
-
-    def __init__(self, mode: bool) -> None:
-        self.mode = bool(mode)
-        self._before: list[bool] = [state().grad]
-        self._set(self.mode)
-
-    @staticmethod
-    def _set(mode: bool) -> None:
-        _with_grad(mode)
-
-    def __enter__(self) -> None:
-        self._set(self.mode)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._set(self._before[-1])
-
-    def __call__(self, function: F) -> F:
-        self._set(self._before[-1])
-        return _decorate(function, lambda: _Grad(self.mode))
-
-
 class _Grad:
     """The re-entrant context manager and decorator behind no_grad and enable_grad."""
 
@@ -131,25 +94,16 @@ class _Grad:
     def __enter__(self) -> None:
         self._tokens.append(_with_grad(self._mode))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         _STATE.reset(self._tokens.pop())
 
     def __call__(self, function: F) -> F:
-        return _decorate(function, lambda: _Grad(self._mode))
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with _Grad(self._mode):
+                return function(*args, **kwargs)
 
-
-def _decorate(function: F, manager: Callable[[], Any]) -> F:
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        with manager():
-            return function(*args, **kwargs)
-
-    return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature
+        return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature
 
 
 class no_grad(_Grad):  # noqa: N801
@@ -170,6 +124,33 @@ class enable_grad(_Grad):  # noqa: N801
 
     def __init__(self) -> None:
         super().__init__(True)
+
+
+class set_grad_enabled(_Grad):  # noqa: N801
+    """Switch recording on or off, at once; as a context manager or decorator, until the end of the
+    block.
+
+    >>> with set_grad_enabled(False):
+    ...     is_grad_enabled()
+    False
+    >>> is_grad_enabled()
+    True
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(bool(mode))
+        self._before = state().grad
+        _with_grad(self._mode)
+
+    def __enter__(self) -> None:
+        _with_grad(self._mode)
+
+    def __exit__(self, *_: object) -> None:
+        _with_grad(self._before)
+
+    def __call__(self, function: F) -> F:
+        _with_grad(self._before)
+        return super().__call__(function)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from tinygrad_cv.core.mode import Scope
-    from tinygrad_cv.core.op import Op, Plan
+    from tinygrad_cv.core.op import Op
+    from tinygrad_cv.core.plan import Plan
     from tinygrad_cv.core.tensor import Tensor
 
 __all__ = ["FREED", "Leaf", "Node", "Site", "user_frame"]

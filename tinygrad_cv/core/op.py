@@ -33,16 +33,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
-from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core import write
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node, user_frame
+from tinygrad_cv.core.plan import Plan, check_names
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, BackendError, TinygradError
+from tinygrad_cv.errors import ArgumentError, TinygradError
 
-__all__ = ["REGISTRY", "Op", "Plan", "apply", "run_kernel", "unregister"]
+__all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
 REGISTRY: dict[str, type[Op]] = {}
 
@@ -111,9 +110,9 @@ class Op:
         }
         cls._plans = {}
         for rule in cls.rules.values():
-            _check_names(cls, rule, ("g", "k"))
+            check_names(cls, rule, ("g", "k"))
         if cls.fused_vjp is not None:
-            _check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
+            check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
         cls.call = staticmethod(cls._make_call())
         cls.call.__doc__ = cls.__doc__
         cls.call.__name__ = cls.call.__qualname__ = cls.name
@@ -160,142 +159,6 @@ def general_call(op: type[Op]) -> Callable[..., Any]:
 def unregister(name: str) -> None:
     """Forget an operator, so that a scratch one leaves no trace."""
     REGISTRY.pop(name, None)
-
-
-def _check_names(op: type[Op], rule: Callable[..., Any], extra: tuple[str, ...]) -> None:
-    shapes = tuple(name + "_shape" for name in op.inputs)
-    known = (*extra, *op.inputs, *op.outputs, *op.residuals, *op.attributes, *shapes)
-    for name in inspect.signature(rule).parameters:
-        if name not in known:
-            raise ArgumentError(
-                op.name,
-                f"{rule.__name__} reads {name!r}, which is no input, output, residual or attribute",
-                repair="It can read " + ", ".join(known) + ".",
-            )
-
-
-class Plan:
-    """For one operator and one set of inputs that need a gradient: what is saved, and the compiled
-    rules.
-
-    Attributes:
-        needed: positions of the inputs that get a gradient.
-        names: what a node saves, by name; ``kinds`` says where each comes from.
-        save: ``(*inputs, outputs) -> saved tuple``; one argument per input, outputs as forward
-            returned them.
-        rules: ``{position: rule(g, saved, attrs)}``; of a variadic operator ``rule(g, saved, attrs,
-            k)``.
-        run: all rules at once, ``(g, saved, attrs) -> gradients`` in the order of ``needed``.
-        fused: ``(xp, g, needs, saved, attrs)`` -> gradients of all inputs, or None.
-    """
-
-    __slots__ = (
-        "fused",
-        "kinds",
-        "names",
-        "needed",
-        "needs",
-        "op",
-        "plain",
-        "reads",
-        "rules",
-        "run",
-        "save",
-    )
-
-    def __init__(self, op: type[Op], needs: int) -> None:
-        self.op = op
-        self.needs = needs
-        if op.variadic:
-            wanted = list(op.inputs)
-            self.needed = tuple(k for k in range(needs.bit_length()) if needs >> k & 1)
-        else:
-            self.needed = tuple(k for k in range(len(op.inputs)) if needs >> k & 1)
-            wanted = [op.inputs[k] for k in self.needed]
-        readers = [op.rules[name] for name in wanted]
-        if op.fused_vjp is not None:
-            readers.append(op.fused_vjp)
-        skip = {"g", "k", "xp", "needs", *op.attributes}
-        read = (name for reader in readers for name in inspect.signature(reader).parameters)
-        self.names = tuple(dict.fromkeys(name for name in read if name not in skip))
-        self.kinds = tuple(self._kind(name) for name in self.names)
-        self.save = self._compile_save()
-        compiled = [self._compile_rule(op.rules[name]) for name in wanted]
-        if op.variadic:
-            rule = compiled[0]
-            self.rules = dict.fromkeys(self.needed, rule)
-            self.run = lambda g, s, a: tuple(rule(g, s, a, k) for k in self.needed)
-        else:
-            self.rules = dict(zip(self.needed, compiled, strict=True))
-            parts = "".join(f"r{i}(g, s, a), " for i in range(len(compiled)))
-            inner = {f"r{i}": rule for i, rule in enumerate(compiled)}
-            self.run = compiled_lambda("g, s, a", f"({parts})", inner)
-            if len(compiled) <= 2:  # one call less for small operators
-                texts = [self._rule_text(op.rules[name], f"r{i}") for i, name in enumerate(wanted)]
-                inner = {f"r{i}": op.rules[name] for i, name in enumerate(wanted)}
-                self.run = compiled_lambda(
-                    "g, s, a", "(" + "".join(t + ", " for t in texts) + ")", inner
-                )
-        self.fused = self._compile_fused()
-        self.plain = self.fused is None and len(op.outputs) == 1
-
-    def _kind(self, name: str) -> tuple[str, int]:
-        op = self.op
-        if name in op.inputs:
-            return "input", op.inputs.index(name)
-        if name in op.outputs:
-            return "output", op.outputs.index(name)
-        if name in op.residuals:
-            return "residual", len(op.outputs) + op.residuals.index(name)
-        return "shape", op.inputs.index(name.removesuffix("_shape"))
-
-    def _compile_save(self) -> Callable[..., tuple[Any, ...]]:
-        op = self.op
-        if not self.names:
-            return lambda *_: ()
-        if op.variadic:
-            head, texts = "*xs, o", {"input": "xs", "shape": "tuple(x.shape for x in xs)"}
-        else:
-            head = ", ".join(f"i{k}" for k in range(len(op.inputs))) + ", o"
-            texts = {"input": "i{k}", "shape": "getattr(i{k}, 'shape', ())"}
-        flat = len(op.outputs) + len(op.residuals) == 1
-        texts["output"] = texts["residual"] = "o" if flat else "o[{k}]"
-        items = "".join(texts[kind].format(k=k) + ", " for kind, k in self.kinds)
-        if op.variadic:
-            body = compiled_lambda("xs, o", f"({items})", {})
-            return lambda *args: body(args[:-1], args[-1])
-        return compiled_lambda(head, f"({items})", {})
-
-    def _argument(self, name: str) -> str:
-        if name in self.op.attributes:
-            return f"a[{self.op.attributes.index(name)}]"
-        return f"s[{self.names.index(name)}]" if name in self.names else name
-
-    def _rule_text(self, rule: Callable[..., Any], called: str) -> str:
-        return (
-            f"{called}(" + ", ".join(map(self._argument, inspect.signature(rule).parameters)) + ")"
-        )
-
-    def _compile_rule(self, rule: Callable[..., Any]) -> Callable[..., Any]:
-        head = "g, s, a, k" if self.op.variadic else "g, s, a"
-        return compiled_lambda(head, self._rule_text(rule, "rule"), {"rule": rule})
-
-    def _compile_fused(self) -> Callable[..., Any] | None:
-        rule = self.op.fused_vjp
-        if rule is None:
-            return None
-        text = self._rule_text(rule, "f")
-        return compiled_lambda("f, xp, g, needs, s, a", text, {})
-
-    def __repr__(self) -> str:
-        return f"<Plan {self.op.name} inputs {self.needed} saves {self.names}>"
-
-
-def compiled_lambda(head: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
-    """A function made from text, as ``dataclasses`` makes ``__init__``: argument lists differ by
-    operator, and unpacking them at run time would cost more than a small operator does."""
-    made: Callable[..., Any] = eval(f"lambda {head}: {body}", names)  # our own text only
-    return made
 
 
 def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
@@ -358,7 +221,8 @@ def _record(
     node.edges = tuple(t.node if needs >> k & 1 else None for k, t in enumerate(tensors))
     indices = tuple(t.index if needs >> k & 1 else 0 for k, t in enumerate(tensors))
     node.indices = indices if any(indices) else None
-    node.saved = plan.save(*arrays, results[0] if len(results) == 1 else results)
+    kept = results[0] if len(results) == 1 else results
+    node.saved = plan.save(arrays, kept) if op.variadic else plan.save(*arrays, kept)
     first, *others = outputs
     node.shape, node.dtype = first.array.shape, first.array.dtype
     node.rest = tuple((out.array.shape, out.array.dtype) for out in others)
@@ -370,84 +234,3 @@ def _record(
     for index, out in enumerate(outputs):
         if out.array.dtype.kind == "f":
             out.node, out.index = node, index
-
-
-def run_kernel(
-    op: type[Op], arrays: tuple[Any, ...], attrs: tuple[Any, ...]
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Run the best kernel on raw arrays, as a rule or another kernel does. Returns the inputs as
-    they were used (promoted, for an elementwise operator) and the flat tuple of outputs and
-    residuals."""
-    device = _common_device(op, arrays)
-    if device != "cuda":
-        return _run_kernel(op, arrays, attrs, device, np)
-    first = next(x for x in arrays if hasattr(x, "dtype"))
-    with on_device_of(first):
-        return _run_kernel(op, arrays, attrs, device, xp_of(first))
-
-
-def _run_kernel(
-    op: type[Op], arrays: tuple[Any, ...], attrs: tuple[Any, ...], device: str, xp: Any
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    if op.elementwise:
-        arrays = op.promoted(arrays)  # type: ignore[attr-defined]
-    arguments = (arrays,) if op.variadic else arrays
-    rows = kernels.candidates(op.name)
-    specs: tuple[Any, ...] = ()
-    if op.shaped or device == "meta" or rows is not None:
-        specs = _specs(arrays)
-    if op.shaped or device == "meta":
-        inferred = op.infer(*((specs,) if op.variadic else specs), *attrs)
-        if device == "meta":
-            return arrays, (inferred,) if isinstance(inferred, Spec) else tuple(inferred)
-    function = op.forward
-    if rows is not None:
-        kernel = kernels.choose(rows, device, specs, attrs)
-        if kernel is not None:
-            function = kernel.function
-    try:
-        result = function(xp, *arguments, *attrs)
-    except (ValueError, TypeError) as problem:
-        if not isinstance(problem, TinygradError) and not op.shaped:
-            specs = _specs(arrays)
-            op.infer(
-                *((specs,) if op.variadic else specs), *attrs
-            )  # raises the error that explains
-        raise
-    results = result if isinstance(result, tuple) else (result,)
-    if any(isinstance(item, np.generic) for item in results):  # what NumPy makes of 0-d results
-        results = tuple(np.asarray(item) for item in results)
-    return arrays, results
-
-
-def _specs(arrays: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
-
-
-def _common_device(op: type[Op], arrays: tuple[Any, ...]) -> str:
-    """The type of the device on which all inputs lie."""
-    found = None
-    for array in arrays:
-        if type(array) is np.ndarray:
-            here = CPU
-        elif array is None or isinstance(array, (bool, int, float)):
-            continue
-        else:
-            here = device_of(array)
-        if found is None:
-            found = here
-        elif here != found:
-            names = (
-                [f"{op.inputs[0]}[{k}]" for k in range(len(arrays))] if op.variadic else op.inputs
-            )
-            raise BackendError(
-                op.name,
-                "the inputs are on different devices",
-                values=[
-                    (n, str(device_of(a)))
-                    for n, a in zip(names, arrays, strict=True)
-                    if hasattr(a, "dtype")
-                ],
-                repair=f'Move them to one device, for example with .to("{found}").',
-            )
-    return found.type if found is not None else "cpu"

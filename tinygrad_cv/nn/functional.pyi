@@ -93,7 +93,7 @@ def conv_matrix(
     padding: Any = 0,
     dilation: Any = 1,
 ) -> Tensor:
-    """The matrix C of a convolution, so that ``h = C @ I`` for the flat image I and the ..."""
+    """The matrix C of a convolution: ``h = C @ I`` for the flat image I and the flat ..."""
 def conv_transpose1d(
     input: Any,
     weight: Any,
@@ -129,7 +129,7 @@ def conv_transpose3d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Tensor:
-    """Transposed convolution of [N, C, D, H, W] with [C, O/groups, KD, KH, KW]; see ..."""
+    """Transposed convolution of clips or volumes [N, C, D, H, W]; see ..."""
 def cross_entropy(
     input: Any,
     target: Any,

@@ -254,7 +254,7 @@ class MatMul(Op):
             return g * other
         columns = other if other.ndim > 1 else reshape(other, (*other.shape, 1))
         product = _matmul(_as_matrix(g, len(input_shape), other.ndim), transpose(columns, -2, -1))
-        return sum_to(_without_row(product, input_shape), input_shape)
+        return _to_shape(_without_row(product, input_shape), input_shape)
 
     @staticmethod
     def vjp_other(g: Any, input: Any, other_shape: Shape) -> Any:
@@ -267,7 +267,7 @@ class MatMul(Op):
         product = _matmul(transpose(rows, -2, -1), matrix)
         if len(other_shape) == 1:
             return reshape(product, other_shape)
-        return sum_to(product, other_shape)
+        return _to_shape(product, other_shape)
 
     @staticmethod
     def flops(input: Spec, other: Spec) -> int:
@@ -300,6 +300,11 @@ def _without_row(product: Any, shape: Shape) -> Any:
     if len(shape) > 1:
         return product
     return reshape(product, (*product.shape[:-2], product.shape[-1]))
+
+
+def _to_shape(product: Any, shape: Shape) -> Any:
+    """The sum over the batch axes along which an operand was repeated."""
+    return product if product.shape == shape else sum_to(product, shape)
 
 
 def _folded(matrices: Any) -> Any:

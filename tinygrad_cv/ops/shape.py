@@ -316,12 +316,16 @@ def _product(shape: Shape) -> str:
 
 
 def _fitting(size: int, new: Shape) -> list[Shape]:
-    """Shapes that hold `size` elements and differ from `new` in one place."""
+    """Shapes that hold `size` elements and differ from `new` in one place; -1 stays."""
     found = []
-    for i in reversed(range(len(new))):
-        others = [1 if n == -1 else n for j, n in enumerate(new) if j != i]
-        if 0 not in others and size % math.prod(others) == 0:
-            found.append((*others[:i], size // math.prod(others), *others[i:]))
+    for i, n in reversed(list(enumerate(new))):
+        known = math.prod(m for j, m in enumerate(new) if j != i and m != -1)
+        if n == -1 or known == 0 or size % known or size == 0:
+            continue
+        room = size // known
+        if -1 in new:  # the largest divisor up to what was asked for
+            room = next(d for d in range(max(min(n, room), 1), 0, -1) if room % d == 0)
+        found.append((*new[:i], room, *new[i + 1 :]))
     return found
 
 

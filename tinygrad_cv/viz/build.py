@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
@@ -88,7 +90,7 @@ class Builder:
         attrs: tuple[Any, ...],
         scope: Scope | None,
         site: str,
-        specs: tuple[Any, ...] | None = None,
+        specs: tuple[Any, ...],
         error: str = "",
     ) -> int:
         """An operator with its data edges. ``sources``: (argument position, source); ``specs``: of
@@ -136,15 +138,12 @@ class Builder:
     def _count_flops(
         self,
         op: type[Op],
-        specs: tuple[Any, ...] | None,
+        specs: tuple[Any, ...],
         attrs: tuple[Any, ...],
         facts: dict[str, Any],
         failed: bool,
     ) -> None:
-        if op.view or failed:
-            return
-        if op.flops is None or specs is None:
-            self.unknown_flops += 1
+        if op.flops is None or failed:  # an operator without a count only moves data
             return
         try:
             facts["flops"] = int(op.flops(*((specs,) if op.variadic else specs), *attrs))
@@ -310,6 +309,8 @@ def _memory(array: Any) -> tuple[Any, int]:
 def _attribute(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
+    if isinstance(value, np.dtype):
+        return dtype_name(value)
     if isinstance(value, slice):
         return ":".join(
             "" if part is None else str(part) for part in (value.start, value.stop, value.step)

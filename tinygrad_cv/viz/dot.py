@@ -185,8 +185,6 @@ def _node_attributes(node: GraphNode) -> dict[str, str]:
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
     if node.kind in ("input", "output") or node.error:
         attributes["penwidth"] = "2"
-    if node.count > 1:
-        attributes["peripheries"] = "2"
     if node.error:
         attributes["fontcolor"] = LIGHT["error-ink"]
     return attributes

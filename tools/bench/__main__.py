@@ -1,6 +1,6 @@
 """The benchmark: ours and PyTorch side by side, each engine in a process of its own.
 
-    python tools/bench [--quick] [--only small_ops,lenet,...] [--json FILE] [--sweep]
+    python tools/bench [--quick] [--only small_ops,lenet] [--json FILE] [--sweep] [--device cuda]
 
 For every workload each engine is started afresh, without any OPENBLAS_* variable, builds the same
 network with the same weights, and must give the same first losses. Then the engines take turns
@@ -31,13 +31,13 @@ TOLERANCE = {"small_ops": 1e-4}  # of the first three results; networks: 2e-3 in
 class Process:
     """An engine in a process of its own."""
 
-    def __init__(self, engine: str) -> None:
+    def __init__(self, engine: str, device: str = "cpu") -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("OPENBLAS_")}
         paths = [str(HERE.parent.parent), clean.get("PYTHONPATH", "")]
         clean["PYTHONPATH"] = os.pathsep.join(p for p in paths if p)
         self.engine = engine
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), engine],
+            [sys.executable, str(HERE / "worker.py"), engine, device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -67,11 +67,17 @@ class Process:
 
 
 def measure(
-    workload: str, mode: str, engines: Sequence[str], rounds: int, run_s: float, size: int | None
+    workload: str,
+    mode: str,
+    engines: Sequence[str],
+    rounds: int,
+    run_s: float,
+    size: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """One workload on all engines: correctness first, then interleaved timing."""
     row: dict[str, Any] = {"workload": workload, "mode": mode, "size": size, "engines": {}}
-    processes = [Process(engine) for engine in engines]
+    processes = [Process(engine, device) for engine in engines]
     try:
         ready = []
         for process in processes:
@@ -94,7 +100,8 @@ def measure(
                 if "error" in answer:
                     entry["error"] = answer["error"]
                 else:
-                    entry.setdefault("ms", []).append(answer["ms"])
+                    for figure in ("ms", "cpu_ms"):
+                        entry.setdefault(figure, []).append(answer[figure])
         for process in ready:
             row["engines"][process.engine]["versions"] = process.ask("versions")
     finally:
@@ -172,6 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="rounds per workload (default 11, quick 5)")
     parser.add_argument("--sweep", action="store_true", help="batch sizes 4 to 64 of each network")
     parser.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    parser.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda"')
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     engines = options.engines.split(",")
@@ -184,6 +192,8 @@ def main() -> None:
     networks = list(dict.fromkeys(w for w, _, _ in work if w != "small_ops"))
     if options.no_memory or options.quick or options.sweep or "train" not in options.modes:
         networks = []
+    if options.device != "cpu":  # there is one provider, and memory is the device's own
+        networks, engines = [], [e for e in engines if e != "ours_numpy"]
     rows = []
     for item in progress([*work, *networks]):
         if isinstance(item, str):
@@ -191,7 +201,7 @@ def main() -> None:
         else:
             # Small operators have one reference kernel and no layout.
             few = [e for e in engines if item[0] != "small_ops" or e in ("ours", "torch")]
-            row = measure(item[0], item[1], few, rounds, run_s, item[2])
+            row = measure(item[0], item[1], few, rounds, run_s, item[2], options.device)
         rows.append(row)
         report.show(row)
     document = {"rows": rows, **report.circumstances(rows, sys.argv)}

@@ -30,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import worker  # noqa: E402
 
-from tinygrad_cv.core import engine, op  # noqa: E402
+from tinygrad_cv.backend import dispatch
+from tinygrad_cv.core import engine  # noqa: E402
 
 
 class Clock:
@@ -63,14 +64,14 @@ class Clock:
 def by_operator(step: Any, steps: int) -> None:
     """A table of the kernels that ran, by operator and by shape."""
     clock = Clock()
-    original = op._run_kernel
+    original = dispatch._run
 
     def name_of(operator: Any, arrays: Any, *_: Any) -> str:
         shapes = " ".join("x".join(map(str, getattr(a, "shape", ()))) for a in arrays[:2])
         return f"{operator.name:24s} {shapes}"
 
     fused = engine._run_fused
-    op._run_kernel = clock.wrap(original, name_of)
+    dispatch._run = clock.wrap(original, name_of)
     engine._run_fused = clock.wrap(
         fused, lambda node, _: f"{node.op.name + '.vjp':24s} {node.shape}"
     )
@@ -79,7 +80,7 @@ def by_operator(step: Any, steps: int) -> None:
         for _ in range(steps):
             step()
     finally:
-        op._run_kernel, engine._run_fused = original, fused
+        dispatch._run, engine._run_fused = original, fused
     total = (now() - started) / steps * 1e3
     rows = sorted(clock.seconds.items(), key=lambda item: -item[1])
     kernels = sum(clock.seconds.values()) / steps * 1e3

@@ -95,7 +95,8 @@ def _cell(row: dict[str, Any], name: str) -> str:
         return f"{SHORT[name]} -"
     scale, unit = (10.0, "us/op") if row["workload"] == "small_ops" else (1.0, "ms")
     middle, low, high = (value * scale for value in quartiles(entry["ms"]))
-    return f"{SHORT[name]} {middle:.2f} {unit} ({low:.2f} - {high:.2f})"
+    busy = statistics.median(entry["cpu_ms"]) * scale
+    return f"{SHORT[name]} {middle:.2f} {unit} ({low:.2f} - {high:.2f}; processors {busy:.2f})"
 
 
 def _figure(row: dict[str, Any], name: str) -> str:

@@ -1,0 +1,169 @@
+"""The compiled kernels: chosen where they say, equal to the reference, absent without Numba."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv.backend import cpu, kernels
+from tinygrad_cv.backend.cpu import compiling
+from tinygrad_cv.backend.spec import Spec, layout_of
+from tinygrad_cv.ops.pool import MaxPool, MaxPoolScatter
+
+pytest.importorskip("numba")
+F = tg.nn.functional
+
+GEOMETRIES = [
+    # input, kernel, stride, padding
+    ((3, 16, 8, 6), (2, 2), (2, 2), ((0, 0), (0, 0))),
+    ((2, 17, 7, 9), (3, 2), (2, 1), ((1, 1), (1, 0))),
+    ((1, 16, 5, 5), (2, 3), (3, 3), ((0, 0), (1, 1))),
+    ((2, 33, 4, 4), (4, 4), (1, 1), ((2, 2), (2, 1))),
+    ((2, 16, 3, 5), (1, 1), (1, 2), ((0, 0), (0, 0))),
+    ((0, 16, 4, 4), (2, 2), (2, 2), ((0, 0), (0, 0))),
+]
+
+
+@pytest.fixture
+def any_size(monkeypatch):
+    """The kernels take small images too."""
+    monkeypatch.setattr(cpu.pool, "SMALLEST", 0)
+
+
+def channels_last(array):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+
+
+def image(shape, values="few"):
+    rng = np.random.default_rng(5)
+    if values == "few":  # many ties
+        found = rng.integers(-2, 3, shape)
+    else:
+        found = rng.choice([np.nan, 1.0, 2.0, -np.inf, np.inf], shape)
+    array = channels_last(found.astype(np.float32))
+    array.flags.writeable = False
+    return array
+
+
+@pytest.mark.parametrize("values", ["few", "not finite"])
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding"), GEOMETRIES)
+def test_values_and_winners_equal_the_reference(shape, kernel, stride, padding, values):
+    x, attrs = image(shape, values), (kernel, stride, padding, (1, 1))
+    expected = MaxPool.forward(np, x, *attrs, False)
+    found = cpu.pool.max_pool(np, x, *attrs, False)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (a.dtype, layout_of(a)) == (b.dtype, layout_of(b))
+    g = channels_last(np.random.default_rng(6).normal(size=found[0].shape).astype(np.float32))
+    spread = cpu.pool.max_pool_scatter(np, g, found[1], shape, *attrs)
+    expected = MaxPoolScatter.forward(np, g, expected[1], shape, *attrs)
+    np.testing.assert_allclose(spread, expected, rtol=1e-6, atol=1e-6)
+    assert layout_of(spread) == layout_of(expected)
+
+
+def test_the_table_names_the_provider_and_a_context_forces_one(any_size):
+    assert kernels.kernels("max_pool")["max_pool"] == ["numba (cpu)", "reference"]
+    spec = (Spec((2, 16, 8, 8), np.dtype("float32"), "channels_last"),)
+    attrs = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)
+    rows = kernels.candidates("max_pool")
+    assert kernels.choose(rows, "cpu", spec, attrs).provider == "numba"
+    with kernels.use("reference"):
+        assert kernels.choose(rows, "cpu", spec, attrs) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "attribute"),
+    [
+        ({"dtype": np.dtype("float64")}, None),
+        ({"layout": "contiguous"}, None),
+        ({"shape": (2, 16, 8)}, None),
+        ({"shape": (2, 3, 8, 8)}, None),
+        ({}, (0, (20, 20))),
+        ({}, (3, (2, 1))),
+        ({}, (4, True)),
+    ],
+)
+def test_what_a_kernel_does_not_serve_it_declines(any_size, change, attribute):
+    spec = Spec((2, 16, 64, 64), np.dtype("float32"), "channels_last")._replace(**change)
+    attrs = [(2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False]
+    if spec.ndim == 3:
+        attrs = [(2,), (2,), ((0, 0),), (1,), False]
+    if attribute:
+        attrs[attribute[0]] = attribute[1]
+    assert kernels.choose(kernels.candidates("max_pool"), "cpu", (spec,), tuple(attrs)) is None
+
+
+def test_small_images_do_not_load_the_compiler():
+    spec = Spec((1, 16, 8, 8), np.dtype("float32"), "channels_last")
+    attrs = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)
+    assert not cpu.pool._takes_pool((spec,), attrs)
+
+
+def test_gradients_are_those_of_the_reference(any_size):
+    x = image((2, 16, 8, 8))
+    grads = []
+    for provider in ("numba", "reference"):
+        with kernels.use(provider):
+            tensor = tg.tensor(x).contiguous("channels_last").requires_grad_()
+            F.max_pool2d(F.max_pool2d(tensor, 3, 2, 1) ** 2, 2).sum().backward()
+            grads.append(tensor.grad.numpy())
+    np.testing.assert_allclose(*grads, rtol=1e-6)
+
+
+def test_a_numba_that_cannot_be_imported_leaves_the_reference(any_size, monkeypatch):
+    monkeypatch.setattr(cpu.pool, "usable", lambda: False)
+    x = tg.tensor(image((2, 16, 8, 8))).contiguous("channels_last")
+    assert F.max_pool2d(x, 2).shape == (2, 16, 4, 4)
+
+
+def test_without_numba_nothing_is_registered():
+    code = (
+        "import importlib.util as u; find = u.find_spec;"
+        "u.find_spec = lambda name, *a: None if name == 'numba' else find(name, *a);"
+        "import tinygrad_cv as tg, sys;"
+        "assert tg.kernels('max_pool') == {'max_pool': ['reference']}, tg.kernels();"
+        "assert tg.nn.functional.max_pool2d(tg.ones(8, 16, 32, 32), 2).shape == (8, 16, 16, 16);"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_threads_may_pool_at_the_same_time():
+    x = image((4, 16, 16, 16))
+    attrs = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)
+    expected = MaxPool.forward(np, x, *attrs)[0]
+    with ThreadPoolExecutor(4) as pool:
+        for y, _ in pool.map(lambda _: cpu.pool.max_pool(np, x, *attrs), range(32)):
+            np.testing.assert_array_equal(y, expected)
+
+
+def test_the_cache_is_the_users_and_follows_the_source(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    source = tmp_path / "kernel.py"
+    source.write_text("a = 1")
+    first = compiling.cache_directory(source)
+    assert first.is_dir()
+    assert first.parent == tmp_path / "tinygrad_cv"
+    source.write_text("a = 2")
+    assert compiling.cache_directory(source) != first
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    (tmp_path / "file").write_text("in the way")
+    assert compiling.cache_directory(compiling.Path(__file__)) is None
+
+    def double(x):
+        x[0] = 2 * x[0]
+
+    compiled = compiling.lazily_compiled("void(float64[::1])")(double)
+    x = np.ones(1)
+    compiled(x)
+    assert x[0] == 2

@@ -1,0 +1,138 @@
+"""Convolution: the lecture's matrices, and any geometry against PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinygrad_cv as tg
+from tinygrad_cv.backend.spec import spec_of
+from tinygrad_cv.ops import _im2col
+from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
+
+F = tg.nn.functional
+rng = np.random.default_rng(8)
+
+
+def normal(*shape):
+    return rng.normal(size=shape)
+
+
+# What the lecture computes by letters: a 3x3 image, a 2x2 kernel, a 2x2 result.
+
+IMAGE = np.array([[3.0, 1.0, 4.0], [1.0, 5.0, 9.0], [2.0, 6.0, 5.0]])
+KERNEL = np.array([[2.0, 7.0], [1.0, 8.0]])
+GRAD = np.array([[1.0, 2.0], [3.0, 5.0]])
+
+
+def lecture_matrix(w):
+    (a, b), (c, d) = w
+    return np.array(
+        [
+            [a, b, 0, c, d, 0, 0, 0, 0],
+            [0, a, b, 0, c, d, 0, 0, 0],
+            [0, 0, 0, a, b, 0, c, d, 0],
+            [0, 0, 0, 0, a, b, 0, c, d],
+        ]
+    )
+
+
+def test_lecture_forward_and_backward_are_matrix_products():
+    image = tg.tensor(IMAGE[None, None], requires_grad=True)
+    kernel = tg.tensor(KERNEL[None, None], requires_grad=True)
+    h = F.conv2d(image, kernel)
+    h.backward(tg.tensor(GRAD[None, None]))
+    matrix = lecture_matrix(KERNEL)
+    assert h.shape == (1, 1, 2, 2)
+    np.testing.assert_array_equal(h.detach().numpy().ravel(), matrix @ IMAGE.ravel())
+    assert image.grad.shape == (1, 1, 3, 3)  # 2x2 -> 3x3: backward enlarges
+    np.testing.assert_array_equal(image.grad.numpy().ravel(), matrix.T @ GRAD.ravel())
+    patches = np.array([IMAGE[i : i + 2, j : j + 2].ravel() for i, j in np.ndindex(2, 2)]).T
+    np.testing.assert_array_equal(kernel.grad.numpy().ravel(), patches @ GRAD.ravel())
+    np.testing.assert_array_equal(
+        F.conv_matrix(tg.tensor(KERNEL[None, None]), (3, 3)).numpy(), matrix
+    )
+
+
+def test_transposed_convolution_is_convolution_of_the_zero_inserted_image():
+    for stride, padding, dilation, extra in itertools.product((1, 2, 3), (0, 1), (1, 2), (0, 1)):
+        if extra >= max(stride, dilation):
+            continue
+        x, w = normal(2, 3, 4, 3), normal(3, 2, 3, 2)
+        stuffed = np.zeros((2, 3, 3 * stride + 1, 2 * stride + 1))
+        stuffed[:, :, ::stride, ::stride] = x
+        # Of the full result, ``padding`` rows go at each side and ``extra`` come back at the end.
+        reach = [dilation * (k - 1) for k in w.shape[2:]]
+        padded = np.pad(stuffed, ((0, 0), (0, 0), *((r, r + extra) for r in reach)))
+        flipped = np.ascontiguousarray(w.swapaxes(0, 1)[:, :, ::-1, ::-1])
+        full = F.conv2d(tg.tensor(padded), tg.tensor(flipped), dilation=dilation).numpy()
+        rows, columns = full.shape[2:]
+        wanted = full[:, :, padding : rows - padding, padding : columns - padding]
+        found = F.conv_transpose2d(
+            tg.tensor(x), tg.tensor(w), None, stride, padding, extra, 1, dilation
+        )
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=0, atol=1e-12)
+
+
+geometry = st.integers(1, 3).flatmap(
+    lambda n: st.tuples(
+        st.tuples(*[st.integers(1, 9)] * n),
+        st.tuples(*[st.integers(1, 4)] * n),
+        st.tuples(*[st.integers(1, 4)] * n),
+        st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * n),
+        st.tuples(*[st.integers(1, 3)] * n),
+        st.sampled_from([(1, 1, 1), (1, 4, 3), (2, 1, 2), (3, 2, 1), (5, 1, 1), (1, 5, 1)]),
+        st.integers(0, 2),
+    )
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(geometry, st.sampled_from(["contiguous", "channels_last"]), st.booleans())
+def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
+    size, kernel, stride, padding, dilation, (groups, inputs, outputs), images = parts
+    n = len(size)
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    if any(s + sum(p) < r for s, p, r in zip(size, padding, reach, strict=True)):
+        return
+    x = normal(images, groups * inputs, *size)
+    w = normal(groups * outputs, inputs, *kernel)
+    if layout == "channels_last":
+        x, w = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) for a in (x, w))
+    attrs = (stride, padding, dilation, groups)
+    before = _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK
+    if tiny_blocks:  # so that even these small images are cut along every axis
+        _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK = 1, 3, 64
+    try:
+        y = Conv.call(x, w, None, *attrs)
+        g = normal(*y.shape)
+        dx = ConvInputGrad.call(g, w, x.shape, *attrs)
+        dw = ConvWeightGrad.call(x, g, w.shape, *attrs)
+    finally:
+        _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK = before
+    assert spec_of(y) == Conv.infer(spec_of(x), spec_of(w), None, *attrs)
+    assert spec_of(dx) == ConvInputGrad.infer(spec_of(g), spec_of(w), x.shape, *attrs)
+    tx, tw = (torch.tensor(a.copy(order="C"), requires_grad=True) for a in (x, w))
+    flat = tuple(p for pair in reversed(padding) for p in pair)
+    padded = torch.nn.functional.pad(tx, flat)
+    ty = getattr(torch.nn.functional, f"conv{n}d")(padded, tw, None, stride, 0, dilation, groups)
+    np.testing.assert_allclose(y, ty.detach().numpy(), rtol=1e-9, atol=1e-9)
+    if images:
+        gx, gw = torch.autograd.grad(ty, (tx, tw), torch.tensor(g))
+        np.testing.assert_allclose(dx, gx.numpy(), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(dw, gw.numpy(), rtol=1e-9, atol=1e-9)
+    else:
+        assert dx.shape == x.shape
+        assert not dw.any()
+
+
+def test_a_block_never_holds_more_than_its_limit():
+    x = np.zeros((3, 64, 40, 40), np.float32)
+    window = _im2col.Window((3, 3), (1, 1), (-1, -1), (1, 1))
+    sizes = [c.nbytes for _, c in _im2col.columns(np, x, (40, 40), window, 1)]
+    assert max(sizes) <= _im2col.BLOCK
+    assert sum(sizes) == x.nbytes * 9

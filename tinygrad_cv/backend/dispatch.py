@@ -1,0 +1,97 @@
+"""Running an operator on raw arrays: one device, promotion, shape rule, best kernel.
+
+An operator is known here by its declarations only: name, inputs, ``infer`` and ``forward``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
+from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.errors import BackendError, TinygradError
+
+__all__ = ["run_kernel"]
+
+Arrays = tuple[Any, ...]
+
+
+def run_kernel(op: Any, arrays: Arrays, attrs: tuple[Any, ...]) -> tuple[Arrays, Arrays]:
+    """Run the best kernel of ``op``. Returns the inputs as they were used (promoted, for an
+    elementwise operator) and the flat tuple of outputs and residuals.
+
+    Raises:
+        BackendError: the inputs are on different devices.
+        TinygradError: what the operator's ``infer`` refuses.
+    """
+    device = _common_device(op, arrays)
+    if device != "cuda":
+        return _run(op, arrays, attrs, device, np)
+    first = next(x for x in arrays if hasattr(x, "dtype"))
+    with on_device_of(first):
+        return _run(op, arrays, attrs, device, xp_of(first))
+
+
+def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[Arrays, Arrays]:
+    if op.elementwise:
+        arrays = op.promoted(arrays)
+    rows = kernels.candidates(op.name)
+    meta = device == "meta"
+    specs: Arrays = ()
+    if op.shaped or meta or rows is not None:
+        specs = _specs(arrays)
+    if op.shaped or meta:
+        inferred = _called(op, op.infer, specs, attrs)
+        if meta:
+            return arrays, (inferred,) if isinstance(inferred, Spec) else tuple(inferred)
+    kernel = kernels.choose(rows, device, specs, attrs) if rows is not None else None
+    function = op.forward if kernel is None else kernel.function
+    try:
+        result = function(xp, arrays, *attrs) if op.variadic else function(xp, *arrays, *attrs)
+    except (ValueError, TypeError) as problem:
+        if not isinstance(problem, TinygradError) and not op.shaped:
+            _called(op, op.infer, _specs(arrays), attrs)  # raises the error that explains
+        raise
+    results = result if isinstance(result, tuple) else (result,)
+    if any(isinstance(item, np.generic) for item in results):  # what NumPy makes of 0-d results
+        results = tuple(np.asarray(item) for item in results)
+    return arrays, results
+
+
+def _called(op: Any, function: Any, arrays: Arrays, attrs: Arrays) -> Any:
+    return function(arrays, *attrs) if op.variadic else function(*arrays, *attrs)
+
+
+def _specs(arrays: Arrays) -> Arrays:
+    return tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
+
+
+def _common_device(op: Any, arrays: Arrays) -> str:
+    """The type of the device on which all inputs lie."""
+    found = None
+    for array in arrays:
+        if type(array) is np.ndarray:
+            here = CPU
+        elif array is None or isinstance(array, (bool, int, float)):
+            continue
+        else:
+            here = device_of(array)
+        if found is None:
+            found = here
+        elif here != found:
+            raise _different_devices(op, arrays, found)
+    return found.type if found is not None else "cpu"
+
+
+def _different_devices(op: Any, arrays: Arrays, first: Any) -> BackendError:
+    names = [f"{op.inputs[0]}[{k}]" for k in range(len(arrays))] if op.variadic else op.inputs
+    named = zip(names, arrays, strict=True)
+    return BackendError(
+        op.name,
+        "the inputs are on different devices",
+        values=[(name, str(device_of(x))) for name, x in named if hasattr(x, "dtype")],
+        repair=f'Move them to one device, for example with .to("{first}").',
+    )

@@ -1,0 +1,132 @@
+"""What a node saves and which rules it will run, worked out once for each operator.
+
+An operator's rules name what they read. From those names a Plan compiles three functions by text,
+as ``dataclasses`` compiles ``__init__``: one that saves, one that runs all rules, one that runs the
+fused rule. Unpacking argument lists at run time instead would cost more than a small operator does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from tinygrad_cv.core.op import Op
+
+__all__ = ["Plan", "check_names"]
+
+
+class Plan:
+    """For one operator and one set of inputs that need a gradient.
+
+    Attributes:
+        needed: positions of the inputs that get a gradient.
+        names: what a node saves; ``kinds`` says where each comes from: (kind, position).
+        save: ``(*inputs, outputs) -> saved tuple``, outputs and residuals as forward returned them;
+            of a variadic operator ``(inputs, outputs)``.
+        rules: ``{position: rule(g, saved, attrs, position)}``.
+        run: all rules at once, ``(g, saved, attrs) -> gradients`` in the order of ``needed``.
+        fused: ``(function, xp, g, needs, saved, attrs)`` -> gradients of all inputs, or None.
+        plain: one output and no fused rule, the case that the engine treats without a call.
+    """
+
+    __slots__ = (
+        "fused",
+        "kinds",
+        "names",
+        "needed",
+        "needs",
+        "op",
+        "plain",
+        "rules",
+        "run",
+        "save",
+    )
+
+    def __init__(self, op: type[Op], needs: int) -> None:
+        self.op = op
+        self.needs = needs
+        self.needed = tuple(k for k in range(needs.bit_length()) if needs >> k & 1)
+        rules = {k: op.rules[op.inputs[0 if op.variadic else k]] for k in self.needed}
+        fused = op.fused_vjp
+        readers = [*rules.values(), *([fused] if fused is not None else [])]
+        skip = {"g", "k", "xp", "needs", *op.attributes}
+        self.names = tuple(dict.fromkeys(n for r in readers for n in _names(r) if n not in skip))
+        self.kinds = tuple(self._kind(name) for name in self.names)
+        self.save = self._compile_save()
+        self.rules = {
+            k: _compiled("g, s, a, k", self._call("rule", rule), {"rule": rule})
+            for k, rule in rules.items()
+        }
+        calls = [self._call(f"r{k}", rule, str(k)) for k, rule in rules.items()]
+        scope = {f"r{k}": rule for k, rule in rules.items()}
+        self.run = _compiled("g, s, a", _tuple(calls), scope)
+        self.fused = None
+        if fused is not None:
+            self.fused = _compiled("f, xp, g, needs, s, a", self._call("f", fused), {})
+        self.plain = fused is None and len(op.outputs) == 1
+
+    def _kind(self, name: str) -> tuple[str, int]:
+        op = self.op
+        if name in op.inputs:
+            return "input", op.inputs.index(name)
+        if name in op.outputs:
+            return "output", op.outputs.index(name)
+        if name in op.residuals:
+            return "residual", len(op.outputs) + op.residuals.index(name)
+        return "shape", op.inputs.index(name.removesuffix("_shape"))
+
+    def _compile_save(self) -> Callable[..., tuple[Any, ...]]:
+        op = self.op
+        one = len(op.outputs) + len(op.residuals) == 1
+        result = "o" if one else "o[{k}]"
+        if op.variadic:
+            head, read, shape = "i, o", "i", "tuple(x.shape for x in i)"
+        else:
+            head = "".join(f"i{k}, " for k in range(len(op.inputs))) + "o"
+            read, shape = "i{k}", "getattr(i{k}, 'shape', ())"
+        texts = {"input": read, "shape": shape, "output": result, "residual": result}
+        return _compiled(head, _tuple(texts[kind].format(k=k) for kind, k in self.kinds), {})
+
+    def _call(self, function: str, rule: Callable[..., Any], k: str = "k") -> str:
+        """The text of a call of ``rule``, its arguments taken from g, s (saved), a (attributes)."""
+        texts = {name: f"s[{i}]" for i, name in enumerate(self.names)}
+        texts |= {name: f"a[{i}]" for i, name in enumerate(self.op.attributes)}
+        texts["k"] = k
+        return f"{function}({', '.join(texts.get(name, name) for name in _names(rule))})"
+
+    def __repr__(self) -> str:
+        return f"<Plan {self.op.name} inputs {self.needed} saves {self.names}>"
+
+
+def _names(function: Callable[..., Any]) -> Iterable[str]:
+    return inspect.signature(function).parameters
+
+
+def _tuple(items: Iterable[str]) -> str:
+    return "(" + "".join(item + ", " for item in items) + ")"
+
+
+def _compiled(head: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
+    made: Callable[..., Any] = eval(f"lambda {head}: {body}", names)  # our own text only
+    return made
+
+
+def check_names(op: type[Op], rule: Callable[..., Any], extra: tuple[str, ...]) -> None:
+    """Refuse a rule that reads what no node could save.
+
+    Raises:
+        ArgumentError: a parameter of ``rule`` is no input, output, residual, attribute or shape.
+    """
+    shapes = tuple(name + "_shape" for name in op.inputs)
+    known = (*extra, *op.inputs, *op.outputs, *op.residuals, *op.attributes, *shapes)
+    for name in _names(rule):
+        if name not in known:
+            raise ArgumentError(
+                op.name,
+                f"{rule.__name__} reads {name!r}, which is no input, output, residual or attribute",
+                repair="It can read " + ", ".join(known) + ".",
+            )
