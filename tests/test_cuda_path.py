@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
 import pickle
 from collections.abc import Iterator
 from typing import Any
@@ -274,6 +275,19 @@ class TestGpuCheck:
         text = next(tmp_path.iterdir()).read_text()
         assert "FAILED" in text
         assert "tanh" in text.partition("## Failures")[2]
+
+    @pytest.mark.parametrize("workload", ["lenet", "small_ops"])
+    def test_the_benchmark_runs_on_the_stand_in(
+        self, cupy: Any, monkeypatch: Any, workload: str
+    ) -> None:
+        monkeypatch.syspath_prepend(gpu_check.ROOT / "tools" / "bench")
+        worker = importlib.import_module("worker")
+        mode = "add_mul" if workload == "small_ops" else "train"
+        expected, found = (
+            worker.Worker(worker.Engine("ours", device)).setup(workload, mode, 2)["results"]
+            for device in ("cpu", "cuda:1")
+        )
+        assert found == pytest.approx(expected, rel=1e-3)
 
     def test_errors_are_counted_in_ulp(self) -> None:
         one = np.ones(3)

@@ -101,7 +101,7 @@ def test_device_cuda_on_the_stand_in(example, tmp_path, capsys):
     expected = run("cpu")
     with installed():
         found = run("cuda")
-    assert found == pytest.approx(expected, abs=1.0)
+    assert found == pytest.approx(expected, abs=5)
 
 
 def test_mistakes_end_in_one_message_and_no_traceback(tmp_path):

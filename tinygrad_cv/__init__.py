@@ -106,7 +106,7 @@ def __dir__() -> list[str]:
 def _graph(self: Tensor, *args: Any, **kwargs: Any) -> Any:
     """A picture of the graph that made this tensor; see :func:`tinygrad_cv.viz.trace`."""
     importlib.import_module(f"{__name__}.viz")  # puts the real method in this one's place
-    return self.graph(*args, **kwargs)  # type: ignore[attr-defined]
+    return Tensor.graph(self, *args, **kwargs)  # type: ignore[attr-defined]
 
 
 if not hasattr(Tensor, "graph"):

@@ -139,7 +139,7 @@ def _graph(options: argparse.Namespace) -> int:
     try:
         target = _made(target, with_inputs, options.device)
         graph = tg.viz.trace(target, *inputs, backward=options.backward, title=options.title)
-    except (ImportError, SyntaxError, SystemExit):
+    except _Refused:
         raise
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
@@ -189,13 +189,13 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
     if isinstance(found, tg.Tensor):
         return found
     if not callable(found):
-        raise ArgumentError("graph", f"{found!r:.60} is neither a model nor makes one")
+        raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
     if isinstance(found, type) or _needs_nothing(found):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
         found = found.to(device)
     if callable(found) and not isinstance(found, tg.Tensor) and not with_inputs:
-        raise ArgumentError("graph", "this model needs its inputs", repair="Add --input 1,3,32,32.")
+        raise _Refused(WRONG_COMMAND, "this model needs its inputs: add --input 1,3,32,32")
     return found
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend.memory import empty
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
@@ -27,7 +29,8 @@ def total(
     the array's).
     """
     dtype = array.dtype if dtype is None else dtype
-    if array.size >= SMALL and dims and array.dtype == dtype and dtype.kind == "f":
+    # CuPy's reductions are blocked already.
+    if xp is np and array.size >= SMALL and dims and array.dtype == dtype and dtype.kind == "f":
         matrix = _as_rows(xp, array, dims)
         if matrix is not None:
             shape = [1 if axis in dims else size for axis, size in enumerate(array.shape)]

@@ -256,6 +256,11 @@ class Module(Tree):
 
         return summary(self, *inputs, depth=depth, dtype=dtype)
 
+    def graph(self, *inputs: Any, **kwargs: Any) -> Any:
+        """The graph of a call, ready to ``.render("graph.svg")``; :func:`tinygrad_cv.viz.draw`."""
+        draw: Any = Tensor.graph  # viz puts it there, and it serves both
+        return draw(self, *inputs, **kwargs)
+
 
 def indented(text: str) -> str:
     """All lines but the first moved two columns to the right."""

@@ -44,11 +44,7 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not args or type(args[0]) is not Tensor:
             args = tuple(_wrapped(a) for a in args)
-            if (
-                args
-                and isinstance(args[0], (bool, int, float))
-                and not any(isinstance(a, Tensor) for a in args)
-            ):
+            if args and _is_numbers(args[0]) and not any(isinstance(a, Tensor) for a in args):
                 args = (as_tensor(args[0]), *args[1:])
         elif len(args) > 1:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
@@ -65,6 +61,13 @@ def _wrapped(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and any(is_array(v) for v in value):
         return type(value)(as_tensor(v) if is_array(v) else v for v in value)
     return value
+
+
+def _is_numbers(value: Any) -> bool:
+    """True for a number, and for nested lists of numbers."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, (bool, int, float))
 
 
 def _discover() -> None:

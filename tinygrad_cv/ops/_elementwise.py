@@ -88,10 +88,18 @@ class Elementwise(Op, abstract=True):
         function = getattr(xp, cls.ufunc)
         first = arrays[0]
         other = arrays[-1]
-        if xp is np and max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL:
+        small = max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL
+        if xp is np and small and not _mixed(first, other):
             return function(*arrays)
         spec = cls.infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in arrays))
         return function(*arrays, out=memory.empty(spec.shape, spec.dtype, spec.layout, xp))
+
+
+def _mixed(x: Any, y: Any) -> bool:
+    """True for two arrays of one shape that may lie in different memory orders."""
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 3:
+        return False
+    return x.shape == y.shape and x.flags.c_contiguous != y.flags.c_contiguous
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
@@ -236,7 +244,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         op.plan(m) if m and (m & 1 <= first) and (m >> 1 <= second) else None for m in range(4)
     ]
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, internal, f32, f64, mixed = write.clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):
@@ -275,6 +283,9 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
             return apply(op, (input, other), ())
         if type(out) is not ndarray:
             out = np.asarray(out)
+        shape = out.shape
+        if len(shape) > 2 and mixed(x, y):
+            return apply(op, (input, other), ())  # writes in the channels-last operand's order
         result = new(Tensor)
         result.array = out
         result.index = 0
@@ -296,7 +307,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         node.edges = (left, right)
         node.indices = (input.index, right_index) if input.index or right_index else None
         node.saved = plan.save(x, y, out)
-        node.shape = out.shape
+        node.shape = shape
         node.dtype = out.dtype
         node.rest = ()
         node.scope = mode.scope

@@ -163,9 +163,9 @@ class AvgPool(Op):
         shape = AvgPool.infer(
             input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor
         ).shape
-        sizes, geometry = (input.shape[2:], shape[2:]), (kernel_size, stride, padding)
-        counts = _counts(*sizes, *geometry, count_include_pad, divisor)
-        axes = windows(*sizes, *geometry, (1,) * len(stride))
+        sizes = input.shape[2:], shape[2:]
+        counts = _counts(*sizes, kernel_size, stride, padding, count_include_pad, divisor)
+        axes = windows(*sizes, kernel_size, stride, padding, (1,) * len(stride))
         return window_means(xp, input, shape, axes, counts)
 
     @staticmethod
@@ -212,9 +212,9 @@ class AvgPoolInputGrad(Op):
         count_include_pad: bool,
         divisor: int | None,
     ) -> Any:
-        sizes, geometry = (input_shape[2:], grad.shape[2:]), (kernel_size, stride, padding)
-        counts = _counts(*sizes, *geometry, count_include_pad, divisor)
-        axes = windows(*sizes, *geometry, (1,) * len(stride))
+        sizes = input_shape[2:], grad.shape[2:]
+        counts = _counts(*sizes, kernel_size, stride, padding, count_include_pad, divisor)
+        axes = windows(*sizes, kernel_size, stride, padding, (1,) * len(stride))
         return spread_means(xp, grad, input_shape, axes, counts)
 
     @staticmethod

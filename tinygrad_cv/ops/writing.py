@@ -49,7 +49,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
                 f"a {result.dtype.name} result cannot be stored in a {target.dtype.name} tensor",
                 repair="Convert the target first, for example with x.float().",
             )
-        result = result.to(target.dtype)  # type: ignore[attr-defined]
+        result = result.to(target.dtype)
     if not isinstance(target.array, Spec):
         with on_device_of(target.array):
             xp_of(target.array).copyto(target.array, result.array)
@@ -118,15 +118,15 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     flow to it."""
     source = as_tensor(source)
     if source.dtype != self.dtype:
-        source = source.to(self.dtype)  # type: ignore[attr-defined]
+        source = source.to(self.dtype)
     if source.device != self.device:
-        source = source.to(self.device)  # type: ignore[attr-defined]
+        source = source.to(self.device)
     if source.shape != self.shape:
-        source = source.expand(self.shape)  # type: ignore[attr-defined]
+        source = source.expand(self.shape)
     return write(self, source, "copy_")
 
 
-_BASES = {
+_BASES: dict[str, Any] = {
     "add": arithmetic.add,
     "sub": arithmetic.sub,
     "mul": arithmetic.mul,

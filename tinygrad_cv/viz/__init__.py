@@ -123,18 +123,21 @@ def draw(
     return graph.simplify(max_nodes)
 
 
-def _tensor_graph(
-    self: Tensor,
+def _graph(
+    self: Any,
+    *inputs: Any,
     backward: bool = False,
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     max_nodes: int = MAX_NODES,
+    **kwargs: Any,
 ) -> Graph:
-    """The graph that made this tensor, ready to ``.render("graph.svg")``; see
-    :func:`tinygrad_cv.viz.draw`.
+    """The graph that made this tensor (or, of a module, the graph of its call with ``inputs``),
+    ready to ``.render("graph.svg")``; see :func:`tinygrad_cv.viz.draw`.
     """
-    return draw(self, backward=backward, names=names, title=title, max_nodes=max_nodes)
+    options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
+    return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
 
 
-_tensor_graph.__name__ = "graph"
-extend("graph", _tensor_graph)
+_graph.__name__ = _graph.__qualname__ = "graph"
+extend("graph", _graph)  # nn.Module.graph calls it too

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 import worker  # noqa: E402
 
-from tinygrad_cv.backend import dispatch
+from tinygrad_cv.backend import dispatch  # noqa: E402
 from tinygrad_cv.core import engine  # noqa: E402
 
 

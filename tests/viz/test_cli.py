@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import cli
+from tinygrad_cv.core.op import REGISTRY
+
+MODEL = """
+import tinygrad_cv as tg
+from tinygrad_cv import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+    def forward(self, image):
+        return self.body(image).mean()
+
+net = Net()
+number = 3
+
+def make():
+    return Net()
+
+def loss():
+    return Net()(tg.zeros(1, 1, 5, 5))
+
+def difference(a, b):
+    return a - b
+
+def broken():
+    raise RuntimeError("boom")
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """The path of a file with models, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "some_models.py").write_text(MODEL)
+    yield "some_models.py"
+    sys.modules.pop("some_models", None)
+
+
+@pytest.mark.parametrize("name", ["net", "Net", "make"])
+def test_a_module_a_class_and_a_factory(name, model, capsys):
+    assert cli.main(["graph", f"{model}:{name}", "--input", "1,1,5,5"]) == cli.DONE
+    out = capsys.readouterr().out
+    assert out.startswith("Net: 3 operators, 20 parameters\n")
+    assert "input image   1×1×5×5 float32" in out
+
+
+def test_a_module_by_its_dotted_name(model, capsys):
+    assert cli.main(["graph", "some_models:net", "--input", "1,1,5,5"]) == cli.DONE
+    assert "body.0 : Conv2d" in capsys.readouterr().out
+
+
+def test_a_function_that_makes_a_loss(model, capsys):
+    assert cli.main(["graph", f"{model}:loss", "--backward", "--title", "mine"]) == cli.DONE
+    out = capsys.readouterr().out
+    assert out.startswith("mine: 3 operators, 3 backward")
+    assert "mean backward" in out
+
+
+def test_inputs_of_any_dtype_and_shape(model, capsys):
+    arguments = ["graph", f"{model}:difference", "--input", "2,3:int64", "--input", "()"]
+    assert cli.main(arguments) == cli.DONE
+    out = capsys.readouterr().out
+    assert "input a   2×3 int64" in out
+    assert "input b   scalar float32" in out
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "pdf", "dot", "json", "txt"])
+def test_every_format(ending, model, tmp_path, capsys):
+    if ending in ("svg", "png", "pdf"):
+        pytest.importorskip("pygraphviz")
+    arguments = ["graph", f"{model}:net", "--input", "1,1,5,5", "-o", f"a.{ending}"]
+    assert cli.main(arguments) == cli.DONE
+    assert capsys.readouterr().out == f"a.{ending}\n"
+    assert (tmp_path / f"a.{ending}").stat().st_size > 100
+
+
+@pytest.mark.parametrize(("format", "start"), [("dot", "digraph"), ("json", "{"), ("text", "Net:")])
+def test_printed_formats(format, start, model, capsys):
+    assert cli.main(["graph", f"{model}:net", "--input", "1,1,5,5", "--format", format]) == 0
+    assert capsys.readouterr().out.startswith(start)
+
+
+def test_depth_and_full(model, capsys):
+    base = ["graph", f"{model}:net", "--input", "1,1,5,5"]
+    cli.main([*base, "--depth", "1"])
+    assert "body : Sequential" in capsys.readouterr().out
+    cli.main([*base, "--full"])
+    assert "parameter body.0.weight" in capsys.readouterr().out
+
+
+def test_meta_needs_no_memory(model, capsys):
+    huge = ["graph", f"{model}:Net", "--input", "1000,1,9000,9000", "--device", "meta"]
+    assert cli.main(huge) == cli.DONE
+    assert "1000×2×8998×8998" in capsys.readouterr().out
+
+
+def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
+    pytest.importorskip("pygraphviz")
+    arguments = ["graph", f"{model}:net", "--input", "1,1,2,2", "-o", "a.svg"]
+    assert cli.main(arguments) == cli.WRONG_MODEL
+    assert "ShapeError" in capsys.readouterr().err
+    assert "failed" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "code", "message"),
+    [
+        ("net", [], cli.WRONG_COMMAND, "add --input"),
+        ("number", [], cli.WRONG_COMMAND, "neither a model"),
+        ("missing", [], cli.WRONG_COMMAND, "has no attribute 'missing'"),
+        ("broken", [], cli.WRONG_MODEL, "RuntimeError: boom"),
+        ("net", ["--input", "1,1,5,5:banana"], cli.WRONG_COMMAND, "'banana'"),
+        ("net", ["--input", "1,1,5,5", "--depth", "-1"], cli.WRONG_COMMAND, "0 or more"),
+        ("net", ["--input", "1,1,5,5", "-o", "a.html"], cli.WRONG_COMMAND, "Supported are"),
+        ("net", ["--input", "1,1,5,5", "-o", "no/a.dot"], cli.NO_FILE, "cannot write"),
+        ("net", ["--input", "1,1,5,5", "--device", "tpu"], cli.WRONG_COMMAND, "tpu"),
+    ],
+)
+def test_errors_are_one_message_and_a_code(target, more, code, message, model, capsys):
+    assert cli.main(["graph", f"{model}:{target}", *more]) == code
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("tinygrad-cv: ")
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize("target", ["no_colon", "no_such_module:x", "no_such_file.py:x", ":x"])
+def test_a_target_that_cannot_be_loaded(target, capsys):
+    assert cli.main(["graph", target]) == cli.WRONG_COMMAND
+    assert target.split(":")[0] in capsys.readouterr().err
+
+
+def test_no_engine(model, tmp_path, monkeypatch, capsys):
+    from tinygrad_cv.viz import render
+
+    monkeypatch.setattr(render, "engines", list)
+    arguments = ["graph", f"{model}:net", "--input", "1,1,5,5", "-o", "a.svg"]
+    assert cli.main(arguments) == cli.NO_ENGINE
+    assert "no Graphviz engine is installed" in capsys.readouterr().err
+    assert (tmp_path / "a.dot").exists()
+
+
+@pytest.mark.parametrize("shape", ["a,b", "1,-2", "1.5"])
+def test_a_shape_that_is_none(shape, model, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["graph", f"{model}:net", "--input", shape])
+    assert repr(shape)[1:-1] in capsys.readouterr().err
+
+
+def test_the_traceback_can_be_seen(model):
+    with pytest.raises(cli._Refused, match="boom"):
+        cli.main(["--traceback", "graph", f"{model}:broken"])
+
+
+def test_ops_lists_every_operator(capsys):
+    assert cli.main(["ops"]) == cli.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(REGISTRY)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_every_operator_can_be_explained(name, capsys):
+    assert cli.main(["ops", name]) == cli.DONE
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name}(")
+    for given in REGISTRY[name].rules:
+        assert f"gradient of {given}:" in out
+
+
+def test_ops_of_one_operator(capsys):
+    cli.main(["ops", "mul"])
+    out = capsys.readouterr().out
+    assert out.startswith("mul(input, other) -> output\n")
+    assert "saves: other, input" in out
+
+
+def test_an_unknown_operator_gets_suggestions(capsys):
+    assert cli.main(["ops", "conv2"]) == cli.WRONG_COMMAND
+    assert "near it: conv" in capsys.readouterr().err
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"tinygrad-cv {tg.__version__}\n"
+
+
+def test_a_closed_pipe_is_no_error():
+    code = "from tinygrad_cv.cli import main; import sys; sys.exit(main(['ops']))"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 0
+
+
+def test_the_tool_is_the_same_command(model):
+    tool = Path(__file__).parents[2] / "tools" / "render_graph.py"
+    done = subprocess.run(
+        [sys.executable, tool, "some_models:net", "--input", "1,1,5,5"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=True,
+    )
+    assert done.stdout.decode().startswith("Net: 3 operators")
