@@ -18,6 +18,7 @@ from tinygrad_cv import autograd
 from tinygrad_cv import ops as _ops
 from tinygrad_cv._version import __version__
 from tinygrad_cv.backend import cpu as _cpu  # noqa: F401  (enters its kernels into the table)
+from tinygrad_cv.backend import cupy as _cupy  # noqa: F401  (the same, without importing CuPy)
 from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
 from tinygrad_cv.backend.array import cuda_is_available, default_device, set_default_device
 from tinygrad_cv.backend.dtypes import (

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import tinygrad_cv as tg  # noqa: E402
+import tinygrad_cv.viz  # noqa: E402  (gives Tensor its `graph`)
 from tinygrad_cv import ops  # noqa: E402
 
 HEADER = "# Written by tools/stubs.py; do not edit.\n"

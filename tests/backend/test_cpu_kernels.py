@@ -67,7 +67,9 @@ def test_values_and_winners_equal_the_reference(shape, kernel, stride, padding, 
 
 
 def test_the_table_names_the_provider_and_a_context_forces_one(any_size):
-    assert kernels.kernels("max_pool")["max_pool"] == ["numba (cpu)", "reference"]
+    served_by = kernels.kernels("max_pool")["max_pool"]
+    assert served_by[-1] == "reference"
+    assert "numba (cpu)" in served_by
     spec = (Spec((2, 16, 8, 8), np.dtype("float32"), "channels_last"),)
     attrs = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)
     rows = kernels.candidates("max_pool")
@@ -126,7 +128,7 @@ def test_without_numba_nothing_is_registered():
         "import importlib.util as u; find = u.find_spec;"
         "u.find_spec = lambda name, *a: None if name == 'numba' else find(name, *a);"
         "import tinygrad_cv as tg, sys;"
-        "assert tg.kernels('max_pool') == {'max_pool': ['reference']}, tg.kernels();"
+        "assert 'numba (cpu)' not in tg.kernels('max_pool')['max_pool'];"
         "assert tg.nn.functional.max_pool2d(tg.ones(8, 16, 32, 32), 2).shape == (8, 16, 16, 16);"
         "assert 'numba' not in sys.modules"
     )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import shutil
-import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -96,46 +92,19 @@ def test_on_a_gpu(shape: tuple[int, int, int], dtype: Any) -> None:
         np.testing.assert_array_equal(table, tables[0])
 
 
-def compiled(kernel: SimpleNamespace, types: dict[str, str], folder: Path) -> Any:
-    """The C text of an ElementwiseKernel as a function (size, arguments...) on the CPU."""
-    from tests.cupy_standin.kernels import parameters
-
-    ctype = {"int64": "long long", "int32": "int", **types}
-    head, body = [], []
-    for parameter in parameters(kernel.inputs) + parameters(kernel.outputs):
-        kind = ctype[parameter.kind]
-        scalar = len(parameter.kind) > 1 and not parameter.raw
-        head.append(f"{kind} {parameter.name}" if scalar else f"{kind}* _{parameter.name}")
-        if not scalar:
-            access = "" if parameter.raw else "[i]"
-            mark = "*" if parameter.raw else "&"
-            body.append(f"{kind}{mark} {parameter.name} = _{parameter.name}{access};")
-    names = "".join(f"typedef {kind} {letter};\n" for letter, kind in types.items())
-    source = f"""{names}
-        extern "C" void run(long long size, {", ".join(head)}) {{
-            for (long long i = 0; i < size; ++i) {{ {" ".join(body)} {kernel.operation} }}
-        }}"""
-    path = folder / "kernel.cpp"
-    path.write_text(source)
-    library = folder / f"kernel-{'-'.join(types.values())}.so"
-    subprocess.run(["c++", "-O1", "-shared", "-fPIC", "-o", library, path], check=True)
-    return ctypes.CDLL(str(library)).run
-
-
-@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 @pytest.mark.parametrize(("kind", "dtype"), [("float", np.float32), ("double", np.float64)])
 def test_the_text_of_the_kernel(tmp_path: Path, kind: str, dtype: Any) -> None:
-    def kernel(inputs: str, outputs: str, operation: str, name: str) -> SimpleNamespace:
-        return SimpleNamespace(inputs=inputs, outputs=outputs, operation=operation)
+    pytest.importorskip("cupy")
+    from tests.cupy_standin import compiler
 
-    text = scatter._kernel.__wrapped__(SimpleNamespace(ElementwiseKernel=kernel))
-    run = compiled(text, {"T": kind}, tmp_path)
+    if compiler.COMPILER is None:
+        pytest.skip("no C++ compiler")
+    kernel = compiler.kernels_of(scatter._kernel.__wrapped__)
+    run = compiler.compiled(kernel, {"T": kind}, tmp_path)
     for shape in [s for s in SHAPES if s[0] and s[1]]:
         flat, rows = problem(*shape, dtype)
         order = np.argsort(flat, kind="stable")
         bounds = np.searchsorted(flat[order], np.arange(shape[2] + 1))
         table = np.full((shape[2], shape[1]), np.nan, dtype)
-        pointers = [ctypes.c_void_p(a.ctypes.data) for a in (rows, order, bounds)]
-        width, total = ctypes.c_longlong(shape[1]), ctypes.c_void_p(table.ctypes.data)
-        run(ctypes.c_longlong(table.size), *pointers, width, total)
+        run(table.size, rows, order, bounds, shape[1], table)
         np.testing.assert_array_equal(table, naive(flat, rows, shape[2]))

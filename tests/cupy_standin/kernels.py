@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cupy as real
@@ -33,8 +33,8 @@ def parameters(text: str) -> list[Parameter]:
     found = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         *words, kind, name = part.split()
-        if words not in ([], ["raw"]) or name == "i":
-            raise ValueError(f"Syntax error: {part}")
+        if words not in ([], ["raw"]) or name in ("i", "n") or name.startswith("_"):
+            raise ValueError(f"Syntax error: {part}")  # or a name that CuPy keeps for itself
         if len(kind) > 1:
             np.dtype(kind)
         found.append(Parameter(name, kind, bool(words)))
@@ -108,4 +108,72 @@ def _sum_rows(
         total[place] = rows[order[bounds[place] : bounds[place + 1]]].sum(0, initial=0)
 
 
-REFERENCES: dict[str, Callable[..., None]] = {"tinygrad_cv_sum_rows": _sum_rows}
+def _windows(
+    channels: int, sizes: Any, counts: Any, geometry: Any
+) -> Iterator[tuple[tuple[int, ...], list[tuple[int, tuple[int, ...]]]]]:
+    """Every window with its taps: (position, [(tap, pixel), ...])."""
+    kernel, stride, before, dilation = geometry
+    for position in np.ndindex(*counts):
+        taps = []
+        for tap, offset in enumerate(np.ndindex(*kernel)):
+            pixel = tuple(
+                p * s + o * d - b
+                for p, s, o, d, b in zip(position, stride, offset, dilation, before, strict=True)
+            )
+            if all(0 <= i < size for i, size in zip(pixel, sizes, strict=True)):
+                taps.append((tap, pixel))
+        yield position, taps
+
+
+def _geometry(numbers: Sequence[int]) -> tuple[Any, Any, Any]:
+    sizes, counts, *geometry = (tuple(numbers[k : k + 3]) for k in range(0, 18, 3))
+    return sizes, counts, geometry
+
+
+def _spatial(array: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """The array with three spatial axes: a view."""
+    missing = 5 - array.ndim
+    return array[(slice(None), slice(None), *(None,) * missing)]
+
+
+def _max_pool(x: np.ndarray, *numbers: Any) -> None:
+    *numbers, y, winners = numbers
+    channels, last = numbers[5], numbers[-1]
+    sizes, counts, geometry = _geometry(numbers[6:-1])
+    x, y, winners = (_spatial(array, sizes) for array in (x, y, winners))
+    assert x.shape[1:] == (channels, *sizes)
+    assert y.shape[1:] == (channels, *counts)
+    assert last == (not y.flags.c_contiguous)
+    for position, taps in _windows(channels, sizes, counts, geometry):
+        best, winner = None, np.zeros(x.shape[:2], np.uint8)
+        for tap, pixel in taps:
+            value = x[(slice(None), slice(None), *pixel)]
+            if best is None:
+                best, winner[:] = value.copy(), tap
+                continue
+            better = (value > best) | np.isnan(value)
+            best[better], winner[better] = value[better], tap
+        y[(slice(None), slice(None), *position)] = best
+        winners[(slice(None), slice(None), *position)] = winner
+
+
+def _max_pool_scatter(g: np.ndarray, *numbers: Any) -> None:
+    *numbers, last, y = numbers
+    winners, channels = numbers[5], numbers[11]
+    sizes, counts, geometry = _geometry(numbers[12:])
+    g, winners, y = (_spatial(array, sizes) for array in (g, winners, y))
+    assert y.shape[1:] == (channels, *sizes)
+    assert g.shape[1:] == winners.shape[1:] == (channels, *counts)
+    assert last == (not y.flags.c_contiguous)
+    y[...] = 0
+    for position, taps in _windows(channels, sizes, counts, geometry):
+        here = (slice(None), slice(None), *position)
+        for tap, pixel in taps:
+            y[(slice(None), slice(None), *pixel)] += np.where(winners[here] == tap, g[here], 0)
+
+
+REFERENCES: dict[str, Callable[..., None]] = {
+    "tinygrad_cv_sum_rows": _sum_rows,
+    "tinygrad_cv_max_pool": _max_pool,
+    "tinygrad_cv_max_pool_scatter": _max_pool_scatter,
+}

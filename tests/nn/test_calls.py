@@ -13,7 +13,6 @@ from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, ShapeError
 
 
-
 def test_errors_name_the_module():
     net = nn.Sequential(OrderedDict(body=nn.Sequential(nn.ReLU(), nn.Linear(3, 2))))
     with pytest.raises(ShapeError, match=r"in model\.body\.1 \(Linear\)"):

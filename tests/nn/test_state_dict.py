@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.nn.networks import Net, TorchNet
 
 import tinygrad_cv as tg
+from tests.nn.networks import Net, TorchNet
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
-
 
 
 def test_state_dict_has_torchs_keys_and_loads_torchs_values():

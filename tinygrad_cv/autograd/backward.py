@@ -23,7 +23,7 @@ def backward(
     create_graph: bool = False,
     inputs: Tensors | None = None,
 ) -> None:
-    """Add the gradients of the sum of ``tensors`` to ``.grad`` of the leaves, or of ``inputs`` only.
+    """Add the gradients of the sum of ``tensors`` to ``.grad`` of the leaves, or of ``inputs``.
 
     Args:
         tensors: one Tensor or several.

@@ -52,7 +52,8 @@ def empty(
     order = (0, *range(2, len(shape)), 1)
     if pooled:
         return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
-    return xp.moveaxis(xp.empty(tuple(shape[axis] for axis in order), dtype), -1, 1)
+    array = xp.empty(tuple(shape[axis] for axis in order), dtype)
+    return array.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 
 
 def empty_like(array: Any) -> Any:

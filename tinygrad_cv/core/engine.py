@@ -203,7 +203,8 @@ class Run:
         else:
             saved = node.saved
         if self.useful is None:
-            return plan.run(gradient, saved, node.attrs)
+            gradients: Sequence[Any] = plan.run(gradient, saved, node.attrs)
+            return gradients
         results = []
         for k in plan.needed:
             wanted = node.edges[k] in self.useful

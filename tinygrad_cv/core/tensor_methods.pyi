@@ -1,8 +1,10 @@
 # Written by tools/stubs.py; do not edit.
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from tinygrad_cv.autograd.backward import Tensors
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.viz.graph import Graph
 from typing import Any
 import builtins
 import numpy as np
@@ -307,8 +309,16 @@ class TensorMethods:
         """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on."""
     def ge(self, other: Any) -> Tensor:
         """``input >= other``, element by element; False where either is NaN."""
-    def graph(self, *args: Any, **kwargs: Any) -> Tensor:
-        """A picture of the graph that made this tensor; see :func:`tinygrad_cv.viz.trace`."""
+    def graph(
+        self,
+        *inputs: Any,
+        backward: builtins.bool = False,
+        names: Mapping[str, Tensor] | None = None,
+        title: str | None = None,
+        max_nodes: builtins.int = 300,
+        **kwargs: Any,
+    ) -> Graph:
+        """The graph that made this tensor (or, of a module, the graph of its call with ..."""
     def gt(self, other: Any) -> Tensor:
         """``input > other``, element by element; False where either is NaN."""
     def index_add(self, dim: builtins.int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:

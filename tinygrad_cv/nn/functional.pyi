@@ -6,13 +6,13 @@ from typing import Any
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """Average pooling of [N, C, L] to a given length; see :func:`adaptive_avg_pool2d`."""
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
-    """Average pooling to a given output size: the mean of rows floor(p*H/P) to ceil((p + ..."""
+    """Average pooling to a given output size."""
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     """Average pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_avg_pool2d`."""
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
     """Max pooling of [N, C, L] to a given length; see :func:`adaptive_max_pool2d`."""
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
-    """Max pooling to a given output size: window p covers rows floor(p*H/P) to ceil((p + ..."""
+    """Max pooling to a given output size."""
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Tensor:
     """Max pooling of [N, C, D, H, W] to a given size; see :func:`adaptive_max_pool2d`."""
 def avg_pool1d(
@@ -34,7 +34,7 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """The mean of every window: ``y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / ..."""
+    """The mean of every window."""
 def avg_pool3d(
     input: Any,
     kernel_size: Any,
@@ -105,7 +105,7 @@ def conv_transpose1d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Tensor:
-    """Transposed convolution of [N, C, L] with a weight [C, O/groups, K]; see ..."""
+    """Transposed convolution of [N, C, L] or [C, L]; see :func:`conv_transpose2d`."""
 def conv_transpose2d(
     input: Any,
     weight: Any,
@@ -228,7 +228,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Tensor:
-    """The largest value of every window: ``y[n,c,p] = max_k x[n, c, p*stride + ..."""
+    """The largest value of every window."""
 def max_pool3d(
     input: Any,
     kernel_size: Any,

@@ -28,8 +28,7 @@ def conv_args(
 ) -> tuple[Sizes, Pairs, Sizes, int]:
     """(stride, padding, dilation, groups) of an n-dimensional convolution, per axis.
 
-    'same' gives ceil(size / stride) positions; the odd pixel of padding goes behind. 'valid' is no
-    padding.
+    'same' gives ceil(size / stride) positions; an odd pixel of padding goes behind. 'valid': none.
     """
     op = f"conv{n}d"
     _check_ranks(op, n, input, weight, "[O, C/groups, {}]")
@@ -68,11 +67,9 @@ def transpose_args(
     dilation: Any,
     output_size: Any,
 ) -> tuple[Sizes, Sizes, Pairs, Sizes, int]:
-    """(output shape without N, stride, padding, dilation, groups) of an n-dimensional transposed
-    convolution.
+    """(output shape without N, stride, padding, dilation, groups) of a transposed convolution.
 
-    Rows added by ``output_padding`` are rows that padding takes away less, so they are given as
-    padding.
+    What ``output_padding`` adds is what padding takes away less, so it is returned as padding.
     """
     op = f"conv_transpose{n}d"
     _check_ranks(op, n, input, weight, "[C, O/groups, {}]")
@@ -138,14 +135,24 @@ def check_conv(
     dilation: Sizes,
     groups: int,
 ) -> None:
-    """Raise what is wrong with the inputs of ``Conv``; ``out`` are the output positions that they
-    give."""
+    """Raise what is wrong with the inputs of ``Conv``, which give ``out`` positions."""
     n = len(stride)
+    channels, (outputs, inputs) = input.shape[1], weight.shape[:2]
+    if (
+        input.ndim == weight.ndim == n + 2
+        and channels == groups * inputs
+        and outputs % groups == 0
+        and min(out) >= 1
+        and min(weight.shape[2:]) >= 1
+        and input.dtype == weight.dtype
+        and input.dtype.kind != "b"
+        and (bias is None or (bias.shape == (outputs,) and bias.dtype == input.dtype))
+    ):
+        return
     op = f"conv{n}d"
     _check_ranks(op, n, input, weight, "[O, C/groups, {}]")
     _check_dtypes(op, [("input", input), ("weight", weight), ("bias", bias)])
     rows = _rows(n, input, weight, bias, "[O, C/groups, {}]", "[O]")
-    channels, (outputs, inputs) = input.shape[1], weight.shape[:2]
     _check_groups(op, groups, outputs, "O", rows)
     if channels != groups * inputs:
         raise _bad_channels(op, n, input.shape, weight.shape, groups, rows)
@@ -165,7 +172,8 @@ def check_grads(op: str, grad: Spec, other: Spec, shape: Sizes) -> None:
             f"the output gradient must have shape {shape}",
             values=[("grad", grad.shape, letters(len(shape) - 2, "N, O"))],
         )
-    _check_dtypes(op, [("grad", grad), ("other", other)])
+    if grad.dtype != other.dtype:
+        _check_dtypes(op, [("grad", grad), ("other", other)])
 
 
 def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
@@ -221,7 +229,8 @@ def _bad_channels(
     op: str, n: int, input: Sizes, weight: Sizes, groups: int, rows: Rows
 ) -> ShapeError:
     channels, (outputs, inputs) = input[1], weight[:2]
-    repair, repairs = "", []
+    repair = ""
+    repairs: list[dict[str, Any]] = []
     if input[-1] == groups * inputs:
         axes = (0, n + 1, *range(1, n + 1))
         repair = f"The channels seem to be last: input.permute{axes}, or else "

@@ -184,7 +184,7 @@ class Binary(Elementwise, abstract=True):
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
     ufunc, raw = getattr(np, op.ufunc), general_call(op)
     plan = op.plan(1) if "input" in op.rules else None
-    save = plan.save if plan is not None else tuple
+    save: Callable[..., Any] = plan.save if plan is not None else tuple
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
     tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
 

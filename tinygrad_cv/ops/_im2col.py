@@ -1,10 +1,9 @@
 """How the reference convolution reads its input: windows of a zero-padded image, block by block.
 
-A convolution compares every tap k of its kernel with the input at ``p*stride + start +
-k*dilation``, for every output position p (``start`` is minus the padding). The windows of a few
-thousand positions at a time are laid out as the rows of a matrix in a small, reused buffer that
-stays in the processor's cache; one matrix product does the rest. On a GPU there is nothing to gain
-from small blocks, so they are large.
+At output position p, tap k of the kernel meets the pixel at ``p*stride + start + k*dilation``,
+where ``start`` is minus the padding. The windows of a few thousand positions at a time are laid out
+as the rows of a matrix, in a small, reused buffer that stays in the processor's cache, and a matrix
+product does the rest. A GPU gains nothing from small blocks; there they are large.
 
 K. Chellapilla, S. Puri, P. Simard, High Performance Convolutional Neural Networks for Document
 Processing, 2006.
@@ -14,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -54,53 +54,48 @@ class Window(NamedTuple):
 def columns(
     xp: Any, input: Any, positions: Sizes, window: Window, groups: int
 ) -> Iterator[tuple[slice, Any]]:
-    """Yield ``(block, cols)``: the rows ``cols[group, (n, p), (k, c)]`` of the positions in
-    ``block``.
+    """The windows of an image as rows of a matrix, a block of positions at a time.
 
-    ``block`` counts positions (n, p) in order. ``cols`` is valid until the next one is asked for.
+    Yields ``(block, cols)``: ``cols[group, (n, p), (k, c)]`` are the rows of the positions (n, p)
+    that ``block`` counts in order. They are valid until the next ones are asked for.
     """
     n, channels = len(positions), input.shape[1]
     width = math.prod(window.kernel) * channels
     limit = max(_block(xp, BLOCK) // max(1, width * input.dtype.itemsize), FEWEST_ROWS)
-    if _is_pointwise(input, positions, window):
-        # A 1x1 convolution: the pixels themselves are the rows.
+    if _is_pointwise(input, positions, window):  # a 1x1 convolution: its rows are the pixels
         rows = _channels_last(input).reshape(-1, groups, channels // groups).swapaxes(0, 1)
         for box in _boxes(rows.shape[1:2], limit):
             yield box[0], rows[:, box[0]]
         return
     planar = groups == 1 and channels < FEW_CHANNELS
-    for box, view in _windows(xp, input, positions, window, limit, planar):
-        block = _rows_of(box, (input.shape[0], *positions))
-        count = block.stop - block.start
+    for cut, view in _windows(xp, input, positions, window, limit, planar):
+        count = cut.rows.stop - cut.rows.start
         if planar:  # taps outside, positions inside: the product reads the matrix transposed
             view = view.transpose(*range(n + 1, 2 * n + 2), *range(n + 1))
-            cols = _scratch(xp, view.shape, input.dtype, 1)
-            cols[...] = view
-            yield block, cols.reshape(1, width, count).swapaxes(1, 2)
         else:
             view = view.reshape(*view.shape[:-1], groups, channels // groups)
             view = view.transpose(2 * n + 1, *range(2 * n + 1), 2 * n + 2)
-            cols = _scratch(xp, view.shape, input.dtype, 1)
-            cols[...] = view
-            yield block, cols.reshape(groups, count, width // groups)
+        cols = _scratch(xp, view.shape, input.dtype, 1)
+        cols[...] = view
+        if planar:
+            yield cut.rows, cols.reshape(1, width, count).swapaxes(1, 2)
+        else:
+            yield cut.rows, cols.reshape(groups, count, width // groups)
 
 
 def matrix(xp: Any, weight: Any) -> Any:
-    """The weight [group, o, c, k...] as matrices [group, (k, c), o], in the order that costs the
-    cheaper copy."""
+    """The weight [group, o, c, k...] as matrices [group, (k, c), o]."""
     groups, outputs, inputs, *kernel = weight.shape
     taps, width = tuple(range(3, weight.ndim)), math.prod(kernel) * inputs
-    if abs(weight.strides[1]) < abs(weight.strides[2]):
-        return xp.ascontiguousarray(weight.transpose(0, *taps, 2, 1)).reshape(
-            groups, width, outputs
-        )
+    if abs(weight.strides[1]) < abs(weight.strides[2]):  # of two orders the cheaper copy
+        lines = xp.ascontiguousarray(weight.transpose(0, *taps, 2, 1))
+        return lines.reshape(groups, width, outputs)
     rows = xp.ascontiguousarray(weight.transpose(0, 1, *taps, 2))
     return rows.reshape(groups, outputs, width).swapaxes(1, 2)
 
 
 def pixels(xp: Any, array: Any) -> Any:
-    """The array [N, C, ...] as channels-last [N, ..., C]: a view if its memory is in that order,
-    else a copy."""
+    """[N, C, ...] as contiguous [N, ..., C]: a view if memory is in that order, else a copy."""
     view = _channels_last(array)
     if view.flags.c_contiguous:
         return view
@@ -110,72 +105,70 @@ def pixels(xp: Any, array: Any) -> Any:
 
 
 class Phase(NamedTuple):
-    """The positions of the input, one stride apart, that are reached by the same taps of a
-    convolution."""
+    """Pixels of the input, one stride apart, that the same taps of a convolution reach."""
 
-    positions: tuple[slice, ...]
-    taps: tuple[slice, ...]
-    sizes: Sizes  # the number of those positions along each axis
-    window: Window  # how they read the output gradient, with the taps in reverse order
+    pixels: tuple[slice, ...]
+    taps: tuple[slice, ...]  # in reverse order
+    window: Window  # how these pixels read the output gradient
 
 
-def phases(
-    sizes: Sizes, kernel: Sizes, stride: Sizes, start: Sizes, dilation: Sizes
-) -> Iterator[Phase]:
+@lru_cache(maxsize=256)
+def phases(sizes: Sizes, window: Window) -> tuple[Phase, ...]:
     """Split the input of a convolution into phases, each of which is read back with stride 1.
 
-    Position p reads input i = p*stride + start + k*dilation. Seen from i, only taps k with
-    k*dilation = i - start (mod stride) take part: every ``step``-th one, the same for i, i +
-    stride, ...
+    Position p reads pixel i = p*stride + start + k*dilation. Seen from i, only those taps k take
+    part for which i - start - k*dilation is a multiple of the stride: every ``step``-th tap, and
+    the same ones for i + stride. Along them p falls by ``dilation`` over the common divisor.
     """
-    axes = [
-        _axis_phases(*axis) for axis in zip(sizes, kernel, stride, start, dilation, strict=True)
-    ]
+    axes = [_axis_phases(*axis) for axis in zip(sizes, *window, strict=True)]
+    found = []
     for parts in product(*axes):
-        where, taps, count, length, first, spread = zip(*parts, strict=True)
-        yield Phase(where, taps, count, Window(length, (1,) * len(sizes), first, spread))
+        where, taps, count, first, spread = zip(*parts, strict=True)
+        found.append(Phase(where, taps, Window(count, (1,) * len(sizes), first, spread)))
+    return tuple(found)
 
 
 def _axis_phases(
     size: int, kernel: int, stride: int, start: int, dilation: int
-) -> list[tuple[slice, slice, int, int, int, int]]:
-    """For one axis: (positions, taps, number of positions, number of taps, window start, window
-    dilation)."""
+) -> list[tuple[slice, slice, int, int, int]]:
+    """For one axis: (pixels, taps, number of taps, where the window starts, its dilation)."""
     step = stride // math.gcd(stride, dilation)
     spread = step * dilation // stride
     found = []
     for i in range(min(stride, size)):
-        count = -(-(size - i) // stride)
         hits = [k for k in range(min(step, kernel)) if (i - start - k * dilation) % stride == 0]
-        taps = slice(hits[0], kernel, step) if hits else slice(0, 0)
-        length = len(range(*taps.indices(kernel)))
-        first = (i - start - hits[0] * dilation) // stride - (length - 1) * spread if hits else 0
-        found.append((slice(i, size, stride), taps, count, length, first, spread))
+        if not hits:
+            found.append((slice(i, size, stride), slice(0, 0), 0, 0, spread))
+            continue
+        k, count = hits[0], -(-(kernel - hits[0]) // step)
+        first = (i - start - k * dilation) // stride - (count - 1) * spread
+        last = k + (count - 1) * step
+        taps = slice(last, k - 1 if k else None, -step)
+        found.append((slice(i, size, stride), taps, count, first, spread))
     return found
 
 
 def depthwise(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> None:
     """One kernel per channel: ``output[n, p, c] = sum_k input[n, c, ...] * weight[k, c]``.
 
-    ``output`` is channels-last in shape, [N, P..., C], in any memory.
+    A matrix product would have one column, so this is a sum of products over shifted images.
     """
     n, channels = len(window.kernel), output.shape[-1]
-    for box, view, lanes in _lanes(xp, input, output.shape[1:-1], window):
+    axes = list(range(2 * n + 2))  # n, p, ..., k, ..., lane
+    for cut, view, lanes in _lanes(xp, input, output.shape[1:-1], window):
         kernel = xp.broadcast_to(weight[..., None, :], (*window.kernel, lanes, channels))
         kernel = xp.ascontiguousarray(kernel).reshape(*window.kernel, lanes * channels)
-        axes = list(range(2 * n + 2))  # n, p, ..., k, ..., lane
         total = xp.einsum(view, axes, kernel, axes[n + 1 :], [*axes[: n + 1], axes[-1]])
-        output[box] = total.reshape(output[box].shape)
+        output[cut.box] = total.reshape(output[cut.box].shape)
 
 
 def depthwise_weight(xp: Any, input: Any, grad: Any, window: Window) -> Any:
     """Weight gradient of :func:`depthwise`, as [k..., C]; ``grad`` is [N, P..., C]."""
-    n = len(window.kernel)
-    channels = grad.shape[-1]
+    n, channels = len(window.kernel), grad.shape[-1]
+    axes = list(range(2 * n + 2))
     total = xp.zeros((*window.kernel, channels), grad.dtype)
-    for box, view, lanes in _lanes(xp, input, grad.shape[1:-1], window):
-        axes = list(range(2 * n + 2))
-        g = xp.ascontiguousarray(grad[box]).reshape(*view.shape[: n + 1], lanes * channels)
+    for cut, view, lanes in _lanes(xp, input, grad.shape[1:-1], window):
+        g = xp.ascontiguousarray(grad[cut.box]).reshape(*view.shape[: n + 1], lanes * channels)
         part = xp.einsum(view, axes, g, [*axes[: n + 1], axes[-1]], axes[n + 1 :])
         total += part.reshape(*window.kernel, lanes, channels).sum(-2)
     return total
@@ -183,84 +176,99 @@ def depthwise_weight(xp: Any, input: Any, grad: Any, window: Window) -> Any:
 
 def _lanes(
     xp: Any, input: Any, positions: Sizes, window: Window
-) -> Iterator[tuple[tuple[slice, ...], Any, int]]:
-    """Yield ``(box, view[n, p..., k..., lane], lanes)`` for multiply-adds over long runs of memory.
+) -> Iterator[tuple[_Cut, Any, int]]:
+    """Yield ``(cut, view[n, p..., k..., lane], lanes)`` for multiply-adds over long runs of memory.
 
     With stride 1 along the last axis, neighbouring positions with all their channels are one run of
     memory: a lane is a (position, channel), and ``lanes`` positions share a run. Otherwise a run is
     the channels of one position.
     """
-    n = len(positions)
-    channels, item = input.shape[1], input.dtype.itemsize
-    limit = _block(xp, DEPTHWISE_BLOCK) // max(1, channels * item)
-    for box, view in _windows(xp, input, positions, window, max(1, limit), False):
+    n, channels, item = len(positions), input.shape[1], input.dtype.itemsize
+    taps = 1 if xp is np else math.prod(window.kernel)  # a GPU copies the windows
+    limit = max(1, _block(xp, DEPTHWISE_BLOCK) // max(1, channels * item * taps))
+    for cut, view in _windows(xp, input, positions, window, limit, False):
         row = view.shape[n]
         fitting = (q for q in range(min(row, LANES // max(1, channels)), 1, -1) if row % q == 0)
         lanes = next(fitting, 1) if view.strides[n] == channels * item else 1
         shape = (*view.shape[:n], row // lanes, *view.shape[n + 1 : -1], lanes * channels)
         strides = list(view.strides)
         strides[n] *= lanes
-        yield box, _strided(xp, view, shape, tuple(strides)), lanes
+        yield cut, _strided(xp, view, shape, tuple(strides)), lanes
+
+
+class _Cut(NamedTuple):
+    """A block of output positions, and the part of the input that it reads."""
+
+    box: tuple[slice, ...]  # of (n, p...)
+    rows: slice  # the same as a range of flat indices
+    taken: tuple[slice, ...]  # of the input's axes (n, spatial...): what there is
+    extent: Sizes  # what is read, zeros around the input included
+    place: tuple[slice, ...]  # where in that the taken part lies
+    zeros: tuple[tuple[slice, ...], ...]  # the rest of it
 
 
 def _windows(
     xp: Any, input: Any, positions: Sizes, window: Window, limit: int, planar: bool
-) -> Iterator[tuple[tuple[slice, ...], Any]]:
-    """Yield ``(box, view[n, p..., k..., c])`` for boxes of about ``limit`` positions (n, p).
+) -> Iterator[tuple[_Cut, Any]]:
+    """Yield ``(cut, view[n, p..., k..., c])`` for blocks of about ``limit`` positions (n, p).
 
     The view reads the input itself where it can, else a zero-padded copy of the part that it needs:
     with the channels last, or first if ``planar``.
     """
-    n = len(positions)
+    channels = input.shape[1]
     source = input if planar else _channels_last(input)
-    first = 2 if planar else 1  # the first spatial axis of source
-    for box in _boxes((input.shape[0], *positions), limit):
-        begin = [
-            b.start * s + st for b, s, st in zip(box[1:], window.stride, window.start, strict=True)
-        ]
-        extent = [
-            (b.stop - b.start - 1) * s + (k - 1) * d + 1
-            for b, s, k, d in zip(
-                box[1:], window.stride, window.kernel, window.dilation, strict=True
-            )
-        ]
-        padded = _padded(xp, source[box[0]], first, begin, extent)
-        steps = padded.strides
-        channel = 1 if planar else -1
-        along = steps[first : first + n]
-        shape = (*(b.stop - b.start for b in box), *window.kernel, input.shape[1])
+    direct = source.strides[-1] == source.dtype.itemsize
+    for cut in _cuts((input.shape[0], *input.shape[2:]), positions, window, limit):
+        part = source[_along(cut.taken, planar)]
+        if cut.zeros or not direct:
+            images = cut.taken[0].stop - cut.taken[0].start
+            shape = (images, channels, *cut.extent) if planar else (images, *cut.extent, channels)
+            space = _scratch(xp, shape, source.dtype, 0)
+            for edge in cut.zeros:
+                space[_along(edge, planar)] = 0
+            space[_along(cut.place, planar)] = part
+            part = space
+        steps = part.strides[2:] if planar else part.strides[1:-1]
+        shape = (*(b.stop - b.start for b in cut.box), *window.kernel, channels)
         strides = (
-            steps[0],
-            *(a * s for a, s in zip(along, window.stride, strict=True)),
-            *(a * d for a, d in zip(along, window.dilation, strict=True)),
-            steps[channel],
+            part.strides[0],
+            *(step * s for step, s in zip(steps, window.stride, strict=True)),
+            *(step * d for step, d in zip(steps, window.dilation, strict=True)),
+            part.strides[1 if planar else -1],
         )
-        yield box, _strided(xp, padded, shape, strides)
+        yield cut, _strided(xp, part, shape, strides)
 
 
-def _padded(xp: Any, source: Any, first: int, begin: list[int], extent: list[int]) -> Any:
-    """The part of ``source`` from ``begin``, ``extent`` long, on the axes from ``first``; zero
-    outside."""
-    sizes = source.shape[first : first + len(begin)]
-    inside = [
-        (min(max(b, 0), b + e), max(min(max(b, 0), b + e), min(b + e, size)))
-        for b, e, size in zip(begin, extent, sizes, strict=True)
-    ]
-    taken = source[(slice(None),) * first + tuple(slice(*span) for span in inside)]
-    whole = all(hi - lo == e for (lo, hi), e in zip(inside, extent, strict=True))
-    if whole and source.strides[-1] == source.dtype.itemsize:
-        return taken
-    shape = (*source.shape[:first], *extent, *source.shape[first + len(begin) :])
-    space = _scratch(xp, shape, source.dtype, 0)
-    here = (slice(None),) * first
-    for axis, ((lo, hi), b, e) in enumerate(zip(inside, begin, extent, strict=True)):
-        before = (*here, *(slice(None),) * axis)
-        space[(*before, slice(0, lo - b))] = 0
-        space[(*before, slice(hi - b, e))] = 0
-    space[
-        here + tuple(slice(lo - b, hi - b) for (lo, hi), b in zip(inside, begin, strict=True))
-    ] = taken
-    return space
+@lru_cache(maxsize=256)
+def _cuts(sizes: Sizes, positions: Sizes, window: Window, limit: int) -> tuple[_Cut, ...]:
+    """The blocks of a convolution of an input with ``sizes`` (n, spatial...)."""
+    found = []
+    grid = (sizes[0], *positions)
+    for box in _boxes(grid, limit):
+        taken, place, extents = [box[0]], [slice(None)], []
+        zeros = []
+        for axis, (b, size, k, s, start, d) in enumerate(
+            zip(box[1:], sizes[1:], *window, strict=True)
+        ):
+            begin, extent = b.start * s + start, (b.stop - b.start - 1) * s + (k - 1) * d + 1
+            low = min(max(begin, 0), begin + extent)
+            high = max(low, min(begin + extent, size))
+            taken.append(slice(low, high))
+            place.append(slice(low - begin, high - begin))
+            extents.append(extent)
+            before = (slice(None),) * (axis + 1)
+            if low > begin:
+                zeros.append((*before, slice(0, low - begin)))
+            if high < begin + extent:
+                zeros.append((*before, slice(high - begin, extent)))
+        rows = _rows_of(box, grid)
+        found.append(_Cut(box, rows, tuple(taken), tuple(extents), tuple(place), tuple(zeros)))
+    return tuple(found)
+
+
+def _along(cut: tuple[slice, ...], planar: bool) -> tuple[slice, ...]:
+    """A cut of (n, spatial...) for an array [N, C, spatial...] if ``planar``, else [N, ..., C]."""
+    return (cut[0], slice(None), *cut[1:]) if planar else cut
 
 
 def _boxes(sizes: Sizes, limit: int) -> Iterator[tuple[slice, ...]]:
@@ -305,8 +313,7 @@ def _channels_last(array: Any) -> Any:
 
 
 def _is_pointwise(input: Any, positions: Sizes, window: Window) -> bool:
-    """True if every position reads exactly its own pixel, and pixels follow each other in
-    memory."""
+    """True if every position reads its own pixel, and pixels follow each other in memory."""
     return (
         set(window.kernel) == {1}
         and set(window.stride) == {1}

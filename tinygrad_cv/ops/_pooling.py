@@ -1,9 +1,9 @@
-"""What max and average pooling share: their arguments, their windows, and the blocks they work
-in."""
+"""What max and average pooling share: arguments, windows, and the blocks they work in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -26,10 +26,12 @@ from tinygrad_cv.ops._spatial import (
 )
 
 __all__ = [
+    "Geometry",
     "Piece",
     "Step",
     "adaptive_size",
     "check_input",
+    "coverage",
     "empty",
     "images",
     "layout",
@@ -43,6 +45,21 @@ __all__ = [
 ]
 
 BLOCK = 512 << 10  # bytes of input that are pooled at a time, so that all passes find them in cache
+
+
+class Geometry(NamedTuple):
+    """The windows of a pooling, per spatial axis.
+
+    They start every ``stride``. With ``kernel`` None they are adaptive: window p covers the pixels
+    from floor(p*size/positions) to ceil((p + 1)*size/positions), end not included.
+    """
+
+    sizes: Sizes
+    positions: Sizes
+    kernel: Sizes | None = None
+    stride: Sizes | None = None
+    padding: Pairs | None = None
+    dilation: Sizes | None = None
 
 
 class Piece(NamedTuple):
@@ -160,37 +177,42 @@ def refuse_empty(op: str, n: int, array: Any) -> None:
         raise ShapeError(op, "there is nothing to pool", values=values)
 
 
-def windows(
-    sizes: Sizes,
-    positions: Sizes,
-    kernel: Sizes | None,
-    stride: Sizes | None,
-    padding: Pairs | None,
-    dilation: Sizes | None,
-) -> list[list[list[Piece]]]:
+@lru_cache(maxsize=256)
+def windows(geometry: Geometry) -> list[list[list[Piece]]]:
     """For every axis and tap, the pieces of input and output that the tap connects.
 
-    Windows start every ``stride``. With ``kernel`` None they are adaptive: window p covers
-    floor(p*size/positions) to ceil((p + 1)*size/positions). Taps in the padding are left out.
+    Taps in the padding are left out.
     """
-    if kernel is None:
-        return [_adaptive(size, count) for size, count in zip(sizes, positions, strict=True)]
-    regular: Any = (sizes, positions, kernel, stride, padding, dilation)
+    if geometry.kernel is None:
+        return [_adaptive(*axis) for axis in zip(geometry.sizes, geometry.positions, strict=True)]
+    regular: Any = geometry
     return [
         [_taps(size, count, s, k * d - before) for k in range(taps)]
         for size, count, taps, s, (before, _), d in zip(*regular, strict=True)
     ]
 
 
-def steps(axes: list[list[list[Piece]]], first: int) -> list[Step]:
+@lru_cache(maxsize=256)
+def steps(geometry: Geometry, first: int) -> list[Step]:
     """All taps of the window, as slices of arrays whose spatial axes start at ``first``."""
     lead = (slice(None),) * first
     found = []
-    for tap, pieces in enumerate(product(*axes)):
+    for tap, pieces in enumerate(product(*windows(geometry))):
         for cut in product(*pieces):
             into, at = zip(*cut, strict=True)
             found.append(Step(tap, lead + into, lead + at))
     return found
+
+
+@lru_cache(maxsize=256)
+def coverage(geometry: Geometry) -> tuple[bool, bool]:
+    """Does every pixel belong to one window at most? Does every pixel belong to one at least?"""
+    exclusive = complete = True
+    for taps, size in zip(windows(geometry), geometry.sizes, strict=True):
+        seen = [i for pieces in taps for piece in pieces for i in range(*piece.into.indices(size))]
+        exclusive &= len(seen) == len(set(seen))
+        complete &= len(set(seen)) == size
+    return exclusive, complete
 
 
 def layout(shape: Sizes, like: Any) -> str:

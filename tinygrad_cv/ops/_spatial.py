@@ -1,5 +1,4 @@
-"""What convolution and pooling share: reading per-axis arguments, and the error of a window that
-does not fit.
+"""What convolution and pooling share: arguments per axis, and the error of a kernel too large.
 
 Along every spatial axis a window has ``kernel`` taps, ``dilation`` apart; consecutive windows are
 ``stride`` apart. Padding is kept as one pair (before, after) per axis.
@@ -69,8 +68,9 @@ def channels_last(shape: Sizes) -> str:
 
 
 def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
-    """An int for all axes, or one int per axis, as a tuple of n ints that are at least
-    ``least``."""
+    """An int for all axes, or one per axis, as a tuple of n ints that are at least ``least``."""
+    if type(value) is int and value >= least:
+        return (value,) * n
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(items) == 1:
         items *= n
@@ -109,8 +109,7 @@ def pairs(op: str, padding: Any, n: int) -> Pairs:
 
 
 def plain(values: Sequence[Any]) -> Any:
-    """Per-axis values as a user would write them: one value if all are equal, pairs only where they
-    differ."""
+    """Values per axis as a user would write them: as one, or as pairs, where that says it all."""
     short = tuple(v[0] if isinstance(v, tuple) and v[0] == v[1] else v for v in values)
     if any(isinstance(v, tuple) for v in short):
         return tuple(values)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._pooling import adaptive_size, layout, refuse_empty, windows
+from tinygrad_cv.ops._pooling import Geometry, adaptive_size, layout, refuse_empty
 from tinygrad_cv.ops._spatial import Sizes
 from tinygrad_cv.ops.avg_pool import Counts, check_float, spread_means, window_means
 from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs, pool_windows, winners
@@ -52,8 +52,9 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """Average pooling to a given output size: the mean of rows floor(p*H/P) to ceil((p + 1)*H/P),
-    end not included.
+    """Average pooling to a given output size.
+
+    Output row p is the mean of the rows from floor(p*H/P) to ceil((p + 1)*H/P), end not included.
 
     Args:
         input: [N, C, H, W] or [C, H, W].
@@ -99,13 +100,23 @@ def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = Fal
 
 
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Max pooling to a given output size: window p covers rows floor(p*H/P) to ceil((p + 1)*H/P),
-    end not included.
+    """Max pooling to a given output size.
+
+    Output row p is the maximum of the rows from floor(p*H/P) to ceil((p + 1)*H/P), end not
+    included. Ties and NaN as in :func:`max_pool2d`.
 
     Args:
         input: [N, C, H, W] or [C, H, W].
         output_size: an int, or (P, Q); None keeps the size of the input.
         return_indices: also return the winners, as :func:`max_pool2d` does.
+
+    Returns:
+        [N, C, P, Q], or with ``return_indices`` the pair (values, indices).
+
+    Raises:
+        ArgumentError: a size below 1.
+        ShapeError: there are no pixels.
+        DTypeError: a bool input.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.functional.adaptive_max_pool2d(tg.arange(9.0).reshape(1, 3, 3), 2).tolist()
@@ -142,9 +153,9 @@ class AdaptiveAvgPool(Op):
     @staticmethod
     def forward(xp: Any, input: Any, output_size: Sizes) -> Any:
         sizes = input.shape[2:]
-        axes = windows(sizes, output_size, None, None, None, None)
         shape = (*input.shape[:2], *output_size)
-        return window_means(xp, input, shape, axes, _counts(sizes, output_size))
+        geometry = Geometry(sizes, output_size)
+        return window_means(xp, input, shape, geometry, _counts(sizes, output_size))
 
     @staticmethod
     def vjp_input(g: Any, input_shape: Any) -> Any:
@@ -171,8 +182,8 @@ class AdaptiveAvgPoolInputGrad(Op):
     @staticmethod
     def forward(xp: Any, grad: Any, input_shape: Sizes) -> Any:
         sizes, positions = input_shape[2:], grad.shape[2:]
-        axes = windows(sizes, positions, None, None, None, None)
-        return spread_means(xp, grad, input_shape, axes, _counts(sizes, positions))
+        geometry = Geometry(sizes, positions)
+        return spread_means(xp, grad, input_shape, geometry, _counts(sizes, positions))
 
     @staticmethod
     def vjp_grad(g: Any, grad_shape: Any) -> Any:
@@ -184,8 +195,7 @@ class AdaptiveAvgPoolInputGrad(Op):
 
 
 class AdaptiveMaxPool(Op):
-    """The largest value of every adaptive window, its position in the plane, and the winning
-    tap."""
+    """The largest value of every adaptive window, where it is in the plane, and its tap."""
 
     name = "adaptive_max_pool"
     equation = "y[n,c,p] = max of x[n,c,i] over floor(p*H/P) <= i < ceil((p + 1)*H/P)"
@@ -204,9 +214,8 @@ class AdaptiveMaxPool(Op):
     @staticmethod
     def forward(xp: Any, input: Any, output_size: Sizes) -> tuple[Any, ...]:
         sizes = input.shape[2:]
-        axes = windows(sizes, output_size, None, None, None, None)
         values, _, taps = AdaptiveMaxPool.infer(input, output_size)
-        output, argmax = pool_windows(xp, input, values, taps, axes)
+        output, argmax = pool_windows(xp, input, values, taps, Geometry(sizes, output_size))
         first = [
             [p * size // count for p in range(count)]
             for size, count in zip(sizes, output_size, strict=True)

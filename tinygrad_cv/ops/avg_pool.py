@@ -7,12 +7,14 @@ The mean over a window is a sum along each axis in turn, divided by the number o
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._pooling import (
+    Geometry,
     Piece,
     empty,
     images,
@@ -71,22 +73,24 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Any:
-    """The mean of every window: ``y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / count``.
+    """The mean of every window.
+
+    ``y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / count[p]``, where p and k stand for one
+    coordinate per axis.
 
     Args:
         input: [N, C, H, W] or [C, H, W].
-        kernel_size, stride: an int, or one per axis; the stride is the kernel size unless given.
+        kernel_size: an int, or one per axis.
+        stride: the same; None is the kernel size.
         padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
-        kernel.
-        ceil_mode: also count a last window that starts inside the input or its left padding and
-        ends beyond it.
-        count_include_pad: padded zeros count as pixels; what ceil_mode reaches beyond the padding
-        never does.
+            kernel.
+        ceil_mode: round the output size up: a last window may end beyond the padded input, if it
+            starts inside the input or the padding before it.
+        count_include_pad: padded zeros count as pixels. What lies beyond the padding never does.
         divisor_override: divide by this number instead.
 
     Returns:
-        [N, C, H_out, W_out] with ``H_out = floor((H + 2*padding - KH) / stride) + 1`` (ceil with
-        ``ceil_mode``).
+        [N, C, H_out, W_out] with ``H_out = floor((H + 2*padding - KH) / stride) + 1``.
 
     Raises:
         ShapeError: the kernel does not fit the padded input.
@@ -164,9 +168,9 @@ class AvgPool(Op):
             input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor
         ).shape
         sizes = input.shape[2:], shape[2:]
-        counts = _counts(*sizes, kernel_size, stride, padding, count_include_pad, divisor)
-        axes = windows(*sizes, kernel_size, stride, padding, (1,) * len(stride))
-        return window_means(xp, input, shape, axes, counts)
+        geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
+        counts = _counts(geometry, count_include_pad, divisor)
+        return window_means(xp, input, shape, geometry, counts)
 
     @staticmethod
     def vjp_input(
@@ -213,9 +217,9 @@ class AvgPoolInputGrad(Op):
         divisor: int | None,
     ) -> Any:
         sizes = input_shape[2:], grad.shape[2:]
-        counts = _counts(*sizes, kernel_size, stride, padding, count_include_pad, divisor)
-        axes = windows(*sizes, kernel_size, stride, padding, (1,) * len(stride))
-        return spread_means(xp, grad, input_shape, axes, counts)
+        geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
+        counts = _counts(geometry, count_include_pad, divisor)
+        return spread_means(xp, grad, input_shape, geometry, counts)
 
     @staticmethod
     def vjp_grad(
@@ -272,14 +276,12 @@ def check_float(op: str, input: Any) -> None:
         )
 
 
-def window_means(
-    xp: Any, input: Any, shape: Sizes, axes: list[list[list[Piece]]], counts: Counts
-) -> Any:
+def window_means(xp: Any, input: Any, shape: Sizes, geometry: Geometry, counts: Counts) -> Any:
     """Sum the windows along one axis after the other, and divide by the counts."""
     output = empty(xp, shape, input.dtype, input)
     last = layout_of(output) == CHANNELS_LAST
     y, x = oriented(last, output, input)
-    first = 1 if last else 2
+    first, axes = 1 if last else 2, windows(geometry)
     for block in images(xp, x):
         source = x[block]
         for n, taps in enumerate(axes):
@@ -295,14 +297,12 @@ def window_means(
     return output
 
 
-def spread_means(
-    xp: Any, grad: Any, shape: Sizes, axes: list[list[list[Piece]]], counts: Counts
-) -> Any:
+def spread_means(xp: Any, grad: Any, shape: Sizes, geometry: Geometry, counts: Counts) -> Any:
     """The adjoint of :func:`window_means`: divide, then spread along one axis after the other."""
     output = empty(xp, shape, grad.dtype, grad)
     last = layout_of(output) == CHANNELS_LAST
     d, g = oriented(last, output, grad)
-    first = 1 if last else 2
+    first, axes = 1 if last else 2, windows(geometry)
     for block in images(xp, d):
         source = scratch(xp, g[block].shape, grad.dtype, 2)
         _divide(xp, g[block], source, counts, first)
@@ -368,25 +368,16 @@ def _divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> No
             xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)
 
 
-def _counts(
-    sizes: Sizes,
-    positions: Sizes,
-    kernel: Sizes,
-    stride: Sizes,
-    padding: Pairs,
-    include_pad: bool,
-    divisor: int | None,
-) -> Counts:
+@lru_cache(maxsize=256)
+def _counts(geometry: Geometry, include_pad: bool, divisor: int | None) -> Counts:
     """How many pixels every window divides by, per axis: a number, or a list if it varies."""
     if divisor is not None:
         return [divisor]
     counts: Counts = []
-    for size, many, k, s, (before, after) in zip(
-        sizes, positions, kernel, stride, padding, strict=True
-    ):
+    regular: Any = geometry
+    for size, many, k, s, (before, after), _ in zip(*regular, strict=True):
         low, high = (-before, size + after) if include_pad else (0, size)
-        spans = [
-            min(start + k, high) - max(start, low) for start in range(-before, many * s - before, s)
-        ]
+        starts = range(-before, many * s - before, s)
+        spans = [min(start + k, high) - max(start, low) for start in starts]
         counts.append(spans[0] if len(set(spans)) == 1 else spans)
     return counts

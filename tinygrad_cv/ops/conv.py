@@ -130,8 +130,9 @@ def conv3d(
 class Conv(Op):
     """Convolution over any number of spatial axes.
 
-    Shapes: input [N, C, H, W], weight [O, C/groups, KH, KW], bias [O], output [N, O, H_out, W_out].
-    Padding is a pair (before, after) for each axis.
+    Shapes: input [N, C, H, W], weight [O, C/groups, KH, KW], bias [O], output [N, O, H_out, W_out]
+    with ``H_out = floor((H_in + before + after - dilation*(KH - 1) - 1) / stride) + 1``, where
+    (before, after) is the padding of that axis.
     """
 
     name = "conv"
@@ -171,12 +172,10 @@ class Conv(Op):
         groups: int,
     ) -> Any:
         out = _positions(input.shape, weight.shape, stride, padding, dilation)
-        output = memory.empty(
-            (input.shape[0], weight.shape[0], *out), input.dtype, "channels_last", xp
-        )
+        output = memory.empty((input.shape[0], *out, weight.shape[0]), input.dtype, xp=xp)
         window = _window(weight.shape, stride, padding, dilation)
-        _correlate(xp, input, _by_group(weight, groups), bias, window, pixels(xp, output))
-        return output
+        _correlate(xp, input, _by_group(weight, groups), bias, window, output)
+        return _channels_second(output)
 
     @staticmethod
     def vjp_input(
@@ -215,8 +214,8 @@ class ConvInputGrad(Op):
     As a layer of its own it is transposed convolution, which enlarges an image where convolution
     shrinks it (a 2x2 gradient becomes a 3x3 one).
 
-    Shapes: grad [N, O, H_out, W_out], weight [O, C/groups, KH, KW], output ``input_shape`` = (N, C,
-    H, W).
+    Shapes: grad [N, O, H_out, W_out], weight [O, C/groups, KH, KW], output [N, C, H, W], which is
+    ``input_shape``: the stride leaves open how large the input was.
     """
 
     name = "conv_input_grad"
@@ -253,24 +252,22 @@ class ConvInputGrad(Op):
         dilation: Sizes,
         groups: int,
     ) -> Any:
-        spread = memory.empty(input_shape, grad.dtype, "channels_last", xp)
-        target = pixels(xp, spread)
-        # The roles of the channels are exchanged, and the taps run backwards.
-        swapped = _by_group(weight, groups).swapaxes(1, 2)
-        start = _window(weight.shape, stride, padding, dilation).start
-        for phase in phases(input_shape[2:], weight.shape[2:], stride, start, dilation):
-            part = target[(slice(None), *phase.positions)]
-            if 0 in phase.window.kernel:
-                part[...] = 0  # between the windows: a stride larger than the kernel
-                continue
-            taps = swapped[(..., *phase.taps)][(..., *(slice(None, None, -1),) * len(stride))]
-            if part.flags.c_contiguous:
+        images, channels, *sizes = input_shape
+        spread = memory.empty((images, *sizes, channels), grad.dtype, xp=xp)
+        swapped = _by_group(weight, groups).swapaxes(1, 2)  # input and output channels trade places
+        window = _window(weight.shape, stride, padding, dilation)
+        for phase in phases(tuple(sizes), window):  # one phase if the stride is 1
+            part = spread[(slice(None), *phase.pixels)]
+            taps = swapped[(..., *phase.taps)]
+            if 0 in taps.shape[3:]:
+                part[...] = 0  # between the windows: the stride is larger than the kernel
+            elif part.flags.c_contiguous:
                 _correlate(xp, grad, taps, None, phase.window, part)
             else:
                 whole = memory.empty(part.shape, grad.dtype, xp=xp)
                 _correlate(xp, grad, taps, None, phase.window, whole)
                 part[...] = whole
-        return spread
+        return _channels_second(spread)
 
     @staticmethod
     def vjp_grad(g: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
@@ -290,8 +287,7 @@ class ConvInputGrad(Op):
 class ConvWeightGrad(Op):
     """Weight gradient of ``Conv``: the input correlated with the output gradient.
 
-    Shapes: input [N, C, H, W], grad [N, O, H_out, W_out], output ``weight_shape`` = (O, C/groups,
-    KH, KW).
+    Shapes: input [N, C, H, W], grad [N, O, H_out, W_out], output [O, C/groups, KH, KW].
     """
 
     name = "conv_weight_grad"
@@ -329,21 +325,17 @@ class ConvWeightGrad(Op):
         groups: int,
     ) -> Any:
         window = _window(weight_shape, stride, padding, dilation)
-        positions = grad.shape[2:]
+        outputs, inputs, *kernel = weight_shape
         g = pixels(xp, grad)
         output = memory.empty(weight_shape, grad.dtype, xp=xp)
-        if groups == weight_shape[0] == input.shape[1] > 1:
+        if groups == outputs == input.shape[1] > 1:
             output[:, 0] = xp.moveaxis(depthwise_weight(xp, input, g, window), -1, 0)
             return output
-        rows = g.reshape(-1, groups, weight_shape[0] // groups).transpose(
-            1, 2, 0
-        )  # [group, o, (n, p)]
+        rows = g.reshape(-1, groups, outputs // groups).transpose(1, 2, 0)  # [group, o, (n, p)]
         total = xp.zeros((*rows.shape[:2], math.prod(weight_shape[1:])), grad.dtype)
-        for block, cols in columns(xp, input, positions, window, groups):
-            total += rows[:, :, block] @ cols
-        output[...] = xp.moveaxis(
-            total.reshape(weight_shape[0], *weight_shape[2:], weight_shape[1]), -1, 1
-        )
+        for block, cols in columns(xp, input, grad.shape[2:], window, groups):
+            total += rows[:, :, block] @ cols  # [group, o, (k, c)]
+        output[...] = xp.moveaxis(total.reshape(outputs, *kernel, inputs), -1, 1)
         return output
 
     @staticmethod
@@ -378,14 +370,18 @@ def _conv(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
 def _positions(
     input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> Sizes:
-    """The shape rule: floor((size + before + after - dilation*(kernel - 1) - 1) / stride) + 1, per
-    spatial axis."""
+    """The shape rule of ``Conv`` along every spatial axis."""
     return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
 
 
 def _window(weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Window:
-    """Tap k of position p reads the input at p*stride - padding + k*dilation."""
+    """At position p, tap k meets the pixel at p*stride - padding + k*dilation."""
     return Window(weight[2:], stride, tuple(-before for before, _ in padding), dilation)
+
+
+def _channels_second(array: Any) -> Any:
+    """[N, ..., C] in memory behind the public shape [N, C, ...]."""
+    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
 
 
 def _by_group(weight: Any, groups: int) -> Any:
@@ -394,25 +390,21 @@ def _by_group(weight: Any, groups: int) -> Any:
 
 
 def _correlate(xp: Any, input: Any, weight: Any, bias: Any, window: Window, output: Any) -> None:
-    """``output[n,p,o] = bias[o] + sum_{c,k} input[n, c, p*stride + start + k*dilation] *
-    weight[o,c,k]``.
+    """Write the convolution of [N, C, ...] with [group, o, c, k...] into ``output`` [N, ..., O].
 
-    ``weight`` is [group, o, c, k...], ``output`` contiguous [N, p..., O]. The windows of a block of
-    positions become the rows of a matrix (im2col), and a matrix product gives all their output
-    channels.
+    The windows of a block of positions are laid out as the rows of a matrix (im2col). A product
+    with the matrix of the weights then gives all output channels of these positions.
     """
     groups, outputs, inputs = weight.shape[:3]
+    flat = output.reshape(-1, groups * outputs)
     if outputs == inputs == 1 and groups > 1:
         depthwise(xp, input, xp.moveaxis(weight[:, 0, 0], 0, -1), window, output)
         if bias is not None:
-            output += bias
+            flat += bias
         return
     weights = matrix(xp, weight)  # [group, (k, c), o]
-    flat = output.reshape(-1, groups * outputs)
     rows = flat.reshape(-1, groups, outputs).swapaxes(0, 1)  # [group, (n, p), o]
-    for block, cols in columns(
-        xp, input, output.shape[1:-1], window, groups
-    ):  # cols [group, (n, p), (k, c)]
-        xp.matmul(cols, weights, out=rows[:, block])
+    for block, cols in columns(xp, input, output.shape[1:-1], window, groups):
+        xp.matmul(cols, weights, out=rows[:, block])  # cols is [group, (n, p), (k, c)]
         if bias is not None:
             flat[block] += bias

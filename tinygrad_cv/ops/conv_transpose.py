@@ -29,8 +29,9 @@ def conv_transpose1d(
     dilation: Any = 1,
     output_size: Any = None,
 ) -> Any:
-    """Transposed convolution of [N, C, L] with a weight [C, O/groups, K]; see
-    :func:`conv_transpose2d`.
+    """Transposed convolution of [N, C, L] or [C, L]; see :func:`conv_transpose2d`.
+
+    The weight is [C, O/groups, K].
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([[[1.0, 2.0]]])

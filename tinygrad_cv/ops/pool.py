@@ -16,7 +16,9 @@ import numpy as np
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import (
+    Geometry,
     Step,
+    coverage,
     empty,
     images,
     layout,
@@ -25,7 +27,6 @@ from tinygrad_cv.ops._pooling import (
     pool_positions,
     scratch,
     steps,
-    windows,
 )
 from tinygrad_cv.ops._spatial import Pairs, Sizes
 from tinygrad_cv.ops.shape import reshape
@@ -61,7 +62,7 @@ def max_pool1d(
     >>> tg.nn.functional.max_pool1d(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2, stride=1).tolist()
     [[[3.0, 3.0, 2.0]]]
     """
-    return _pooled(1, input, return_indices, ceil_mode, kernel_size, stride, padding, dilation)
+    return _pooled(1, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d(
@@ -73,23 +74,25 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """The largest value of every window: ``y[n,c,p] = max_k x[n, c, p*stride + k*dilation -
-    padding]``.
+    """The largest value of every window.
+
+    ``y[n,c,p] = max_k x[n, c, p*stride + k*dilation - padding]``, where p and k stand for one
+    coordinate per axis.
 
     Args:
         input: [N, C, H, W] or [C, H, W].
-        kernel_size, stride, dilation: an int, or one per axis; the stride is the kernel size unless
-        given.
+        kernel_size, dilation: an int, or one per axis.
+        stride: the same; None is the kernel size.
         padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
             kernel. What is outside the input never wins.
-        ceil_mode: also count a last window that starts inside the input or its left padding and
-        ends beyond it.
+        ceil_mode: round the output size up: a last window may end beyond the padded input, if it
+            starts inside the input or the padding before it.
         return_indices: also return where the winners are.
 
     Returns:
-        [N, C, H_out, W_out] with ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride)
-        + 1`` (ceil with ``ceil_mode``); with ``return_indices`` the pair (values, indices), indices
-        int64, flat in the plane [H, W].
+        [N, C, H_out, W_out], or with ``return_indices`` the pair (values, indices), where indices
+        are int64 and flat in the plane [H, W].
+        ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride) + 1``.
 
     Ties go to the first pixel of the window in row-major order. A window that holds a NaN gives
     NaN, and its last NaN gets the gradient.
@@ -106,7 +109,7 @@ def max_pool2d(
     >>> tg.nn.functional.max_pool2d(x, 2).tolist()
     [[[7.0, 9.0]]]
     """
-    return _pooled(2, input, return_indices, ceil_mode, kernel_size, stride, padding, dilation)
+    return _pooled(2, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool3d(
@@ -124,12 +127,11 @@ def max_pool3d(
     >>> tg.nn.functional.max_pool3d(tg.ones(1, 8, 16, 28, 28), (1, 2, 2)).shape
     (1, 8, 16, 14, 14)
     """
-    return _pooled(3, input, return_indices, ceil_mode, kernel_size, stride, padding, dilation)
+    return _pooled(3, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 class MaxPool(Op):
-    """The largest value of every window; the residual ``argmax`` says which tap of the window it
-    was."""
+    """The largest value of every window; ``argmax`` is the number of the tap that it came from."""
 
     name = "max_pool"
     equation = "y[n,c,p] = max_k x[n, c, p*stride + k*dilation - padding]"
@@ -160,8 +162,10 @@ class MaxPool(Op):
         ceil_mode: bool,
     ) -> tuple[Any, ...]:
         output, argmax = MaxPool.infer(input, kernel_size, stride, padding, dilation, ceil_mode)
-        axes = windows(input.shape[2:], output.shape[2:], kernel_size, stride, padding, dilation)
-        return pool_windows(xp, input, output, argmax, axes)
+        geometry = Geometry(
+            input.shape[2:], output.shape[2:], kernel_size, stride, padding, dilation
+        )
+        return pool_windows(xp, input, output, argmax, geometry)
 
     @staticmethod
     def vjp_input(
@@ -238,11 +242,11 @@ class MaxPoolScatter(Op):
         padding: Pairs | None,
         dilation: Sizes | None,
     ) -> Any:
-        axes = windows(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
+        geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
+        exclusive, complete = coverage(geometry)
         spread = empty(xp, input_shape, grad.dtype, argmax)
         last = layout_of(spread) == CHANNELS_LAST
-        exclusive, complete = _coverage(axes, input_shape[2:])
-        taps = steps(axes, 1 if last else 2)
+        taps = steps(geometry, 1 if last else 2)
         d, g, k = oriented(last, spread, grad, argmax)
         for block in images(xp, d):
             if not (exclusive and complete):
@@ -289,12 +293,14 @@ class MaxPoolGather(Op):
         padding: Pairs | None,
         dilation: Sizes | None,
     ) -> Any:
-        axes = windows(input.shape[2:], argmax.shape[2:], kernel_size, stride, padding, dilation)
+        geometry = Geometry(
+            input.shape[2:], argmax.shape[2:], kernel_size, stride, padding, dilation
+        )
         output = empty(xp, argmax.shape, input.dtype, argmax)
         last = layout_of(output) == CHANNELS_LAST
         y, x, k = oriented(last, output, input, argmax)
         y[...] = 0
-        for tap, into, at in steps(axes, 1 if last else 2):
+        for tap, into, at in steps(geometry, 1 if last else 2):
             target = y[at]
             target += _keep(xp, x[into], _equal(xp, k[at], tap))
         return output
@@ -322,39 +328,38 @@ max_pool_scatter = MaxPoolScatter.call
 max_pool_gather = MaxPoolGather.call
 
 
-def _pooled(n: int, input: Any, return_indices: bool, ceil_mode: bool, *options: Any) -> Any:
+def _pooled(n: int, input: Any, return_indices: bool, *options: Any) -> Any:
     """Max pooling from arguments as the user gives them."""
-    attributes = pool_args(f"max_pool{n}d", n, input, *options, ceil_mode)
+    attributes = pool_args(f"max_pool{n}d", n, input, *options)
     single = input.ndim == n + 1
     batch = reshape(input, (1, *input.shape)) if single else input
     if not return_indices:
-        output = _max_pool(batch, *attributes, bool(ceil_mode))
+        output = _max_pool(batch, *attributes, bool(options[-1]))
         return reshape(output, output.shape[1:]) if single else output
-    results = _max_pool_with_indices(batch, *attributes, bool(ceil_mode))
+    results = _max_pool_with_indices(batch, *attributes, bool(options[-1]))
     return tuple(reshape(r, r.shape[1:]) if single else r for r in results)
 
 
 def pool_specs(input: Any, positions: Sizes, taps: int) -> tuple[Spec, Spec]:
-    """What max pooling gives: the values, and the number of the winning tap in the smallest
-    integer."""
+    """What max pooling gives: the values, and the winning taps in the smallest integer type."""
     shape = (*input.shape[:2], *positions)
     kind = "uint8" if taps <= 256 else "uint16" if taps <= 65536 else "int32"
     order = layout(shape, input)
     return Spec(shape, input.dtype, order), Spec(shape, np.dtype(kind), order)
 
 
-def pool_windows(xp: Any, input: Any, values: Spec, taps: Spec, axes: Any) -> tuple[Any, Any]:
-    """Pool ``input`` over the windows ``axes``: the largest values, and the taps that they came
-    from."""
+def pool_windows(
+    xp: Any, input: Any, values: Spec, taps: Spec, geometry: Geometry
+) -> tuple[Any, Any]:
+    """The largest value of every window, and the tap that it came from."""
     output = empty(xp, values.shape, values.dtype, values)
     argmax = empty(xp, taps.shape, taps.dtype, values)
     last = values.layout == CHANNELS_LAST
     x, y, k = oriented(last, input, output, argmax)
-    moves = steps(axes, 1 if last else 2)
-    count = math.prod(len(taps) for taps in axes)
+    moves = steps(geometry, 1 if last else 2)
     for block in images(xp, x):
         _largest(xp, x[block], y[block], moves)
-        _first_taps(xp, x[block], y[block], k[block], moves, count)
+        _first_taps(xp, x[block], y[block], k[block], moves)
     return output, argmax
 
 
@@ -371,20 +376,25 @@ def _largest(xp: Any, x: Any, y: Any, moves: list[Step]) -> None:
         xp.maximum(y[at], x[into], out=y[at])
 
 
-def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step], count: int) -> None:
+def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step]) -> None:
     """k = the first tap whose value is y, or the last NaN.
 
-    From the last tap to the first, ``k = (k + 1) * (value != y)``: arithmetic without a branch,
-    which masked assignment would cost ten times the time.
+    From the last tap to the first, ``k = (k + 1) * (value != y)`` counts how far back the winner
+    is: arithmetic without a branch, where masked assignment would cost ten times the time.
     """
     k[...] = 0
-    pending = {tap: [(into, at) for t, into, at in moves if t == tap] for tap in range(count)}
-    for tap in range(count - 2, -1, -1):
-        k += 1
-        for into, at in pending[tap]:
-            differs = xp.not_equal(x[into], y[at], out=scratch(xp, y[at].shape, np.bool_, 0))
-            here = k[at]
-            here *= differs.view(xp.uint8)
+    current = moves[-1].tap if moves else 0
+    for tap, into, at in reversed(moves):
+        if tap == moves[-1].tap:
+            continue  # it wins where no other does
+        if tap < current:
+            k += current - tap
+            current = tap
+        differs = xp.not_equal(x[into], y[at], out=scratch(xp, y[at].shape, np.bool_, 0))
+        here = k[at]
+        here *= differs.view(xp.uint8)
+    if current:
+        k += current
     # Asking a GPU whether there is a NaN would make the host wait for it.
     if y.dtype.kind == "f" and (xp is not np or xp.isnan(y).any()):
         for tap, into, at in moves:
@@ -411,17 +421,6 @@ def winners(
         start = xp.asarray(starts, np.int64).reshape(-1, *(1,) * (len(sizes) - 1 - axis))
         flat += (start + tap * d) * scale
     return flat
-
-
-def _coverage(axes: Any, sizes: Sizes) -> tuple[bool, bool]:
-    """Does every pixel belong to at most one window, and does every pixel belong to one at
-    least?"""
-    exclusive = complete = True
-    for taps, size in zip(axes, sizes, strict=True):
-        seen = [i for pieces in taps for piece in pieces for i in range(*piece.into.indices(size))]
-        exclusive &= len(seen) == len(set(seen))
-        complete &= len(set(seen)) == size
-    return exclusive, complete
 
 
 def _equal(xp: Any, argmax: Any, tap: int) -> Any:

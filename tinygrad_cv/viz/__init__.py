@@ -49,7 +49,8 @@ def trace(
     Args:
         target: a Tensor (or several), whose recorded graph is taken; or a module or function,
             which is called with ``inputs`` and ``kwargs`` and watched. The call may run under
-            ``no_grad`` and on the meta device.
+            ``no_grad`` and on the meta device. It is a real call: in training mode, running
+            statistics and random draws advance.
         backward: add the backward part: for each operator the rules that would run, and what is
             saved for them.
         names: names for input Tensors in the picture (arguments of a call have theirs already).

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,7 +15,15 @@ import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import (
+    Cluster,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    TensorInfo,
+    cluster_paths,
+    common_cluster,
+)
 
 __all__ = ["Builder", "Source", "argument", "dtype_name", "info", "memory_owner", "value_text"]
 
@@ -219,14 +227,14 @@ class Builder:
 
     def finish(self, title: str, error: str = "") -> GraphModel:
         """The model of everything collected."""
-        ancestors = self._ancestors()
+        ancestors = cluster_paths(self._clusters)
         parameters: dict[int, int] = defaultdict(int)
         sizes = []
         for number, node in enumerate(self.nodes):
             if number not in self._users:
                 continue
             users = self._users[number]
-            self.nodes[number] = replace(node, cluster=_common([ancestors[user] for user in users]))
+            self.nodes[number] = replace(node, cluster=common_cluster(ancestors, users))
             if node.kind == "param":
                 sizes.append(node.outputs[0].size)
                 for cluster in {c for user in users for c in ancestors[user]}:
@@ -255,13 +263,6 @@ class Builder:
             error=error,
         )
 
-    def _ancestors(self) -> dict[int | None, tuple[int, ...]]:
-        """For each cluster itself and its callers, outermost first."""
-        chains: dict[int | None, tuple[int, ...]] = {None: ()}
-        for cluster in self._clusters:
-            chains[cluster.id] = (*chains[cluster.parent], cluster.id)
-        return chains
-
     def _finished_clusters(self, parameters: dict[int, int]) -> tuple[Cluster, ...]:
         calls: dict[tuple[str, str], int] = defaultdict(int)
         numbered = []
@@ -277,16 +278,6 @@ def argument(op: type[Op], slot: int) -> str:
     if op.variadic:
         return f"{op.inputs[0]}[{slot}]"
     return op.inputs[slot] if slot < len(op.inputs) else f"input {slot}"
-
-
-def _common(chains: Sequence[tuple[int, ...]]) -> int | None:
-    """The innermost module call that all users share."""
-    last = None
-    for level in zip(*chains, strict=False):
-        if len(set(level)) > 1:
-            break
-        last = level[0]
-    return last
 
 
 def memory_owner(array: Any) -> Any:

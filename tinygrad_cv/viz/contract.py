@@ -178,6 +178,7 @@ def _edges(
     become one.
     """
     merged: dict[tuple[Any, ...], GraphEdge] = {}
+    tensors: dict[tuple[Any, ...], dict[tuple[int, int], int]] = defaultdict(dict)
     for index, edge in enumerate(edges):
         source = new_id.get(edge.source, edge.source)
         target = new_id.get(edge.target, edge.target)
@@ -191,11 +192,12 @@ def _edges(
             key += ("tensor", edge.output)
         elif not to_block:
             key += ("slot", edge.slot)
+        known = tensors[key].get((edge.source, edge.output), 0)
+        tensors[key][edge.source, edge.output] = max(known, edge.count)
         argument = "" if to_block else edge.argument
         edge = replace(edge, source=source, target=target, argument=argument)
-        before = merged.get(key)
-        merged[key] = edge if before is None else replace(before, count=before.count + 1)
-    return tuple(merged.values())
+        merged.setdefault(key, edge)
+    return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
 
 
 def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:

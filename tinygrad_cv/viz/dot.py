@@ -23,10 +23,11 @@ from tinygrad_cv.viz.labels import (
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
-__all__ = ["ROLES", "edge_label", "escape", "role", "to_dot"]
+__all__ = ["LINE_HEIGHT", "NODE_SIZE", "ROLES", "edge_label", "escape", "role", "to_dot"]
 
 FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
+LINE_HEIGHT = 13.2
 SMALL_SIZE = 10
 
 ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
@@ -71,7 +72,6 @@ def to_dot(model: GraphModel) -> str:
             "fontsize": str(NODE_SIZE),
             "fontcolor": LIGHT["ink"],
             "margin": "0.12,0.06",
-            "height": "0.3",
             "penwidth": "1.1",
             **_role_attributes("op"),
         },
@@ -177,6 +177,7 @@ def _node_attributes(node: GraphNode) -> dict[str, str]:
         "id": f"n{node.id}",
         "label": _label(lines),
         "width": f"{(width + 17) / 72:.2f}",
+        "height": f"{(len(lines) * LINE_HEIGHT + 9) / 72:.2f}",
     }
     if name != "op":  # which is the default
         attributes |= _role_attributes(name)
@@ -247,5 +248,5 @@ def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> 
     if shown and changed and edge.tensor.shape is not None and edge.count == 1:
         parts.append(shape_text(edge.tensor.shape))
     if edge.count > 1 and edge.kind != "saved":
-        parts.append(f"{edge.count} tensors")
+        parts.append(f"{edge.count} {'gradients' if edge.kind == 'gradient' else 'tensors'}")
     return ": ".join(parts)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -255,6 +255,26 @@ def check(model: GraphModel) -> None:
             )
         if edge.source not in ids or edge.target not in ids:
             raise DataError("graph", f"edge {edge.source} -> {edge.target}: one end does not exist")
+
+
+def cluster_paths(clusters: Iterable[Cluster]) -> dict[int | None, tuple[int, ...]]:
+    """For each module call its callers and itself, outermost first."""
+    paths: dict[int | None, tuple[int, ...]] = {None: ()}
+    for cluster in clusters:
+        paths[cluster.id] = (*paths[cluster.parent], cluster.id)
+    return paths
+
+
+def common_cluster(
+    paths: Mapping[int | None, tuple[int, ...]], clusters: Iterable[int | None]
+) -> int | None:
+    """The innermost module call that holds all of ``clusters``."""
+    last = None
+    for level in zip(*(paths[cluster] for cluster in clusters), strict=False):
+        if len(set(level)) > 1:
+            break
+        last = level[0]
+    return last
 
 
 def _tensor(entry: Mapping[str, Any]) -> TensorInfo:

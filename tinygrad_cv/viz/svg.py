@@ -8,11 +8,12 @@ light picture.
 from __future__ import annotations
 
 import hashlib
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 
 from tinygrad_cv.errors import BackendError
-from tinygrad_cv.viz.dot import NODE_SIZE, ROLES, role
+from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.labels import (
     Line,
     bytes_text,
@@ -31,6 +32,8 @@ __all__ = ["finish"]
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
+_LABEL_INDENT = 8
+_LEFT = re.compile(r"(?<=[\s\"MLC])(-?[0-9.]+),-?[0-9.]+")  # x of each point of a path or polygon
 _LONGEST_TITLE = 2000
 
 
@@ -66,6 +69,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
     _lift_cluster_labels(root, prefix)
+    _add_page(root, model)
     ET.register_namespace("", SVG)
     ET.indent(root, space="")
     return ET.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"
@@ -73,13 +77,6 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
 
 def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     """Size, accessible name and style sheet of the whole picture."""
-    left, top, width, height = map(float, root.get("viewBox", "0 0 0 0").split())
-    # A viewer may set the legend in a wider face than the one that the engine measured.
-    legend = (text_width(line.text, NODE_SIZE) for line in legend_lines(model))
-    width = max(width, *(right + 2 * _PAD for right in legend))
-    root.set("viewBox", f"{left:g} {top:g} {width:g} {height:g}")
-    root.set("width", f"{width * _PX_PER_PT:.0f}")
-    root.set("height", f"{height * _PX_PER_PT:.0f}")
     root.set("id", prefix)
     root.set("class", "tinygrad-cv")
     root.set("role", "img")
@@ -93,9 +90,31 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     description.text = _description(model)
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
-    page = ET.Element(f"{{{SVG}}}rect", {"class": "page", "width": "100%", "height": "100%"})
-    page.set("fill", LIGHT["page"])
-    root[:0] = [title, description, style, page]
+    root[:0] = [title, description, style]
+
+
+def _add_page(root: ET.Element, model: GraphModel) -> None:
+    """Size and background. The legend may need more room than the engine gave it: its machine may
+    have measured narrower letters than the viewer has, or lower lines.
+    """
+    left, top, width, height = map(float, root.get("viewBox", "0 0 0 0").split())
+    lines = legend_lines(model)
+    width = max(width, *(text_width(line.text, NODE_SIZE) + 2 * _PAD for line in lines))
+    graph = root.find(f"{{{SVG}}}g")
+    texts = [] if graph is None else graph.findall(f"{{{SVG}}}text")
+    if texts:
+        last = float(texts[-1].get("y", 0))
+        first = last - LINE_HEIGHT * (len(texts) - 1)
+        more = float(texts[0].get("y", 0)) - first
+        for index, text in enumerate(texts):
+            text.set("y", f"{first + LINE_HEIGHT * index:.2f}")
+        top, height = top - max(more, 0), height + max(more, 0)
+    box = {"x": f"{left:g}", "y": f"{top:g}", "width": f"{width:g}", "height": f"{height:g}"}
+    root.set("viewBox", " ".join(box.values()))
+    root.set("width", f"{width * _PX_PER_PT:.0f}")
+    root.set("height", f"{height * _PX_PER_PT:.0f}")
+    page = ET.Element(f"{{{SVG}}}rect", {"class": "page", **box, "fill": LIGHT["page"]})
+    root.insert(3, page)
 
 
 def _description(model: GraphModel) -> str:
@@ -160,6 +179,10 @@ def _set_graph(group: ET.Element, model: GraphModel) -> None:
 def _set_node(group: ET.Element, node: GraphNode) -> None:
     _drop_links(group)
     _set_lines(group, node_lines(node))
+    texts = group.findall(f"{{{SVG}}}text")
+    middle = sum(float(text.get("y", 0)) for text in texts) / max(len(texts), 1)
+    for index, text in enumerate(texts):
+        text.set("y", f"{middle + LINE_HEIGHT * (index - (len(texts) - 1) / 2):.2f}")
     _set_title(group, "\n".join(_facts(node)))
     facts = {
         "id": node.id,
@@ -223,9 +246,13 @@ def _lift_cluster_labels(root: ET.Element, prefix: str) -> None:
     for group in graph:
         kinds = group.get("class", "").split()
         if "cluster" in kinds:
-            for text in [child for child in group if child.tag == f"{{{SVG}}}text"]:
+            edges = [float(x) for x in _LEFT.findall(ET.tostring(group, "unicode"))]
+            for text in group.findall(f"{{{SVG}}}text"):
                 group.remove(text)
                 text.set("class", kinds[-1])
+                if edges:  # at the border, however wide the engine thought the text
+                    text.set("text-anchor", "start")
+                    text.set("x", f"{min(edges) + _LABEL_INDENT:.2f}")
                 top.append(text)
 
 

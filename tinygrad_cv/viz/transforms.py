@@ -12,7 +12,15 @@ from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import contract, saved_bytes, storages
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, Held
+from tinygrad_cv.viz.model import (
+    Cluster,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    Held,
+    cluster_paths,
+    common_cluster,
+)
 
 __all__ = [
     "MAX_NODES",
@@ -291,6 +299,7 @@ def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
     targets: dict[int, set[int]] = defaultdict(set)
     for edge in model.edges:
         targets[edge.source].add(edge.target)
+    paths = cluster_paths(model.clusters)
     keep = max_nodes
     while True:
         keep = keep * 3 // 4
@@ -311,7 +320,10 @@ def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
         for node in model.nodes:
             if node.phase == "backward" and node.pair in groups and node.id not in groups:
                 groups[node.id] = (0, "backward")
-        smaller = contract(model, groups, lambda key: ("...", "", None))
+        # Inside the call that holds all of it: from outside, the layout would see a circle.
+        place = common_cluster(paths, {n.cluster for n in model.nodes if n.id in hidden})
+        title = ("...", "", place)
+        smaller = contract(model, groups, dict.fromkeys(groups.values(), title).__getitem__)
         if len(smaller.nodes) <= max_nodes or keep < 2:
             return _without_empty_clusters(smaller)
 
