@@ -20,6 +20,7 @@ import pytest
 import tinygrad_cv as tg
 from tinygrad_cv import nn, optim
 from tinygrad_cv.backend.array import as_device, to_device
+from tinygrad_cv.backend.spec import layout_of
 from tinygrad_cv.errors import BackendError, TinygradError
 from tinygrad_cv.testing import Bad, Case, parametrize_cases
 from tinygrad_cv.testing.case import callable_of, to_tensors
@@ -167,6 +168,19 @@ def test_a_cnn_trains_on_the_stand_in(cupy: Any) -> None:
 @pytest.mark.gpu
 def test_a_cnn_trains_on_a_gpu() -> None:
     check_training("cuda")
+
+
+def test_channels_last_memory_survives(cupy: Any) -> None:
+    """CuPy itself makes every result of arithmetic contiguous."""
+    nhwc = np.random.default_rng(0).standard_normal((2, 5, 4, 3))
+    x = tg.tensor(np.moveaxis(nhwc, -1, 1), device="cuda:1")
+    assert layout_of(x.array) == "channels_last"
+    functional, weight = nn.functional, tg.ones(6, 3, 3, 3, dtype="float64", device="cuda:1")
+    for y in (
+        *(x + 1, x * x, x / 2, -x, x.exp(), x.clone(), x.float(), functional.relu(x)),
+        *(functional.conv2d(x, weight), functional.max_pool2d(x, 2), functional.avg_pool2d(x, 2)),
+    ):
+        assert layout_of(y.array) == "channels_last"
 
 
 class TestDevices:

@@ -7,6 +7,7 @@ import numpy as np
 import tinygrad_cv as tg
 import tinygrad_cv.nn.functional as F
 from tinygrad_cv import nn
+from tinygrad_cv.core.op import Op, unregister
 
 
 class LeNet(nn.Module):
@@ -84,6 +85,37 @@ def several_outputs():
     return loss, {"x": x}
 
 
+class SinCos(Op):
+    """Two results that both have gradients."""
+
+    name, inputs, outputs = "zoo_sincos", ("input",), ("sine", "cosine")
+
+    @staticmethod
+    def infer(input):
+        return input, input
+
+    @staticmethod
+    def forward(xp, input):
+        return xp.sin(input), xp.cos(input)
+
+    @staticmethod
+    def vjp_input(g, sine, cosine):
+        return g[0] * cosine - g[1] * sine
+
+
+unregister(SinCos.name)  # it is not for others to see
+
+
+def two_graded_outputs():
+    """The second result goes on before the first."""
+
+    def loss(x):
+        sine, cosine = SinCos.call(x)
+        return (cosine.exp() - sine * cosine).sum()
+
+    return loss, {"x": randn(4).requires_grad_()}
+
+
 def list_of_tensors():
     """Operators with any number of inputs, one of them twice, one without gradient."""
     a, b, c = randn(2, 3).requires_grad_(), randn(2, 3), randn(2, 3).requires_grad_()
@@ -139,6 +171,7 @@ ZOO = {
         residual,
         shared,
         several_outputs,
+        two_graded_outputs,
         list_of_tensors,
         same_argument_twice,
         scalars_and_constants,
