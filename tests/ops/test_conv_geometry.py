@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from tinygrad_cv.backend.spec import spec_of
-from tinygrad_cv.ops import _im2col
+from tinygrad_cv.backend import im2col
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
 F = tg.nn.functional
@@ -104,16 +104,16 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
     if layout == "channels_last":
         x, w = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) for a in (x, w))
     attrs = (stride, padding, dilation, groups)
-    before = _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK
+    before = im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK
     if tiny_blocks:  # so that even these small images are cut along every axis
-        _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK = 1, 3, 64
+        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = 1, 3, 64
     try:
         y = Conv.call(x, w, None, *attrs)
         g = normal(*y.shape)
         dx = ConvInputGrad.call(g, w, x.shape, *attrs)
         dw = ConvWeightGrad.call(x, g, w.shape, *attrs)
     finally:
-        _im2col.BLOCK, _im2col.FEWEST_ROWS, _im2col.DEPTHWISE_BLOCK = before
+        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = before
     assert spec_of(y) == Conv.infer(spec_of(x), spec_of(w), None, *attrs)
     assert spec_of(dx) == ConvInputGrad.infer(spec_of(g), spec_of(w), x.shape, *attrs)
     tx, tw = (torch.tensor(a.copy(order="C"), requires_grad=True) for a in (x, w))
@@ -132,7 +132,7 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
 
 def test_a_block_never_holds_more_than_its_limit():
     x = np.zeros((3, 64, 40, 40), np.float32)
-    window = _im2col.Window((3, 3), (1, 1), (-1, -1), (1, 1))
-    sizes = [c.nbytes for _, c in _im2col.columns(np, x, (40, 40), window, 1)]
-    assert max(sizes) <= _im2col.BLOCK
+    window = im2col.Window((3, 3), (1, 1), (-1, -1), (1, 1))
+    sizes = [c.nbytes for _, c in im2col.columns(np, x, (40, 40), window, 1)]
+    assert max(sizes) <= im2col.BLOCK
     assert sum(sizes) == x.nbytes * 9

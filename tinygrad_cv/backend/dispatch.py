@@ -55,14 +55,18 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
         if not isinstance(problem, TinygradError) and not op.shaped:
             _called(op, op.infer, _specs(arrays), attrs)  # raises the error that explains
         raise
-    results = result if isinstance(result, tuple) else (result,)
-    if any(isinstance(item, np.generic) for item in results):  # what NumPy makes of 0-d results
-        results = tuple(np.asarray(item) for item in results)
-    return arrays, results
+    if type(result) is tuple:
+        return arrays, tuple(_whole(item) for item in result)
+    return arrays, (_whole(result),)
 
 
 def _called(op: Any, function: Any, arrays: Arrays, attrs: Arrays) -> Any:
     return function(arrays, *attrs) if op.variadic else function(*arrays, *attrs)
+
+
+def _whole(result: Any) -> Any:
+    """What NumPy makes of 0-d results is a scalar; here it is an array again."""
+    return np.asarray(result) if isinstance(result, np.generic) else result
 
 
 def _specs(arrays: Arrays) -> Arrays:

@@ -99,7 +99,6 @@ def set_default_dtype(dtype: Any) -> None:
 
 
 def is_float(dtype: DType) -> bool:
-    """True for the dtypes that carry a gradient."""
     """True for the dtypes that can have a gradient."""
     return dtype.kind == "f"
 

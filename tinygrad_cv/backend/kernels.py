@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
     function: Callable[..., Any]
 
 
-_TABLE: dict[str, list[Kernel]] = {}
+TABLE: dict[str, list[Kernel]] = {}
 _FORCED: ContextVar[str | None] = ContextVar("tinygrad_cv_provider", default=None)
 
 
@@ -53,10 +53,10 @@ def register(
     """
 
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        rows = [k for k in _TABLE.get(op, []) if (k.provider, k.device) != (provider, device)]
+        rows = [k for k in TABLE.get(op, []) if (k.provider, k.device) != (provider, device)]
         rows.append(Kernel(op, provider, device, priority, supports, function))
         # Replaced, not changed in place: another thread may be walking the old list.
-        _TABLE[op] = sorted(rows, key=lambda k: -k.priority)
+        TABLE[op] = sorted(rows, key=lambda k: -k.priority)
         return function
 
     return enter
@@ -64,16 +64,16 @@ def register(
 
 def unregister(op: str, provider: str) -> None:
     """Take every kernel of ``provider`` for ``op`` out of the table."""
-    rows = [k for k in _TABLE.get(op, []) if k.provider != provider]
+    rows = [k for k in TABLE.get(op, []) if k.provider != provider]
     if rows:
-        _TABLE[op] = rows
+        TABLE[op] = rows
     else:
-        _TABLE.pop(op, None)
+        TABLE.pop(op, None)
 
 
 def candidates(op: str) -> list[Kernel] | None:
     """The kernels entered for ``op``, best first; None if only the reference serves it."""
-    return _TABLE.get(op)
+    return TABLE.get(op)
 
 
 def choose(
@@ -99,7 +99,7 @@ def use(provider: str) -> Iterator[None]:
     Raises:
         ArgumentError: nothing in the table comes from that provider.
     """
-    known = {k.provider for rows in _TABLE.values() for k in rows} | {"reference"}
+    known = {k.provider for rows in TABLE.values() for k in rows} | {"reference"}
     if provider not in known:
         raise ArgumentError("use", f"no kernel comes from {provider!r}; known are {sorted(known)}")
     token = _FORCED.set(provider)
@@ -115,7 +115,7 @@ def kernels(name: str | None = None) -> dict[str, list[str]]:
 
     Without a name, the operators that have more than the reference.
     """
-    names = sorted(_TABLE) if name is None else [name]
+    names = sorted(TABLE) if name is None else [name]
     return {
-        n: [f"{k.provider} ({k.device})" for k in _TABLE.get(n, [])] + ["reference"] for n in names
+        n: [f"{k.provider} ({k.device})" for k in TABLE.get(n, [])] + ["reference"] for n in names
     }

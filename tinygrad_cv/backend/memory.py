@@ -76,12 +76,17 @@ def empty_like(array: Any) -> Any:
     return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
 
 
-def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0) -> np.ndarray:
+def scratch(
+    shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any = np
+) -> np.ndarray | Any:
     """Working memory of this thread: undefined values, valid until the slot is asked for again.
 
     A kernel that needs several buffers at once numbers them by `slot`. The buffer of a slot grows
-    to the largest request and stays; `empty_cache` frees those of the calling thread.
+    to the largest request and stays; `empty_cache` frees those of the calling thread. With CuPy as
+    `xp` the memory comes from CuPy's own pool.
     """
+    if xp is not np:
+        return xp.empty(shape, dtype)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     buffers: dict[Any, np.ndarray] = _LOCAL.__dict__

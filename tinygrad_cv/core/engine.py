@@ -46,7 +46,6 @@ if hasattr(os, "register_at_fork"):
 
 def key_of(node: Source, index: int) -> Key:
     """The place of one output of a node, or of a leaf, among the gradients of a run."""
-    """What names output ``index`` of ``node`` in a run."""
     return (node, index) if index else node
 
 

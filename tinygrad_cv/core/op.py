@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,6 +79,7 @@ class Op:
     attributes: ClassVar[tuple[str, ...]]
     defaults: ClassVar[tuple[Any, ...]]
     rules: ClassVar[dict[str, Callable[..., Any]]]
+    differentiable: ClassVar[int]  # bit mask of the inputs that have a rule
     call: ClassVar[Callable[..., Any]]
     _plans: ClassVar[dict[int, Plan]]
 
@@ -109,6 +109,10 @@ class Op:
             name: getattr(cls, "vjp_" + name) for name in cls.inputs if hasattr(cls, "vjp_" + name)
         }
         cls._plans = {}
+        ruled = sum(1 << k for k, name in enumerate(cls.inputs) if name in cls.rules)
+        cls.differentiable = -1 if cls.variadic and ruled else ruled
+        if cls.view:
+            cls.may_warn = False
         for rule in cls.rules.values():
             check_names(cls, rule, ("g", "k"))
         if cls.fused_vjp is not None:
@@ -165,36 +169,40 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     """Run ``op`` on Tensors (arrays and scalars become constants), record it if a gradient may be
     asked for, and return its output Tensor, or a tuple of them."""
     mode = state()
-    tensors = tuple(t if t is None or isinstance(t, Tensor) else _constant(op, t) for t in inputs)
-    arrays = tuple(t.array if isinstance(t, Tensor) else t for t in tensors)
+    tensors, arrays = [], []
+    needs, bit = 0, 1
+    for t in inputs:
+        if not isinstance(t, Tensor) and t is not None:
+            t = _constant(op, t)
+        if isinstance(t, Tensor):
+            arrays.append(t.array)
+            if t.node is not None:
+                needs |= bit
+        else:
+            arrays.append(t)
+        tensors.append(t)
+        bit += bit
     try:
-        with np.errstate(all="ignore") if op.may_warn else nullcontext():
-            arrays, results = run_kernel(op, arrays, attrs)
+        if op.may_warn:
+            with np.errstate(all="ignore"):
+                used, results = run_kernel(op, tuple(arrays), attrs)
+        else:
+            used, results = run_kernel(op, tuple(arrays), attrs)
     except TinygradError as error:
         if error.module_path is None and mode.scope is not None:
             error.module_path = mode.scope.path
         if mode.record is not None:
-            mode.record.failed(op, tensors, attrs, error, user_frame(2), mode.scope)
+            mode.record.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
     count = len(op.outputs)
-    outputs = tuple(Tensor(array) for array in results[:count])
-    if mode.grad:
-        needs = 0
-        for k, t in enumerate(tensors):
-            if (
-                isinstance(t, Tensor)
-                and t.node is not None
-                and (op.variadic or op.inputs[k] in op.rules)
-            ):
-                needs |= 1 << k
-        if needs and any(out.array.dtype.kind == "f" for out in outputs):
-            _record(op, needs, tensors, arrays, results, outputs, attrs, mode)
-    if op.view:
-        for out in outputs:
-            out.is_view = True
+    outputs = [_wrapped(array, op.view) for array in results[:count]]
+    needs &= op.differentiable
+    if needs and mode.grad:
+        _record(op, needs, tensors, used, results, outputs, attrs, mode)
     if mode.record is not None:
-        mode.record.add(op, tensors, outputs, attrs, user_frame(2), mode.scope)
-    return outputs[0] if count == 1 else outputs
+        given, made = tuple(tensors), tuple(outputs)
+        mode.record.add(op, given, made, attrs, user_frame(2), mode.scope)
+    return outputs[0] if count == 1 else tuple(outputs)
 
 
 def _constant(op: type[Op], value: Any) -> Any:
@@ -205,32 +213,50 @@ def _constant(op: type[Op], value: Any) -> Any:
     return as_tensor(value)
 
 
+def _wrapped(array: Any, is_view: bool) -> Tensor:
+    """``Tensor(array)`` for what is known to be an array."""
+    tensor: Tensor = object.__new__(Tensor)
+    tensor.array = array
+    tensor.node = tensor.grad = None
+    tensor.index = 0
+    tensor.is_view = is_view
+    return tensor
+
+
 def _record(
     op: type[Op],
     needs: int,
-    tensors: tuple[Any, ...],
+    tensors: list[Any],
     arrays: tuple[Any, ...],
     results: tuple[Any, ...],
-    outputs: tuple[Tensor, ...],
+    outputs: list[Tensor],
     attrs: tuple[Any, ...],
     mode: State,
 ) -> None:
+    """Make the node of a run, and let its float outputs know."""
     node: Node = object.__new__(Node)
+    for index, out in enumerate(outputs):
+        if out.array.dtype.kind == "f":
+            out.node, out.index = node, index
     node.plan = plan = op.plan(needs)
     node.attrs = attrs
-    node.edges = tuple(t.node if needs >> k & 1 else None for k, t in enumerate(tensors))
-    indices = tuple(t.index if needs >> k & 1 else 0 for k, t in enumerate(tensors))
-    node.indices = indices if any(indices) else None
+    edges: list[Any] = [None] * len(tensors)
+    indices = None
+    for k in plan.needed:
+        edges[k] = tensors[k].node
+        if tensors[k].index:
+            indices = [0] * len(tensors) if indices is None else indices
+            indices[k] = tensors[k].index
+    node.edges = tuple(edges)
+    node.indices = None if indices is None else tuple(indices)
     kept = results[0] if len(results) == 1 else results
     node.saved = plan.save(arrays, kept) if op.variadic else plan.save(*arrays, kept)
-    first, *others = outputs
-    node.shape, node.dtype = first.array.shape, first.array.dtype
-    node.rest = tuple((out.array.shape, out.array.dtype) for out in others)
+    node.shape, node.dtype = outputs[0].array.shape, outputs[0].array.dtype
+    node.rest = (
+        () if len(outputs) == 1 else tuple((o.array.shape, o.array.dtype) for o in outputs[1:])
+    )
     node.scope = mode.scope
     node.stamp = write.clock.tick()
     node.hooks = None
     frame = user_frame(3)
     node.code, node.lasti = frame.f_code, frame.f_lasti
-    for index, out in enumerate(outputs):
-        if out.array.dtype.kind == "f":
-            out.node, out.index = node, index

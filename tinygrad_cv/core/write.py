@@ -104,8 +104,7 @@ def check_saved(node: Node) -> None:
 
 
 def refuse(node: Node, name: str, site: Site) -> GraphError:
-    """The error for a saved value called ``name`` that was overwritten at ``site``."""
-    """The error for a saved value that was overwritten, with both lines."""
+    """The error for a saved value called ``name`` that was overwritten, with both lines."""
     error = GraphError(
         "backward",
         f"{name!r}, which {node.op.name} saved for its gradient, was overwritten before backward",

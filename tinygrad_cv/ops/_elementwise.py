@@ -7,6 +7,8 @@ tables or loops: a 4x4 addition is then bound by NumPy, not by the graph.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable
 from contextvars import Context
@@ -14,7 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend import memory
+from tinygrad_cv.backend import kernels, memory
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
 from tinygrad_cv.backend.spec import Spec, broadcast_layout, spec_of
 from tinygrad_cv.core import write
@@ -56,6 +58,32 @@ class Elementwise(Op, abstract=True):
     shaped = False
     ufunc: ClassVar[str] = ""
     result: ClassVar[str] = "promote"
+
+    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
+        if not abstract and cls.ufunc and "forward" not in cls.__dict__:
+
+            def forward(xp: Any, *arrays: Any) -> Any:
+                return cls.compute(xp, *arrays)
+
+            cls.forward = staticmethod(forward)
+            cls.forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+                [
+                    inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+                    for n in ("xp", *cls.inputs)
+                ]
+            )
+        super().__init_subclass__(abstract=abstract, **kwargs)
+
+    @classmethod
+    def _is_short(cls) -> bool:
+        """True if the hot path below can serve small arrays: no attributes, one result."""
+        return not cls.attributes and not cls.residuals and len(cls.outputs) == 1
+
+    @classmethod
+    def _on_numpy(cls) -> Callable[..., Any]:
+        """``forward`` for small NumPy arrays."""
+        derived = cls.ufunc and cls.forward.__qualname__.startswith("Elementwise.")
+        return getattr(np, cls.ufunc) if derived else functools.partial(cls.forward, np)
 
     @classmethod
     def promoted(cls, arrays: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -139,20 +167,9 @@ class Unary(Elementwise, abstract=True):
 
     inputs = ("input",)
 
-    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
-        if not abstract and cls.ufunc and "forward" not in cls.__dict__:
-
-            def forward(xp: Any, input: Any) -> Any:
-                return cls.compute(xp, input)
-
-            cls.forward = staticmethod(forward)
-        super().__init_subclass__(abstract=abstract, **kwargs)
-
     @classmethod
     def _make_call(cls) -> Callable[..., Any]:
-        if not cls.ufunc or cls.attributes:
-            return super()._make_call()
-        return _short_unary(cls)
+        return _short_unary(cls) if cls._is_short() else super()._make_call()
 
 
 class Binary(Elementwise, abstract=True):
@@ -160,20 +177,9 @@ class Binary(Elementwise, abstract=True):
 
     inputs = ("input", "other")
 
-    def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
-        if not abstract and cls.ufunc and "forward" not in cls.__dict__:
-
-            def forward(xp: Any, input: Any, other: Any) -> Any:
-                return cls.compute(xp, input, other)
-
-            cls.forward = staticmethod(forward)
-        super().__init_subclass__(abstract=abstract, **kwargs)
-
     @classmethod
     def _make_call(cls) -> Callable[..., Any]:
-        if not cls.ufunc or cls.attributes:
-            return super()._make_call()
-        return _short_binary(cls)
+        return _short_binary(cls) if cls._is_short() else super()._make_call()
 
 
 # The two functions below are the hot path. They repeat in one body what `apply` does in steps, for
@@ -182,7 +188,7 @@ class Binary(Elementwise, abstract=True):
 
 
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
-    ufunc, raw = getattr(np, op.ufunc), general_call(op)
+    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
     plan = op.plan(1) if "input" in op.rules else None
     save: Callable[..., Any] = plan.save if plan is not None else tuple
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
@@ -193,13 +199,13 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return raw(input)
         x = input.array
         mode = state()
-        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None or name in served:
             return apply(op, (input,), ())
         d = x.dtype
         if d is not f32 and d is not f64:
             return apply(op, (input,), ())
         try:
-            out = quietly(ufunc, x)
+            out = quietly(compute, x)
         except RuntimeError:  # another thread is in the quiet context
             return apply(op, (input,), ())
         if type(out) is not ndarray:
@@ -238,7 +244,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
 
 
 def _short_binary(op: type[Binary]) -> Callable[..., Any]:
-    ufunc, raw = getattr(np, op.ufunc), general_call(op)
+    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
     first, second = "input" in op.rules, "other" in op.rules
     plans = [
         op.plan(m) if m and (m & 1 <= first) and (m >> 1 <= second) else None for m in range(4)
@@ -264,7 +270,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         else:
             return raw(input, other)
         mode = state()
-        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None or name in served:
             return apply(op, (input, other), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -275,11 +281,9 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         elif y is not other:  # an array of another device, or no array at all
             return apply(op, (input, other), ())
         try:
-            out = quietly(ufunc, x, y)
-        except (
-            ValueError,
-            RuntimeError,
-        ):  # shapes that `apply` explains; or another thread is there
+            out = quietly(compute, x, y)
+        except (ValueError, TypeError, OverflowError, RuntimeError):
+            # Arguments that `apply` explains; or another thread is there.
             return apply(op, (input, other), ())
         if type(out) is not ndarray:
             out = np.asarray(out)

@@ -70,7 +70,7 @@ class Relu(Unary):
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
-        return masked(g, output > 0)
+        return masked(g, output != 0)  # y is never negative; a NaN lets g through, as in PyTorch
 
 
 class LeakyRelu(Unary):
@@ -314,6 +314,9 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     _refuse_bool("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError("hardtanh", f"min_val={min_val} is above max_val={max_val}")
+    if input.dtype.kind != "f":  # integers stay integers
+        bounds = (int(v) if math.isfinite(v) else None for v in (min_val, max_val))
+        return _written(input, clamp(input, *bounds), inplace)
     return _written(input, Hardtanh.call(input, min_val, max_val), inplace)
 
 

@@ -14,10 +14,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._conv_args import check_conv, check_grads, conv_args
-from tinygrad_cv.ops._im2col import (
+from tinygrad_cv.backend.im2col import (
     Window,
     columns,
     depthwise,
@@ -26,6 +23,9 @@ from tinygrad_cv.ops._im2col import (
     phases,
     pixels,
 )
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.ops._conv_args import check_conv, check_grads, conv_args
 from tinygrad_cv.ops._spatial import Pairs, Sizes, channels_last, output_size
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.shape import reshape

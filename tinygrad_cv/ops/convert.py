@@ -91,10 +91,7 @@ def move(input: Any, device: Any) -> Any:
     target, source = as_device(device), device_of(input.array)
     if target == source:
         return input
-    if "meta" in (
-        target.type,
-        source.type,
-    ):  # nothing to differentiate, or nothing to move: an error
+    if "meta" in (target.type, source.type):  # nothing to differentiate, or nothing to move
         return Tensor(to_device(input.array, target))
     return _move(input, target, source)
 

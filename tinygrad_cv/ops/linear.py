@@ -1,8 +1,7 @@
 """The fully connected layer (inner product): y = x W^T + b.
 
 Three operators closed under differentiation: ``Linear`` and its two adjoints. Each is bilinear, so
-the gradient
-of any of them is again one of the three, at every order.
+the gradient of any of them is again one of the three, at every order.
 """
 
 from __future__ import annotations

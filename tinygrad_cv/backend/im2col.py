@@ -75,7 +75,7 @@ def columns(
         else:
             view = view.reshape(*view.shape[:-1], groups, channels // groups)
             view = view.transpose(2 * n + 1, *range(2 * n + 1), 2 * n + 2)
-        cols = _scratch(xp, view.shape, input.dtype, 1)
+        cols = memory.scratch(view.shape, input.dtype, 1, xp)
         cols[...] = view
         if planar:
             yield cut.rows, cols.reshape(1, width, count).swapaxes(1, 2)
@@ -223,7 +223,7 @@ def _windows(
         if cut.zeros or not direct:
             images = cut.taken[0].stop - cut.taken[0].start
             shape = (images, channels, *cut.extent) if planar else (images, *cut.extent, channels)
-            space = _scratch(xp, shape, source.dtype, 0)
+            space = memory.scratch(shape, source.dtype, 0, xp)
             for edge in cut.zeros:
                 space[_along(edge, planar)] = 0
             space[_along(cut.place, planar)] = part
@@ -297,10 +297,6 @@ def _rows_of(box: tuple[slice, ...], sizes: Sizes) -> slice:
 
 def _block(xp: Any, nbytes: int) -> int:
     return nbytes if xp is np else GPU_BLOCK
-
-
-def _scratch(xp: Any, shape: Sizes, dtype: Any, slot: int) -> Any:
-    return memory.scratch(shape, dtype, slot) if xp is np else xp.empty(shape, dtype)
 
 
 def _strided(xp: Any, array: Any, shape: Sizes, strides: Sizes) -> Any:

@@ -135,7 +135,7 @@ def _sum_block(xp: Any, block: Any, c: int) -> Any:
 
 def _minus(xp: Any, block: Any, column: Any) -> Any:
     """``block - column`` in working memory that the next call takes again."""
-    out = memory.scratch(block.shape, block.dtype) if xp is np else xp.empty_like(block)
+    out = memory.scratch(block.shape, block.dtype, xp=xp)
     return xp.subtract(block, column, out=out)
 
 
