@@ -436,8 +436,8 @@ def outer(input: Any, vec2: Any) -> Tensor:
     """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
 def permute(input: Any, dims: Any) -> Tensor:
     """The axes in another order: axis i of the result is axis ``dims[i]`` of the input."""
-def pow(input: Any, other: Any) -> Tensor:
-    """``input ** other``, element by element."""
+def pow(input: Any, exponent: Any) -> Tensor:
+    """``input ** exponent``, element by element."""
 def prod(
     input: Any,
     dim: Any = None,
@@ -565,8 +565,17 @@ def std(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The standard deviation over the axes ``dim``: the square root of ``var``; ..."""
-def std_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean over the axes ``dim``; options as ``std``."""
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean over the axes ``dim``; arguments as ``var``."""
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """``input - alpha * other``, element by element; arguments as ``add``."""
 def subtract(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -634,8 +643,17 @@ def var(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / ..."""
-def var_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
-    """Variance and mean over the axes ``dim``; options as ``var``."""
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Variance and mean over the axes ``dim``; arguments as ``var``."""
 def vstack(tensors: Any) -> Tensor:
     """Joined along axis 0 (rows); a vector [N] counts as one row [1, N]."""
 def where(condition: Any, input: Any, other: Any) -> Tensor:

@@ -78,7 +78,7 @@ def empty_like(array: Any) -> Any:
 
 def scratch(
     shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any = np
-) -> np.ndarray | Any:
+) -> Any:
     """Working memory of this thread: undefined values, valid until the slot is asked for again.
 
     A kernel that needs several buffers at once numbers them by `slot`. The buffer of a slot grows

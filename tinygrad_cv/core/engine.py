@@ -137,15 +137,15 @@ class Run:
                 if result is None:
                     continue
                 key = source = edges[k]
-                if indices is None or not indices[k]:
+                if not node.fits:
                     shape, dtype = source.shape, source.dtype
-                else:
-                    key = (source, indices[k])
-                    shape, dtype = source.outputs[indices[k]]
-                if result.shape != shape:
-                    result = _fit(node, k, result, shape)
-                if result.dtype is not dtype:
-                    result = _cast(result, dtype)
+                    if indices is not None and indices[k]:
+                        key = (source, indices[k])
+                        shape, dtype = source.outputs[indices[k]]
+                    if result.shape != shape:
+                        result = _fit(node, k, result, shape)
+                    if result.dtype is not dtype:
+                        result = _cast(result, dtype)
                 known = grads.get(key)
                 if known is None:
                     grads[key] = result

@@ -57,6 +57,8 @@ class Node:
         shape, dtype: of output 0; ``rest`` has (shape, dtype) of further outputs.
         scope: the module call that it belongs to.
         stamp: when it was made, on the clock that also counts in-place writes.
+        fits: True where the gradients of the inputs have their shapes and dtype by construction: an
+            elementwise operator on equal shapes.
         hooks: functions that see the gradient of an output, by output index.
     """
 
@@ -66,6 +68,7 @@ class Node:
         "code",
         "dtype",
         "edges",
+        "fits",
         "hooks",
         "indices",
         "lasti",
@@ -80,6 +83,7 @@ class Node:
     plan: Plan
     attrs: tuple[Any, ...]
     edges: tuple[Node | Leaf | None, ...]
+    fits: bool
     indices: tuple[int, ...] | None
     saved: Any
     shape: tuple[int, ...]

@@ -258,5 +258,6 @@ def _record(
     node.scope = mode.scope
     node.stamp = write.clock.tick()
     node.hooks = None
+    node.fits = False
     frame = user_frame(3)
     node.code, node.lasti = frame.f_code, frame.f_lasti

@@ -78,8 +78,8 @@ class TensorMethods:
     def __or__(self, other: Any) -> Tensor:
         """Bit by bit or, of integers; of bool it is the logical or."""
     def __pos__(self) -> Tensor: ...
-    def __pow__(self, other: Any) -> Tensor:
-        """``input ** other``, element by element."""
+    def __pow__(self, exponent: Any) -> Tensor:
+        """``input ** exponent``, element by element."""
     def __radd__(self, other: Any) -> Tensor:
         """The sum of two tensors, element by element."""
     def __rand__(self, other: Any) -> Tensor:
@@ -478,8 +478,8 @@ class TensorMethods:
     def outer(self, vec2: Any) -> Tensor:
         """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
     def permute(self, *dims: Any) -> Tensor: ...
-    def pow(self, other: Any) -> Tensor:
-        """``input ** other``, element by element."""
+    def pow(self, exponent: Any) -> Tensor:
+        """``input ** exponent``, element by element."""
     def pow_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`pow`; returns ``self``."""
     def prod(

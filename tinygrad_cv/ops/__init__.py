@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,25 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The callable of an operator may take its arguments by position only; here by name too."""
+    op = getattr(function, "op", None)
+    kinds = {p.kind for p in inspect.signature(function).parameters.values()}
+    if op is None or op.variadic or inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return function
+    parameters = list(inspect.signature(op.forward).parameters.values())[1:]
+    signature = inspect.Signature(
+        [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
+    )
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*(signature.bind(*args, **kwargs).args if kwargs else args))
+
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    return wrapper
+
+
 def _wrapped(value: Any) -> Any:
     if is_array(value):
         return as_tensor(value)
@@ -78,7 +98,7 @@ def _discover() -> None:
         plain = getattr(module, "CREATION", ())  # these take no tensors
         for listing, spaces in _LISTINGS.items():
             for name in getattr(module, listing, ()):
-                function = getattr(module, name)
+                function = _with_names(getattr(module, name))
                 if listing == "TENSOR_FUNCTIONS":
                     extend(name, function)
                 for space in spaces:

@@ -231,6 +231,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         node.scope = mode.scope
         node.stamp = tick()
         node.hooks = None
+        node.fits = not input.index and source.shape == node.shape
         frame = getframe(1)
         node.code = code = frame.f_code
         if code.co_filename in internal:
@@ -309,7 +310,14 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         node.plan = plan
         node.attrs = ()
         node.edges = (left, right)
-        node.indices = (input.index, right_index) if input.index or right_index else None
+        if input.index or right_index:
+            node.indices = (input.index, right_index)
+            node.fits = False
+        else:
+            node.indices = None
+            node.fits = (left is None or left.shape == shape) and (
+                right is None or right.shape == shape
+            )
         node.saved = plan.save(x, y, out)
         node.shape = shape
         node.dtype = out.dtype

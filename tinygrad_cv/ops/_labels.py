@@ -46,16 +46,18 @@ def shares(
     if reduction == "mean":
         total = share.sum()
         share, even = share / total, even / total
+        if counted is not None:  # where all are ignored these are 0 / 0, but not one gets a gradient
+            share, even = xp.where(counted, share, 0), xp.where(counted, even, 0)
     return label, share, (share if weight is None else even)
 
 
-def reduced(xp: Any, loss: Any, target: Any, reduction: str) -> Any:
-    """The losses of the positions in the shape of the labels, or their sum."""
+def reduced(xp: Any, loss: Any, share: Any, target: Any, reduction: str) -> Any:
+    """The losses of the positions in the shape of the labels, or their sum. The mean of nothing is
+    NaN."""
     if reduction == "none":
         return loss.reshape(target.shape)
-    if reduction == "mean" and not loss.size:
-        return xp.full((), np.nan, loss.dtype)
-    return xp.asarray(loss.sum())
+    total = xp.asarray(loss.sum())
+    return xp.where(share.any(), total, total.dtype.type(np.nan)) if reduction == "mean" else total
 
 
 def label_specs(

@@ -39,7 +39,6 @@ __all__ = [
     "pool_args",
     "pool_positions",
     "refuse_empty",
-    "scratch",
     "steps",
     "windows",
 ]
@@ -243,11 +242,6 @@ def images(xp: Any, array: Any) -> Iterator[slice]:
     step = max(1, BLOCK // size) if xp is np else max(1, count)
     for low in range(0, count, step):
         yield slice(low, min(low + step, count))
-
-
-def scratch(xp: Any, shape: Sizes, dtype: Any, slot: int) -> Any:
-    """Working memory: reused on a CPU, where fresh memory is dear."""
-    return memory.scratch(shape, dtype, slot) if xp is np else xp.empty(shape, dtype)
 
 
 def _taps(size: int, count: int, stride: int, offset: int) -> list[Piece]:

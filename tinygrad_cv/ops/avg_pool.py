@@ -10,6 +10,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -22,7 +23,6 @@ from tinygrad_cv.ops._pooling import (
     oriented,
     pool_args,
     pool_positions,
-    scratch,
     windows,
 )
 from tinygrad_cv.ops._spatial import Pairs, Sizes
@@ -290,7 +290,7 @@ def window_means(xp: Any, input: Any, shape: Sizes, geometry: Geometry, counts: 
                 target = y[block]
             else:
                 part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
-                target = scratch(xp, part, input.dtype, n % 2)
+                target = memory.scratch(part, input.dtype, n % 2, xp)
             _gather(xp, source, target, axis, taps)
             source = target
         _divide(xp, source, source, counts, first)
@@ -304,7 +304,7 @@ def spread_means(xp: Any, grad: Any, shape: Sizes, geometry: Geometry, counts: C
     d, g = oriented(last, output, grad)
     first, axes = 1 if last else 2, windows(geometry)
     for block in images(xp, d):
-        source = scratch(xp, g[block].shape, grad.dtype, 2)
+        source = memory.scratch(g[block].shape, grad.dtype, 2, xp)
         _divide(xp, g[block], source, counts, first)
         for n in range(len(axes) - 1, -1, -1):
             axis, size = first + n, shape[2 + n]
@@ -312,7 +312,7 @@ def spread_means(xp: Any, grad: Any, shape: Sizes, geometry: Geometry, counts: C
                 target = d[block]
             else:
                 part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
-                target = scratch(xp, part, grad.dtype, n % 2)
+                target = memory.scratch(part, grad.dtype, n % 2, xp)
             _scatter(xp, source, target, axis, axes[n])
             source = target
     return output

@@ -161,7 +161,7 @@ class CrossEntropy(Op):
                 others = others * class_axis(weight, input.ndim)
             smooth = even * others.mean(axis=1, keepdims=True)
             loss = (1 - label_smoothing) * loss + label_smoothing * smooth
-        loss = reduced(xp, loss, target, reduction)
+        loss = reduced(xp, loss, share, target, reduction)
         return loss, label, share, even, lse
 
     @staticmethod
@@ -226,7 +226,7 @@ class NLLLoss(Op):
         picked = xp.take_along_axis(input, label, axis=1)
         # An ignored position counts 0 even if its log-probability is infinite.
         loss = xp.where(share == 0, xp.zeros_like(picked), -share * picked)
-        loss = reduced(xp, loss, target, reduction)
+        loss = reduced(xp, loss, share, target, reduction)
         return loss, label, share
 
     @staticmethod

@@ -228,8 +228,10 @@ def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = Non
     """
     dim = named("repeat_interleave", dim, axis)
     if dim is None:
-        input, dim = reshape(input, (-1,)), 0
+        input, dim = reshape(input, (math.prod(input.shape),)), 0
     along_axis = as_axis("repeat_interleave", dim, len(input.shape), input.shape)
+    if not input.shape:
+        input = reshape(input, (1,))
     size = input.shape[along_axis]
     if hasattr(repeats, "shape") or isinstance(repeats, (list, tuple)):
         counts = np.asarray(as_tensor(repeats).tolist(), np.int64).reshape(-1)

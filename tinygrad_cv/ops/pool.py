@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import (
@@ -25,7 +26,6 @@ from tinygrad_cv.ops._pooling import (
     oriented,
     pool_args,
     pool_positions,
-    scratch,
     steps,
 )
 from tinygrad_cv.ops._spatial import Pairs, Sizes
@@ -390,7 +390,7 @@ def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step]) -> None:
         if tap < current:
             k += current - tap
             current = tap
-        differs = xp.not_equal(x[into], y[at], out=scratch(xp, y[at].shape, np.bool_, 0))
+        differs = xp.not_equal(x[into], y[at], out=memory.scratch(y[at].shape, np.bool_, 0, xp))
         here = k[at]
         here *= differs.view(xp.uint8)
     if current:
@@ -424,17 +424,17 @@ def winners(
 
 
 def _equal(xp: Any, argmax: Any, tap: int) -> Any:
-    return xp.equal(argmax, tap, out=scratch(xp, argmax.shape, np.bool_, 0))
+    return xp.equal(argmax, tap, out=memory.scratch(argmax.shape, np.bool_, 0, xp))
 
 
 def _keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
     """The values where the mask is True, exactly 0 elsewhere."""
     if out is None:
-        out = scratch(xp, values.shape, values.dtype, 1)
+        out = memory.scratch(values.shape, values.dtype, 1, xp)
     bits = {4: np.int32, 8: np.int64}.get(values.dtype.itemsize)
     if xp is np and bits is not None:
         # Bit by bit: a branch per element is ten times slower where the winners are irregular.
-        every_bit = scratch(xp, values.shape, bits, 2)
+        every_bit = memory.scratch(values.shape, bits, 2, xp)
         np.negative(mask.view(np.int8), out=every_bit)
         np.bitwise_and(values.view(bits), every_bit, out=out.view(bits))
     else:

@@ -54,7 +54,7 @@ class Reciprocal(Unary):
 
 
 class Pow(Binary):
-    """``input ** other``, element by element.
+    """``input ** exponent``, element by element.
 
     The gradients are 0 where the exponent is 0 (for the base), and where the base is 0 and the
     exponent is not negative (for the exponent), as in PyTorch.
@@ -69,15 +69,16 @@ class Pow(Binary):
 
     name = "pow"
     equation = "y = a^b"
-    gradients = {"input": "g b a^(b-1)", "other": "g y ln a"}
+    gradients = {"input": "g b a^(b-1)", "exponent": "g y ln a"}
+    inputs = ("input", "exponent")
 
     @staticmethod
-    def forward(xp: Any, input: Any, other: Any) -> Any:
-        kinds = [getattr(getattr(x, "dtype", type(x)), "kind", type(x)) for x in (input, other)]
+    def forward(xp: Any, input: Any, exponent: Any) -> Any:
+        kinds = [getattr(getattr(x, "dtype", type(x)), "kind", type(x)) for x in (input, exponent)]
         if all(kind in ("b", bool) for kind in kinds):
-            return xp.logical_or(input, xp.logical_not(other))
+            return xp.logical_or(input, xp.logical_not(exponent))
         try:
-            return input**other
+            return input**exponent
         except ValueError as problem:
             if "negative integer" not in str(problem):
                 raise
@@ -86,30 +87,30 @@ class Pow(Binary):
                 "an integer to a negative integer power is a fraction, not an integer",
                 values=[
                     ("input", getattr(input, "shape", ())),
-                    ("other", getattr(other, "shape", ())),
+                    ("exponent", getattr(exponent, "shape", ())),
                 ],
                 repair="Use floats, for example x.float() ** -1.",
             ) from None
 
     @staticmethod
-    def vjp_input(g: Any, input: Any, other: Any) -> Any:
-        if not isinstance(other, (bool, int, float)):
+    def vjp_input(g: Any, input: Any, exponent: Any) -> Any:
+        if not isinstance(exponent, (bool, int, float)):
             # 0 * 0^-1 would be NaN; 0 * 0^0 is the 0 that is meant.
-            exponent = where((input == 0) & (other == 0), 0, other - 1)
-            return g * (other * input**exponent)
-        if other == 0:
+            lowered = where((input == 0) & (exponent == 0), 0, exponent - 1)
+            return g * (exponent * input**lowered)
+        if exponent == 0:
             return zero_map(g)
-        if other == 2:
+        if exponent == 2:
             return g * (2 * input)
-        return g if other == 1 else g * (other * input ** (other - 1))
+        return g if exponent == 1 else g * (exponent * input ** (exponent - 1))
 
     @staticmethod
-    def vjp_other(g: Any, input: Any, other: Any, output: Any) -> Any:
+    def vjp_exponent(g: Any, input: Any, exponent: Any, output: Any) -> Any:
         if not isinstance(input, (bool, int, float)):
-            base = where((input == 0) & (other >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
+            base = where((input == 0) & (exponent >= 0), 1, input)  # ln 1 = 0 instead of 0 * -inf
             return g * (output * log(base))
         if input == 0:
-            return masked(g * (output * -math.inf), other < 0)
+            return masked(g * (output * -math.inf), exponent < 0)
         return g * (output * (float(log(input)) if input > 0 else math.nan))
 
 

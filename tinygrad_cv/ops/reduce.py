@@ -277,29 +277,48 @@ def std(
     )
 
 
-def var_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
-    """Variance and mean over the axes ``dim``; options as ``var``.
+def var_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> tuple[Any, Any]:
+    """Variance and mean over the axes ``dim``; arguments as ``var``.
 
     >>> import tinygrad_cv as tg
     >>> [t.item() for t in tg.var_mean(tg.tensor([1.0, 3.0]), correction=0)]
     [1.0, 2.0]
     """
-    return var(input, dim, **options), _mean_beside(input, dim, **options)
+    dims, keep, correction = _moment(
+        "var_mean", input, dim, unbiased, keepdim, correction, axis, keepdims
+    )
+    return Var.call(input, dims, keep, correction), _mean(input, dims, keep)
 
 
-def std_mean(input: Any, dim: Any = None, **options: Any) -> tuple[Any, Any]:
-    """Standard deviation and mean over the axes ``dim``; options as ``std``.
+def std_mean(
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+    axis: Any = None,
+    keepdims: bool | None = None,
+) -> tuple[Any, Any]:
+    """Standard deviation and mean over the axes ``dim``; arguments as ``var``.
 
     >>> import tinygrad_cv as tg
     >>> [t.item() for t in tg.std_mean(tg.tensor([1.0, 3.0]), correction=0)]
     [1.0, 2.0]
     """
-    return std(input, dim, **options), _mean_beside(input, dim, **options)
-
-
-def _mean_beside(input: Any, dim: Any, **options: Any) -> Any:
-    shared = {name: options[name] for name in ("keepdim", "axis", "keepdims") if name in options}
-    return mean(input, None if isinstance(dim, bool) else dim, **shared)
+    dims, keep, correction = _moment(
+        "std_mean", input, dim, unbiased, keepdim, correction, axis, keepdims
+    )
+    return Std.call(input, dims, keep, correction), _mean(input, dims, keep)
 
 
 def _moment(
