@@ -57,12 +57,14 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The callable of an operator may take its arguments by position only; here by name too."""
+    """The callable of an operator takes its arguments by position; here by the operator's names
+    too."""
     op = getattr(function, "op", None)
-    kinds = {p.kind for p in inspect.signature(function).parameters.values()}
-    if op is None or op.variadic or inspect.Parameter.VAR_POSITIONAL not in kinds:
+    if op is None or op.variadic:
         return function
     parameters = list(inspect.signature(op.forward).parameters.values())[1:]
+    if [p.name for p in parameters] == list(inspect.signature(function).parameters):
+        return function
     signature = inspect.Signature(
         [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
     )

@@ -246,7 +246,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
 
 def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
-    first, second = "input" in op.rules, "other" in op.rules
+    first, second = (name in op.rules for name in op.inputs)
     plans = [
         op.plan(m) if m and (m & 1 <= first) and (m >> 1 <= second) else None for m in range(4)
     ]
