@@ -1,6 +1,7 @@
 """What the package is as a whole: what importing it costs, and what its files promise."""
 
 import importlib.metadata
+import inspect
 import json
 import subprocess
 import sys
@@ -46,11 +47,21 @@ def test_every_floor_loads_on_its_own_without_optional_packages(floor):
 
 def test_public_names_exist():
     for name in tg.__all__:
-        if name != "models" or (ROOT / "tinygrad_cv" / "models").exists():
-            assert getattr(tg, name) is not None
+        assert getattr(tg, name) is not None
     assert set(tg.__all__) <= set(dir(tg))
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = tg.no_such_name
+
+
+def test_operators_take_their_arguments_by_name():
+    """As PyTorch's do, whether the face is written out or made from the operator."""
+    x = tg.tensor([4.0, 9.0])
+    assert tg.pow(input=x, exponent=2).tolist() == x.pow(exponent=2).tolist() == [16.0, 81.0]
+    assert tg.remainder(x, other=3).tolist() == [1.0, 0.0]
+    assert tg.floor(input=x).tolist() == [4.0, 9.0]
+    assert "exponent" in inspect.signature(tg.pow).parameters
+    with pytest.raises(TypeError, match="exponent"):
+        tg.pow(x, base=2)
 
 
 def test_version():

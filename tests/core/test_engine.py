@@ -426,3 +426,9 @@ def test_overflow_and_division_are_ieee_values_without_a_warning():
     z = (1.0 / x).sum()
     z.backward()
     assert np.isneginf(x.grad.numpy()[1])
+
+
+@pytest.mark.parametrize("call", [lambda x: tg.autograd.grad(x, "w"), tg.autograd.backward])
+def test_only_tensors_can_be_differentiated(call):
+    with pytest.raises(tg.DTypeError, match="Tensors are needed, not str 'w'"):
+        call("w")

@@ -12,7 +12,7 @@ import torch
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
 rng = np.random.default_rng(15)
 
@@ -176,12 +176,35 @@ BAD = [
     (nn.BatchNorm2d, (0,), {}, "num_features"),
     (nn.BatchNorm2d, (3,), {"momentum": 1.5}, "momentum"),
     (nn.BatchNorm2d, (3,), {"eps": 0}, "eps"),
-    (nn.ReLU, (), {"inplace": True}, "inplace"),
     (nn.Dropout, (1.5,), {}, "1 - p"),
     (nn.Dropout, (0.5, True), {}, "inplace"),
     (nn.Softmax, (), {}, "dim=1"),
     (nn.GELU, ("erf",), {}, "tanh"),
 ]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(2.5, 8),
+        lambda: nn.Conv2d("3", 8, 3),
+        lambda: nn.Conv2d(3, 8, 3.0),
+        lambda: nn.Conv2d(3, 8, (3, 1.5)),
+        lambda: nn.BatchNorm2d(2.0),
+    ],
+)
+def test_sizes_are_whole_numbers(make):
+    with pytest.raises(DTypeError, match="whole number"):
+        make()
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU, nn.LeakyReLU, nn.ELU])
+def test_activations_in_place(layer):
+    x = tg.tensor([-1.0, 2.0])
+    expected = layer()(x).tolist()
+    assert layer(inplace=True)(x) is x
+    assert x.tolist() == expected
+    assert "inplace=True" in repr(layer(inplace=True))
 
 
 @pytest.mark.parametrize(("layer", "args", "kwargs", "match"), BAD)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.backend import im2col
+from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
 F = tg.nn.functional

@@ -36,10 +36,11 @@ def backward(
     >>> w.grad
     tensor(7.)
     """
-    roots = _roots("backward", _several(tensors), grad_tensors, create_graph)
+    roots = _roots("backward", _several("backward", tensors), grad_tensors, create_graph)
     only = None
     if inputs is not None:
-        only = {key_of(t.source("backward"), t.index): t for t in _several(inputs)}
+        wanted = _several("backward", inputs)
+        only = {key_of(t.source("backward"), t.index): t for t in wanted}
     run = Run(create_graph, create_graph if retain_graph is None else retain_graph, only)
     run(roots)
     for key, tensor in (only or {}).items():
@@ -99,8 +100,8 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
-    ins = _several(inputs)
-    roots = _roots("grad", _several(outputs), grad_outputs, create_graph)
+    ins = _several("grad", inputs)
+    roots = _roots("grad", _several("grad", outputs), grad_outputs, create_graph)
     keys = [key_of(t.source("grad"), t.index) for t in ins]
     run = Run(create_graph, create_graph if retain_graph is None else retain_graph, keys)
     run(roots)
@@ -175,5 +176,9 @@ def _roots(
     return roots
 
 
-def _several(tensors: Tensors) -> tuple[Tensor, ...]:
-    return (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+def _several(what: str, tensors: Tensors) -> tuple[Tensor, ...]:
+    found = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    for tensor in found:
+        if not isinstance(tensor, Tensor):
+            raise DTypeError(what, f"Tensors are needed, not {type(tensor).__name__} {tensor!r}")
+    return found

@@ -195,6 +195,8 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
     if dtype is not None:
         dtype = as_dtype(dtype)
     if is_array(data):
+        if isinstance(data, np.ndarray) and type(data) is not np.ndarray:
+            data = _plain(data)
         target = device_of(data) if device is None else as_device(device)
         moved = to_device(data, target)
         wanted = as_dtype(data.dtype) if dtype is None else dtype
@@ -202,7 +204,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
             return moved
         if isinstance(moved, Spec):
             return moved._replace(dtype=wanted)
-        with on_device_of(moved):
+        with on_device_of(moved), np.errstate(all="ignore"):
             return moved.astype(wanted)
     try:
         array = np.asarray(data)
@@ -213,7 +215,18 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
     if dtype is None:
         plain = not isinstance(data, np.generic) and array.dtype == np.float64
         dtype = get_default_dtype() if plain and not _holds_numpy(data) else as_dtype(array.dtype)
-    return to_device(array.astype(dtype, copy=False), as_device(device))
+    with np.errstate(all="ignore"):
+        array = array.astype(dtype, copy=False)
+    return to_device(array, as_device(device))
+
+
+def _plain(array: Any) -> Any:
+    """The plain ndarray in the memory of a subclass: the ``*`` of np.matrix is another one."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise DTypeError(
+            "tensor", "the mask of a masked array would be lost", repair="Use array.filled(0)."
+        )
+    return np.asarray(array)
 
 
 def _holds_numpy(data: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec, spec_of
-from tinygrad_cv.errors import BackendError, TinygradError
+from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
 __all__ = ["run_kernel"]
 
@@ -51,9 +51,13 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     function = op.forward if kernel is None else kernel.function
     try:
         result = function(xp, arrays, *attrs) if op.variadic else function(xp, *arrays, *attrs)
-    except (ValueError, TypeError) as problem:
-        if not isinstance(problem, TinygradError) and not op.shaped:
+    except (ValueError, TypeError, OverflowError) as problem:
+        if isinstance(problem, TinygradError):
+            raise
+        if not op.shaped:
             _called(op, op.infer, _specs(arrays), attrs)  # raises the error that explains
+        if op.elementwise:
+            raise _not_computable(op, arrays, problem) from problem
         raise
     if type(result) is tuple:
         return arrays, tuple(_whole(item) for item in result)
@@ -62,6 +66,22 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
 
 def _called(op: Any, function: Any, arrays: Arrays, attrs: Arrays) -> Any:
     return function(arrays, *attrs) if op.variadic else function(*arrays, *attrs)
+
+
+def _not_computable(op: Any, arrays: Arrays, problem: Exception) -> DTypeError:
+    """What NumPy could not do with inputs whose shapes fit."""
+    inputs = list(zip(op.inputs, arrays, strict=True))
+    for name, value in inputs:
+        if value is None:
+            return DTypeError(op.name, f"{name} must be a tensor or a number, not None")
+    return DTypeError(
+        op.name,
+        f"these inputs cannot be computed with ({problem})",
+        values=[
+            (n, str(x.dtype), str(x.shape)) if hasattr(x, "dtype") else (n, x) for n, x in inputs
+        ],
+        repair="Convert them first, for example with .float() or .long().",
+    )
 
 
 def _whole(result: Any) -> Any:

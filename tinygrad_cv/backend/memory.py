@@ -76,9 +76,7 @@ def empty_like(array: Any) -> Any:
     return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
 
 
-def scratch(
-    shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any = np
-) -> Any:
+def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any = np) -> Any:
     """Working memory of this thread: undefined values, valid until the slot is asked for again.
 
     A kernel that needs several buffers at once numbers them by `slot`. The buffer of a slot grows

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tinygrad_cv.core.plan import Plan
     from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["FREED", "Leaf", "Node", "Site", "user_frame"]
+__all__ = ["FREED", "Leaf", "Node", "Site", "site_of", "user_frame"]
 
 
 class Site(NamedTuple):
@@ -114,7 +114,7 @@ class Node:
     @property
     def site(self) -> Site:
         """The user's line that ran the operator."""
-        return _site(self.code, self.lasti)
+        return site_of(self.code, self.lasti)
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(shape) for shape, _ in self.outputs)
@@ -194,12 +194,7 @@ def user_frame(depth: int = 1) -> FrameType:
         frame = frame.f_back
 
 
-def _site(code: CodeType, lasti: int) -> Site:
+def site_of(code: CodeType, lasti: int) -> Site:
+    """The line of an instruction."""
     line = next(itertools.islice(code.co_positions(), lasti // 2, None), (None,))[0]
     return Site(code.co_filename, line or code.co_firstlineno, code.co_name)
-
-
-def site_here() -> Site:
-    """The user's line that is running now."""
-    frame = user_frame(2)
-    return _site(frame.f_code, frame.f_lasti)

@@ -18,9 +18,8 @@ from tinygrad_cv.backend.array import (
     asarray,
     copy_of,
     device_of,
-    is_array,
 )
-from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.backend.dtypes import as_dtype, supported
 from tinygrad_cv.core.node import HookHandle, Leaf, Node
 from tinygrad_cv.errors import DTypeError, GraphError
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from tinygrad_cv.core.tensor_methods import TensorMethods  # what the floors above give to it
 else:
     TensorMethods = object
+
+_DTYPES = frozenset(supported)
 
 
 class Tensor(TensorMethods):
@@ -60,7 +61,7 @@ class Tensor(TensorMethods):
     is_view: bool
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self.array = data if is_array(data) else asarray(data)
+        self.array = data if type(data) is np.ndarray and data.dtype in _DTYPES else asarray(data)
         self.node = None
         self.index = 0
         self.grad = None
@@ -72,22 +73,27 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The size along every axis."""
         return self.array.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The type of the elements, one of NumPy's."""
         return self.array.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.array.ndim  # type: ignore[no-any-return]
 
     @property
     def device(self) -> Device:
+        """Where the elements lie: cpu, cuda:i, or meta, which has none."""
         return device_of(self.array)
 
     @property
     def nbytes(self) -> int:
+        """Bytes of all elements."""
         return self.array.nbytes  # type: ignore[no-any-return]
 
     def size(self, dim: int | None = None) -> Any:
@@ -95,6 +101,7 @@ class Tensor(TensorMethods):
         return self.shape if dim is None else self.shape[dim]
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.ndim
 
     def numel(self) -> int:
@@ -106,12 +113,14 @@ class Tensor(TensorMethods):
         return self.dtype.itemsize
 
     def is_floating_point(self) -> bool:
+        """True for the dtypes that can have a gradient."""
         return self.dtype.kind == "f"
 
     # Where it stands in the graph
 
     @property
     def requires_grad(self) -> bool:
+        """True if backward computes a gradient for it, or for what it was made from."""
         return self.node is not None
 
     @requires_grad.setter
@@ -198,6 +207,8 @@ class Tensor(TensorMethods):
         return HookHandle(self.source("register_hook"), self.index, hook)
 
     def source(self, what: str) -> Node | Leaf:
+        """What made it. For ``what``, the name of the caller, to refuse a tensor without a
+        gradient."""
         if self.node is None:
             raise GraphError(
                 what,

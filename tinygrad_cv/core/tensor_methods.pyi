@@ -290,7 +290,8 @@ class TensorMethods:
         """Set every element to ``value``. The result has no history."""
     def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
         """Axes ``start_dim`` to ``end_dim`` (included) as one; a 0-d tensor becomes 1-d."""
-    def flip(self, *dims: Any) -> Tensor: ...
+    def flip(self, *dims: Any) -> Tensor:
+        """The elements in reverse order along ``dims``; see :func:`flip`."""
     def fliplr(self) -> Tensor:
         """Reversed along axis 1: an image [H, W] mirrored left to right."""
     def flipud(self) -> Tensor:
@@ -498,11 +499,13 @@ class TensorMethods:
         """The rectifier ``max(x, 0)``; its gradient at 0 is 0."""
     def remainder(self, other: Any) -> Tensor:
         """``input - floor(input / other) * other``: what is left, with the sign of ..."""
-    def repeat(self, *repeats: Any) -> Tensor: ...
+    def repeat(self, *repeats: Any) -> Tensor:
+        """The tensor repeated ``repeats[i]`` times along axis i: ``x.repeat(2, 3)`` or ..."""
     def repeat_interleave(self, repeats: Any, dim: Any = None, axis: Any = None) -> Tensor:
         """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, ..."""
     def reshape(self, *shape: Any) -> Tensor: ...
-    def reshape_as(self, other: Any) -> Tensor: ...
+    def reshape_as(self, other: Any) -> Tensor:
+        """The same elements under the shape of ``other``."""
     def roll(self, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
         """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
     def round(self, *, decimals: builtins.int = 0) -> Tensor:
@@ -629,8 +632,10 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / ..."""
-    def view(self, *shape: Any) -> Tensor: ...
-    def view_as(self, other: Any) -> Tensor: ...
+    def view(self, *shape: Any) -> Tensor:
+        """The same as ``reshape``: a view where the memory order allows it, else a copy."""
+    def view_as(self, other: Any) -> Tensor:
+        """The same elements under the shape of ``other``."""
     def where(self, condition: Any, other: Any) -> Tensor:
         """The elements of this tensor where ``condition`` holds, ``other`` elsewhere."""
     def zero_(self) -> Tensor:

@@ -15,9 +15,10 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cv.core.node import Site, site_here
+from tinygrad_cv.core.node import Site, site_of, user_frame
 from tinygrad_cv.errors import GraphError
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def _fresh_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)
 
-# id of the object that owns the memory -> (time of the last write, its line, weak reference that
-# drops the entry). An id can only be met again while the saved array keeps its owner alive, so a
+# id of the object that owns the memory -> (time of the last write, its instruction, weak reference
+# that drops the entry). An id can only be met again while the saved array keeps its owner alive, so a
 # stale entry is never mistaken.
-_writes: dict[int, tuple[int, Site, Any]] = {}
+_writes: dict[int, tuple[int, CodeType, int, Any]] = {}
 
 
 def _owner(array: Any) -> Any:
@@ -68,15 +69,15 @@ def note_write(array: Any) -> None:
 
 def note_writes(arrays: Iterable[Any]) -> None:
     """The same for several arrays, as one moment (an optimiser step)."""
-    site = site_here()
+    frame = user_frame(2)
     with _lock:
         clock.last_write = now = clock.tick()
     for array in arrays:
         owner = _owner(array)
         key = id(owner)
         known = _writes.get(key)
-        drop = known[2] if known is not None else _dropper(owner, key)
-        _writes[key] = (now, site, drop)
+        drop = known[3] if known is not None else _dropper(owner, key)
+        _writes[key] = (now, frame.f_code, frame.f_lasti, drop)
 
 
 def _dropper(owner: Any, key: int) -> Any:
@@ -100,7 +101,7 @@ def check_saved(node: Node) -> None:
         for array in value if isinstance(value, tuple) else (value,):
             written = _writes.get(id(_owner(array)))
             if written is not None and written[0] > node.stamp:
-                raise refuse(node, name, written[1])
+                raise refuse(node, name, site_of(*written[1:3]))
 
 
 def refuse(node: Node, name: str, site: Site) -> GraphError:

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn import init
-from tinygrad_cv.nn._arguments import per_axis, positive
+from tinygrad_cv.nn._arguments import positive
 from tinygrad_cv.nn.module import Module
 from tinygrad_cv.nn.parameter import blank
+from tinygrad_cv.ops._spatial import per_axis
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
@@ -50,10 +51,10 @@ class _ConvNd(Module):
                 repairs=[{"groups": math.gcd(in_channels, out_channels)}],
             )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = per_axis(layer, "kernel_size", kernel_size, n, least=1)
-        self.stride = per_axis(layer, "stride", stride, n, least=1)
-        self.dilation = per_axis(layer, "dilation", dilation, n, least=1)
-        self.output_padding = per_axis(layer, "output_padding", output_padding, n)
+        self.kernel_size = per_axis(layer, "kernel_size", kernel_size, n)
+        self.stride = per_axis(layer, "stride", stride, n)
+        self.dilation = per_axis(layer, "dilation", dilation, n)
+        self.output_padding = per_axis(layer, "output_padding", output_padding, n, least=0)
         self.padding = self._checked_padding(padding)
         self.padding_mode = padding_mode
         first, second = (
@@ -64,7 +65,7 @@ class _ConvNd(Module):
         self.reset_parameters()
 
     def _checked_padding(self, padding: Any) -> Any:
-        return per_axis(type(self).__name__, "padding", padding, self.spatial)
+        return per_axis(type(self).__name__, "padding", padding, self.spatial, least=0)
 
     def reset_parameters(self) -> None:
         """Draw new values: uniform on [-k, k] with k = 1 / sqrt(fan_in), as PyTorch."""

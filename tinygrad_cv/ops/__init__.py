@@ -24,6 +24,8 @@ from typing import Any
 
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
+from tinygrad_cv.errors import TinygradError
+from tinygrad_cv.ops._refusal import TENSORS, refusal
 
 __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 
@@ -51,7 +53,15 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
         if kwargs:
             kwargs = {name: Tensor(a) if is_array(a) else a for name, a in kwargs.items()}
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as problem:
+            if isinstance(problem, TinygradError):
+                raise
+            error = refusal(function, args, kwargs, problem)
+            if error is None:
+                raise
+            raise error from problem
 
     return wrapper
 
@@ -75,6 +85,14 @@ def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
 
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     return wrapper
+
+
+def _takes_tensors(function: Callable[..., Any]) -> bool:
+    """True if a method of this function takes more tensors than its own, and no operator sees to
+    what is given for them."""
+    op = getattr(function, "op", None)
+    others = list(inspect.signature(function).parameters)[1:]
+    return not (op is not None and op.elementwise) and not TENSORS.isdisjoint(others)
 
 
 def _wrapped(value: Any) -> Any:
@@ -102,7 +120,7 @@ def _discover() -> None:
             for name in getattr(module, listing, ()):
                 function = _with_names(getattr(module, name))
                 if listing == "TENSOR_FUNCTIONS":
-                    extend(name, function)
+                    extend(name, _public(function) if _takes_tensors(function) else function)
                 for space in spaces:
                     space[name] = function if name in plain else _public(function)
         for name, function in getattr(module, "METHODS", {}).items():

@@ -48,7 +48,7 @@ def every_dim(op: str, shape: Shape, dim: Any) -> Shape:
         ArgumentError: an axis is named twice.
         DTypeError, RangeError: as ``one_dim``.
     """
-    if dim is None or dim == ():
+    if dim is None or (type(dim) is tuple and not dim):
         return tuple(range(len(shape)))
     if type(dim) is int:
         found: Shape = (as_axis(op, dim, len(shape), shape),)

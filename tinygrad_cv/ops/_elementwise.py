@@ -206,7 +206,8 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return apply(op, (input,), ())
         try:
             out = quietly(compute, x)
-        except RuntimeError:  # another thread is in the quiet context
+        except (TypeError, RuntimeError):
+            # A dtype that `apply` explains; or another thread is in the quiet context.
             return apply(op, (input,), ())
         if type(out) is not ndarray:
             out = np.asarray(out)

@@ -46,7 +46,7 @@ def shares(
     if reduction == "mean":
         total = share.sum()
         share, even = share / total, even / total
-        if counted is not None:  # where all are ignored these are 0 / 0, but not one gets a gradient
+        if counted is not None:  # 0 / 0 where all are ignored, but no position gets a gradient
             share, even = xp.where(counted, share, 0), xp.where(counted, even, 0)
     return label, share, (share if weight is None else even)
 

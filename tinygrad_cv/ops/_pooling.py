@@ -89,7 +89,11 @@ def pool_args(
     """(kernel_size, stride, padding, dilation) per axis; the stride is the kernel size if None."""
     check_input(op, n, input)
     kernel = per_axis(op, "kernel_size", kernel_size, n)
-    step = kernel if stride is None or stride == [] else per_axis(op, "stride", stride, n)
+    step = (
+        kernel
+        if stride is None or (isinstance(stride, list) and not stride)
+        else per_axis(op, "stride", stride, n)
+    )
     spread = per_axis(op, "dilation", dilation, n)
     pads = pairs(op, padding, n)
     if not _allowed(kernel, pads, spread):

@@ -226,9 +226,20 @@ def _interleaved(first: Shape, second: Shape) -> Shape:
     return tuple(n for pair in zip(first, second, strict=True) for n in pair)
 
 
+def _flip_method(self: Any, *dims: Any) -> Any:
+    """The elements in reverse order along ``dims``; see :func:`flip`."""
+    return flip(self, dims or None)
+
+
+def _repeat_method(self: Any, *repeats: Any) -> Any:
+    """The tensor repeated ``repeats[i]`` times along axis i: ``x.repeat(2, 3)`` or
+    ``x.repeat((2, 3))``."""
+    return repeat(self, repeats)
+
+
 METHODS = {
-    "flip": lambda self, *dims: flip(self, dims or None),
+    "flip": _flip_method,
     "roll": roll,
-    "repeat": lambda self, *repeats: repeat(self, repeats),
+    "repeat": _repeat_method,
     "tile": lambda self, *dims: tile(self, dims),
 }

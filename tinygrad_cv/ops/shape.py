@@ -339,6 +339,7 @@ def _reshape_method(self: Any, *shape: Any) -> Any:
 
 
 def _view(self: Any, *shape: Any) -> Any:
+    """The same as ``reshape``: a view where the memory order allows it, else a copy."""
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         raise DTypeError(
             "view",
@@ -349,6 +350,7 @@ def _view(self: Any, *shape: Any) -> Any:
 
 
 def _reshape_as(self: Any, other: Any) -> Any:
+    """The same elements under the shape of ``other``."""
     return reshape(self, other.shape)
 
 

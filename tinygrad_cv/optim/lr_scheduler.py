@@ -118,6 +118,7 @@ class OneCycleLR(LRScheduler):
         pct_start: fraction of the cycle that is warm-up.
         anneal_strategy: "cos" or "linear".
         cycle_momentum: whether the momentum is moved at all.
+        three_phase: not supported; True raises.
 
     Raises:
         ArgumentError: no length, a value out of range, or a step past the end of the cycle.
@@ -137,8 +138,11 @@ class OneCycleLR(LRScheduler):
         max_momentum: float = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
+        three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
+        if three_phase:
+            raise ArgumentError("OneCycleLR", "three_phase=True is not supported")
         if total_steps is None and epochs is not None and steps_per_epoch is not None:
             total_steps = epochs * steps_per_epoch
         if total_steps is None or total_steps < 1:
