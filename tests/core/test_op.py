@@ -253,3 +253,49 @@ def test_public_functions_take_arrays_and_lists():
     assert isinstance(tg.exp(np.zeros(2)), tg.Tensor)
     assert isinstance(tg.cat([np.zeros(2), np.ones(1)]), tg.Tensor)
     assert isinstance(tg.nn.functional.relu(np.zeros(2)), tg.Tensor)
+
+
+def test_a_fused_kernel_serves_an_operator_without_a_fused_rule():
+    class Product(Op):
+        name = "scratch_product"
+        inputs = ("a", "b")
+        shaped = False
+
+        @staticmethod
+        def forward(xp: Any, a: Any, b: Any, scale: float = 1.0) -> Any:
+            return a * b * scale
+
+        @staticmethod
+        def vjp_a(g: Any, b: Any, scale: float) -> Any:
+            return g * b * scale
+
+        @staticmethod
+        def vjp_b(g: Any, a: Any, scale: float) -> Any:
+            return g * a * scale
+
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    Product.call(a, b).sum().backward()  # a plan without the kernel exists
+    seen = []
+
+    @kernels.register("scratch_product.vjp", provider="scratch", supports=lambda s, t: True)
+    def fused(xp: Any, g: Any, needs: Any, b: Any, a: Any, scale: float) -> Any:
+        seen.append((needs, a is None, b is None))
+        return (g * b * scale if needs[0] else None, g * a * scale if needs[1] else None)
+
+    try:
+        a.grad = b.grad = None
+        Product.call(a, b, 2.0).sum().backward()
+        assert a.grad.tolist() == [6, 8]
+        assert b.grad.tolist() == [2, 4]
+        (ga,) = autograd.grad(Product.call(a, b).sum(), a)
+        assert ga.tolist() == [3, 4]
+        Product.call(a, b.detach()).sum().backward()
+        assert seen == [
+            ((True, True), False, False),
+            ((True, False), False, False),  # only what is asked for
+            ((True, False), True, False),  # a was not saved, since b needs no gradient
+        ]
+    finally:
+        kernels.unregister("scratch_product.vjp", "scratch")
+    Product.call(a, b).sum().backward()
+    assert len(seen) == 3

@@ -165,7 +165,7 @@ def test_output_size_of_a_transposed_convolution():
 
 BAD = [
     (nn.Linear, (0, 3), {}, "in_features"),
-    (nn.Conv2d, (3, 8, 0), {}, "kernel_size"),
+    (nn.Conv2d, (3, 8), {"kernel_size": 0}, "kernel_size"),
     (nn.Conv2d, (3, 8, (3, 3, 3)), {}, "2"),
     (nn.Conv2d, (3, 8, 3), {"stride": 0}, "stride"),
     (nn.Conv2d, (3, 8, 3), {"padding": -1}, "padding"),

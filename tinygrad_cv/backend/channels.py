@@ -9,7 +9,6 @@ axis, and more accurate, since each block is summed apart and the blocks are add
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,52 +20,47 @@ __all__ = ["affine", "gradient_sums", "input_gradient", "statistics"]
 
 # A block, its centred copy and its gradient stay in the level-2 cache together.
 BLOCK_BYTES = 512 * 1024
-ROW = 1024  # elements that a row should have to make the loop over rows cheap
+ROW = 8192  # elements that a row should have to make the loop over rows cheap
+FEWEST_ROWS = 16  # rows are not joined beyond this: a column must be small against the data
 
 
 def statistics(xp: Any, input: Any) -> tuple[Any, Any]:
     """Mean and biased variance per channel, both [C], in one pass over the data.
 
-    Each block is centred by the mean of what came before it, so nothing cancels even where the mean
-    is large against the deviation; blocks are merged by the rule of Chan, Golub and LeVeque (1983)
-    in float64.
+    All values are centred by the mean of the first block, so that little cancels even where the
+    mean is large against the deviation, and the sums of the blocks are added in float64 (T. Chan,
+    G. Golub, R. LeVeque, Algorithms for computing the sample variance, 1983, section 3).
     """
     x = _as_blocks(input, input)
     c = input.shape[1]
-    mean = squares = xp.zeros(c, np.float64)
-    done = 0
-    for where in _block_ranges(xp, x):
-        block = x[where]
-        count = block.size // max(c, 1)
-        if count == 0:
-            continue
-        if not done:
-            mean = _sum_block(xp, block, c) / count
-        centre = mean.astype(x.dtype)
-        centred = _minus(xp, block, _column(xp, centre, x))
-        offset = _sum_block(xp, centred, c) / count
+    ranges = _block_ranges(xp, x)
+    count = input.size // max(c, 1)
+    if not count:
+        return xp.zeros(c, x.dtype), xp.zeros(c, x.dtype)
+    first = x[ranges[0]]
+    centre = (_channels(_sum_block(xp, first), c) / (first.size // c)).astype(x.dtype)
+    column = _column(xp, centre, x)
+    shift = squares = 0.0
+    for where in ranges:
+        centred = _minus(xp, x[where], column)
+        shift = shift + _sum_block(xp, centred)
         xp.multiply(centred, centred, out=centred)
-        block_squares = _sum_block(xp, centred, c) - count * offset * offset
-        delta = centre + offset - mean
-        total = done + count
-        mean = mean + delta * (count / total)
-        squares = squares + block_squares + delta * delta * (done * count / total)
-        done = total
-    return mean.astype(x.dtype), (squares / max(done, 1)).astype(x.dtype)
+        squares = squares + _sum_block(xp, centred)
+    offset = _channels(shift, c) / count
+    var = _channels(squares, c) / count - offset * offset
+    return (centre + offset).astype(x.dtype), xp.maximum(var, 0).astype(x.dtype)
 
 
 def affine(xp: Any, input: Any, mean: Any, scale: Any, bias: Any) -> Any:
     """``(input - mean) * scale + bias`` per channel, in the memory order of the input."""
     output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
     x, y = _as_blocks(input, input), _as_blocks(output, input)
-    mean, scale = _column(xp, mean, x), _column(xp, scale, x)
-    bias = None if bias is None else _column(xp, bias, x)
+    offset = _offset(bias, mean, scale)
+    scale, offset = _column(xp, scale, x), _column(xp, offset, x)
     for where in _block_ranges(xp, x):
         out = y[where]
-        xp.subtract(x[where], mean, out=out)
-        xp.multiply(out, scale, out=out)
-        if bias is not None:
-            xp.add(out, bias, out=out)
+        xp.multiply(x[where], scale, out=out)
+        xp.add(out, offset, out=out)
     return output
 
 
@@ -74,14 +68,14 @@ def gradient_sums(xp: Any, gy: Any, input: Any, mean: Any) -> tuple[Any, Any]:
     """``sum(gy)`` and ``sum(gy * (input - mean))`` per channel."""
     x, g = _as_blocks(input, input), _as_blocks(gy, input)
     c, column = input.shape[1], _column(xp, mean, x)
-    g_sum, gx_sum = xp.zeros(c, np.float64), xp.zeros(c, np.float64)
+    g_sum = gx_sum = xp.zeros(x.shape[1], np.float64)
     for where in _block_ranges(xp, x):
         block = g[where]
         centred = _minus(xp, x[where], column)
         xp.multiply(centred, block, out=centred)
-        g_sum += _sum_block(xp, block, c)
-        gx_sum += _sum_block(xp, centred, c)
-    return g_sum.astype(x.dtype), gx_sum.astype(x.dtype)
+        g_sum = g_sum + _sum_block(xp, block)
+        gx_sum = gx_sum + _sum_block(xp, centred)
+    return _channels(g_sum, c).astype(x.dtype), _channels(gx_sum, c).astype(x.dtype)
 
 
 def input_gradient(
@@ -91,14 +85,15 @@ def input_gradient(
     output = memory.empty(input.shape, input.dtype, layout_of(input), xp)
     x, y = _as_blocks(input, input), _as_blocks(output, input)
     g = _as_blocks(gy, input)
-    mean, scale, slope, shift = (_column(xp, v, x) for v in (mean, scale, slope, shift))
+    offset = _offset(shift, mean, slope)
+    scale, slope, offset = (_column(xp, v, x) for v in (scale, slope, offset))
     for where in _block_ranges(xp, x):
+        part = memory.scratch(x[where].shape, x.dtype, xp=xp)
+        xp.multiply(x[where], slope, out=part)
+        xp.add(part, offset, out=part)
         out = y[where]
         xp.multiply(g[where], scale, out=out)
-        centred = _minus(xp, x[where], mean)
-        xp.multiply(centred, slope, out=centred)
-        xp.add(centred, shift, out=centred)
-        xp.add(out, centred, out=out)
+        xp.add(out, part, out=out)
     return output
 
 
@@ -109,28 +104,42 @@ def _as_blocks(array: Any, like: Any) -> Any:
     if length > 1 and layout_of(like) != CHANNELS_LAST:
         return array.reshape(n, c, length)
     rows, joined = n * length, 1
-    while 2 * joined * max(c, 1) <= ROW and rows % (2 * joined) == 0:
+    while (
+        2 * joined * max(c, 1) <= ROW
+        and rows % (2 * joined) == 0
+        and rows // (2 * joined) >= FEWEST_ROWS
+    ):
         joined *= 2
     return array.transpose(0, *range(2, array.ndim), 1).reshape(rows // joined, joined * c)
 
 
-def _block_ranges(xp: Any, blocks: Any) -> Iterator[slice]:
+def _block_ranges(xp: Any, blocks: Any) -> list[slice]:
     """Ranges of the first axis whose blocks fit the cache; on a GPU one range for all."""
     total = blocks.shape[0]
     row = max(math.prod(blocks.shape[1:]) * blocks.dtype.itemsize, 1)
     step = max(BLOCK_BYTES // row, 1) if xp is np else max(total, 1)
-    for start in range(0, total, step):
-        yield slice(start, min(start + step, total))
+    return [slice(start, min(start + step, total)) for start in range(0, total, step)]
 
 
-def _sum_block(xp: Any, block: Any, c: int) -> Any:
-    """[A, k*C] or [A, C, L] -> [C] in float64."""
+def _sum_block(xp: Any, block: Any) -> Any:
+    """The sum of a block in float64, still to be folded by :func:`_channels`: [k*C] or [C]."""
     if block.ndim == 2:
-        joined = xp.ones(block.shape[0], block.dtype) @ block
-        return joined.reshape(block.shape[1] // max(c, 1), c).sum(axis=0, dtype=np.float64)
-    a, _, length = block.shape
+        return (xp.ones(block.shape[0], block.dtype) @ block).astype(np.float64)
+    a, c, length = block.shape
     per_image = block.reshape(a * c, length) @ xp.ones(length, block.dtype)
     return per_image.reshape(a, c).sum(axis=0, dtype=np.float64)
+
+
+def _channels(sums: Any, c: int) -> Any:
+    """[k*C] -> [C]: the sums of joined rows, added up."""
+    return sums.reshape(-1, c).sum(axis=0)
+
+
+def _offset(bias: Any, mean: Any, scale: Any) -> Any:
+    """``bias - mean * scale`` in float64, so that ``x * scale + offset`` is rounded no worse than
+    ``(x - mean) * scale + bias``, where ``mean`` is rounded."""
+    product = mean.astype(np.float64) * scale
+    return -product if bias is None else bias - product
 
 
 def _minus(xp: Any, block: Any, column: Any) -> Any:

@@ -7,6 +7,8 @@ Tensors instead of arrays, and record themselves.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +27,7 @@ from tinygrad_cv.core import mode, write
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError, TinygradError
 
 __all__ = ["Run", "Source", "add_to_grad", "key_of", "zeros"]
 
@@ -72,6 +74,7 @@ class Run:
         )
         try:
             with mode.set_grad_enabled(self.create_graph), quiet:
+                gradient = None
                 for node, index, gradient in roots:
                     self._add(key_of(node, index), gradient)
                 del roots, gradient
@@ -123,7 +126,8 @@ class Run:
                 if simple:
                     results = plan.run(gradient, saved, node.attrs)
                 else:
-                    results = self._rules(node, gradient)
+                    with on_device_of(_raw(gradient)):
+                        results = self._rules(node, gradient)
             except TinygradError as error:
                 error.notes.append(_where(node))
                 raise
@@ -193,20 +197,22 @@ class Run:
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, fused, or only those that are
         wanted."""
-        plan = node.plan
+        plan, edges, useful = node.plan, node.edges, self.useful
         saved: Sequence[Any]
         if self.create_graph:
             saved = self._restored(node)
-        elif plan.fused is not None:
-            return _run_fused(node, gradient)
         else:
             saved = node.saved
-        if self.useful is None:
+            needs = tuple(e is not None and (useful is None or e in useful) for e in edges)
+            fused = _run_fused(node, gradient, needs)
+            if fused is not None:
+                return [fused[k] if needs[k] else None for k in plan.needed]
+        if useful is None:
             gradients: Sequence[Any] = plan.run(gradient, saved, node.attrs)
             return gradients
         results = []
         for k in plan.needed:
-            wanted = node.edges[k] in self.useful
+            wanted = edges[k] in useful
             results.append(plan.rules[k](gradient, saved, node.attrs, k) if wanted else None)
         return results
 
@@ -263,12 +269,7 @@ class Run:
         for hook in tuple(hooks.values()):
             changed = hook(tensor)
             if changed is not None:
-                if changed.shape != tensor.shape:
-                    raise ShapeError(
-                        "hook",
-                        "a hook must return a gradient of the shape that it was given",
-                        values=[("given", tensor.shape), ("returned", changed.shape)],
-                    )
+                _check_hooked(tensor, changed)
                 tensor = changed
         return tensor if self.create_graph else tensor.array
 
@@ -286,6 +287,25 @@ class Run:
         tensor = leaf.tensor()
         if tensor is not None:
             add_to_grad(tensor, gradient, self.create_graph)
+
+
+def _check_hooked(given: Tensor, returned: Any) -> None:
+    if not isinstance(returned, Tensor):
+        kind = type(returned).__name__
+        raise DTypeError("hook", f"a hook must return a tensor or None, not {kind}")
+    if returned.shape != given.shape:
+        raise ShapeError(
+            "hook",
+            "a hook must return a gradient of the shape that it was given",
+            values=[("given", given.shape), ("returned", returned.shape)],
+        )
+    if returned.dtype != given.dtype:
+        raise DTypeError(
+            "hook",
+            f"a hook must return a gradient of the dtype that it was given, {given.dtype.name}, "
+            f"not {returned.dtype.name}",
+            repair=f'Convert it with .to("{given.dtype.name}").',
+        )
 
 
 def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
@@ -367,24 +387,40 @@ def _restore(array: Any, node: Source | None, index: int) -> Tensor:
     return tensor
 
 
-def _run_fused(node: Node, gradient: Any) -> Sequence[Any]:
-    """The fused first-order rule, from the kernel table or the operator's own."""
-    plan, saved = node.plan, node.saved
-    op = plan.op
-    xp = xp_of(gradient[0] if isinstance(gradient, tuple) else gradient)
-    needs = tuple(bool(plan.needs >> k & 1) for k in range(len(op.inputs)))
-    function = op.fused_vjp
+def _raw(gradient: Any) -> Any:
+    """The array of a gradient, or of the first of several."""
+    first = gradient[0] if isinstance(gradient, tuple) else gradient
+    return first.array if isinstance(first, Tensor) else first
+
+
+def _run_fused(node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any] | None:
+    """The first-order rule for all inputs at once: a kernel of the table, or the operator's own;
+    None if there is neither. A kernel reads saved values and attributes by name, and gets None for
+    what this node had no reason to save."""
+    plan, op = node.plan, node.op
+    xp = xp_of(_raw(gradient))
     rows = candidates(op.name + ".vjp")
     if rows is not None:
-        by_name = dict(zip(plan.names, saved, strict=True))
-        specs = tuple(
-            spec_of(by_name[n]) if by_name.get(n) is not None else None for n in op.inputs
-        )
+        known = dict(zip(plan.names, node.saved, strict=True))
+        arrays = tuple(known.get(name) for name in op.inputs)
+        arrays = (arrays[0] or ()) if op.variadic else arrays
+        specs = tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
         kernel = choose(rows, "cpu" if xp is np else "cuda", specs, node.attrs)
         if kernel is not None:
-            function = kernel.function
-    results = plan.fused(function, xp, gradient, needs, saved, node.attrs)  # type: ignore[misc]
-    return [results[k] for k in plan.needed]
+            known |= zip(op.attributes, node.attrs, strict=True)
+            reads = (known.get(name) for name in _reads(kernel.function))
+            found: Sequence[Any] = kernel.function(xp, gradient, needs, *reads)
+            return found
+    if plan.fused is None:
+        return None
+    found = plan.fused(op.fused_vjp, xp, gradient, needs, node.saved, node.attrs)
+    return found
+
+
+@functools.cache
+def _reads(kernel: Callable[..., Any]) -> tuple[str, ...]:
+    """What a fused kernel reads: its parameters after ``xp, g, needs``."""
+    return tuple(inspect.signature(kernel).parameters)[3:]
 
 
 def _fit(node: Node, k: int, gradient: Any, shape: tuple[int, ...]) -> Any:

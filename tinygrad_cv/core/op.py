@@ -32,13 +32,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core import write
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node, user_frame
 from tinygrad_cv.core.plan import Plan, check_names
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, TinygradError
+from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
 __all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
@@ -82,11 +83,11 @@ class Op:
     differentiable: ClassVar[int]  # bit mask of the inputs that have a rule
     call: ClassVar[Callable[..., Any]]
     _plans: ClassVar[dict[int, Plan]]
+    _generation: ClassVar[int]
 
     infer: ClassVar[Callable[..., Any]]
     forward: ClassVar[Callable[..., Any]]
     fused_vjp: ClassVar[Callable[..., Any] | None] = None
-    flops: ClassVar[Callable[..., int] | None] = None
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -108,7 +109,7 @@ class Op:
         cls.rules = {
             name: getattr(cls, "vjp_" + name) for name in cls.inputs if hasattr(cls, "vjp_" + name)
         }
-        cls._plans = {}
+        cls._plans, cls._generation = {}, kernels.generation()
         ruled = sum(1 << k for k, name in enumerate(cls.inputs) if name in cls.rules)
         cls.differentiable = -1 if cls.variadic and ruled else ruled
         if cls.view:
@@ -124,6 +125,17 @@ class Op:
         cls.call.op = cls  # type: ignore[attr-defined]
         REGISTRY[cls.name] = cls
 
+    @staticmethod
+    def flops(*_: Any) -> int:
+        """Floating-point operations of one run, from the arguments of ``infer``; 0 if data only
+        moves."""
+        return 0
+
+    @classmethod
+    def count_flops(cls, specs: tuple[Any, ...], attrs: tuple[Any, ...]) -> int:
+        """``flops`` for input Specs and attributes as a node or a recorder has them."""
+        return cls.flops(specs, *attrs) if cls.variadic else cls.flops(*specs, *attrs)
+
     @classmethod
     def _make_call(cls) -> Callable[..., Any]:
         return general_call(cls)
@@ -132,6 +144,8 @@ class Op:
     def plan(cls, needs: int) -> Plan:
         """What to save and which rules to run when the inputs in the bit mask ``needs`` want a
         gradient."""
+        if cls._generation != kernels.generation():  # a fused kernel may have come or gone
+            cls._plans, cls._generation = {}, kernels.generation()
         found = cls._plans.get(needs)
         if found is None:
             found = cls._plans[needs] = Plan(cls, needs)
@@ -172,7 +186,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     tensors, arrays = [], []
     needs, bit = 0, 1
     for t in inputs:
-        if not isinstance(t, Tensor) and t is not None:
+        if not isinstance(t, Tensor) and (t is not None or op.elementwise):
             t = _constant(op, t)
         if isinstance(t, Tensor):
             arrays.append(t.array)
@@ -210,7 +224,14 @@ def _constant(op: type[Op], value: Any) -> Any:
     a Tensor."""
     if op.elementwise and type(value) in (bool, int, float):
         return value
-    return as_tensor(value)
+    try:
+        return as_tensor(value)
+    except DTypeError:
+        raise DTypeError(
+            op.name,
+            f"cannot compute with {value!r:.60}, a {type(value).__name__}",
+            repair="Give a Tensor, an array or a number.",
+        ) from None
 
 
 def _wrapped(array: Any, is_view: bool) -> Tensor:

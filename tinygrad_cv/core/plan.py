@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from tinygrad_cv.backend.kernels import candidates
 from tinygrad_cv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Plan:
         self.fused = None
         if fused is not None:
             self.fused = _compiled("f, xp, g, needs, s, a", self._call("f", fused), {})
-        self.plain = fused is None and len(op.outputs) == 1
+        served = candidates(op.name + ".vjp") is not None
+        self.plain = fused is None and not served and len(op.outputs) == 1
 
     def _kind(self, name: str) -> tuple[str, int]:
         op = self.op

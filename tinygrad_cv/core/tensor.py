@@ -204,6 +204,9 @@ class Tensor(TensorMethods):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; what it
         returns, if not None, replaces the gradient. Returns a handle with ``remove()``."""
+        if not callable(hook):
+            kind = type(hook).__name__
+            raise DTypeError("register_hook", f"a hook must be callable, not {kind}")
         return HookHandle(self.source("register_hook"), self.index, hook)
 
     def source(self, what: str) -> Node | Leaf:

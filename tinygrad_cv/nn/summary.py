@@ -122,10 +122,8 @@ class _Recorder:
         self.rows = rows
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
-        if op.flops is None:
-            return
         specs = tuple(spec_of(x.array) if isinstance(x, Tensor) else x for x in inputs)
-        count = op.flops(*((specs,) if op.variadic else specs), *attrs)
+        count = op.count_flops(specs, attrs)
         name = scope.name if scope is not None else ""
         while name and name not in self.rows:
             name = name.rpartition(".")[0]

@@ -32,6 +32,9 @@ __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 TG_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
+# What a wrong argument makes Python and NumPy raise.
+_FAILURES = (AttributeError, TypeError, ValueError, IndexError, OverflowError)
+
 _LISTINGS = {
     "TENSOR_FUNCTIONS": (TG_FUNCTIONS,),
     "TG_FUNCTIONS": (TG_FUNCTIONS,),
@@ -43,6 +46,8 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with arrays turned into constant Tensors, and a first argument of any kind as
     well."""
 
+    first = next(iter(inspect.signature(function).parameters), "")
+
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not args or type(args[0]) is not Tensor:
@@ -52,18 +57,41 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
         elif len(args) > 1:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
         if kwargs:
-            kwargs = {name: Tensor(a) if is_array(a) else a for name, a in kwargs.items()}
+            kwargs = {name: _wrapped(a) for name, a in kwargs.items()}
+            if not args and _is_numbers(kwargs.get(first)):
+                kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)
-        except (AttributeError, TypeError, ValueError, IndexError, OverflowError) as problem:
-            if isinstance(problem, TinygradError):
-                raise
-            error = refusal(function, args, kwargs, problem)
+        except _FAILURES as problem:
+            error = _explained(function, args, kwargs, problem)
             if error is None:
                 raise
             raise error from problem
 
     return wrapper
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, which takes no tensors, with failures that say which argument was wrong."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except _FAILURES as problem:
+            error = _explained(function, args, kwargs, problem)
+            if error is None:
+                raise
+            raise error from problem
+
+    return wrapper
+
+
+def _explained(function: Any, args: Any, kwargs: Any, problem: Exception) -> Any:
+    """The error to raise in place of ``problem``, or None to let it pass."""
+    if isinstance(problem, TinygradError):
+        return None
+    return refusal(function, args, kwargs, problem)
 
 
 def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,7 +150,7 @@ def _discover() -> None:
                 if listing == "TENSOR_FUNCTIONS":
                     extend(name, _public(function) if _takes_tensors(function) else function)
                 for space in spaces:
-                    space[name] = function if name in plain else _public(function)
+                    space[name] = (_checked if name in plain else _public)(function)
         for name, function in getattr(module, "METHODS", {}).items():
             extend(name, function)
 

@@ -216,7 +216,7 @@ def _check_dtypes(op: str, arrays: Sequence[tuple[str, Any]]) -> None:
 
 def _check_groups(op: str, groups: int, channels: int, letter: str, rows: Rows) -> None:
     if channels % groups:
-        fitting = [d for d in range(groups, 0, -1) if channels % d == 0]
+        fitting = [d for d in range(min(groups, channels), 0, -1) if channels % d == 0]
         raise ShapeError(
             op,
             f"{letter} = {channels} channels cannot be split into groups = {groups}",

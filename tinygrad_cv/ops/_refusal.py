@@ -20,10 +20,9 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 __all__ = ["TENSORS", "refusal"]
 
 # Under these names our functions take tensors.
-TENSORS = frozenset(
-    "a b batch1 batch2 bias condition end index input mask mat1 mat2 other running_mean "
-    "running_var source src target tensor vec vec2 weight".split()
-)
+_NAMES = """a b batch1 batch2 bias condition end index input mask mat1 mat2 other running_mean
+running_var source src target tensor vec vec2 weight"""
+TENSORS = frozenset(_NAMES.split())
 
 
 def refusal(

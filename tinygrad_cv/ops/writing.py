@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cv.backend.array import on_device_of, xp_of
+from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.mode import state
-from tinygrad_cv.core.node import Leaf
+from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
@@ -60,6 +60,13 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
 
 
 def _check_writable(target: Tensor, what: str) -> None:
+    if not getattr(getattr(target.array, "flags", None), "writeable", True):
+        raise GraphError(
+            what,
+            "the memory of this tensor is read-only, or one element of it stands for many",
+            values=[("self", target.shape)],
+            repair="Write to a copy: x = x.clone().",
+        )
     if not state().grad:
         return  # under no_grad a write is a write to memory
     if target.is_view:
@@ -96,7 +103,11 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 def _inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check_writable(self, name)
-        return write(self, function(self, *args, **kwargs), name)
+        result = function(self, *args, **kwargs)
+        node = result.node
+        if isinstance(node, Node):  # the write is about to overwrite what it needs: save a copy
+            node.saved = tuple(copy_of(v) if v is self.array else v for v in node.saved)
+        return write(self, result, name)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place form of :func:`{function.__name__}`; returns ``self``."

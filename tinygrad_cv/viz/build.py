@@ -151,10 +151,10 @@ class Builder:
         facts: dict[str, Any],
         failed: bool,
     ) -> None:
-        if op.flops is None or failed:  # an operator without a count only moves data
+        if failed:
             return
         try:
-            facts["flops"] = int(op.flops(*((specs,) if op.variadic else specs), *attrs))
+            facts["flops"] = int(op.count_flops(specs, attrs))
         except (AttributeError, TypeError):  # a Spec that the graph does not keep was needed
             self.unknown_flops += 1
         else:
