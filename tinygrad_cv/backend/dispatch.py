@@ -5,6 +5,9 @@ An operator is known here by its declarations only: name, inputs, ``infer`` and 
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
-__all__ = ["run_kernel"]
+__all__ = ["run_fused", "run_kernel"]
 
 Arrays = tuple[Any, ...]
 
@@ -62,6 +65,40 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     if type(result) is tuple:
         return arrays, tuple(_whole(item) for item in result)
     return arrays, (_whole(result),)
+
+
+def run_fused(
+    plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays
+) -> Arrays | None:
+    """The first-order gradients of all inputs at once, by a kernel of the table or by the
+    operator's own ``fused_vjp``; None if there is neither.
+
+    A kernel reads saved values and attributes by name, and gets None for what this node had no
+    reason to save. ``needs`` says for each input whether its gradient is wanted.
+    """
+    op = plan.op
+    xp = xp_of(gradient[0] if isinstance(gradient, tuple) else gradient)
+    rows = kernels.candidates(op.name + ".vjp")
+    if rows is not None:
+        known = dict(zip(plan.names, saved, strict=True))
+        arrays = tuple(known.get(name) for name in op.inputs)
+        specs = _specs((arrays[0] or ()) if op.variadic else arrays)
+        kernel = kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs)
+        if kernel is not None:
+            known |= zip(op.attributes, attrs, strict=True)
+            reads = (known.get(name) for name in _reads(kernel.function))
+            found: Arrays = kernel.function(xp, gradient, needs, *reads)
+            return found
+    if plan.fused is None:
+        return None
+    found = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
+    return found
+
+
+@functools.cache
+def _reads(kernel: Any) -> tuple[str, ...]:
+    """What a fused kernel reads: its parameters after ``xp, g, needs``."""
+    return tuple(inspect.signature(kernel).parameters)[3:]
 
 
 def _called(op: Any, function: Any, arrays: Arrays, attrs: Arrays) -> Any:

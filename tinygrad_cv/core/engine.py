@@ -7,8 +7,6 @@ Tensors instead of arrays, and record themselves.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
-from tinygrad_cv.backend.kernels import candidates, choose
+from tinygrad_cv.backend.dispatch import run_fused
 from tinygrad_cv.backend.memory import Block
-from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode, write
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.op import REGISTRY
@@ -204,7 +202,7 @@ class Run:
         else:
             saved = node.saved
             needs = tuple(e is not None and (useful is None or e in useful) for e in edges)
-            fused = _run_fused(node, gradient, needs)
+            fused = run_fused(plan, gradient, needs, saved, node.attrs)
             if fused is not None:
                 return [fused[k] if needs[k] else None for k in plan.needed]
         if useful is None:
@@ -336,16 +334,35 @@ def add_to_grad(tensor: Any, gradient: Any, create_graph: bool) -> None:
     """``tensor.grad += gradient``; ``.grad`` never shares memory with anything else."""
     with _accumulation:
         known = tensor.grad
+        if known is not None:
+            _check_grad(known, gradient)
         if create_graph:
             tensor.grad = gradient.clone() if known is None else known + gradient
         elif known is None:
             alone = _references(gradient) <= _ALONE and _owns_memory(gradient)
             tensor.grad = Tensor(gradient if alone else copy_of(gradient))
-        elif known.node is not None:
+        elif known.node is not None or not getattr(known.array.flags, "writeable", True):
             tensor.grad = known + Tensor(gradient)
         else:
             xp_of(known.array).add(known.array, gradient, out=known.array)
             write.note_write(known.array)
+
+
+def _check_grad(known: Any, gradient: Any) -> None:
+    """What the user put into ``.grad`` must be able to take a gradient."""
+    if not isinstance(known, Tensor):
+        kind = type(known).__name__
+        raise DTypeError("backward", f".grad must be a tensor or None, not {kind}")
+    if known.shape != gradient.shape or known.dtype != gradient.dtype:
+        raise ShapeError(
+            "backward",
+            "the .grad of a leaf does not fit the gradient that is to be added to it",
+            values=[
+                (".grad", known.shape, known.dtype.name),
+                ("gradient", gradient.shape, gradient.dtype.name),
+            ],
+            repair="Set .grad to None, or to a tensor of the leaf's shape and dtype.",
+        )
 
 
 def _owns_memory(array: Any) -> bool:
@@ -391,36 +408,6 @@ def _raw(gradient: Any) -> Any:
     """The array of a gradient, or of the first of several."""
     first = gradient[0] if isinstance(gradient, tuple) else gradient
     return first.array if isinstance(first, Tensor) else first
-
-
-def _run_fused(node: Node, gradient: Any, needs: tuple[bool, ...]) -> Sequence[Any] | None:
-    """The first-order rule for all inputs at once: a kernel of the table, or the operator's own;
-    None if there is neither. A kernel reads saved values and attributes by name, and gets None for
-    what this node had no reason to save."""
-    plan, op = node.plan, node.op
-    xp = xp_of(_raw(gradient))
-    rows = candidates(op.name + ".vjp")
-    if rows is not None:
-        known = dict(zip(plan.names, node.saved, strict=True))
-        arrays = tuple(known.get(name) for name in op.inputs)
-        arrays = (arrays[0] or ()) if op.variadic else arrays
-        specs = tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
-        kernel = choose(rows, "cpu" if xp is np else "cuda", specs, node.attrs)
-        if kernel is not None:
-            known |= zip(op.attributes, node.attrs, strict=True)
-            reads = (known.get(name) for name in _reads(kernel.function))
-            found: Sequence[Any] = kernel.function(xp, gradient, needs, *reads)
-            return found
-    if plan.fused is None:
-        return None
-    found = plan.fused(op.fused_vjp, xp, gradient, needs, node.saved, node.attrs)
-    return found
-
-
-@functools.cache
-def _reads(kernel: Callable[..., Any]) -> tuple[str, ...]:
-    """What a fused kernel reads: its parameters after ``xp, g, needs``."""
-    return tuple(inspect.signature(kernel).parameters)[3:]
 
 
 def _fit(node: Node, k: int, gradient: Any, shape: tuple[int, ...]) -> Any:

@@ -49,7 +49,7 @@ def _fresh_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)
 
-# id of the object that owns the memory -> (time of the last write, its instruction, a weak reference
+# id of the object that owns the memory -> (time of the last write, its instruction, a reference
 # that drops the entry). An id can only be met again while a saved array keeps its owner alive, so
 # a stale entry is never mistaken.
 _writes: dict[int, tuple[int, CodeType, int, Any]] = {}

@@ -70,17 +70,15 @@ def by_operator(step: Any, steps: int) -> None:
         shapes = " ".join("x".join(map(str, getattr(a, "shape", ()))) for a in arrays[:2])
         return f"{operator.name:24s} {shapes}"
 
-    fused = engine._run_fused
+    fused = engine.run_fused
     dispatch._run = clock.wrap(original, name_of)
-    engine._run_fused = clock.wrap(
-        fused, lambda node, _: f"{node.op.name + '.vjp':24s} {node.shape}"
-    )
+    engine.run_fused = clock.wrap(fused, lambda plan, *_: f"{plan.op.name + '.vjp':24s}")
     started = now()
     try:
         for _ in range(steps):
             step()
     finally:
-        dispatch._run, engine._run_fused = original, fused
+        dispatch._run, engine.run_fused = original, fused
     total = (now() - started) / steps * 1e3
     rows = sorted(clock.seconds.items(), key=lambda item: -item[1])
     kernels = sum(clock.seconds.values()) / steps * 1e3
