@@ -174,5 +174,5 @@ def positive(text):
 if __name__ == "__main__":
     try:
         main()
-    except tg.TinygradError as error:
+    except (tg.TinygradError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,12 @@ def _load(target: str) -> Any:
             module = importlib.import_module(place)
         found: Any = module
         for part in name.split("."):
+            if not hasattr(found, part):
+                hint = _near(part, dir(found))
+                raise _Refused(WRONG_COMMAND, f"{place} has no attribute {part!r}{hint}")
             found = getattr(found, part)
+    except _Refused:
+        raise
     except Exception as error:  # the user's module may raise anything
         raise _Refused(
             WRONG_COMMAND, f"cannot load {target}: {type(error).__name__}: {error}"
@@ -241,11 +246,15 @@ def _ops(options: argparse.Namespace) -> int:
         return DONE
     op = REGISTRY.get(options.name)
     if op is None:
-        close = difflib.get_close_matches(options.name, REGISTRY, n=5)
-        hint = f"; near it: {', '.join(close)}" if close else ""
+        hint = _near(options.name, REGISTRY)
         raise _Refused(WRONG_COMMAND, f"there is no operator {options.name!r}{hint}")
     print("\n".join(_explained(op)))
     return DONE
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=5)
+    return f"; near it: {', '.join(close)}" if close else ""
 
 
 def _explained(op: Any) -> list[str]:

@@ -52,6 +52,15 @@ def test_a_name_is_taken_once():
                 return input
 
 
+@pytest.mark.parametrize("missing", ["infer", "forward"])
+def test_an_operator_without_one_of_its_methods(missing):
+    parts = {"infer": staticmethod(lambda input: input)}
+    parts["forward"] = staticmethod(lambda xp, input: input)
+    del parts[missing]
+    with pytest.raises(tg.ArgumentError, match=f"the static method {missing}"):
+        type("Half", (Op,), {"name": "half", **parts})
+
+
 def test_an_operator_without_a_name():
     with pytest.raises(tg.ArgumentError, match="needs a name"):
 

@@ -216,3 +216,48 @@ def test_site_and_scope_are_recorded():
     assert y.node.site.function == "test_site_and_scope_are_recorded"
     assert y.sum().node.site.filename == __file__
     assert y.node.scope is None
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_subclasses_of_ndarray_become_plain_and_masks_are_refused():
+    matrix = tg.Tensor(np.matrix([[1.0, 2.0], [3.0, 4.0]]))
+    assert type(matrix.array) is np.ndarray
+    assert (matrix * matrix).tolist() == [[1.0, 4.0], [9.0, 16.0]]
+    masked = np.ma.array([1.0, 2.0], mask=[True, False])
+    with pytest.raises(tg.DTypeError, match=r"mask.*\n.*filled"):
+        tg.tensor(masked)
+
+
+@pytest.mark.parametrize("array", [np.array(["a"]), np.zeros(2, ">f8"), np.zeros(2, "complex64")])
+def test_wrapping_refuses_other_dtypes_too(array):
+    with pytest.raises(tg.DTypeError, match="is not supported"):
+        tg.Tensor(array)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda x: tg.matmul(x, None), tg.DTypeError, "two tensors, not NoneType None"),
+        (lambda x: x @ 3, tg.DTypeError, "two tensors, not int 3"),
+        (lambda x: x.gather(0, "a"), tg.DTypeError, "index must be a tensor, not str 'a'"),
+        (lambda x: tg.relu(None), tg.DTypeError, "input must be a tensor"),
+        (lambda x: tg.nn.functional.elu(x, "a"), tg.DTypeError, "alpha must be a number"),
+        (lambda x: tg.nn.functional.conv2d(x, 5), tg.DTypeError, "weight must be a tensor"),
+        (lambda x: tg.tensor([1], dtype="int8") + 300, tg.DTypeError, "out of bounds for int8"),
+        (lambda x: x + 10**400, tg.DTypeError, "too large"),
+        (lambda x: ~x, tg.DTypeError, "integers and bool, not on float32"),
+        (lambda x: tg.zeros(2**63), tg.ArgumentError, "zeros: these arguments cannot be used"),
+    ],
+)
+def test_wrong_kinds_of_arguments_are_named(call, error, match):
+    with pytest.raises(error, match=match):
+        call(tg.ones(2, 2))
+
+
+def test_arguments_may_be_numpy_integers_and_go_by_name():
+    x = tg.ones(2, 3)
+    assert tg.amax(x, dim=np.int64(1)).shape == (2,)
+    pooled = tg.nn.functional.max_pool2d(tg.ones(1, 1, 4, 4), 2, stride=np.int64(2))
+    assert pooled.shape == (1, 1, 2, 2)
+    assert isinstance(tg.exp(input=[0.0, 1.0]), tg.Tensor)
+    assert isinstance(tg.acos(np.float32(3)), tg.Tensor)

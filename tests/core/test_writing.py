@@ -187,3 +187,30 @@ def test_fill_zero_copy():
     x.copy_(source)
     x.sum().backward()
     np.testing.assert_array_equal(source.grad.numpy(), [2, 2])
+
+
+def test_a_write_keeps_what_its_own_gradient_needs():
+    w = leaf(3)
+    x = tg.ones(3, dtype="float64") * 2.0
+    x *= w  # the gradient of w needs x from before the write
+    x.sum().backward()
+    np.testing.assert_array_equal(w.grad.numpy(), [2.0] * 3)
+    y = leaf(3, seed=1)
+    h = y * 1.0
+    h *= h
+    (gradient,) = tg.autograd.grad(h.sum(), [y], create_graph=True)
+    np.testing.assert_allclose(gradient.detach().numpy(), 2 * y.detach().numpy())
+    (second,) = tg.autograd.grad(gradient.sum(), [y])
+    np.testing.assert_allclose(second.numpy(), [2.0] * 3)
+
+
+def test_read_only_memory_is_refused_before_anything_is_computed():
+    values = np.zeros(3)
+    values.setflags(write=False)
+    frozen = tg.Tensor(values)
+    with pytest.raises(tg.GraphError, match=r"read-only.*\n.*\n.*clone"):
+        frozen += 1
+    with pytest.raises(tg.GraphError, match="read-only"):
+        frozen[0] = 1.0
+    with tg.no_grad(), pytest.raises(tg.GraphError, match="stands for many"):
+        tg.ones(1).expand(3).add_(1)

@@ -129,6 +129,8 @@ def test_bad_data_sets_and_splits():
 def test_samples_that_do_not_stack_are_explained():
     with pytest.raises(ShapeError, match="different shapes"):
         next(iter(DataLoader([np.ones(2), np.ones(3)], batch_size=2)))
+    with pytest.raises(ShapeError, match=r"TensorDataset\(images, labels\)"):
+        next(iter(DataLoader((np.ones((4, 2)), np.ones(4)), batch_size=2)))
     with pytest.raises(ShapeError, match=r"\[1, 2\] entries"):
         next(iter(DataLoader([(1,), (1, 2)], batch_size=2)))
     with pytest.raises(DTypeError, match="type object cannot be made into a batch"):

@@ -64,7 +64,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(DataError, match="cannot be written: no space"):
         save_safetensors({"w": tg.zeros(3)}, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
@@ -110,3 +110,16 @@ def test_a_missing_library_is_named_with_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     with pytest.raises(BackendError, match=r"pip install 'tinygrad-cv\[examples\]'"):
         save_safetensors({}, tmp_path / "w.safetensors")
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        save_safetensors({"w": tg.ones(1)}, tmp_path / "folder")
+    with pytest.raises(DTypeError, match="the name 1 is not a string"):
+        save_safetensors({1: tg.ones(1)}, tmp_path / "w")
+    with pytest.raises(DTypeError, match="a mapping of tensors"):
+        save_safetensors(None, tmp_path / "w")
+    with pytest.raises(DTypeError, match="a path is expected"):
+        load_safetensors(None)
+    assert os.listdir(tmp_path) == ["folder"]

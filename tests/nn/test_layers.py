@@ -268,3 +268,17 @@ def test_device_and_dtype_of_new_layers():
     tg.set_default_dtype("float64")
     assert nn.Linear(1, 1).weight.dtype == tg.float64
     assert nn.BatchNorm1d(1).running_mean.dtype == tg.float64
+
+
+@pytest.mark.parametrize(
+    ("build", "match"),
+    [
+        (lambda: nn.Dropout("a"), "p must be a number"),
+        (lambda: nn.BatchNorm2d(3, momentum="a"), "momentum must be a number"),
+        (lambda: nn.BatchNorm2d(3, eps=None), "eps must be a number"),
+        (lambda: nn.Sequential(nn.ReLU())["a"], "an index must be a whole number"),
+    ],
+)
+def test_arguments_of_the_wrong_kind(build, match):
+    with pytest.raises(DTypeError, match=match):
+        build()

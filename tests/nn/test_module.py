@@ -75,6 +75,12 @@ def test_bad_registrations():
         net.register_parameter("p", tg.zeros(1))
     with pytest.raises(DTypeError, match="Module or None"):
         net.add_module("m", 3)
+    with pytest.raises(DTypeError, match=r"nn\.Sequential\(\*modules\)"):
+        nn.Sequential([nn.ReLU()])
+    with pytest.raises(DTypeError, match=r"ReLU\(\.\.\.\)"):
+        nn.Sequential(nn.ReLU)
+    with pytest.raises(DTypeError, match="whose forward calls the function"):
+        nn.Sequential(tg.relu)
     result = nn.Parameter(tg.ones(1))
     result.node = (tg.ones(1, requires_grad=True) * 2).node
     with pytest.raises(GraphError, match="leaf"):

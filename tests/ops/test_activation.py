@@ -239,3 +239,18 @@ def test_channels_last_memory_stays_channels_last():
     for f in (F.relu, F.leaky_relu, F.elu, F.sigmoid, F.tanh, F.gelu, F.silu, F.softplus, F.relu6):
         assert f(x).array.strides == x.array.strides, f.__name__
     assert tg.softmax(x, 1).array.strides == x.array.strides
+
+
+def test_relu_hides_no_nan_in_its_gradient():
+    values = np.array([nan, 0.0, -1.0, 2.0])
+    x, theirs = tg.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    tg.relu(x).backward(tg.tensor([3.0, 3.0, 3.0, 3.0]))
+    torch.relu(theirs).backward(torch.full((4,), 3.0, dtype=torch.float64))
+    assert x.grad.tolist() == theirs.grad.tolist() == [3.0, 0.0, 0.0, 3.0]
+
+
+@pytest.mark.parametrize(("lo", "hi"), [(-1.0, 1.0), (0, 6), (-inf, 2.0)])
+def test_hardtanh_of_integers_stays_integer(lo, hi):
+    y = F.hardtanh(tg.tensor([-3, 0, 9]), lo, hi)
+    assert y.dtype == "int64"
+    assert y.tolist() == np.clip([-3, 0, 9], lo, hi).tolist()

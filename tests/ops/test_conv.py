@@ -299,6 +299,20 @@ BAD = [
     ),
     Bad(
         F.conv2d,
+        (zeros(5, 8, 8), zeros(8, 1, 3, 3)),
+        error=ShapeError,
+        match=r"grey images: input\.unsqueeze\(1\), or else make the layer",
+        name="no channel axis",
+    ),
+    Bad(
+        F.conv2d,
+        (np.zeros((1, 3, 8, 8), "uint8"), np.zeros((8, 3, 3, 3), "float32")),
+        error=DTypeError,
+        match=r"\.to\('float32'\); / 255 then",
+        name="pixels as they come",
+    ),
+    Bad(
+        F.conv2d,
         (zeros(1, 6, 8, 8), zeros(8, 3, 3, 3)),
         error=ShapeError,
         match="groups=2",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -136,3 +137,46 @@ def test_a_block_never_holds_more_than_its_limit():
     sizes = [c.nbytes for _, c in im2col.columns(np, x, (40, 40), window, 1)]
     assert max(sizes) <= im2col.BLOCK
     assert sum(sizes) == x.nbytes * 9
+
+
+def test_huge_numbers_of_groups_are_refused_at_once():
+    with pytest.raises(tg.ShapeError, match="groups must divide 4, for example 4"):
+        tg.nn.functional.conv2d(tg.ones(1, 3, 5, 5), tg.ones(4, 3, 2, 2), groups=2**60)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kernel", "stride", "padding", "dilation"),
+    [
+        ((9, 7), (3, 3), (1, 1), (0, 0), (1, 1)),
+        ((9, 7), (5, 3), (1, 2), (2, 1), (1, 1)),
+        ((9, 7), (3, 2), (1, 1), (4, 0), (2, 3)),
+        ((1, 8), (3, 3), (1, 1), (5, 1), (1, 1)),  # some taps along H see padding only
+        ((2, 3), (3, 1), (1, 1), (6, 1), (5, 1)),  # and some positions
+        ((30,), (4,), (1,), (3,), (2,)),
+        ((5, 4, 6), (3, 3, 2), (1, 2, 1), (1, 1, 1), (1, 1, 2)),
+    ],
+)
+@pytest.mark.parametrize("block", [1, im2col.FEW_BLOCK])
+def test_few_output_channels_give_what_any_number_gives(
+    monkeypatch, block, sizes, kernel, stride, padding, dilation
+):
+    monkeypatch.setattr(im2col, "FEW_BLOCK", block)
+    n = len(sizes)
+    x, w, b = normal(3, 9, *sizes), normal(5, 9, *kernel), normal(5)
+    window = im2col.Window(kernel, stride, tuple(-p for p in padding), dilation)
+    assert im2col.few_outputs(w[None], window)
+    conv, torch_conv = getattr(F, f"conv{n}d"), getattr(torch.nn.functional, f"conv{n}d")
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    y = conv(tg.tensor(x), tg.tensor(w), tg.tensor(b), **options).numpy()
+    expected = torch_conv(*map(torch.from_numpy, (x, w, b)), **options).numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_columns_of_one_row_per_tap_give_the_same_weight_gradient():
+    x, g = normal(2, 3, 8, 9), normal(2, 4, 8, 9)  # few input channels
+    attributes = ((4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    found = ConvWeightGrad.forward(np, x, g, *attributes)
+    expected = torch.nn.grad.conv2d_weight(
+        torch.from_numpy(x), (4, 3, 3, 3), torch.from_numpy(g), padding=1
+    )
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-10, atol=1e-10)

@@ -180,6 +180,12 @@ X = normal(5, 4)
 BAD = [
     Bad(
         F.cross_entropy,
+        (X, np.array([[0], [1], [3], [2], [0]])),
+        error=ShapeError,
+        match=r"target\.reshape\(5,\)",
+    ),
+    Bad(
+        F.cross_entropy,
         (X, np.array([0, 1, 4, 2, 0])),
         error=RangeError,
         match=r"label 4 at position \(2,\)",
@@ -232,7 +238,7 @@ BAD = [
         match="labels",
     ),
     Bad(F.mse_loss, (X, normal(5, 3)), error=ShapeError, match="broadcast"),
-    Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match="target must be float"),
+    Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match=r"target\.to\('float32'\)"),
     Bad(F.mse_loss, (X, X.astype("f4")), error=DTypeError, match="float32"),
     Bad(F.mse_loss, (X, X), {"reduction": "max"}, error=ArgumentError, match="max"),
     Bad(F.l1_loss, (X, X), {"weight": X}, error=ArgumentError, match="weight"),
@@ -304,3 +310,20 @@ def test_class_weights_get_no_gradient():
     weight = tg.tensor(WEIGHT, requires_grad=True)
     with pytest.raises(ArgumentError, match="detach"):
         F.cross_entropy(tg.tensor(X), tg.tensor([0, 1, 2, 3, 0]), weight)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, WEIGHT])
+def test_where_all_labels_are_ignored_the_gradient_is_0_as_in_torch(weight, smoothing):
+    options = {"label_smoothing": smoothing}
+    x, labels = tg.tensor(X, requires_grad=True), np.full(5, -100)
+    loss = F.cross_entropy(x, tg.tensor(labels), weight, **options)
+    loss.backward()
+    theirs = torch.tensor(X, requires_grad=True)
+    w = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+    TF.cross_entropy(theirs, torch.tensor(labels), w, **options).backward()
+    assert math.isnan(loss.item())
+    np.testing.assert_array_equal(x.grad.numpy(), theirs.grad.numpy())
+    x.grad = None
+    F.nll_loss(x, tg.tensor(labels)).backward()
+    assert not x.grad.numpy().any()

@@ -329,3 +329,8 @@ def test_where_as_a_method_and_with_scalars():
     assert tg.where(x > 0, 1, 0).dtype == tg.int64
     assert tg.where(x > 0, 1.0, 0.0).dtype == tg.float32
     assert tg.where(x > 0, tg.tensor([1, 1]), x).dtype == tg.float32
+
+
+def test_square_of_bool_is_an_integer():
+    y = tg.square(tg.tensor([True, False]))
+    assert (y.dtype, y.tolist()) == ("int64", [1, 0])

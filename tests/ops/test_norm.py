@@ -207,6 +207,11 @@ def test_running_statistics_follow_torch(momentum):
         assert mine.numpy() == pytest.approx(other.numpy(), rel=1e-12)
 
 
+def test_another_number_of_channels_names_the_argument_of_the_layer():
+    with pytest.raises(ShapeError, match=r"num_features=3\."):
+        F.batch_norm(tg.ones(2, 3), tg.zeros(4), tg.ones(4))
+
+
 def test_running_statistics_survive_a_refused_call():
     mean, var = tg.zeros(3), tg.ones(3)
     with pytest.raises(ShapeError, match="one value per channel"):

@@ -339,3 +339,9 @@ def test_view_refuses_to_reinterpret_bytes():
 def test_matrix_transpose_needs_a_matrix():
     with pytest.raises(ShapeError, match="at least 2 axes"):
         _ = tg.zeros(4).mT
+
+
+def test_roll_and_repeat_interleave_of_a_0d_tensor():
+    x = tg.tensor(3.0)
+    assert tg.roll(x, 2, 0).tolist() == 3.0
+    assert tg.repeat_interleave(x, 2, 0).tolist() == [3.0, 3.0]

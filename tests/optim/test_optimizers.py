@@ -227,7 +227,7 @@ def leaf(*shape, dtype="float64"):
 BAD = [
     (lambda: tg.optim.SGD(leaf(2)), DTypeError, "not one Tensor"),
     (lambda: tg.optim.SGD({"params": [leaf(2)]}), DTypeError, "not one dict"),
-    (lambda: tg.optim.SGD([]), ArgumentError, "no parameters"),
+    (lambda: tg.optim.SGD([]), ArgumentError, r"no parameters[^$]*nn\.ModuleList"),
     (lambda: tg.optim.Adam([np.ones(2)]), DTypeError, r"params\[0\] is not a tensor.*ndarray"),
     (lambda: tg.optim.Adam([leaf(2), ("w", leaf(2))]), DTypeError, r"params\[1\].*tuple"),
     (lambda: tg.optim.Adam([leaf(2, dtype="int64")]), DTypeError, "int64"),
@@ -267,3 +267,24 @@ def test_a_state_dict_that_does_not_fit_changes_nothing():
     assert all(
         after["state"][n]["exp_avg"] is before["state"][n]["exp_avg"] for n in before["state"]
     )
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_gradient_of_the_wrong_shape_changes_no_parameter(momentum):
+    first, second = (tg.ones(3, requires_grad=True) for _ in range(2))
+    optimizer = tg.optim.SGD([first, second], lr=0.1, momentum=momentum)
+    first.grad, second.grad = tg.ones(3), tg.ones(1)
+    with pytest.raises(ShapeError, match=r"parameter's shape\n.*\(3,\)\n.*\(1,\)"):
+        optimizer.step()
+    assert first.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_arguments_of_the_wrong_kind():
+    parameter = tg.ones(2, requires_grad=True)
+    with pytest.raises(DTypeError, match="params must be an iterable"):
+        tg.optim.SGD(None, lr=0.1)
+    with pytest.raises(ArgumentError, match="betas must be two numbers"):
+        tg.optim.Adam([parameter], betas=0.9)
+    for wrong in (None, {}, {"state": {}}):
+        with pytest.raises(DTypeError, match="'state' and 'param_groups'"):
+            tg.optim.SGD([parameter], lr=0.1).load_state_dict(wrong)

@@ -111,7 +111,10 @@ def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
     pytest.importorskip("pygraphviz")
     arguments = ["graph", f"{model}:net", "--input", "1,1,2,2", "-o", "a.svg"]
     assert cli.main(arguments) == cli.WRONG_MODEL
-    assert "ShapeError" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "ShapeError" in message
+    assert "Any of these fits" in message  # the way out
+    assert "(Conv2d)" in message  # and the place
     assert "failed" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
@@ -121,6 +124,7 @@ def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
         ("net", [], cli.WRONG_COMMAND, "add --input"),
         ("number", [], cli.WRONG_COMMAND, "neither a model"),
         ("missing", [], cli.WRONG_COMMAND, "has no attribute 'missing'"),
+        ("Nett", [], cli.WRONG_COMMAND, "near it: Net"),
         ("broken", [], cli.WRONG_MODEL, "RuntimeError: boom"),
         ("net", ["--input", "1,1,5,5:banana"], cli.WRONG_COMMAND, "'banana'"),
         ("net", ["--input", "1,1,5,5", "--depth", "-1"], cli.WRONG_COMMAND, "0 or more"),

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
-__all__ = ["affine", "gradient_sums", "input_gradient", "statistics"]
+__all__ = ["add_bias", "affine", "gradient_sums", "input_gradient", "statistics"]
 
 # A block, its centred copy and its gradient stay in the level-2 cache together.
 BLOCK_BYTES = 512 * 1024
@@ -62,6 +62,21 @@ def affine(xp: Any, input: Any, mean: Any, scale: Any, bias: Any) -> Any:
         xp.multiply(x[where], scale, out=out)
         xp.add(out, offset, out=out)
     return output
+
+
+def add_bias(xp: Any, rows: Any, bias: Any) -> None:
+    """``rows[r, c] += bias[c]`` in place, many rows at a time where memory allows."""
+    count, c = rows.shape
+    joined = min(ROW // max(c, 1), count // FEWEST_ROWS)
+    if xp is not np or joined < 2:
+        rows += bias
+        return
+    line = memory.scratch((joined, c), rows.dtype)
+    line[...] = bias
+    whole = count - count % joined
+    head, rest = rows[:whole].reshape(-1, joined * c), rows[whole:]
+    head += line.reshape(-1)
+    rest += bias
 
 
 def gradient_sums(xp: Any, gy: Any, input: Any, mean: Any) -> tuple[Any, Any]:

@@ -76,11 +76,10 @@ def as_dtype(dtype: Any) -> DType:
     except TypeError:
         found = None
     if found is None:
-        raise DTypeError(
-            "dtype",
-            f"{dtype!r} is not supported",
-            repair="Use one of " + ", ".join(d.name for d in supported) + ".",
-        )
+        repair = "Use one of " + ", ".join(d.name for d in supported) + "."
+        if isinstance(dtype, str):
+            repair += " Devices are called cpu, cuda, cuda:1 and meta."
+        raise DTypeError("dtype", f"{dtype!r} is not supported", repair=repair)
     return found
 
 

@@ -25,9 +25,12 @@ __all__ = [
     "Phase",
     "Window",
     "columns",
+    "correlate_few",
     "depthwise",
     "depthwise_weight",
+    "few_outputs",
     "matrix",
+    "over_rows",
     "phases",
     "pixels",
 ]
@@ -36,9 +39,12 @@ Sizes = tuple[int, ...]
 
 BLOCK = 4 << 20  # bytes of one block of columns on a CPU: what its last-level caches hold
 FEWEST_ROWS = 256  # with fewer rows a matrix product is slow
+FEW_BLOCK = 1 << 20
 DEPTHWISE_BLOCK = 512 << 10
 GPU_BLOCK = 512 << 20
 LANES = 8192  # a run of multiply-adds that stays in the first-level cache
+PADDED_SLOT, COLUMNS_SLOT, PARTS_SLOT, SUM_SLOT = range(4, 8)  # of the working memory
+FEW_OUTPUTS = 8  # a matrix product with fewer columns than this is slow
 FEW_CHANNELS = 4  # below this, runs of pixels are longer than runs of channels
 
 
@@ -57,7 +63,8 @@ def columns(
     """The windows of an image as rows of a matrix, a block of positions at a time.
 
     Yields ``(block, cols)``: ``cols[group, (n, p), (k, c)]`` are the rows of the positions (n, p)
-    that ``block`` counts in order. They are valid until the next ones are asked for.
+    that ``block`` counts in order. They are valid until the next ones are asked for; until the last
+    are asked for, no other convolution may run in this thread.
     """
     n, channels = len(positions), input.shape[1]
     width = math.prod(window.kernel) * channels
@@ -68,19 +75,74 @@ def columns(
             yield box[0], rows[:, box[0]]
         return
     planar = groups == 1 and channels < FEW_CHANNELS
+    last = windows = cols = rows = None
     for cut, view in _windows(xp, input, positions, window, limit, planar):
-        count = cut.rows.stop - cut.rows.start
-        if planar:  # taps outside, positions inside: the product reads the matrix transposed
-            view = view.transpose(*range(n + 1, 2 * n + 2), *range(n + 1))
-        else:
-            view = view.reshape(*view.shape[:-1], groups, channels // groups)
-            view = view.transpose(2 * n + 1, *range(2 * n + 1), 2 * n + 2)
-        cols = memory.scratch(view.shape, input.dtype, 1, xp)
-        cols[...] = view
-        if planar:
-            yield cut.rows, cols.reshape(1, width, count).swapaxes(1, 2)
-        else:
-            yield cut.rows, cols.reshape(groups, count, width // groups)
+        if view is not last:  # the next block often reads the same place
+            last, count = view, cut.rows.stop - cut.rows.start
+            if planar:  # taps outside, positions inside: the product reads the matrix transposed
+                windows = view.transpose(*range(n + 1, 2 * n + 2), *range(n + 1))
+            else:
+                windows = view.reshape(*view.shape[:-1], groups, channels // groups)
+                windows = windows.transpose(2 * n + 1, *range(2 * n + 1), 2 * n + 2)
+            cols = memory.scratch(windows.shape, input.dtype, COLUMNS_SLOT, xp)
+            if planar:
+                rows = cols.reshape(1, width, count).swapaxes(1, 2)
+            else:
+                rows = cols.reshape(groups, count, width // groups)
+        cols[...] = windows
+        yield cut.rows, rows
+
+
+def over_rows(rows: Any, cols: Any) -> Any:
+    """The product ``rows[group, (n, p), o]`` transposed @ ``cols``: [group, o, (k, c)].
+
+    Columns that lie in memory tap by tap go to the left, where the product reads them in order.
+    """
+    if cols.strides[-1] == cols.itemsize:
+        return rows.swapaxes(1, 2) @ cols
+    return (cols.swapaxes(1, 2) @ rows).swapaxes(1, 2)
+
+
+def few_outputs(weight: Any, window: Window) -> bool:
+    """Does :func:`correlate_few` pay for this weight [group, o, c, k...]?"""
+    groups, outputs, inputs, *kernel = weight.shape
+    return (
+        groups == 1 and outputs <= FEW_OUTPUTS <= inputs and kernel[0] > 2 and window.stride[0] == 1
+    )
+
+
+def correlate_few(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> None:
+    """Convolution with few output channels, whose matrix product would have too few columns.
+
+    The taps along the first axis count as output channels of a convolution that is one tap long
+    there; their results, each shifted by its tap, are added: ``y[p] = sum_k z[k, p + k*dilation]``.
+    """
+    _, outputs, inputs, taps, *kernel = weight.shape
+    images, count, *rest = output.shape[:-1]
+    start, spread = window.start[0], window.dilation[0]
+    low = max(0, -start)  # z is 0 outside of low..high, where it would read padding only
+    high = max(low, min(count + (taps - 1) * spread, input.shape[2] - start))
+    flat = window._replace(kernel=(1, *kernel), start=(start + low, *window.start[1:]))
+    lines = weight[0].transpose(2, 0, *range(3, weight.ndim - 1), 1)  # [k, o, other taps, c]
+    lines = xp.ascontiguousarray(lines).reshape(taps * outputs, math.prod(kernel) * inputs)
+    size = lines.shape[0] * (high - low) * math.prod(rest) * input.dtype.itemsize
+    step = max(1, _block(xp, FEW_BLOCK) // max(1, size))
+    for n in range(0, images, step):
+        part, y = input[n : n + step], xp.moveaxis(output[n : n + step], -1, 0)
+        z = memory.scratch(
+            (taps, outputs, len(part), high - low, *rest), input.dtype, PARTS_SLOT, xp
+        )
+        results = z.reshape(lines.shape[0], -1)
+        for block, cols in columns(xp, part, (high - low, *rest), flat, 1):
+            xp.matmul(lines, cols[0].T, out=results[:, block])
+        total = memory.scratch(y.shape, input.dtype, SUM_SLOT, xp)
+        total[...] = 0
+        for k in range(taps):
+            first, last = max(0, low - k * spread), min(count, high - k * spread)
+            if first < last:
+                shift = k * spread - low
+                total[:, :, first:last] += z[k, :, :, first + shift : last + shift]
+        y[...] = total
 
 
 def matrix(xp: Any, weight: Any) -> Any:
@@ -218,25 +280,39 @@ def _windows(
     channels = input.shape[1]
     source = input if planar else _channels_last(input)
     direct = source.strides[-1] == source.dtype.itemsize
+    form: Any = None  # of the padded copy: the next block often has the same, zeros included
     for cut in _cuts((input.shape[0], *input.shape[2:]), positions, window, limit):
         part = source[_along(cut.taken, planar)]
-        if cut.zeros or not direct:
+        if direct and not cut.zeros:
+            form = None
+            view = _view(xp, part, cut, window, planar)
+        else:
             images = cut.taken[0].stop - cut.taken[0].start
-            shape = (images, channels, *cut.extent) if planar else (images, *cut.extent, channels)
-            space = memory.scratch(shape, source.dtype, 0, xp)
-            for edge in cut.zeros:
-                space[_along(edge, planar)] = 0
-            space[_along(cut.place, planar)] = part
-            part = space
-        steps = part.strides[2:] if planar else part.strides[1:-1]
-        shape = (*(b.stop - b.start for b in cut.box), *window.kernel, channels)
-        strides = (
-            part.strides[0],
-            *(step * s for step, s in zip(steps, window.stride, strict=True)),
-            *(step * d for step, d in zip(steps, window.dilation, strict=True)),
-            part.strides[1 if planar else -1],
-        )
-        yield cut, _strided(xp, part, shape, strides)
+            if form != (images, cut.extent, cut.place):
+                form = (images, cut.extent, cut.place)
+                shape = (
+                    (images, channels, *cut.extent) if planar else (images, *cut.extent, channels)
+                )
+                space = memory.scratch(shape, source.dtype, PADDED_SLOT, xp)
+                for edge in cut.zeros:
+                    space[_along(edge, planar)] = 0
+                inside = space[_along(cut.place, planar)]
+                view = _view(xp, space, cut, window, planar)
+            inside[...] = part
+        yield cut, view
+
+
+def _view(xp: Any, part: Any, cut: _Cut, window: Window, planar: bool) -> Any:
+    """The windows of a block as ``view[n, p..., k..., c]`` of the part of the input they read."""
+    steps = part.strides[2:] if planar else part.strides[1:-1]
+    shape = (*(b.stop - b.start for b in cut.box), *window.kernel, part.shape[1 if planar else -1])
+    strides = (
+        part.strides[0],
+        *(step * s for step, s in zip(steps, window.stride, strict=True)),
+        *(step * d for step, d in zip(steps, window.dilation, strict=True)),
+        part.strides[1 if planar else -1],
+    )
+    return _strided(xp, part, shape, strides)
 
 
 @lru_cache(maxsize=256)

@@ -9,12 +9,12 @@ as the product of a row of ones with a matrix, which is faster too.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend.memory import empty
-from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["channel_sum", "sum_rows", "total"]
 
@@ -66,7 +66,7 @@ def _as_rows(xp: Any, array: Any, dims: tuple[int, ...]) -> Any:
     ndim = array.ndim
     if dims == tuple(range(len(dims))) and len(dims) < ndim and array.flags.c_contiguous:
         columns = math.prod(array.shape[len(dims) :])
-    elif dims == (0, *range(2, ndim)) and layout_of(array) == CHANNELS_LAST:
+    elif ndim > 1 and dims == (0, *range(2, ndim)) and _evenly_spaced(array):
         array = xp.moveaxis(array, 1, -1)
         columns = array.shape[-1]
     else:
@@ -74,3 +74,12 @@ def _as_rows(xp: Any, array: Any, dims: tuple[int, ...]) -> Any:
     if columns < 2 or array.size // columns < 16:
         return None  # a matrix product with one column or few rows gains nothing
     return array.reshape(-1, columns)
+
+
+def _evenly_spaced(array: Any) -> bool:
+    """Do the pixels of [N, C, spatial...] follow each other at equal distances, each with its
+    channels side by side? Channels-last memory is so, and some channels of it."""
+    axes = (0, *range(2, array.ndim))
+    return array.strides[1] == array.itemsize and all(
+        array.strides[a] == array.strides[b] * array.shape[b] for a, b in pairwise(axes)
+    )

@@ -103,6 +103,8 @@ class Op:
             raise ArgumentError(
                 cls.name, f"this name is taken by {known.__module__}.{known.__qualname__}"
             )
+        if not hasattr(cls, "forward"):
+            raise ArgumentError(cls.name, "an operator needs the static method forward")
         parameters = list(inspect.signature(cls.forward).parameters.values())[1 + len(cls.inputs) :]
         cls.attributes = tuple(p.name for p in parameters)
         cls.defaults = tuple(p.default for p in parameters if p.default is not p.empty)
@@ -118,6 +120,8 @@ class Op:
             check_names(cls, rule, ("g", "k"))
         if cls.fused_vjp is not None:
             check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
+        if cls.shaped and not hasattr(cls, "infer"):
+            raise ArgumentError(cls.name, "an operator needs the static method infer")
         cls.call = staticmethod(cls._make_call())
         cls.call.__doc__ = cls.__doc__
         cls.call.__name__ = cls.call.__qualname__ = cls.name

@@ -121,6 +121,7 @@ def _stack(samples: Sequence[Any]) -> np.ndarray:
             "DataLoader",
             "samples of one batch have different shapes",
             values=[("one sample", shapes[0]), ("another", shapes[1])],
-            repair="Resize or crop them, or give a collate_fn.",
+            repair="Resize or crop them, or give a collate_fn. Arrays whose entries belong "
+            "together go in as TensorDataset(images, labels).",
         )
     return np.stack(arrays)

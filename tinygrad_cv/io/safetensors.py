@@ -31,8 +31,8 @@ def save_safetensors(
 
     Raises:
         BackendError: the library `safetensors` is not installed.
-        DTypeError: an entry is not a tensor.
-        DataError: the directory does not exist.
+        DTypeError: an entry is not a tensor, or its name is not a string.
+        DataError: the directory does not exist, or the file cannot be written.
 
     >>> import tempfile, tinygrad_cv as tg
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,11 @@ def save_safetensors(
     (2, 3)
     """
     library = _library("save_safetensors")
-    path = Path(path)
+    path = _path("save_safetensors", path)
+    if not isinstance(tensors, Mapping):
+        raise DTypeError(
+            "save_safetensors", f"a mapping of tensors is expected, not {type(tensors).__name__}"
+        )
     arrays = {name: _array(name, value) for name, value in tensors.items()}
     if not path.parent.is_dir():
         raise DataError("save_safetensors", f"there is no directory {str(path.parent)!r}")
@@ -49,6 +53,8 @@ def save_safetensors(
     try:
         unfinished.write_bytes(library.save(arrays, dict(metadata) if metadata else None))
         os.replace(unfinished, path)
+    except OSError as error:
+        raise DataError("save_safetensors", f"{str(path)!r} cannot be written: {error}") from None
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -63,12 +69,12 @@ def load_safetensors(path: str | Path, device: Any = "cpu") -> dict[str, Tensor]
     library = _library("load_safetensors")
     from safetensors import SafetensorError
 
-    path = Path(path)
+    path = _path("load_safetensors", path)
     if not path.is_file():
         raise DataError("load_safetensors", f"there is no file {str(path)!r}")
     try:
         arrays = library.load_file(path)
-    except (SafetensorError, KeyError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise DataError(
             "load_safetensors",
             f"{str(path)!r} cannot be read: {error}",
@@ -77,7 +83,15 @@ def load_safetensors(path: str | Path, device: Any = "cpu") -> dict[str, Tensor]
     return {name: Tensor(asarray(array, device=device)) for name, array in arrays.items()}
 
 
+def _path(function: str, path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(function, f"a path is expected, not {type(path).__name__} {path!r:.40}")
+    return Path(path)
+
+
 def _array(name: str, value: Any) -> np.ndarray:
+    if not isinstance(name, str):
+        raise DTypeError("save_safetensors", f"the name {name!r} is not a string")
     array = value.array if isinstance(value, Tensor) else value
     if not is_array(array):
         raise DTypeError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
-__all__ = ["positive"]
+__all__ = ["number", "positive"]
 
 
 def positive(layer: str, **numbers: int) -> None:
@@ -16,3 +16,9 @@ def positive(layer: str, **numbers: int) -> None:
             raise DTypeError(layer, f"{name} must be a whole number, not {value!r}")
         if value < 1:
             raise ArgumentError(layer, f"{name} must be positive, it is {value}")
+
+
+def number(layer: str, name: str, value: object) -> None:
+    """The argument must be a number."""
+    if not isinstance(value, Real):
+        raise DTypeError(layer, f"{name} must be a number, not {value!r}")

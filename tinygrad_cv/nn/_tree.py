@@ -75,7 +75,9 @@ class Tree:
         self._check_name("module", name, "_modules")
         if module is not None and not isinstance(module, Tree):
             raise DTypeError(
-                "register_module", f"{name!r} must be a Module or None, not {type(module).__name__}"
+                "register_module",
+                f"{name!r} must be a Module or None, not {type(module).__name__}",
+                repair=_as_module(module),
             )
         self._modules[name] = module
         _calls.structure_changed()
@@ -253,3 +255,14 @@ class Tree:
         if found is None:
             raise AttributeError(f"{type(owner).__name__} has no {table[1:-1]} {name!r}")
         return found
+
+
+def _as_module(value: Any) -> str | None:
+    """How what is not a Module can become one."""
+    if isinstance(value, type) and issubclass(value, Tree):
+        return f"Make a module of the class: {value.__name__}(...)."
+    if isinstance(value, list | tuple):
+        return "Unpack it, as in nn.Sequential(*modules), or make it an nn.ModuleList."
+    if callable(value):
+        return "Write a Module whose forward calls the function."
+    return None

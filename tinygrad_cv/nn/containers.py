@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from tinygrad_cv.errors import ArgumentError, RangeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
 from tinygrad_cv.nn import _calls
 from tinygrad_cv.nn.module import Module, bracketed, indented
 
@@ -27,6 +27,8 @@ class _Numbered(Module):
         return list(self._modules.values())
 
     def _key(self, index: Any) -> str:
+        if not hasattr(index, "__index__"):
+            raise DTypeError(type(self).__name__, f"an index must be a whole number, not {index!r}")
         number = operator.index(index)
         count = len(self._modules)
         if not -count <= number < count:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn._arguments import number
 from tinygrad_cv.nn.module import Module
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
@@ -16,6 +17,7 @@ class _Dropout(Module):
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, generator: Any = None) -> None:
         super().__init__()
+        number(type(self).__name__, "p", p)
         if not 0 <= p <= 1:
             raise ArgumentError(
                 type(self).__name__,

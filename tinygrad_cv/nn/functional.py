@@ -1,7 +1,7 @@
 """The functions of networks under the field's names: the public face of ``ops/``.
 
 Every operator family of :mod:`tinygrad_cv.ops` lists what belongs here; nothing is listed by hand.
-Arguments may be Tensors, arrays or lists; results are Tensors.
+Arguments may be Tensors or arrays, the first one also nested lists; results are Tensors.
 """
 
 from __future__ import annotations

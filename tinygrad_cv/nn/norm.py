@@ -13,7 +13,7 @@ from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn import init
-from tinygrad_cv.nn._arguments import positive
+from tinygrad_cv.nn._arguments import number, positive
 from tinygrad_cv.nn.module import Module
 from tinygrad_cv.nn.parameter import blank, blank_array
 
@@ -42,6 +42,9 @@ class _BatchNorm(Module):
         super().__init__()
         layer = type(self).__name__
         positive(layer, num_features=num_features)
+        number(layer, "eps", eps)
+        if momentum is not None:
+            number(layer, "momentum", momentum)
         if momentum is not None and not 0 <= momentum <= 1:
             raise ArgumentError(layer, f"momentum must be None or in [0, 1], it is {momentum}")
         if not eps > 0:

@@ -22,6 +22,8 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import TinygradError
@@ -135,7 +137,7 @@ def _is_numbers(value: Any) -> bool:
     """True for a number, and for nested lists of numbers."""
     while isinstance(value, (list, tuple)) and value:
         value = value[0]
-    return isinstance(value, (bool, int, float))
+    return isinstance(value, (bool, int, float, np.generic))
 
 
 def _discover() -> None:

@@ -201,12 +201,17 @@ def _check_dtypes(op: str, arrays: Sequence[tuple[str, Any]]) -> None:
     present = [(name, array.dtype) for name, array in arrays if array is not None]
     dtypes = dict.fromkeys(dtype.name for _, dtype in present)
     if len(dtypes) > 1:
-        wanted = present[1][1].name
+        given, wanted = present[0][1], present[1][1].name
+        repair = f"Convert the input with .to({wanted!r})"
+        if given.kind == "f":
+            repair += ", or the layer with .to(dtype)"
+        elif given.name == "uint8":
+            repair += "; / 255 then puts the pixels of an image between 0 and 1"
         raise DTypeError(
             op,
             f"the dtypes differ: {' and '.join(dtypes)}",
             values=present,
-            repair=f"Convert the input with .to({wanted!r}), or the layer with .to(dtype).",
+            repair=repair + ".",
         )
     if present[0][1].kind == "b":
         raise DTypeError(
@@ -234,6 +239,8 @@ def _bad_channels(
     if input[-1] == groups * inputs:
         axes = (0, n + 1, *range(1, n + 1))
         repair = f"The channels seem to be last: input.permute{axes}, or else "
+    elif input[0] == groups * inputs == 1:
+        repair = "If this is a batch of grey images: input.unsqueeze(1), or else "
     if channels and channels % groups == 0:
         repairs.append({"weight": (outputs, channels // groups, *weight[2:])})
         text = f"make the layer with in_channels={channels}"

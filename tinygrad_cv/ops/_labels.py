@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,16 @@ def label_specs(
         )
     expected = (input.shape[0], *input.shape[2:])
     if input.ndim < 2 or target.shape != expected:
+        repair = None
+        if target.shape == input.shape:
+            repair = "One-hot targets: pass them as float probabilities, or target.argmax(1)."
+        elif input.ndim > 1 and target.size == math.prod(expected):
+            repair = f"The number is right: target.reshape{expected}."
         raise ShapeError(
             op,
             f"the labels need shape {expected}: the input's without its class axis 1",
             values=values,
-            repair="One-hot targets: pass them as float probabilities, or target.argmax(1)."
-            if target.shape == input.shape
-            else None,
+            repair=repair,
             repairs=[{"target": expected}] if input.ndim > 1 else [],
         )
     if input.shape[1] == 0:

@@ -5,7 +5,8 @@ transposed convolution) and ``ConvWeightGrad``. Each is bilinear, and the gradie
 the other two, so the family is closed: a derivative of any order is again a convolution.
 
 Letters: N images, C input channels, O output channels, p an output position and k a kernel tap,
-both with one coordinate per spatial axis (H W and KH KW in two dimensions).
+both with one coordinate per spatial axis (H W and KH KW in two dimensions). x and w are input and
+weight, g the gradient of y; G is the gradient of an output that is a gradient itself.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.channels import add_bias
 from tinygrad_cv.backend.im2col import (
     Window,
     columns,
+    correlate_few,
     depthwise,
     depthwise_weight,
+    few_outputs,
     matrix,
+    over_rows,
     phases,
     pixels,
 )
@@ -331,10 +336,10 @@ class ConvWeightGrad(Op):
         if groups == outputs == input.shape[1] > 1:
             output[:, 0] = xp.moveaxis(depthwise_weight(xp, input, g, window), -1, 0)
             return output
-        rows = g.reshape(-1, groups, outputs // groups).transpose(1, 2, 0)  # [group, o, (n, p)]
-        total = xp.zeros((*rows.shape[:2], math.prod(weight_shape[1:])), grad.dtype)
+        rows = g.reshape(-1, groups, outputs // groups).swapaxes(0, 1)  # [group, (n, p), o]
+        total = xp.zeros((groups, outputs // groups, math.prod(weight_shape[1:])), grad.dtype)
         for block, cols in columns(xp, input, grad.shape[2:], window, groups):
-            total += rows[:, :, block] @ cols  # [group, o, (k, c)]
+            total += over_rows(rows[:, block], cols)  # [group, o, (k, c)]
         output[...] = xp.moveaxis(total.reshape(outputs, *kernel, inputs), -1, 1)
         return output
 
@@ -400,11 +405,16 @@ def _correlate(xp: Any, input: Any, weight: Any, bias: Any, window: Window, outp
     if outputs == inputs == 1 and groups > 1:
         depthwise(xp, input, xp.moveaxis(weight[:, 0, 0], 0, -1), window, output)
         if bias is not None:
-            flat += bias
+            add_bias(xp, flat, bias)
+        return
+    if few_outputs(weight, window):
+        correlate_few(xp, input, weight, window, output)
+        if bias is not None:
+            add_bias(xp, flat, bias)
         return
     weights = matrix(xp, weight)  # [group, (k, c), o]
     rows = flat.reshape(-1, groups, outputs).swapaxes(0, 1)  # [group, (n, p), o]
     for block, cols in columns(xp, input, output.shape[1:-1], window, groups):
         xp.matmul(cols, weights, out=rows[:, block])  # cols is [group, (n, p), (k, c)]
         if bias is not None:
-            flat[block] += bias
+            add_bias(xp, flat[block], bias)

@@ -285,6 +285,7 @@ def _check_channels(op: str, input: Any, **channels: Any) -> None:
                 op,
                 f"{name} must have one value per channel, the input has C = {c} in axis 1",
                 values=[("input", input.shape, "[N, C, ...]"), (name, value.shape, "[C]")],
+                repair=f"Make the layer with num_features={c}.",
                 repairs=[{n: (c,) for n, v in channels.items() if v is not None}],
             )
         if value.dtype != input.dtype:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.dtypes import bool_, int64
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.math import log
@@ -28,6 +29,11 @@ class Square(Unary):
     equation = "y = x^2"
     gradients = {"input": "2 g x"}
     ufunc = "square"
+
+    @classmethod
+    def _common_dtype(cls, operands: tuple[Any, ...]) -> Any:
+        dtype = super()._common_dtype(operands)
+        return int64 if dtype == bool_ else dtype  # of bool it counts, as in PyTorch
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:

@@ -168,7 +168,9 @@ def _compare(
     for name, value in (("input", input), ("target", target)):
         if not is_float(value.dtype):
             raise DTypeError(
-                op, f"{name} must be float, it is {value.dtype}", repair="Convert with .to()."
+                op,
+                f"{name} must be float, it is {value.dtype}",
+                repair=f"Convert with {name}.to('float32').",
             )
     if input.dtype != target.dtype:
         raise DTypeError(

@@ -9,6 +9,7 @@ from typing import Any
 from tinygrad_cv.backend.array import xp_of
 from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.optim.optimizer import Group, Optimizer, State
 
 __all__ = ["Adam", "AdamW"]
@@ -71,6 +72,8 @@ class Adam(Optimizer):
         for name in ("lr", "eps", "weight_decay"):
             self._check_range(group, name, 0)
         self._check_range(group, "betas", 0, 1)
+        if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
+            raise ArgumentError(self._name, f"betas must be two numbers; it is {group['betas']!r}")
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
         xp = xp_of(param)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Optimizer:
     """
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
-        if isinstance(params, Tensor | dict):
+        if isinstance(params, Tensor | dict) or not isinstance(params, Iterable):
             raise DTypeError(
                 self._name,
                 f"params must be an iterable of tensors or of groups, not one {_kind(params)}",
@@ -54,7 +54,9 @@ class Optimizer:
             raise ArgumentError(
                 self._name,
                 "there are no parameters to optimise",
-                repair="An iterator is empty after its first use: call model.parameters() again.",
+                repair="Layers in a plain list or dict are not found: keep them in nn.ModuleList "
+                "or nn.ModuleDict. An iterator is empty after its first use: call "
+                "model.parameters() again.",
             )
         groups = entries if isinstance(entries[0], dict) else [{"params": entries}]
         for group in groups:
@@ -79,6 +81,8 @@ class Optimizer:
             for param in group["params"]
             if param.grad is not None
         ]
+        for param, _ in active:
+            _check_gradient(self._name, param)
         note_writes(param.array for param, _ in active)
         for param, group in active:
             with on_device_of(param.array):
@@ -177,9 +181,16 @@ class Optimizer:
         """Continue from what `state_dict` gave; arrays are copied to each parameter's device.
 
         Raises:
+            DTypeError: it is not a mapping with the keys "state" and "param_groups".
             ArgumentError: the groups do not have the same numbers of parameters.
             ShapeError: a state array does not have its parameter's shape. Nothing is changed then.
         """
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise DTypeError(
+                f"{self._name}.load_state_dict",
+                "a mapping with the keys 'state' and 'param_groups' is expected",
+                repair="Give what the state_dict() of an optimiser returned.",
+            )
         groups = copy.deepcopy(state_dict["param_groups"])
         sizes = [len(group["params"]) for group in self.param_groups]
         found = [len(group["params"]) for group in groups]
@@ -233,3 +244,16 @@ def _restore(name: str, key: str, value: Any, param: Tensor) -> Any:
 
 def _kind(value: Any) -> str:
     return type(value).__name__
+
+
+def _check_gradient(name: str, param: Tensor) -> None:
+    """What the user put into ``.grad`` must have its parameter's shape."""
+    grad = param.grad
+    if not isinstance(grad, Tensor):
+        raise DTypeError(name, f".grad must be a tensor or None, not {_kind(grad)}")
+    if grad.shape != param.shape:
+        raise ShapeError(
+            name,
+            "a gradient does not have its parameter's shape",
+            values=[("parameter", param.shape), (".grad", grad.shape)],
+        )

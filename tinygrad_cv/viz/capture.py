@@ -71,7 +71,7 @@ def from_call(
         try:
             outputs = list(_named([("output", function(*args, **kwargs))]))
         except TinygradError as problem:
-            error = f"{type(problem).__name__}: {str(problem).splitlines()[0]}"
+            error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
     for run in recorder.runs:

@@ -120,7 +120,7 @@ class Graph:
 
     @property
     def error(self) -> str:
-        """The message of the operator that refused its input, or an empty text."""
+        """The whole message of the operator that refused its input, or an empty text."""
         return self.model.error
 
     def __repr__(self) -> str:

@@ -293,7 +293,8 @@ def legend_lines(model: GraphModel) -> list[Line]:
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
     if model.error:
-        lines += [Line(text, "error") for text in _wrap("failed: " + model.error, 52, 3)]
+        problem = model.error.splitlines()[0]
+        lines += [Line(text, "error") for text in _wrap("failed: " + problem, 52, 3)]
     kinds = {edge.kind for edge in model.edges}
     if kinds - {"data"}:
         words = (("data", "── data"), ("gradient", "╌╌ gradient"), ("saved", "┈┈ saved tensor"))

@@ -177,7 +177,7 @@ class GraphModel:
             "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
             "saved_tensors".
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
-        error: the message of a forward that failed, else empty.
+        error: the whole message of a forward that failed, else empty; pictures show its first line.
     """
 
     title: str = ""

@@ -1,0 +1,60 @@
+"""What hooks and ``.grad`` may hold, and what a backward refuses of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinygrad_cv as tg
+from tinygrad_cv import autograd
+
+
+def leaf(*shape: int) -> tg.Tensor:
+    return tg.tensor(np.random.default_rng(0).standard_normal(shape), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "match"),
+    [
+        (lambda g: 3, tg.DTypeError, "must return a tensor or None, not int"),
+        (lambda g: g.numpy(), tg.DTypeError, "not ndarray"),
+        (lambda g: g.to("int64"), tg.DTypeError, "float64, not int64"),
+        (lambda g: g.sum(), tg.ShapeError, "of the shape"),
+    ],
+)
+def test_what_a_hook_may_return(returned, error, match):
+    x = leaf(3)
+    y = x * 2.0
+    y.register_hook(returned)
+    with pytest.raises(error, match=match):
+        y.sum().backward()
+    assert x.grad is None
+
+
+def test_a_hook_must_be_callable():
+    with pytest.raises(tg.DTypeError, match="callable, not int"):
+        leaf(2).register_hook(3)
+
+
+@pytest.mark.parametrize(
+    ("grad", "error"), [("a", tg.DTypeError), (np.zeros(2), tg.ShapeError), (0.0, tg.DTypeError)]
+)
+def test_a_grad_that_fits_nothing_is_refused(grad, error):
+    x = leaf(3)
+    x.grad = tg.tensor(grad) if isinstance(grad, np.ndarray) else grad
+    with pytest.raises(error, match=r"\.grad"):
+        (x * x).sum().backward()
+
+
+def test_a_read_only_grad_is_replaced():
+    values = np.ones(3)
+    values.setflags(write=False)
+    x = leaf(3)
+    x.grad = tg.Tensor(values)
+    x.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0, 2.0]
+    assert values.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_no_outputs_have_no_gradients():
+    assert autograd.grad([], []) == ()
