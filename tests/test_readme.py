@@ -1,11 +1,13 @@
 """The README says what is true: its Python runs, its pictures are there."""
 
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import tinygrad_cv as tg
 from tinygrad_cv.core.op import unregister
 
 ROOT = Path(__file__).parent.parent
@@ -42,3 +44,14 @@ def test_the_first_two_commands_are_complete_by_themselves():
         assert block.startswith("python3 -m venv .venv\n.venv/bin/pip install")
     assert first.endswith(".venv/bin/python examples/train_digits.py\n")
     assert second.endswith(".venv/bin/python -m pytest\n")
+
+
+def test_the_gallery_is_what_its_script_draws():
+    path = ROOT / "examples" / "draw_graphs.py"
+    spec = spec_from_file_location("draw_graphs", path)
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    tg.manual_seed(0)
+    for draw in script.GRAPHS:
+        kept = (script.FOLDER / f"{draw.__name__}.dot").read_text(encoding="utf-8")
+        assert kept == draw().to_dot(), f"run examples/draw_graphs.py {draw.__name__}"
