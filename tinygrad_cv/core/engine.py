@@ -124,8 +124,7 @@ class Run:
                 if simple:
                     results = plan.run(gradient, saved, node.attrs)
                 else:
-                    with on_device_of(_raw(gradient)):
-                        results = self._rules(node, gradient)
+                    results = self._rules(node, gradient)
             except TinygradError as error:
                 error.notes.append(_where(node))
                 raise
@@ -402,12 +401,6 @@ def _restore(array: Any, node: Source | None, index: int) -> Tensor:
     tensor = Tensor(array)
     tensor.node, tensor.index = node, index
     return tensor
-
-
-def _raw(gradient: Any) -> Any:
-    """The array of a gradient, or of the first of several."""
-    first = gradient[0] if isinstance(gradient, tuple) else gradient
-    return first.array if isinstance(first, Tensor) else first
 
 
 def _fit(node: Node, k: int, gradient: Any, shape: tuple[int, ...]) -> Any:
