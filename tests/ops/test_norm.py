@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend.channels import statistics
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops.norm import BatchNorm, BatchNormEval
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
@@ -274,3 +275,16 @@ def test_a_constant_channel_gives_the_bias():
         tg.full((2, 1, 3), 5.0), None, None, tg.ones(1), tg.tensor([0.25]), training=True
     )
     assert y.numpy() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("far", ["all", "first image", "first rows"])
+def test_statistics_are_accurate_however_far_the_values_are_from_zero(far, layout):
+    x = np.random.default_rng(4).normal(size=(32, 24, 24, 8)).astype(np.float32)
+    x[{"all": (), "first image": 0, "first rows": np.s_[:, :2]}[far]] += 1000
+    x = x.transpose(0, 3, 1, 2)
+    x = np.ascontiguousarray(x) if layout == "contiguous" else x
+    mean, var = statistics(np, x)
+    exact = x.astype(np.float64)
+    np.testing.assert_allclose(mean, exact.mean((0, 2, 3)), rtol=3e-7)
+    np.testing.assert_allclose(var, exact.var((0, 2, 3)), rtol=2e-6)

@@ -330,3 +330,13 @@ def test_infinite_values_go_through_blocked_sums():
     assert np.isnan(result[1])
     assert np.isnan(result[2])
     assert result[3] == 3000
+
+
+def test_a_sum_over_some_of_the_channels_is_as_accurate_as_over_all():
+    x = np.random.default_rng(3).normal(size=(4, 32, 32, 24)).astype(np.float32) + 100
+    for part in (x, x[..., :9], x[..., 9:], x[1:, ..., 3:8]):
+        part = part.transpose(0, 3, 1, 2)
+        expected = part.sum((0, 2, 3), dtype=np.float64)
+        found = sums.total(np, part, (0, 2, 3))
+        np.testing.assert_allclose(found, expected, rtol=3e-7)
+    np.testing.assert_allclose(sums.total(np, x.ravel(), (0,)), x.sum(dtype=np.float64), rtol=1e-6)

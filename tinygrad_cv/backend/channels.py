@@ -27,21 +27,20 @@ FEWEST_ROWS = 16  # rows are not joined beyond this: a column must be small agai
 def statistics(xp: Any, input: Any) -> tuple[Any, Any]:
     """Mean and biased variance per channel, both [C], in one pass over the data.
 
-    All values are centred by the mean of the first block, so that little cancels even where the
-    mean is large against the deviation, and the sums of the blocks are added in float64 (T. Chan,
+    All values are centred by the mean of a few of them, so that little cancels even where the mean
+    is large against the deviation, and the sums of the blocks are added in float64 (T. Chan,
     G. Golub, R. LeVeque, Algorithms for computing the sample variance, 1983, section 3).
     """
     x = _as_blocks(input, input)
     c = input.shape[1]
-    ranges = _block_ranges(xp, x)
     count = input.size // max(c, 1)
     if not count:
         return xp.zeros(c, x.dtype), xp.zeros(c, x.dtype)
-    first = x[ranges[0]]
-    centre = (_channels(_sum_block(xp, first), c) / (first.size // c)).astype(x.dtype)
+    few = x[:: max(x.shape[0] // FEWEST_ROWS, 1)]
+    centre = (_channels(_sum_block(xp, few), c) / (few.size // c)).astype(x.dtype)
     column = _column(xp, centre, x)
     shift = squares = 0.0
-    for where in ranges:
+    for where in _block_ranges(xp, x):
         centred = _minus(xp, x[where], column)
         shift = shift + _sum_block(xp, centred)
         xp.multiply(centred, centred, out=centred)

@@ -75,8 +75,9 @@ def columns(
             yield box[0], rows[:, box[0]]
         return
     planar = groups == 1 and channels < FEW_CHANNELS
-    last: Any
-    last = windows = cols = rows = None
+    last: Any = None
+    windows: Any = None
+    cols: Any = None
     for cut, view in _windows(xp, input, positions, window, limit, planar):
         if view is not last:  # the next block often reads the same place
             last, count = view, cut.rows.stop - cut.rows.start
