@@ -26,7 +26,6 @@ plain backward and on Tensors for ``create_graph=True``.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -37,7 +36,7 @@ from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core import write
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node, user_frame
-from tinygrad_cv.core.plan import Plan, check_names
+from tinygrad_cv.core.plan import Plan, check_names, names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
@@ -105,9 +104,9 @@ class Op:
             )
         if not hasattr(cls, "forward"):
             raise ArgumentError(cls.name, "an operator needs the static method forward")
-        parameters = list(inspect.signature(cls.forward).parameters.values())[1 + len(cls.inputs) :]
-        cls.attributes = tuple(p.name for p in parameters)
-        cls.defaults = tuple(p.default for p in parameters if p.default is not p.empty)
+        cls.attributes = names_of(cls.forward)[1 + len(cls.inputs) :]
+        defaults = getattr(cls.forward, "__defaults__", None) or ()
+        cls.defaults = defaults[max(0, len(defaults) - len(cls.attributes)) :]
         cls.rules = {
             name: getattr(cls, "vjp_" + name) for name in cls.inputs if hasattr(cls, "vjp_" + name)
         }

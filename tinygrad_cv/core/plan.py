@@ -17,7 +17,7 @@ from tinygrad_cv.errors import ArgumentError
 if TYPE_CHECKING:
     from tinygrad_cv.core.op import Op
 
-__all__ = ["Plan", "check_names"]
+__all__ = ["Plan", "check_names", "names_of"]
 
 
 class Plan:
@@ -55,7 +55,7 @@ class Plan:
         fused = op.fused_vjp
         readers = [*rules.values(), *([fused] if fused is not None else [])]
         skip = {"g", "k", "xp", "needs", *op.attributes}
-        self.names = tuple(dict.fromkeys(n for r in readers for n in _names(r) if n not in skip))
+        self.names = tuple(dict.fromkeys(n for r in readers for n in names_of(r) if n not in skip))
         self.kinds = tuple(self._kind(name) for name in self.names)
         self.save = self._compile_save()
         self.rules = {
@@ -98,14 +98,20 @@ class Plan:
         texts = {name: f"s[{i}]" for i, name in enumerate(self.names)}
         texts |= {name: f"a[{i}]" for i, name in enumerate(self.op.attributes)}
         texts["k"] = k
-        return f"{function}({', '.join(texts.get(name, name) for name in _names(rule))})"
+        return f"{function}({', '.join(texts.get(name, name) for name in names_of(rule))})"
 
     def __repr__(self) -> str:
         return f"<Plan {self.op.name} inputs {self.needed} saves {self.names}>"
 
 
-def _names(function: Callable[..., Any]) -> Iterable[str]:
-    return inspect.signature(function).parameters
+def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameter names of a function; `inspect.signature` would make importing slow."""
+    made = getattr(function, "__signature__", None)
+    code = getattr(function, "__code__", None)
+    if made is None and code is not None and not hasattr(function, "__wrapped__"):
+        names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        return names
+    return tuple((made or inspect.signature(function)).parameters)
 
 
 def _tuple(items: Iterable[str]) -> str:
@@ -125,7 +131,7 @@ def check_names(op: type[Op], rule: Callable[..., Any], extra: tuple[str, ...]) 
     """
     shapes = tuple(name + "_shape" for name in op.inputs)
     known = (*extra, *op.inputs, *op.outputs, *op.residuals, *op.attributes, *shapes)
-    for name in _names(rule):
+    for name in names_of(rule):
         if name not in known:
             raise ArgumentError(
                 op.name,

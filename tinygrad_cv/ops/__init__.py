@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import TinygradError
 from tinygrad_cv.ops._refusal import TENSORS, refusal
@@ -48,7 +49,7 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` with arrays turned into constant Tensors, and a first argument of any kind as
     well."""
 
-    first = next(iter(inspect.signature(function).parameters), "")
+    first = next(iter(names_of(function)), "")
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -102,9 +103,9 @@ def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
     op = getattr(function, "op", None)
     if op is None or op.variadic:
         return function
-    parameters = list(inspect.signature(op.forward).parameters.values())[1:]
-    if [p.name for p in parameters] == list(inspect.signature(function).parameters):
+    if names_of(op.forward)[1:] == names_of(function):
         return function
+    parameters = list(inspect.signature(op.forward).parameters.values())[1:]
     signature = inspect.Signature(
         [p.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for p in parameters]
     )
@@ -121,7 +122,7 @@ def _takes_tensors(function: Callable[..., Any]) -> bool:
     """True if a method of this function takes more tensors than its own, and no operator sees to
     what is given for them."""
     op = getattr(function, "op", None)
-    others = list(inspect.signature(function).parameters)[1:]
+    others = names_of(function)[1:]
     return not (op is not None and op.elementwise) and not TENSORS.isdisjoint(others)
 
 

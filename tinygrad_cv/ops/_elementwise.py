@@ -189,12 +189,13 @@ class Binary(Elementwise, abstract=True):
 
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
     compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
-    plan = op.plan(1) if "input" in op.rules else None
-    save: Callable[..., Any] = plan.save if plan is not None else tuple
+    has_rule = "input" in op.rules
+    plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
     tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
 
     def call(input: Any) -> Any:
+        nonlocal plan
         if not isinstance_(input, Tensor):
             return raw(input)
         x = input.array
@@ -217,15 +218,17 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         result.grad = None
         result.is_view = False
         source = input.node
-        if source is None or plan is None or not mode.grad:
+        if source is None or not has_rule or not mode.grad:
             result.node = None
             return result
+        if plan is None:
+            plan = op.plan(1)
         node = new(Node)
         node.plan = plan
         node.attrs = ()
         node.edges = (source,)
         node.indices = (input.index,) if input.index else None
-        node.saved = save(x, out)
+        node.saved = plan.save(x, out)
         node.shape = out.shape
         node.dtype = d
         node.rest = ()
@@ -247,10 +250,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
 
 def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
-    first, second = (name in op.rules for name in op.inputs)
-    plans = [
-        op.plan(m) if m and (m & 1 <= first) and (m >> 1 <= second) else None for m in range(4)
-    ]
+    plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
     tick, internal, f32, f64, mixed = write.clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
 
@@ -301,12 +301,15 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         if not mode.grad or (left is None and right is None):
             result.node = None
             return result
-        plan = plans[(left is not None) + 2 * (right is not None)]
+        needs = (left is not None) + 2 * (right is not None)
+        plan = plans[needs]
         if plan is None:
-            if op.rules:
+            if not op.rules:
+                result.node = None
+                return result
+            if needs & ~op.differentiable:
                 return apply(op, (input, other), ())
-            result.node = None
-            return result
+            plan = plans[needs] = op.plan(needs)
         node = new(Node)
         node.plan = plan
         node.attrs = ()
