@@ -302,6 +302,13 @@ def test_masking_removes_infinite_gradients():
     assert x.grad.tolist() == [0.0, 0.25]
 
 
+def test_to_refuses_what_it_cannot_do():
+    for thing in (tg.ones(2), tg.nn.Linear(2, 2)):
+        with pytest.raises(tg.ArgumentError, match="non_blocking=True is not supported"):
+            thing.to("cpu", non_blocking=True)
+        thing.to("cpu", non_blocking=False)
+
+
 def test_to_reads_its_arguments_as_torch_does():
     x = tg.tensor([1.5, 2.5])
     assert x.to("float32") is x

@@ -277,7 +277,12 @@ def bracketed(name: str, extra: list[str], children: list[str]) -> str:
 
 def _to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
     device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-    kwargs.pop("non_blocking", None)
+    if kwargs.pop("non_blocking", False):
+        raise ArgumentError(
+            "to",
+            "non_blocking=True is not supported, every transfer ends before the next operation",
+            repair="Leave non_blocking out.",
+        )
     for value in args:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype if value.dtype.kind == "f" else None

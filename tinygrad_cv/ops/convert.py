@@ -108,12 +108,19 @@ def _to(
     ``copy``.
 
     ``t.to(dtype)``, ``t.to(device)``, ``t.to(device, dtype)`` and ``t.to(other_tensor)`` as in
-    PyTorch. ``non_blocking`` changes nothing: transfers are ordered on the device's stream anyway.
+    PyTorch.
 
     Raises:
-        ArgumentError: the arguments are neither a device nor a dtype nor a tensor.
+        ArgumentError: the arguments are neither a device nor a dtype nor a tensor, or
+            ``non_blocking`` is asked for.
         BackendError: the device cannot be used.
     """
+    if non_blocking:
+        raise ArgumentError(
+            "to",
+            "non_blocking=True is not supported, every transfer ends before the next operation",
+            repair="Leave non_blocking out.",
+        )
     for value in args:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype
