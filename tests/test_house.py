@@ -327,9 +327,8 @@ def code_lines(path: Path) -> int:
 
 
 def test_the_core_stays_small() -> None:
-    """700 lines were planned; following devices, checking hooks and writes, and pruning cost the
-    rest. The limit may only go down."""
-    assert sum(code_lines(path) for path in (PACKAGE / "core").rglob("*.py")) <= 1080
+    """About 700 lines. The limit may only go down."""
+    assert sum(code_lines(path) for path in (PACKAGE / "core").rglob("*.py")) <= 768
 
 
 def test_no_text_knows_the_machine_it_was_written_on() -> None:

@@ -1,4 +1,5 @@
-"""Every error a user can meet, and the one formatter of their messages.
+"""Every error a user can meet, the one formatter of their messages, and the line of the user's code
+that they name.
 
 A message says, in this order: the operator, what is wrong, the law with the numbers put in, the
 shapes with axis letters, a repair that works, and the module path when there is one::
@@ -14,8 +15,12 @@ shapes with axis letters, a repair that works, and the module path when there is
 
 from __future__ import annotations
 
+import itertools
+import os
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
 
 __all__ = [
     "ArgumentError",
@@ -25,7 +30,10 @@ __all__ = [
     "GraphError",
     "RangeError",
     "ShapeError",
+    "Site",
     "TinygradError",
+    "site_of",
+    "user_frame",
 ]
 
 
@@ -123,3 +131,55 @@ class BackendError(TinygradError, RuntimeError):
 
 class DataError(TinygradError, ValueError):
     """A data file is missing, truncated or not what its name promises."""
+
+
+class Site(NamedTuple):
+    """A place in the user's code.
+
+    >>> print(Site("train.py", 12, "step"))
+    train.py:12 in step
+    """
+
+    filename: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.line} in {self.function}"
+
+
+# The line that an error shows is the user's, not ours: frames inside the package are stepped over.
+# A set of file names, filled as files are met, because comparing path prefixes for every operator
+# would be slow.
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_SHOWN = (_HERE + "testing",)
+INTERNAL_FILES: set[str] = {__file__}
+_USER_FILES: set[str] = set()
+
+
+def user_frame(depth: int = 1) -> FrameType:
+    """The nearest frame above ``depth`` that is not inside the package.
+
+    >>> user_frame().f_code.co_name
+    '<module>'
+    """
+    frame: FrameType = sys._getframe(depth)
+    outermost = frame
+    while True:
+        name = frame.f_code.co_filename
+        if name not in INTERNAL_FILES:
+            if name in _USER_FILES:
+                return frame
+            inside = name.startswith(_HERE) and not name.startswith(_SHOWN)
+            (INTERNAL_FILES if inside else _USER_FILES).add(name)
+            if not inside:
+                return frame
+        if frame.f_back is None:
+            return outermost
+        frame = frame.f_back
+
+
+def site_of(code: CodeType, lasti: int) -> Site:
+    """The line of an instruction; ``frame.f_code`` and ``frame.f_lasti`` are cheap to keep."""
+    line = next(itertools.islice(code.co_positions(), lasti // 2, None), (None,))[0]
+    return Site(code.co_filename, line or code.co_firstlineno, code.co_name)

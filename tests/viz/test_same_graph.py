@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from tests.viz.zoo import ZOO
-from tinygrad_cv.core.node import HookHandle, Leaf, Node
+from tinygrad_cv.autograd import HookHandle
+from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.viz import trace
 from tinygrad_cv.viz.model import GraphModel, check
 

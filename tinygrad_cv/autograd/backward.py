@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
+from tinygrad_cv.autograd.accumulate import add_to_grad
+from tinygrad_cv.autograd.hooks import source_of
+from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of, zeros
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.engine import Run, Source, add_to_grad, key_of, zeros
+from tinygrad_cv.core.engine import Key, Run, key_of
+from tinygrad_cv.core.node import Leaf, Source
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 
@@ -37,15 +40,19 @@ def backward(
     tensor(7.)
     """
     roots = _roots("backward", _several("backward", tensors), grad_tensors, create_graph)
-    only = None
+    wanted: dict[Key, Tensor] | None = None
     if inputs is not None:
-        wanted = _several("backward", inputs)
-        only = {key_of(t.source("backward"), t.index): t for t in wanted}
-    run = Run(create_graph, create_graph if retain_graph is None else retain_graph, only)
-    run(roots)
-    for key, tensor in (only or {}).items():
-        if key in run.found:
-            add_to_grad(tensor, run.found[key], create_graph)
+        several = _several("backward", inputs)
+        wanted = {key_of(source_of(t, "backward"), t.index): t for t in several}
+    found = Run(create_graph, create_graph if retain_graph is None else retain_graph, wanted)(roots)
+    del roots
+    for key in list(found):
+        tensor = key.tensor() if isinstance(key, Leaf) else None  # None for a dead one
+        if wanted is not None:
+            tensor = wanted[key]
+        box = [found.pop(key)]
+        if tensor is not None:
+            add_to_grad(tensor, box, create_graph)
 
 
 def _tensor_backward(
@@ -102,12 +109,12 @@ def grad(
     """
     ins = _several("grad", inputs)
     roots = _roots("grad", _several("grad", outputs), grad_outputs, create_graph)
-    keys = [key_of(t.source("grad"), t.index) for t in ins]
+    keys = [key_of(source_of(t, "grad"), t.index) for t in ins]
     run = Run(create_graph, create_graph if retain_graph is None else retain_graph, keys)
-    run(roots)
+    gradients = run(roots)
     results: list[Tensor | None] = []
     for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):
-        found = run.found.get(key)
+        found = gradients.get(key)
         if found is not None:
             results.append(found if isinstance(found, Tensor) else Tensor(copy_of(found)))
         elif materialize_grads:

@@ -24,6 +24,7 @@ __all__ = [
     "CPU",
     "META",
     "Device",
+    "add",
     "as_device",
     "asarray",
     "copy_of",
@@ -36,6 +37,7 @@ __all__ = [
     "to_device",
     "to_numpy",
     "xp_of",
+    "zeros",
 ]
 
 
@@ -184,6 +186,21 @@ def copy_of(array: Any) -> Any:
         return array
     with on_device_of(array):
         return array.copy(order="K")
+
+
+def add(a: Any, b: Any, out: Any = None) -> Any:
+    """``a + b`` of two arrays of one shape, on the device of ``a``; into ``out`` if it is given."""
+    with on_device_of(a):
+        xp = xp_of(a)
+        return xp.asarray(xp.add(a, b, out=out))
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: Any) -> Any:
+    """Zeros on the device of ``like``."""
+    if isinstance(like, Spec):
+        return Spec(shape, dtype)
+    with on_device_of(like):
+        return xp_of(like).zeros(shape, dtype)
 
 
 def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:

@@ -17,7 +17,7 @@ from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
-__all__ = ["run_fused", "run_kernel"]
+__all__ = ["run_kernel", "run_rules"]
 
 Arrays = tuple[Any, ...]
 
@@ -67,17 +67,28 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     return arrays, (_whole(result),)
 
 
-def run_fused(
+def run_rules(
     plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays
-) -> Arrays | None:
-    """The first-order gradients of all inputs at once, by a kernel of the table or by the
-    operator's own ``fused_vjp``; None if there is neither.
+) -> Sequence[Any]:
+    """The first-order gradients of the inputs ``plan.needed``, in that order; None where ``needs``
+    does not ask for one.
 
-    A kernel reads saved values and attributes by name, and gets None for what this node had no
-    reason to save. ``needs`` says for each input whether its gradient is wanted.
+    The best of a kernel of the table, the operator's own ``fused_vjp``, and its rules one by one. A
+    kernel reads saved values and attributes by name, and gets None for what this node had no
+    reason to save.
     """
+    first = gradient[0] if isinstance(gradient, tuple) else gradient
+    with on_device_of(first):
+        fused = _fused(plan, gradient, needs, saved, attrs, xp_of(first))
+        if fused is not None:
+            return [fused[k] if needs[k] else None for k in plan.needed]
+        return [plan.rules[k](gradient, saved, attrs, k) if needs[k] else None for k in plan.needed]
+
+
+def _fused(
+    plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays, xp: Any
+) -> Arrays | None:
     op = plan.op
-    xp = xp_of(gradient[0] if isinstance(gradient, tuple) else gradient)
     rows = kernels.candidates(op.name + ".vjp")
     if rows is not None:
         known = dict(zip(plan.names, saved, strict=True))

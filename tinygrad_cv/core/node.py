@@ -7,13 +7,12 @@ weakly, so a graph contains no reference cycle and dies as soon as its last resu
 
 from __future__ import annotations
 
-import itertools
-import os
-import sys
 import weakref
 from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cv.errors import Site, TinygradError, site_of
 
 if TYPE_CHECKING:
     from tinygrad_cv.core.mode import Scope
@@ -21,18 +20,9 @@ if TYPE_CHECKING:
     from tinygrad_cv.core.plan import Plan
     from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["FREED", "Leaf", "Node", "Site", "site_of", "user_frame"]
+__all__ = ["FREED", "Leaf", "Node", "Source"]
 
-
-class Site(NamedTuple):
-    """A place in the user's code."""
-
-    filename: str
-    line: int
-    function: str
-
-    def __str__(self) -> str:
-        return f"{self.filename}:{self.line} in {self.function}"
+Hooks = dict[int, dict[int, Callable[["Tensor"], "Tensor"]]]
 
 
 class _Freed:
@@ -59,31 +49,18 @@ class Node:
         stamp: when it was made, on the clock that also counts in-place writes.
         fits: True where the gradients of the inputs have their shapes and dtype by construction: an
             elementwise operator on equal shapes.
-        hooks: functions that see the gradient of an output, by output index.
+        hooks: functions that see and may replace the gradient of an output, by output index.
+        code, lasti: the instruction of the user's that ran the operator; ``site`` is its line.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "attrs",
-        "code",
-        "dtype",
-        "edges",
-        "fits",
-        "hooks",
-        "indices",
-        "lasti",
-        "plan",
-        "rest",
-        "saved",
-        "scope",
-        "shape",
-        "stamp",
-    )
+    # fmt: off
+    __slots__ = ("__weakref__", "attrs", "code", "dtype", "edges", "fits", "hooks", "indices",
+                 "lasti", "plan", "rest", "saved", "scope", "shape", "stamp")
+    # fmt: on
 
     plan: Plan
     attrs: tuple[Any, ...]
-    edges: tuple[Node | Leaf | None, ...]
-    fits: bool
+    edges: tuple[Source | None, ...]
     indices: tuple[int, ...] | None
     saved: Any
     shape: tuple[int, ...]
@@ -91,9 +68,10 @@ class Node:
     rest: tuple[tuple[tuple[int, ...], Any], ...]
     scope: Scope | None
     stamp: int
+    fits: bool
+    hooks: Hooks | None
     code: CodeType
     lasti: int
-    hooks: dict[int, dict[int, Callable[[Tensor], Any]]] | None
 
     @property
     def op(self) -> type[Op]:
@@ -106,7 +84,7 @@ class Node:
         return ((self.shape, self.dtype), *self.rest)
 
     @property
-    def inputs(self) -> tuple[tuple[Node | Leaf | None, int], ...]:
+    def inputs(self) -> tuple[tuple[Source | None, int], ...]:
         """For each input (node, output index); (None, 0) where no gradient is needed."""
         indices = self.indices or (0,) * len(self.edges)
         return tuple(zip(self.edges, indices, strict=True))
@@ -115,6 +93,12 @@ class Node:
     def site(self) -> Site:
         """The user's line that ran the operator."""
         return site_of(self.code, self.lasti)
+
+    def blame(self, error: TinygradError) -> TinygradError:
+        """``error``, which this node is about, with the module call that it belongs to."""
+        if self.scope is not None:
+            error.module_path = self.scope.path
+        return error
 
     def __repr__(self) -> str:
         shapes = ", ".join(str(shape) for shape, _ in self.outputs)
@@ -138,63 +122,10 @@ class Leaf:
         self.name = name
         self.shape: tuple[int, ...] = tensor.array.shape
         self.dtype: Any = tensor.array.dtype
-        self.hooks: dict[int, dict[int, Callable[[Tensor], Any]]] | None = None
+        self.hooks: Hooks | None = None
 
     def __repr__(self) -> str:
         return f"<Leaf {self.name or ''}{self.shape}>"
 
 
-_hook_numbers = itertools.count()
-
-
-class HookHandle:
-    """Takes a hook off again: ``handle.remove()``, or leave the ``with`` block."""
-
-    def __init__(self, place: Node | Leaf, index: int, hook: Callable[[Tensor], Any]) -> None:
-        if place.hooks is None:
-            place.hooks = {}
-        self._hooks = place.hooks.setdefault(index, {})
-        self._number = next(_hook_numbers)
-        self._hooks[self._number] = hook
-
-    def remove(self) -> None:
-        self._hooks.pop(self._number, None)
-
-    def __enter__(self) -> HookHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-# The line that an error shows is the user's, not ours: frames inside the package are stepped over.
-# A set of file names, filled as files are met, because comparing path prefixes for every operator
-# would be slow.
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_SHOWN = (_HERE + "testing",)
-INTERNAL_FILES: set[str] = {__file__}
-_USER_FILES: set[str] = set()
-
-
-def user_frame(depth: int = 1) -> FrameType:
-    """The nearest frame above ``depth`` that is not inside the package."""
-    frame: FrameType = sys._getframe(depth)
-    outermost = frame
-    while True:
-        name = frame.f_code.co_filename
-        if name not in INTERNAL_FILES:
-            if name in _USER_FILES:
-                return frame
-            inside = name.startswith(_HERE) and not name.startswith(_SHOWN)
-            (INTERNAL_FILES if inside else _USER_FILES).add(name)
-            if not inside:
-                return frame
-        if frame.f_back is None:
-            return outermost
-        frame = frame.f_back
-
-
-def site_of(code: CodeType, lasti: int) -> Site:
-    """The line of an instruction."""
-    line = next(itertools.islice(code.co_positions(), lasti // 2, None), (None,))[0]
-    return Site(code.co_filename, line or code.co_firstlineno, code.co_name)
+Source = Node | Leaf

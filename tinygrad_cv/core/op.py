@@ -33,12 +33,12 @@ import numpy as np
 
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.dispatch import run_kernel
-from tinygrad_cv.core import write
+from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
-from tinygrad_cv.core.node import Node, user_frame
+from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.plan import Plan, check_names, names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
+from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError, user_frame
 
 __all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
@@ -92,41 +92,42 @@ class Op:
         super().__init_subclass__(**kwargs)
         if abstract:
             return
-        if not cls.name:
-            raise ArgumentError(cls.__name__, "an operator needs a name")
-        known = REGISTRY.get(cls.name)
-        if known is not None and (known.__module__, known.__qualname__) != (
-            cls.__module__,
-            cls.__qualname__,
-        ):
-            raise ArgumentError(
-                cls.name, f"this name is taken by {known.__module__}.{known.__qualname__}"
-            )
-        if not hasattr(cls, "forward"):
-            raise ArgumentError(cls.name, "an operator needs the static method forward")
+        cls._check_name()
+        cls._check_part("forward")
         cls.attributes = names_of(cls.forward)[1 + len(cls.inputs) :]
         defaults = getattr(cls.forward, "__defaults__", None) or ()
         cls.defaults = defaults[max(0, len(defaults) - len(cls.attributes)) :]
-        cls.rules = {
-            name: getattr(cls, "vjp_" + name) for name in cls.inputs if hasattr(cls, "vjp_" + name)
-        }
+        ruled = [k for k, name in enumerate(cls.inputs) if hasattr(cls, "vjp_" + name)]
+        cls.rules = {cls.inputs[k]: getattr(cls, "vjp_" + cls.inputs[k]) for k in ruled}
+        cls.differentiable = -1 if cls.variadic and ruled else sum(1 << k for k in ruled)
         cls._plans, cls._generation = {}, kernels.generation()
-        ruled = sum(1 << k for k, name in enumerate(cls.inputs) if name in cls.rules)
-        cls.differentiable = -1 if cls.variadic and ruled else ruled
         if cls.view:
             cls.may_warn = False
         for rule in cls.rules.values():
             check_names(cls, rule, ("g", "k"))
         if cls.fused_vjp is not None:
             check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
-        if cls.shaped and not hasattr(cls, "infer"):
-            raise ArgumentError(cls.name, "an operator needs the static method infer")
+        if cls.shaped:
+            cls._check_part("infer")
         cls.call = staticmethod(cls._make_call())
-        cls.call.__doc__ = cls.__doc__
+        cls.call.__doc__, cls.call.__module__ = cls.__doc__, cls.__module__
         cls.call.__name__ = cls.call.__qualname__ = cls.name
-        cls.call.__module__ = cls.__module__
         cls.call.op = cls  # type: ignore[attr-defined]
         REGISTRY[cls.name] = cls
+
+    @classmethod
+    def _check_name(cls) -> None:
+        if not cls.name:
+            raise ArgumentError(cls.__name__, "an operator needs a name")
+        known = REGISTRY.get(cls.name, cls)
+        taken, here = (f"{op.__module__}.{op.__qualname__}" for op in (known, cls))
+        if taken != here:  # the same class once more is a module that was reloaded
+            raise ArgumentError(cls.name, f"this name is taken by {taken}")
+
+    @classmethod
+    def _check_part(cls, method: str) -> None:
+        if not hasattr(cls, method):
+            raise ArgumentError(cls.name, f"an operator needs the static method {method}")
 
     @staticmethod
     def flops(*_: Any) -> int:
@@ -211,15 +212,13 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
         if mode.record is not None:
             mode.record.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
-    count = len(op.outputs)
-    outputs = [_wrapped(array, op.view) for array in results[:count]]
+    outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
     needs &= op.differentiable
     if needs and mode.grad:
         _record(op, needs, tensors, used, results, outputs, attrs, mode)
     if mode.record is not None:
-        given, made = tuple(tensors), tuple(outputs)
-        mode.record.add(op, given, made, attrs, user_frame(2), mode.scope)
-    return outputs[0] if count == 1 else tuple(outputs)
+        mode.record.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
+    return outputs[0] if len(outputs) == 1 else outputs
 
 
 def _constant(op: type[Op], value: Any) -> Any:
@@ -253,7 +252,7 @@ def _record(
     tensors: list[Any],
     arrays: tuple[Any, ...],
     results: tuple[Any, ...],
-    outputs: list[Tensor],
+    outputs: tuple[Tensor, ...],
     attrs: tuple[Any, ...],
     mode: State,
 ) -> None:
@@ -264,24 +263,15 @@ def _record(
             out.node, out.index = node, index
     node.plan = plan = op.plan(needs)
     node.attrs = attrs
-    edges: list[Any] = [None] * len(tensors)
-    indices = None
-    for k in plan.needed:
-        edges[k] = tensors[k].node
-        if tensors[k].index:
-            indices = [0] * len(tensors) if indices is None else indices
-            indices[k] = tensors[k].index
-    node.edges = tuple(edges)
-    node.indices = None if indices is None else tuple(indices)
+    used = [tensors[k] if needs >> k & 1 else None for k in range(len(tensors))]
+    node.edges = tuple([None if t is None else t.node for t in used])
+    indices = tuple([0 if t is None else t.index for t in used])
+    node.indices = indices if any(indices) else None
     kept = results[0] if len(results) == 1 else results
     node.saved = plan.save(arrays, kept) if op.variadic else plan.save(*arrays, kept)
-    node.shape, node.dtype = outputs[0].array.shape, outputs[0].array.dtype
-    node.rest = (
-        () if len(outputs) == 1 else tuple((o.array.shape, o.array.dtype) for o in outputs[1:])
-    )
-    node.scope = mode.scope
-    node.stamp = write.clock.tick()
-    node.hooks = None
-    node.fits = False
+    (node.shape, node.dtype), *rest = [(o.array.shape, o.array.dtype) for o in outputs]
+    node.rest = tuple(rest)
+    node.scope, node.stamp = mode.scope, clock.tick()
+    node.hooks, node.fits = None, False
     frame = user_frame(3)
     node.code, node.lasti = frame.f_code, frame.f_lasti

@@ -7,20 +7,13 @@ the floors above through :func:`extend`.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import (
-    Device,
-    asarray,
-    copy_of,
-    device_of,
-)
+from tinygrad_cv.backend.array import Device, asarray, device_of
 from tinygrad_cv.backend.dtypes import as_dtype, supported
-from tinygrad_cv.core.node import HookHandle, Leaf, Node
+from tinygrad_cv.core.node import Leaf, Node, Source
 from tinygrad_cv.errors import DTypeError, GraphError
 
 __all__ = ["Tensor", "as_tensor", "extend"]
@@ -55,7 +48,7 @@ class Tensor(TensorMethods):
     __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node")
 
     array: Any
-    node: Node | Leaf | None
+    node: Source | None
     index: int
     grad: Tensor | None
     is_view: bool
@@ -90,31 +83,6 @@ class Tensor(TensorMethods):
     def device(self) -> Device:
         """Where the elements lie: cpu, cuda:i, or meta, which has none."""
         return device_of(self.array)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all elements."""
-        return self.array.nbytes  # type: ignore[no-any-return]
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size along ``dim``."""
-        return self.shape if dim is None else self.shape[dim]
-
-    def dim(self) -> int:
-        """The number of axes."""
-        return self.ndim
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return int(self.array.size)
-
-    def element_size(self) -> int:
-        """Bytes per element."""
-        return self.dtype.itemsize
-
-    def is_floating_point(self) -> bool:
-        """True for the dtypes that can have a gradient."""
-        return self.dtype.kind == "f"
 
     # Where it stands in the graph
 
@@ -185,40 +153,6 @@ class Tensor(TensorMethods):
         self.array = as_tensor(value).array
         if isinstance(self.node, Leaf):
             self.node.shape, self.node.dtype = self.array.shape, self.array.dtype
-
-    def retain_grad(self) -> None:
-        """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
-        node = self.source("retain_grad")
-        if isinstance(node, Node):
-            me = weakref.ref(self)
-
-            def keep(gradient: Tensor) -> None:
-                tensor = me()
-                if tensor is not None:
-                    tensor.grad = (
-                        Tensor(copy_of(gradient.array)) if gradient.node is None else gradient
-                    )
-
-            HookHandle(node, self.index, keep)
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
-        """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; what it
-        returns, if not None, replaces the gradient. Returns a handle with ``remove()``."""
-        if not callable(hook):
-            kind = type(hook).__name__
-            raise DTypeError("register_hook", f"a hook must be callable, not {kind}")
-        return HookHandle(self.source("register_hook"), self.index, hook)
-
-    def source(self, what: str) -> Node | Leaf:
-        """What made it. For ``what``, the name of the caller, to refuse a tensor without a
-        gradient."""
-        if self.node is None:
-            raise GraphError(
-                what,
-                "this tensor does not require a gradient",
-                repair="Call t.requires_grad_() first.",
-            )
-        return self.node
 
     __hash__ = object.__hash__
     __array_priority__ = 1000

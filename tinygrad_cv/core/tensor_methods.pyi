@@ -3,6 +3,8 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from tinygrad_cv.autograd.backward import Tensors
+from tinygrad_cv.autograd.hooks import Hook
+from tinygrad_cv.autograd.hooks import HookHandle
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.viz.graph import Graph
 from typing import Any
@@ -260,6 +262,8 @@ class TensorMethods:
         dim2: builtins.int = 1,
     ) -> Tensor:
         """The diagonal of the planes spanned by two axes: ``y[..., i] = x[.. i .. i + offset ..."""
+    def dim(self) -> builtins.int:
+        """The number of axes."""
     def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """``input / other``, element by element; integers give floats unless the quotient is ..."""
     def div_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -270,6 +274,8 @@ class TensorMethods:
         """Inner product of two vectors [K]: ``sum_k a[k] * b[k]``."""
     def double(self) -> Tensor:
         """This tensor in float64."""
+    def element_size(self) -> builtins.int:
+        """Bytes per element."""
     def eq(self, other: Any) -> Tensor:
         """``input == other``, element by element, in their common dtype; NaN equals nothing."""
     def equal(self, other: Any) -> builtins.bool:
@@ -336,6 +342,8 @@ class TensorMethods:
         """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
     def int(self) -> Tensor:
         """This tensor in int32; fractions are cut off."""
+    def is_floating_point(self) -> builtins.bool:
+        """True for the dtypes that can have a gradient."""
     def isclose(
         self,
         other: Any,
@@ -455,6 +463,9 @@ class TensorMethods:
         """NaN replaced by ``nan``, infinities by ``posinf`` and ``neginf`` (default: the ..."""
     def narrow(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
         """``length`` positions along axis ``dim`` from ``start`` on. A view."""
+    @property
+    def nbytes(self) -> builtins.int:
+        """Bytes of all elements."""
     def ne(self, other: Any) -> Tensor:
         """``input != other``, element by element; NaN differs from everything, itself included."""
     def neg(self) -> Tensor:
@@ -474,6 +485,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+    def numel(self) -> builtins.int:
+        """The number of elements."""
     def numpy(self) -> np.ndarray:
         """The values as a NumPy array that shares memory on the CPU. Refuses to drop a ..."""
     def outer(self, vec2: Any) -> Tensor:
@@ -495,6 +508,8 @@ class TensorMethods:
         """The product of all elements, or along ``dim``; of no elements 1."""
     def reciprocal(self) -> Tensor:
         """One over the input; of integers too a float."""
+    def register_hook(self, hook: Hook) -> HookHandle:
+        """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; ..."""
     def relu(self, inplace: builtins.bool = False) -> Tensor:
         """The rectifier ``max(x, 0)``; its gradient at 0 is 0."""
     def remainder(self, other: Any) -> Tensor:
@@ -506,6 +521,8 @@ class TensorMethods:
     def reshape(self, *shape: Any) -> Tensor: ...
     def reshape_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
     def roll(self, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
         """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
     def round(self, *, decimals: builtins.int = 0) -> Tensor:
@@ -536,6 +553,8 @@ class TensorMethods:
         """The sine."""
     def sinh(self) -> Tensor:
         """The hyperbolic sine."""
+    def size(self, dim: builtins.int | None = None) -> Tensor:
+        """The shape, or the size along ``dim``."""
     def softmax(
         self,
         dim: builtins.int | None = None,

@@ -11,8 +11,8 @@ import numpy as np
 from tinygrad_cv.backend.array import asarray, default_device, device_of, on_device_of, to_device
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import note_writes
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.core.write import note_writes
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
 if TYPE_CHECKING:

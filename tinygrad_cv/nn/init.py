@@ -16,8 +16,8 @@ from tinygrad_cv.backend import random
 from tinygrad_cv.backend.array import device_of, on_device_of, to_device
 from tinygrad_cv.backend.random import Generator, default_generator
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import ArgumentError, ShapeError
 
 __all__ = [

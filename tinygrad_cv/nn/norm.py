@@ -8,8 +8,8 @@ import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn import init

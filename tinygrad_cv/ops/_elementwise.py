@@ -19,12 +19,12 @@ import numpy as np
 from tinygrad_cv.backend import kernels, memory
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
 from tinygrad_cv.backend.spec import Spec, broadcast_layout, spec_of
-from tinygrad_cv.core import write
+from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import state
-from tinygrad_cv.core.node import INTERNAL_FILES, Node, user_frame
+from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.op import Op, apply, general_call
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ShapeError
+from tinygrad_cv.errors import INTERNAL_FILES, ShapeError, user_frame
 
 __all__ = ["Binary", "Elementwise", "Unary", "broadcast_shape"]
 
@@ -192,7 +192,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
     has_rule = "input" in op.rules
     plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = write.clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
 
     def call(input: Any) -> Any:
         nonlocal plan
@@ -252,7 +252,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64, mixed = write.clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
+    tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):

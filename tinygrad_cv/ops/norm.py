@@ -14,8 +14,8 @@ from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.channels import affine, gradient_sums, input_gradient, statistics
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import note_writes
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.core.write import note_writes
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops.math import rsqrt
 from tinygrad_cv.ops.reduce import sum as sum_over

@@ -14,10 +14,10 @@ from typing import Any
 
 from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.core.write import note_write
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops import arithmetic, index, power
 

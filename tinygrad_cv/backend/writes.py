@@ -3,7 +3,7 @@ value.
 
 One clock stamps every recorded node and every write; a write also remembers the memory that it hit
 and the line that did it. If nothing was written after a node was made, which is the usual case,
-backward has nothing to check; otherwise it looks whether the memory of a saved array was written
+backward has nothing to check; otherwise it asks whether the memory of a saved array was written
 later. Views, ``detach()`` and handles of one array share memory, so they share its history without
 any bookkeeping of their own.
 """
@@ -16,15 +16,11 @@ import threading
 import weakref
 from collections.abc import Iterable
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tinygrad_cv.core.node import Site, site_of, user_frame
-from tinygrad_cv.errors import GraphError
+from tinygrad_cv.errors import Site, site_of, user_frame
 
-if TYPE_CHECKING:
-    from tinygrad_cv.core.node import Node
-
-__all__ = ["check_saved", "clock", "note_write", "note_writes", "refuse"]
+__all__ = ["clock", "note_write", "note_writes", "written_after"]
 
 
 class _Clock:
@@ -92,26 +88,7 @@ def _dropper(owner: Any, key: int) -> Any:
         return None
 
 
-def check_saved(node: Node) -> None:
-    """Raise GraphError if a value that ``node`` saved was overwritten afterwards."""
-    plan = node.plan
-    for name, (kind, _), value in zip(plan.names, plan.kinds, node.saved, strict=True):
-        if kind == "shape":
-            continue
-        for array in value if isinstance(value, tuple) else (value,):
-            written = _writes.get(id(_owner(array)))
-            if written is not None and written[0] > node.stamp:
-                raise refuse(node, name, site_of(*written[1:3]))
-
-
-def refuse(node: Node, name: str, site: Site) -> GraphError:
-    """The error for a saved value called ``name`` that was overwritten, with both lines."""
-    error = GraphError(
-        "backward",
-        f"{name!r}, which {node.op.name} saved for its gradient, was overwritten before backward",
-        repair="Write out of place (x = x + y), write to a .clone(), or call backward before.",
-        notes=[f"{node.op.name} ran at {node.site}", f"it was overwritten at {site}"],
-    )
-    if node.scope is not None:
-        error.module_path = node.scope.path
-    return error
+def written_after(array: Any, stamp: int) -> Site | None:
+    """The line that wrote to the memory of ``array`` later than ``stamp``, if one did."""
+    known = _writes.get(id(_owner(array)))
+    return site_of(*known[1:3]) if known is not None and known[0] > stamp else None

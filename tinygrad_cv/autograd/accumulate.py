@@ -1,0 +1,81 @@
+"""``tensor.grad += gradient``, for tensors that several threads may share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend.array import add, copy_of
+from tinygrad_cv.backend.memory import Block
+from tinygrad_cv.backend.writes import note_write
+from tinygrad_cv.core.mode import set_grad_enabled
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import DTypeError, ShapeError
+
+__all__ = ["add_to_grad"]
+
+_lock = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+
+def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
+    """Add the only item of ``box`` to ``tensor.grad``, which never shares memory with anything
+    else. The gradient comes in a box so that nobody but the box refers to it."""
+    with _lock, set_grad_enabled(create_graph):
+        known: Any = tensor.grad
+        if known is not None:
+            _check_grad(known, box[0])
+        if create_graph:
+            tensor.grad = box[0].clone() if known is None else known + box[0]
+        elif known is None:
+            tensor.grad = Tensor(box[0] if _is_free(box) else copy_of(box[0]))
+        elif known.node is not None or not getattr(known.array.flags, "writeable", True):
+            tensor.grad = known + Tensor(box[0])
+        else:
+            add(known.array, box[0], out=known.array)
+            note_write(known.array)
+
+
+def _is_free(box: list[Any]) -> bool:
+    """True if the array in the box owns its memory and nobody else refers to it: no copy is
+    needed then."""
+    array = box[0]
+    owns = type(array) is np.ndarray and (array.base is None or isinstance(array.base, Block))
+    del array
+    return owns and _references(box) == _ALONE
+
+
+def _references(box: list[Any]) -> int:
+    return getrefcount(box[0])
+
+
+_ALONE = _references([object()])
+
+
+def _check_grad(known: Any, gradient: Any) -> None:
+    """What the user put into ``.grad`` must be able to take a gradient."""
+    if not isinstance(known, Tensor):
+        kind = type(known).__name__
+        raise DTypeError("backward", f".grad must be a tensor or None, not {kind}")
+    if known.shape != gradient.shape or known.dtype != gradient.dtype:
+        raise ShapeError(
+            "backward",
+            "the .grad of a leaf does not fit the gradient that is to be added to it",
+            values=[
+                (".grad", known.shape, known.dtype.name),
+                ("gradient", gradient.shape, gradient.dtype.name),
+            ],
+            repair="Set .grad to None, or to a tensor of the leaf's shape and dtype.",
+        )

@@ -1,0 +1,57 @@
+"""What a Tensor is, without looking at its values: the sizes that torch.Tensor has as methods.
+
+``shape``, ``dtype``, ``ndim`` and ``device`` are attributes of Tensor itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["METHODS", "dim", "element_size", "is_floating_point", "numel", "size"]
+
+
+def size(self: Tensor, dim: int | None = None) -> Any:
+    """The shape, or the size along ``dim``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2, 3).size(), tg.ones(2, 3).size(-1)
+    ((2, 3), 3)
+    """
+    return self.shape if dim is None else self.shape[dim]
+
+
+def dim(self: Tensor) -> int:
+    """The number of axes."""
+    return self.ndim
+
+
+def numel(self: Tensor) -> int:
+    """The number of elements."""
+    return int(self.array.size)
+
+
+def element_size(self: Tensor) -> int:
+    """Bytes per element."""
+    return self.dtype.itemsize
+
+
+def is_floating_point(self: Tensor) -> bool:
+    """True for the dtypes that can have a gradient."""
+    return self.dtype.kind == "f"
+
+
+def _nbytes(self: Tensor) -> int:
+    """Bytes of all elements."""
+    return int(self.array.nbytes)
+
+
+METHODS = {
+    "size": size,
+    "dim": dim,
+    "numel": numel,
+    "element_size": element_size,
+    "is_floating_point": is_floating_point,
+    "nbytes": property(_nbytes),
+}
