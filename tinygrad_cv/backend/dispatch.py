@@ -70,8 +70,7 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
 def run_rules(
     plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays
 ) -> Sequence[Any]:
-    """The first-order gradients of the inputs ``plan.needed``, in that order; None where ``needs``
-    does not ask for one.
+    """The first-order gradients of the inputs; None where ``needs`` does not ask for one.
 
     The best of a kernel of the table, the operator's own ``fused_vjp``, and its rules one by one. A
     kernel reads saved values and attributes by name, and gets None for what this node had no
@@ -81,8 +80,8 @@ def run_rules(
     with on_device_of(first):
         fused = _fused(plan, gradient, needs, saved, attrs, xp_of(first))
         if fused is not None:
-            return [fused[k] if needs[k] else None for k in plan.needed]
-        return [plan.rules[k](gradient, saved, attrs, k) if needs[k] else None for k in plan.needed]
+            return [x if need else None for x, need in zip(fused, needs, strict=True)]
+        return plan.each(gradient, needs, saved, attrs)  # type: ignore[no-any-return]
 
 
 def _fused(

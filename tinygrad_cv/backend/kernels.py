@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["TABLE", "Kernel", "candidates", "choose", "generation", "kernels", "register"]
+__all__ = ["SERVED", "TABLE", "Kernel", "candidates", "choose", "kernels", "register"]
 __all__ += ["unregister", "use"]
 
 
@@ -36,7 +36,7 @@ class Kernel(NamedTuple):
 
 
 TABLE: dict[str, list[Kernel]] = {}
-_generation = 0
+SERVED: set[str] = set()  # the operators with a kernel in the table, for the run or its gradient
 _FORCED: ContextVar[str | None] = ContextVar("tinygrad_cv_provider", default=None)
 
 
@@ -57,9 +57,9 @@ def register(
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
         rows = [k for k in TABLE.get(op, []) if (k.provider, k.device) != (provider, device)]
         rows.append(Kernel(op, provider, device, priority, supports, function))
-        _count_change()
         # Replaced, not changed in place: another thread may be walking the old list.
         TABLE[op] = sorted(rows, key=lambda k: -k.priority)
+        _changed()
         return function
 
     return enter
@@ -67,22 +67,18 @@ def register(
 
 def unregister(op: str, provider: str) -> None:
     """Take every kernel of ``provider`` for ``op`` out of the table."""
-    _count_change()
     rows = [k for k in TABLE.get(op, []) if k.provider != provider]
     if rows:
         TABLE[op] = rows
     else:
         TABLE.pop(op, None)
+    _changed()
 
 
-def _count_change() -> None:
-    global _generation
-    _generation += 1
-
-
-def generation() -> int:
-    """Changes whenever the table does."""
-    return _generation
+def _changed() -> None:
+    served = {name.removesuffix(".vjp") for name in TABLE}
+    SERVED.intersection_update(served)
+    SERVED.update(served)
 
 
 def candidates(op: str) -> list[Kernel] | None:

@@ -75,31 +75,27 @@ class Run:
         return [node for node in nodes if node in useful]
 
     def _walk(self, nodes: list[Any]) -> None:
-        """Run the rules of every node, from the results to the leaves. The plain first-order case
-        stands in this loop without a call of its own, since for a small array a call costs as much
-        as the arithmetic."""
+        """Run the rules of every node, from the results to the leaves. The first-order case of an
+        elementwise operator on equal shapes stands in this loop without calls of its own, since
+        for a small array a call costs as much as the arithmetic."""
         grads, owned = self.grads, self.owned
         plain, keep = not self.create_graph and self.only is None, self.retain
         ndarray, add_into = np.ndarray, np.add
-        source: Any
-        key: Any
-        results: Any
         for node in nodes:
             gradient = grads.pop(node, None)
-            plan = node.plan
-            simple = plain and plan.plain and node.hooks is None and type(gradient) is ndarray
+            simple = plain and node.fits and type(gradient) is ndarray and node.hooks is None
             if not simple:
                 gradient = self._arrived(node, gradient)
                 if self.useful is not None and node not in self.running:
                     continue
             if gradient is None:  # no rule sent anything here
                 continue
-            saved, edges, indices = node.saved, node.edges, node.indices
+            saved = node.saved
             if saved is FREED or clock.last_write > node.stamp:
                 _check_saved(node)
             try:
                 if simple:
-                    results = plan.run(gradient, saved, node.attrs)
+                    results = node.plan.run(gradient, saved, node.attrs)
                 else:
                     results = self._rules(node, gradient)
             except TinygradError as error:
@@ -111,27 +107,31 @@ class Run:
             if not keep:
                 node.saved = FREED
             saved = gradient = None
-            for k, result in zip(plan.needed, results):  # noqa: B905  (equal by construction)
-                if result is None:
-                    continue
-                key = source = edges[k]
-                if not node.fits:
-                    shape, dtype = source.shape, source.dtype
-                    if indices is not None and indices[k]:
-                        key = (source, indices[k])
-                        shape, dtype = source.outputs[indices[k]]
-                    if result.shape != shape:
-                        result = _fit(node, k, result, shape)
-                    if result.dtype is not dtype:
-                        result = _cast(result, dtype)
-                known = grads.get(key)
-                if known is None:
-                    grads[key] = result
-                elif key in owned and type(known) is ndarray:
-                    add_into(known, result, known)
-                else:
-                    self._add(key, result)
+            if simple:
+                for source, result in zip(node.edges, results):  # noqa: B905  (equal lengths)
+                    known = grads.get(source)
+                    if known is not None and result is not None:
+                        if source in owned:
+                            add_into(known, result, known)
+                        else:
+                            self._add(source, result)
+                    elif result is not None:
+                        grads[source] = result
+            else:
+                self._send(node, results)
             results = result = known = None
+
+    def _send(self, node: Node, results: Sequence[Any]) -> None:
+        """Add the gradient of every input to what has arrived there, in the input's shape and
+        dtype."""
+        for k, ((source, index), result) in enumerate(zip(node.inputs, results, strict=True)):
+            if result is not None and source is not None:
+                shape, dtype = source.outputs[index]
+                if result.shape != shape:
+                    result = _fit(node, k, result, shape)
+                if result.dtype != dtype:
+                    result = _cast(result, dtype)
+                self._add(key_of(source, index), result)
 
     def _add(self, key: Key, gradient: Any) -> None:
         """Add to what has arrived at ``key``, in place only into memory that this run allocated."""
@@ -190,9 +190,7 @@ class Run:
             self._restored(node, *kind, value)
             for kind, value in zip(plan.kinds, node.saved, strict=True)
         ]
-        return [
-            plan.rules[k](gradient, saved, node.attrs, k) if needs[k] else None for k in plan.needed
-        ]
+        return plan.each(gradient, needs, saved, node.attrs)
 
     def _restored(self, node: Node, kind: str, position: int, value: Any) -> Any:
         """A saved value as a Tensor, an input or output put back where it stood in the graph."""
@@ -212,10 +210,10 @@ def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
     A node is made after everything that it was computed from, so this order hands each node its
     complete gradient before its rules run.
     """
-    seen: set[Any] = set(sources)
+    seen: set[Any] = {None, *sources}
     nodes: list[Node] = []
     leaves: list[Leaf] = []
-    stack = list(seen)
+    stack = list({*sources})
     while stack:
         node = stack.pop()
         if type(node) is Leaf:
@@ -223,7 +221,7 @@ def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
             continue
         nodes.append(node)
         for source in node.edges:
-            if source is not None and source not in seen:
+            if source not in seen:
                 seen.add(source)
                 stack.append(source)
     nodes.sort(key=attrgetter("stamp"), reverse=True)

@@ -47,8 +47,8 @@ class Node:
         shape, dtype: of output 0; ``rest`` has (shape, dtype) of further outputs.
         scope: the module call that it belongs to.
         stamp: when it was made, on the clock that also counts in-place writes.
-        fits: True where the gradients of the inputs have their shapes and dtype by construction: an
-            elementwise operator on equal shapes.
+        fits: True for an elementwise operator on equal shapes without a fused rule: the gradients
+            of its inputs have their shapes and dtype by construction.
         hooks: functions that see and may replace the gradient of an output, by output index.
         code, lasti: the instruction of the user's that ran the operator; ``site`` is its line.
     """
@@ -123,6 +123,11 @@ class Leaf:
         self.shape: tuple[int, ...] = tensor.array.shape
         self.dtype: Any = tensor.array.dtype
         self.hooks: Hooks | None = None
+
+    @property
+    def outputs(self) -> tuple[tuple[tuple[int, ...], Any]]:
+        """(shape, dtype) of the tensor, as a node has them."""
+        return ((self.shape, self.dtype),)
 
     def __repr__(self) -> str:
         return f"<Leaf {self.name or ''}{self.shape}>"

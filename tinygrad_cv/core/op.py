@@ -31,7 +31,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
@@ -82,7 +81,6 @@ class Op:
     differentiable: ClassVar[int]  # bit mask of the inputs that have a rule
     call: ClassVar[Callable[..., Any]]
     _plans: ClassVar[dict[int, Plan]]
-    _generation: ClassVar[int]
 
     infer: ClassVar[Callable[..., Any]]
     forward: ClassVar[Callable[..., Any]]
@@ -100,7 +98,7 @@ class Op:
         ruled = [k for k, name in enumerate(cls.inputs) if hasattr(cls, "vjp_" + name)]
         cls.rules = {cls.inputs[k]: getattr(cls, "vjp_" + cls.inputs[k]) for k in ruled}
         cls.differentiable = -1 if cls.variadic and ruled else sum(1 << k for k in ruled)
-        cls._plans, cls._generation = {}, kernels.generation()
+        cls._plans = {}
         if cls.view:
             cls.may_warn = False
         for rule in cls.rules.values():
@@ -148,8 +146,6 @@ class Op:
     def plan(cls, needs: int) -> Plan:
         """What to save and which rules to run when the inputs in the bit mask ``needs`` want a
         gradient."""
-        if cls._generation != kernels.generation():  # a fused kernel may have come or gone
-            cls._plans, cls._generation = {}, kernels.generation()
         found = cls._plans.get(needs)
         if found is None:
             found = cls._plans[needs] = Plan(cls, needs)

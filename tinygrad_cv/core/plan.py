@@ -8,10 +8,9 @@ fused rule. Unpacking argument lists at run time instead would cost more than a 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cv.backend.kernels import candidates
 from tinygrad_cv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -29,23 +28,12 @@ class Plan:
         save: ``(*inputs, outputs) -> saved tuple``, outputs and residuals as forward returned them;
             of a variadic operator ``(inputs, outputs)``.
         rules: ``{position: rule(g, saved, attrs, position)}``.
-        run: all rules at once, ``(g, saved, attrs) -> gradients`` in the order of ``needed``.
+        run: all rules at once, ``(g, saved, attrs) -> gradients`` of the inputs, None for one that
+            needs none; not for a variadic operator.
         fused: ``(function, xp, g, needs, saved, attrs)`` -> gradients of all inputs, or None.
-        plain: one output and no fused rule, the case that the engine treats without a call.
     """
 
-    __slots__ = (
-        "fused",
-        "kinds",
-        "names",
-        "needed",
-        "needs",
-        "op",
-        "plain",
-        "rules",
-        "run",
-        "save",
-    )
+    __slots__ = ("fused", "kinds", "names", "needed", "needs", "op", "rules", "run", "save")
 
     def __init__(self, op: type[Op], needs: int) -> None:
         self.op = op
@@ -62,14 +50,19 @@ class Plan:
             k: _compiled("g, s, a, k", self._call("rule", rule), {"rule": rule})
             for k, rule in rules.items()
         }
-        calls = [self._call(f"r{k}", rule, str(k)) for k, rule in rules.items()]
+        texts = {k: self._call(f"r{k}", rule, str(k)) for k, rule in rules.items()}
+        calls = [texts.get(k, "None") for k in range(len(op.inputs))]
         scope = {f"r{k}": rule for k, rule in rules.items()}
         self.run = _compiled("g, s, a", _tuple(calls), scope)
         self.fused = None
         if fused is not None:
             self.fused = _compiled("f, xp, g, needs, s, a", self._call("f", fused), {})
-        served = candidates(op.name + ".vjp") is not None
-        self.plain = fused is None and not served and len(op.outputs) == 1
+
+    def each(
+        self, g: Any, needs: Sequence[bool], saved: Sequence[Any], attrs: tuple[Any, ...]
+    ) -> list[Any]:
+        """The gradients of the inputs that ``needs`` asks for, one by one; None for the others."""
+        return [self.rules[k](g, saved, attrs, k) if need else None for k, need in enumerate(needs)]
 
     def _kind(self, name: str) -> tuple[str, int]:
         op = self.op

@@ -188,7 +188,7 @@ class Binary(Elementwise, abstract=True):
 
 
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
-    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
+    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.SERVED
     has_rule = "input" in op.rules
     plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
@@ -249,7 +249,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
 
 
 def _short_binary(op: type[Binary]) -> Callable[..., Any]:
-    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.TABLE
+    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.SERVED
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
     tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
@@ -324,7 +324,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
             )
         node.saved = plan.save(x, y, out)
         node.shape = shape
-        node.dtype = out.dtype
+        node.dtype = d
         node.rest = ()
         node.scope = mode.scope
         node.stamp = tick()
