@@ -13,6 +13,7 @@ import torch
 import tinygrad_cv as tg
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.nn import functional as F
 
 rng = np.random.default_rng(15)
 
@@ -177,7 +178,11 @@ BAD = [
     (nn.BatchNorm2d, (3,), {"momentum": 1.5}, "momentum"),
     (nn.BatchNorm2d, (3,), {"eps": 0}, "eps"),
     (nn.Dropout, (1.5,), {}, "1 - p"),
-    (nn.Dropout, (0.5, True), {}, "inplace"),
+    (nn.MaxPool2d, (), {"kernel_size": 0}, "kernel_size must be at least 1"),
+    (nn.MaxPool1d, (2,), {"dilation": 0}, "dilation"),
+    (nn.AvgPool2d, (2,), {"padding": -1}, "padding must be at least 0"),
+    (nn.AvgPool3d, ((2, 2),), {}, "one int or 3"),
+    (nn.AdaptiveAvgPool2d, (), {"output_size": 0}, "output_size must be at least 1"),
     (nn.Softmax, (), {}, "dim=1"),
     (nn.GELU, ("erf",), {}, "tanh"),
 ]
@@ -196,6 +201,35 @@ BAD = [
 def test_sizes_are_whole_numbers(make):
     with pytest.raises(DTypeError, match="whole number"):
         make()
+
+
+def test_a_padding_of_pairs():
+    layer = nn.Conv2d(3, 8, 3, padding=((1, 2), (0, 1)))
+    assert "padding=((1, 2), (0, 1))" in repr(layer)
+    assert layer(tg.zeros(1, 3, 5, 5)).shape == (1, 8, 6, 4)
+    reflecting = nn.Conv2d(3, 8, 3, padding=((1, 2), (0, 1)), padding_mode="reflect")
+    x = tg.rand(1, 3, 5, 5)
+    padded = F.pad(x, (0, 1, 1, 2), mode="reflect")
+    plain = F.conv2d(padded, reflecting.weight, reflecting.bias)
+    assert reflecting(x).tolist() == plain.tolist()
+
+
+def test_dilation_widens_what_a_transposed_convolution_can_give():
+    ours, theirs = pair("ConvTranspose2d", (4, 2, 3), {"stride": 1, "dilation": 2})
+    x = rng.normal(size=(1, 4, 5, 5))
+    expected = torch.nn.functional.conv_transpose2d(
+        torch.tensor(x), theirs.weight, theirs.bias, output_padding=1, dilation=2
+    )
+    out = ours(tg.tensor(x), output_size=(10, 10))
+    np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), atol=1e-12)
+
+
+def test_dropout_in_place():
+    layer, x = nn.Dropout(0.5, inplace=True), tg.ones(100)
+    assert layer(x) is x
+    assert set(x.tolist()) == {0.0, 2.0}
+    y = tg.ones(100, requires_grad=True) * 1
+    F.dropout(y, 0.5, inplace=True).sum().backward()
 
 
 @pytest.mark.parametrize("layer", [nn.ReLU, nn.LeakyReLU, nn.ELU])

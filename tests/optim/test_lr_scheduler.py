@@ -14,6 +14,7 @@ SCHEDULES = [
     ("OneCycleLR", {"max_lr": 0.3, "total_steps": 20}),
     ("OneCycleLR", {"max_lr": 0.3, "epochs": 4, "steps_per_epoch": 5, "pct_start": 0.25}),
     ("OneCycleLR", {"max_lr": 0.3, "total_steps": 20, "anneal_strategy": "linear"}),
+    ("OneCycleLR", {"max_lr": 0.3, "total_steps": 20, "pct_start": 1.0}),
     ("OneCycleLR", {"max_lr": 0.3, "total_steps": 20, "cycle_momentum": False, "div_factor": 5}),
 ]
 

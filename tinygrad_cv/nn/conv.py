@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn import init
 from tinygrad_cv.nn._arguments import positive
 from tinygrad_cv.nn.module import Module
 from tinygrad_cv.nn.parameter import blank
-from tinygrad_cv.ops._spatial import per_axis
+from tinygrad_cv.ops._conv_args import conv_args
+from tinygrad_cv.ops._spatial import pairs, per_axis
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
@@ -65,7 +66,10 @@ class _ConvNd(Module):
         self.reset_parameters()
 
     def _checked_padding(self, padding: Any) -> Any:
-        return per_axis(type(self).__name__, "padding", padding, self.spatial, least=0)
+        """One number per axis, or one pair (before, after) per axis if the two differ."""
+        both = pairs(type(self).__name__, padding, self.spatial)
+        even = all(before == after for before, after in both)
+        return tuple(before for before, _ in both) if even else both
 
     def reset_parameters(self) -> None:
         """Draw new values: uniform on [-k, k] with k = 1 / sqrt(fan_in), as PyTorch."""
@@ -141,27 +145,18 @@ class _Conv(_ConvNd):
     def forward(self, input: Any) -> Any:
         padding = self.padding
         if self.padding_mode != "zeros":
-            input = F.pad(input, self._border(input.shape), mode=self.padding_mode)
+            input = F.pad(input, self._border(input), mode=self.padding_mode)
             padding = 0
         convolve = getattr(F, f"conv{self.spatial}d")
         return convolve(
             input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
-    def _border(self, shape: tuple[int, ...]) -> list[int]:
+    def _border(self, input: Any) -> list[int]:
         """Width of the border on both sides of each axis, last axis first: what ``F.pad`` takes."""
-        border: list[int] = []
-        for axis in reversed(range(self.spatial)):
-            if self.padding == "valid":
-                border += [0, 0]
-            elif self.padding == "same":
-                size, stride = shape[axis - self.spatial], self.stride[axis]
-                reach = self.dilation[axis] * (self.kernel_size[axis] - 1)
-                total = max((-(-size // stride) - 1) * stride + reach + 1 - size, 0)
-                border += [total // 2, total - total // 2]
-            else:
-                border += [self.padding[axis]] * 2
-        return border
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        _, both, _, _ = conv_args(self.spatial, input, self.weight, *options)
+        return [width for pair in reversed(both) for width in pair]
 
 
 class _ConvTranspose(_ConvNd):
@@ -203,9 +198,6 @@ class _ConvTranspose(_ConvNd):
         )
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
-        extra = self.output_padding
-        if output_size is not None:
-            extra = self._extra(input.shape, tuple(output_size))
         convolve = getattr(F, f"conv_transpose{self.spatial}d")
         return convolve(
             input,
@@ -213,37 +205,11 @@ class _ConvTranspose(_ConvNd):
             self.bias,
             self.stride,
             self.padding,
-            extra,
+            self.output_padding,
             self.groups,
             self.dilation,
+            output_size,
         )
-
-    def _extra(self, shape: tuple[int, ...], output_size: tuple[int, ...]) -> tuple[int, ...]:
-        """The output_padding that gives this size: several sizes convolve back to the input's."""
-        wanted = output_size[-self.spatial :]
-        least = tuple(
-            (shape[axis - self.spatial] - 1) * self.stride[axis]
-            - 2 * self.padding[axis]
-            + self.dilation[axis] * (self.kernel_size[axis] - 1)
-            + 1
-            for axis in range(self.spatial)
-        )
-        most = tuple(n + s - 1 for n, s in zip(least, self.stride, strict=True))
-        lengths = (self.spatial, len(shape))
-        if len(output_size) not in lengths or any(
-            not low <= n <= high for low, n, high in zip(least, wanted, most, strict=False)
-        ):
-            raise ShapeError(
-                type(self).__name__,
-                f"an output of size {output_size} cannot come from this input",
-                law=[
-                    "(H_in - 1)*stride - 2*padding + dilation*(kernel - 1) + 1 + (0 ... stride - 1)"
-                ],
-                values=[("input", shape), ("smallest", least), ("largest", most)],
-                repair=f"Any size from {least} to {most} fits.",
-                repairs=[{"output_size": least}, {"output_size": most}],
-            )
-        return tuple(n - low for n, low in zip(wanted, least, strict=True))
 
 
 class Conv1d(_Conv):

@@ -24,16 +24,12 @@ class _Dropout(Module):
                 f"p is the probability to drop and must be in [0, 1], it is {p}",
                 repair="If you mean the probability to keep, pass 1 - p.",
             )
-        if inplace:
-            raise ArgumentError(
-                type(self).__name__,
-                "inplace=True is not supported",
-                repair="Leave it out: the result is the same.",
-            )
         self.p, self.inplace, self.generator = p, inplace, generator
 
     def forward(self, input: Any) -> Any:
-        return getattr(F, self.function)(input, self.p, self.training, generator=self.generator)
+        return getattr(F, self.function)(
+            input, self.p, self.training, self.inplace, generator=self.generator
+        )
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

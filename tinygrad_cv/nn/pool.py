@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn.module import Module
+from tinygrad_cv.ops._spatial import pairs, per_axis
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -20,9 +21,18 @@ __all__ = [
 ]
 
 
-class _MaxPool(Module):
+class _Pool(Module):
     spatial: ClassVar[int]
 
+    def _check_sizes(self, *names: str) -> None:
+        """Refuse at once what no input could be pooled with."""
+        layer = type(self).__name__
+        for name in names:
+            per_axis(layer, name, getattr(self, name), self.spatial)
+        pairs(layer, self.padding, self.spatial)
+
+
+class _MaxPool(_Pool):
     def __init__(
         self,
         kernel_size: Any,
@@ -36,6 +46,7 @@ class _MaxPool(Module):
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
+        self._check_sizes("kernel_size", "stride", "dilation")
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
     def forward(self, input: Any) -> Any:
@@ -57,9 +68,7 @@ class _MaxPool(Module):
         )
 
 
-class _AvgPool(Module):
-    spatial: ClassVar[int]
-
+class _AvgPool(_Pool):
     def __init__(
         self,
         kernel_size: Any,
@@ -73,6 +82,7 @@ class _AvgPool(Module):
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
+        self._check_sizes("kernel_size", "stride")
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
     def forward(self, input: Any) -> Any:
@@ -96,6 +106,9 @@ class _AdaptiveAvgPool(Module):
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
+        sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,)
+        known = tuple(1 if size is None else size for size in sizes)
+        per_axis(type(self).__name__, "output_size", known, self.spatial)
         self.output_size = output_size
 
     def forward(self, input: Any) -> Any:

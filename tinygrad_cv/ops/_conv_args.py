@@ -101,28 +101,51 @@ def transpose_args(
         )
     ]
     if output_size is not None:
-        wanted = per_axis(op, "output_size", tuple(output_size)[-n:], n)
+        wanted = _wanted(op, output_size, n)
         extra = tuple(w - size for w, size in zip(wanted, least, strict=True))
     else:
         extra = per_axis(op, "output_padding", output_padding, n, least=0)
     limit = tuple(max(s, d) - 1 for s, d in zip(stride, dilation, strict=True))
     if any(not 0 <= e <= most for e, most in zip(extra, limit, strict=True)):
-        possible = " x ".join(f"{a}..{a + most}" for a, most in zip(least, limit, strict=True))
-        name = "output_padding" if output_size is None else "output_size"
-        raise ArgumentError(
-            op,
-            f"output_padding must be at least 0 and smaller than stride or dilation, got {extra}",
-            values=rows,
-            repair=f"Possible output sizes are {possible}.",
-            repairs=[{name: limit if output_size is None else tuple(least)}]
-            if min(least) > 0
-            else [],
-        )
+        raise _bad_extra(op, output_size, extra, tuple(least), limit, rows)
     out = tuple(size + e for size, e in zip(least, extra, strict=True))
     if min(out) < 1:
         raise _nothing_left(op, n, sizes, kernel, stride, pads, dilation, extra, out, rows)
     pads = tuple((before, after - e) for (before, after), e in zip(pads, extra, strict=True))
     return (weight.shape[1] * groups, *out), stride, pads, dilation, groups
+
+
+def _bad_extra(
+    op: str, output_size: Any, extra: Sizes, least: Sizes, limit: Sizes, rows: Rows
+) -> ArgumentError | ShapeError:
+    """The error of an output that a convolution would not bring back to the input."""
+    most = tuple(size + e for size, e in zip(least, limit, strict=True))
+    possible = f"Any output size from {least} to {most} fits."
+    if output_size is None:
+        return ArgumentError(
+            op,
+            f"output_padding must be at least 0 and smaller than stride or dilation, got {extra}",
+            values=rows,
+            repair=possible,
+            repairs=[{"output_padding": limit}] if min(least) > 0 else [],
+        )
+    return ShapeError(
+        op,
+        f"an output of size {output_size} cannot come from this input",
+        law=[
+            "size_out = (size_in - 1)*stride - 2*padding + dilation*(kernel - 1) + 1 + e",
+            "where 0 <= e < max(stride, dilation)",
+        ],
+        values=[*rows, ("smallest", least), ("largest", most)],
+        repair=possible,
+        repairs=[{"output_size": s} for s in (least, most) if min(s) > 0],
+    )
+
+
+def _wanted(op: str, output_size: Any, n: int) -> Sizes:
+    """The spatial sizes of ``output_size``, which may be the shape of the whole output."""
+    whole = isinstance(output_size, (tuple, list)) and len(output_size) in (n + 1, n + 2)
+    return per_axis(op, "output_size", output_size[-n:] if whole else output_size, n)
 
 
 def check_conv(

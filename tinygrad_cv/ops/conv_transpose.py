@@ -66,7 +66,7 @@ def conv_transpose2d(
         bias: [O] or None.
         output_padding: rows added at the end, less than stride or dilation: where a convolution
             with stride maps several input sizes to one output size, it says which of them is meant.
-        output_size: (H_out, W_out) wanted, instead of ``output_padding``.
+        output_size: (H_out, W_out) wanted, or the whole shape, instead of ``output_padding``.
 
     Returns:
         [N, O, H_out, W_out] with

@@ -37,7 +37,7 @@ def dropout(
         input: any shape, float.
         p: from 0 (nothing is dropped) to 1 (all zero).
         training: False returns the input.
-        inplace: not supported; True raises.
+        inplace: write the result into ``input``.
         generator: where the mask is drawn from; the default generator if None.
 
     Returns:
@@ -181,20 +181,14 @@ def _drop(
             f"p is the probability to drop and must be in [0, 1], it is {p}",
             repair="If you mean the probability to keep, pass 1 - p.",
         )
-    if inplace:
-        raise ArgumentError(
-            function,
-            "inplace=True is not supported",
-            repair="Use the result instead.",
-            repairs=[{"inplace": False}],
-        )
     if spatial:
         _check_channels(function, input, spatial)
     if not training or p == 0:
         return input
     on_meta = type(getattr(input, "array", input)) is Spec
     key = (0, 0) if on_meta else (generator or default_generator).next_key()
-    return _dropout(input, float(p), key, spatial)
+    output = _dropout(input, float(p), key, spatial)
+    return input.copy_(output) if inplace else output
 
 
 def _drawn(shape: tuple[int, ...], shared: int) -> tuple[int, ...]:

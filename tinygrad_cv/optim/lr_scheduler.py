@@ -181,8 +181,8 @@ class OneCycleLR(LRScheduler):
         """The value now, on the way from start over peak to end."""
         if self.last_epoch <= self.peak:
             return self._between(start, peak, self.last_epoch / self.peak if self.peak else 1.0)
-        past = self.last_epoch - self.peak
-        return self._between(peak, end, min(past / (self.total_steps - 1 - self.peak), 1.0))
+        past, length = self.last_epoch - self.peak, self.total_steps - 1 - self.peak
+        return self._between(peak, end, min(past / length, 1.0) if length > 0 else 1.0)
 
     def _between(self, start: float, end: float, fraction: float) -> float:
         if self.anneal_strategy == "cos":
