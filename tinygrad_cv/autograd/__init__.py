@@ -1,8 +1,9 @@
 """Differentiation as functions."""
 
+from tinygrad_cv.autograd.anomaly import detect_anomaly
 from tinygrad_cv.autograd.backward import backward, grad
 from tinygrad_cv.autograd.hooks import HookHandle
 from tinygrad_cv.core.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
-__all__ = ["HookHandle", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
-__all__ += ["set_grad_enabled"]
+__all__ = ["HookHandle", "backward", "detect_anomaly", "enable_grad", "grad", "is_grad_enabled"]
+__all__ += ["no_grad", "set_grad_enabled"]

@@ -46,6 +46,7 @@ class Run:
         self.owned: set[Key] = set()  # gradients that this run allocated, and may add to in place
         self.useful: set[Any] | None = None  # what a wanted place can be reached from
         self.running: set[Node] = set()  # nodes whose rules run, if not all do
+        self.watcher = mode.state().record
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Key, Any]:
         nodes, leaves = _reachable([node for node, _, _ in roots])
@@ -79,7 +80,8 @@ class Run:
         elementwise operator on equal shapes stands in this loop without calls of its own, since
         for a small array a call costs as much as the arithmetic."""
         grads, owned = self.grads, self.owned
-        plain, keep = not self.create_graph and self.only is None, self.retain
+        keep, plain = self.retain, self.only is None and self.watcher is None
+        plain = plain and not self.create_graph
         ndarray, add_into = np.ndarray, np.add
         for node in nodes:
             gradient = grads.pop(node, None)
@@ -182,15 +184,19 @@ class Run:
 
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, or by the best first-order kernel."""
-        plan, useful = node.plan, self.useful
+        plan, useful, watcher = node.plan, self.useful, self.watcher
+        if watcher is not None:
+            watcher.arrived(node, gradient)
         needs = tuple([e is not None and (useful is None or e in useful) for e in node.edges])
-        if not self.create_graph:
-            return run_rules(plan, gradient, needs, node.saved, node.attrs)
-        saved = [
-            self._restored(node, *kind, value)
-            for kind, value in zip(plan.kinds, node.saved, strict=True)
-        ]
-        return plan.each(gradient, needs, saved, node.attrs)
+        if self.create_graph:
+            values = zip(plan.kinds, node.saved, strict=True)
+            saved = [self._restored(node, *kind, value) for kind, value in values]
+            results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
+        else:
+            results = run_rules(plan, gradient, needs, node.saved, node.attrs)
+        if watcher is not None:
+            watcher.differentiated(node, results)
+        return results
 
     def _restored(self, node: Node, kind: str, position: int, value: Any) -> Any:
         """A saved value as a Tensor, an input or output put back where it stood in the graph."""

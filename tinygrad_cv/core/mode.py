@@ -10,9 +10,10 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
+    "Recorder",
     "Scope",
     "State",
     "enable_grad",
@@ -42,16 +43,21 @@ class Scope(NamedTuple):
         return f"model.{self.name} ({self.kind})" if self.name else f"model ({self.kind})"
 
 
-class Recorder(Protocol):
-    """Sees every operator while it is installed by :func:`recording`."""
+class Recorder:
+    """Sees every operator, forward and backward, while it is installed by :func:`recording`; a
+    subclass overrides what it wants to see."""
 
-    def add(
-        self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any
-    ) -> None: ...
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        """``op`` ran: Tensors (or constants) in, a tuple of Tensors out."""
 
-    def failed(
-        self, op: Any, inputs: Any, attrs: Any, error: Exception, site: Any, scope: Any
-    ) -> None: ...
+    def failed(self, op: Any, inputs: Any, attrs: Any, error: Any, frame: Any, scope: Any) -> None:
+        """``op`` refused its inputs with ``error``."""
+
+    def arrived(self, node: Any, gradient: Any) -> None:
+        """``gradient`` is complete, and the rules of ``node`` are about to read it."""
+
+    def differentiated(self, node: Any, gradients: Any) -> None:
+        """The rules of ``node`` gave these gradients of its inputs."""
 
 
 class State:

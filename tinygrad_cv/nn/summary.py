@@ -115,22 +115,19 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, dtype: Any =
     return _with_totals(module, rows, depth)
 
 
-class _Recorder:
+class _Recorder(mode.Recorder):
     """Adds the operations of each operator to the module in whose forward it ran."""
 
     def __init__(self, rows: dict[str, Row]) -> None:
         self.rows = rows
 
-    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         specs = tuple(spec_of(x.array) if isinstance(x, Tensor) else x for x in inputs)
         count = op.count_flops(specs, attrs)
         name = scope.name if scope is not None else ""
         while name and name not in self.rows:
             name = name.rpartition(".")[0]
         self.rows[name].flops += count
-
-    def failed(self, *_: Any) -> None:
-        """The error itself reaches the user."""
 
 
 def _rows(module: Module, depth: int | None) -> dict[str, Row]:

@@ -69,20 +69,17 @@ def _share_memory(a: Any, b: Any) -> bool:
     return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
 
 
-class _Recorder:
+class _Recorder(mode.Recorder):
     """Collects the operators that run, with the raw inputs they saw."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]] = []
 
-    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         arrays = map_arrays(lambda array: array, inputs)
         if op.elementwise:
             arrays = op.promoted(arrays)
         self.calls.append((op, (arrays,) if op.variadic else arrays, tuple(attrs)))
-
-    def failed(self, *_: Any) -> None:
-        """An operator that refused has nothing to compare."""
 
 
 def recorded_calls(

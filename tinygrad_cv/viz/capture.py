@@ -79,24 +79,24 @@ def from_call(
     return _finish(translator, outputs, backward and not error, title, error)
 
 
-class _Recorder:
+class _Recorder(mode.Recorder):
     """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
 
     def __init__(self) -> None:
         self.runs: list[tuple[Any, ...]] = []
         self._failed = False
 
-    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, site: Any, scope: Any) -> None:
-        place = (site.f_code, site.f_lasti)
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        place = (frame.f_code, frame.f_lasti)
         self.runs.append((op, inputs, _states(inputs), outputs, attrs, place, scope, ""))
 
     def failed(
-        self, op: Any, inputs: Any, attrs: Any, error: Exception, site: Any, scope: Any
+        self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
         if self._failed:  # the innermost operator has spoken
             return
         self._failed = True
-        place = (site.f_code, site.f_lasti)
+        place = (frame.f_code, frame.f_lasti)
         message = str(error).splitlines()[0]
         self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
 

@@ -1,0 +1,168 @@
+"""Looking for the operator that went wrong: non-finite values, and writes that nobody recorded."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from tinygrad_cv.backend.array import is_array, on_device_of, to_numpy, xp_of
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.mode import Recorder, Scope, recording
+from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import GraphError, TinygradError, site_of
+
+__all__ = ["detect_anomaly"]
+
+
+@contextmanager
+def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
+    """Find the first operator that goes wrong inside the block, forward or backward. Slow: every
+    value is read once more, and what is saved for backward is read twice.
+
+    * An operator that makes a NaN or an infinity out of finite inputs raises, with the shapes and
+      ranges of its inputs and the line that ran it.
+    * A gradient rule that does so raises, with the operator, its line and the range of what it was
+      given.
+    * A saved value that was changed behind the engine's back, through ``t.numpy()`` or another
+      alias, raises when backward is about to use it. (Writes through Tensors are always found.)
+
+    Forward and backward must both run inside the block. An operator that was told a non-finite
+    number, such as ``masked_fill(mask, -inf)``, may return it.
+
+    Args:
+        check_nan: False looks for unrecorded writes only.
+
+    Raises:
+        GraphError: as above.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 0.0], requires_grad=True)
+    >>> try:
+    ...     with detect_anomaly():
+    ...         y = x.log()
+    ... except tg.GraphError as error:
+    ...     print(error.problem)
+    the first value that is not finite (-inf) appeared here
+    """
+    with recording(_Detector(check_nan)):
+        yield
+
+
+class _Detector(Recorder):
+    def __init__(self, check_nan: bool) -> None:
+        self.check_nan = check_nan
+        self.given: Any = None  # the gradient that the rules are reading
+        self.sums: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        if self.check_nan:
+            found = next(filter(None, (_not_finite(t.array) for t in outputs)), None)
+            given = [t.array if isinstance(t, Tensor) else t for t in inputs]
+            if found and not any(_not_finite(x) for x in (*given, *attrs)):
+                raise _placed(
+                    GraphError(
+                        op.name,
+                        f"the first value that is not finite ({found}) appeared here",
+                        values=[_range(n, x) for n, x in _named(op, given)],
+                        repair="Keep the inputs away from where the function has no finite value.",
+                        notes=[f"it ran at {site_of(frame.f_code, frame.f_lasti)}"],
+                    ),
+                    scope,
+                )
+        node = outputs[0].node
+        if isinstance(node, Node) and node.op is op:
+            self.sums[node] = _checksums(node)
+
+    def arrived(self, node: Node, gradient: Any) -> None:
+        self.given = gradient
+        known = self.sums.get(node)
+        if known is None:  # it ran before the block
+            return
+        for name, before, now in zip(node.plan.names, known, _checksums(node), strict=True):
+            if before != now:
+                raise node.blame(
+                    GraphError(
+                        "backward",
+                        f"{name!r}, which {node.op.name} saved for its gradient, was changed by a "
+                        "write that was not recorded",
+                        repair="Do not write into t.numpy(), or into an array that a tensor was "
+                        "made from; write to a copy.",
+                        notes=[f"{node.op.name} ran at {node.site}"],
+                    )
+                )
+
+    def differentiated(self, node: Node, gradients: Any) -> None:
+        found = [(k, _not_finite(_raw(g))) for k, g in enumerate(gradients) if g is not None]
+        bad = next(((k, value) for k, value in found if value), None)
+        given = self.given if isinstance(self.given, tuple) else (self.given,)
+        self.given = None
+        if not self.check_nan or bad is None or any(_not_finite(_raw(g)) for g in given):
+            return
+        k, value = bad
+        name = node.op.inputs[0 if node.op.variadic else k]
+        raise node.blame(
+            GraphError(
+                "backward",
+                f"the first gradient that is not finite ({value}) is that of {name!r} in "
+                f"{node.op.name}",
+                law=[f"d{name}: {node.op.gradients[name]}"] if name in node.op.gradients else [],
+                values=[_range("g", _raw(g)) for g in given],
+                repair="The gradient has no finite value at these inputs: keep away from them.",
+                notes=[f"{node.op.name} ran at {node.site}"],
+            )
+        )
+
+
+def _placed(error: TinygradError, scope: Scope | None) -> TinygradError:
+    if scope is not None:
+        error.module_path = scope.path
+    return error
+
+
+def _raw(value: Any) -> Any:
+    return value.array if isinstance(value, Tensor) else value
+
+
+def _named(op: Any, given: list[Any]) -> list[tuple[str, Any]]:
+    if op.variadic:
+        return [(f"{op.inputs[0]}[{k}]", x) for k, x in enumerate(given)]
+    return [(name, x) for name, x in zip(op.inputs, given, strict=True) if x is not None]
+
+
+def _not_finite(value: Any) -> str:
+    """The first non-finite value as text, empty if all are finite."""
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isfinite(value) else str(value)
+    if not is_array(value) or isinstance(value, Spec) or value.dtype.kind != "f":
+        return ""
+    with on_device_of(value):
+        xp = xp_of(value)
+        bad = ~xp.isfinite(value)
+        return str(to_numpy(value[bad][:1])[0]) if bool(bad.any()) else ""
+
+
+def _range(name: str, value: Any) -> tuple[Any, ...]:
+    """A row of an error: shape and range of the values."""
+    if not is_array(value) or value.size == 0:
+        return (name, getattr(value, "shape", value))
+    values = to_numpy(value)
+    low, high = f"{values.min():g}", f"{values.max():g}"
+    return (name, value.shape, f"from {low} to {high}" if low != high else f"all {low}")
+
+
+def _checksums(node: Node) -> list[int]:
+    """One number for each value that ``node`` saved."""
+    sums = []
+    for value in node.saved:
+        total = 0
+        for item in value if isinstance(value, tuple) else (value,):
+            if is_array(item) and not isinstance(item, Spec):
+                total = zlib.crc32(np.ascontiguousarray(to_numpy(item)).data, total)
+        sums.append(total)
+    return sums
