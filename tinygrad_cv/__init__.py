@@ -19,6 +19,7 @@ from tinygrad_cv import ops as _ops
 from tinygrad_cv._version import __version__
 from tinygrad_cv.backend import cpu as _cpu  # noqa: F401  (enters its kernels into the table)
 from tinygrad_cv.backend import cupy as _cupy  # noqa: F401  (the same, without importing CuPy)
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
 from tinygrad_cv.backend.array import cuda_is_available, default_device, set_default_device
 from tinygrad_cv.backend.dtypes import (
@@ -33,7 +34,6 @@ from tinygrad_cv.backend.dtypes import (
     set_default_dtype,
     uint8,
 )
-from tinygrad_cv.backend.kernels import kernels
 from tinygrad_cv.backend.random import Generator, default_generator, manual_seed
 from tinygrad_cv.core.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from tinygrad_cv.core.tensor import Tensor
@@ -47,6 +47,7 @@ from tinygrad_cv.errors import (
     ShapeError,
     TinygradError,
 )
+from tinygrad_cv.ops._served import kernels, use_kernels
 
 # Every public function of ops/, under its own name. Some are builtins' names (sum, abs ...), as in
 # NumPy.
@@ -84,11 +85,13 @@ __all__ = [
     "is_grad_enabled",
     "kernels",
     "manual_seed",
+    "memory",
     "no_grad",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
     "uint8",
+    "use_kernels",
     *_LAZY,
     *_ops.TG_FUNCTIONS,
 ]

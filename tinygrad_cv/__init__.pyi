@@ -8,6 +8,7 @@ from tinygrad_cv import optim as optim
 from tinygrad_cv import testing as testing
 from tinygrad_cv import viz as viz
 from tinygrad_cv._version import __version__ as __version__
+from tinygrad_cv.backend import memory as memory
 from tinygrad_cv.backend.array import Device as device
 from tinygrad_cv.backend.array import cuda_is_available as cuda_is_available
 from tinygrad_cv.backend.array import default_device as default_device
@@ -22,7 +23,6 @@ from tinygrad_cv.backend.dtypes import int64 as int64
 from tinygrad_cv.backend.dtypes import int8 as int8
 from tinygrad_cv.backend.dtypes import set_default_dtype as set_default_dtype
 from tinygrad_cv.backend.dtypes import uint8 as uint8
-from tinygrad_cv.backend.kernels import kernels as kernels
 from tinygrad_cv.backend.random import Generator as Generator
 from tinygrad_cv.backend.random import default_generator as default_generator
 from tinygrad_cv.backend.random import manual_seed as manual_seed
@@ -39,6 +39,8 @@ from tinygrad_cv.errors import GraphError as GraphError
 from tinygrad_cv.errors import RangeError as RangeError
 from tinygrad_cv.errors import ShapeError as ShapeError
 from tinygrad_cv.errors import TinygradError as TinygradError
+from tinygrad_cv.ops._served import kernels as kernels
+from tinygrad_cv.ops._served import use_kernels as use_kernels
 from typing import Any
 import tinygrad_cv.backend.random as random
 

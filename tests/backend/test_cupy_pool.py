@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.cupy import pool
 from tinygrad_cv.backend.spec import layout_of
 from tinygrad_cv.ops.pool import MaxPool, MaxPoolScatter
@@ -104,7 +103,7 @@ def test_the_generic_checks_on_the_stand_in(case: Case) -> None:
 class TestTable:
     def test_serves_cuda_only(self) -> None:
         for name in ("max_pool", "max_pool_scatter"):
-            assert "cupy (cuda)" in kernels.kernels(name)[name]
+            assert "cupy (cuda)" in tg.kernels(name)[name]
 
     def test_is_one_launch_each_way(self) -> None:
         with installed() as cupy:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["SERVED", "TABLE", "Kernel", "candidates", "choose", "kernels", "register"]
+__all__ = ["SERVED", "TABLE", "Kernel", "candidates", "choose", "providers", "register"]
 __all__ += ["unregister", "use"]
 
 
@@ -99,17 +99,25 @@ def choose(
     return None
 
 
+def providers() -> set[str]:
+    """Where the kernels of the table come from."""
+    return {kernel.provider for rows in TABLE.values() for kernel in rows}
+
+
 @contextmanager
 def use(provider: str) -> Iterator[None]:
-    """Let only ``provider`` serve inside the block; ``use("reference")`` means every operator's own
-    forward.
-
-    A case that the provider declines is served by the reference.
+    """Let only ``provider`` serve inside the block; "reference" means every operator's own
+    ``forward``. A case that the provider declines is served by the reference.
 
     Raises:
         ArgumentError: nothing in the table comes from that provider.
+
+    >>> import tinygrad_cv as tg
+    >>> with tg.use_kernels("reference"):
+    ...     tg.nn.functional.max_pool2d(tg.arange(4.0).reshape(1, 2, 2), 2).item()
+    3.0
     """
-    known = {k.provider for rows in TABLE.values() for k in rows} | {"reference"}
+    known = providers() | {"reference"}
     if provider not in known:
         raise ArgumentError("use", f"no kernel comes from {provider!r}; known are {sorted(known)}")
     token = _FORCED.set(provider)
@@ -117,15 +125,3 @@ def use(provider: str) -> Iterator[None]:
         yield
     finally:
         _FORCED.reset(token)
-
-
-def kernels(name: str | None = None) -> dict[str, list[str]]:
-    """Who serves each operator, best first, as ``{operator: ["provider (device)", ...,
-    "reference"]}``.
-
-    Without a name, the operators that have more than the reference.
-    """
-    names = sorted(TABLE) if name is None else [name]
-    return {
-        n: [f"{k.provider} ({k.device})" for k in TABLE.get(n, [])] + ["reference"] for n in names
-    }
