@@ -29,7 +29,21 @@ EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code.
+
+    Args:
+        arguments: the words behind ``tinygrad-cv``; those of this process if None.
+
+    Raises:
+        SystemExit: the command line cannot be read (code 2), or asks for help or the version
+            (code 0).
+
+    >>> main(["ops", "exp"])  # doctest: +ELLIPSIS
+    exp(input) -> output
+      ...
+      gradient of input: ...
+    0
+    """
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)

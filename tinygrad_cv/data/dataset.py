@@ -20,6 +20,20 @@ class Dataset:
 
     A data set that can fetch many samples at once also gives `take(indices)`, which returns them
     as one batch; the DataLoader uses it instead of stacking samples one by one.
+
+    >>> import numpy as np
+    >>> from tinygrad_cv.data import DataLoader
+    >>> class Stripes(Dataset):  # images [1, 4, 4] of one horizontal (0) or vertical (1) line
+    ...     def __len__(self):
+    ...         return 8
+    ...     def __getitem__(self, index):
+    ...         line, label = divmod(index, 2)
+    ...         image = np.zeros((1, 4, 4), np.float32)
+    ...         image[(0, line) if label == 0 else (0, slice(None), line)] = 1
+    ...         return image, label
+    >>> images, labels = next(iter(DataLoader(Stripes(), batch_size=3)))
+    >>> images.shape, labels.tolist()
+    ((3, 1, 4, 4), [0, 1, 0])
     """
 
     def __len__(self) -> int:
@@ -59,12 +73,30 @@ class TensorDataset(Dataset):
         return tuple(tensor[index] for tensor in self.tensors)
 
     def take(self, indices: np.ndarray) -> tuple[Tensor, ...]:
-        """The samples with these numbers as one batch per tensor."""
+        """The samples with these numbers as one batch per tensor, without stacking them one by one.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> data = TensorDataset(tg.zeros(5, 1, 8, 8), tg.arange(5))
+        >>> images, labels = data.take(np.array([4, 0, 2]))
+        >>> images.shape, labels.tolist()
+        ((3, 1, 8, 8), [4, 0, 2])
+        """
         return tuple(tensor[indices] for tensor in self.tensors)
 
 
 class Subset(Dataset):
-    """The samples of `dataset` with the given numbers, in that order."""
+    """The samples of `dataset` with the given numbers, in that order.
+
+    Nothing is copied. A `take` of the data set is used, if it has one.
+
+    Args:
+        dataset: anything whose samples are found by number.
+        indices: numbers of samples; one may stand there twice.
+
+    >>> letters = Subset("abcdef", [5, 0, 0])
+    >>> len(letters), [letters[i] for i in range(3)]
+    (3, ['f', 'a', 'a'])
+    """
 
     def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset

@@ -33,11 +33,21 @@ def read_idx(path: str | Path) -> np.ndarray:
     """Read an IDX file, gzipped or not (its content decides, not its name).
 
     Returns:
-        The array, in the byte order of this machine.
+        The array, in the byte order of this machine: uint8, int8, int16, int32, float32 or float64,
+        as the header says.
 
     Raises:
         DataError: the file is missing, is not an IDX file, or does not hold exactly as many
             entries as its header promises.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "matrix-idx2-ubyte")
+    ...     header = bytes([0, 0, 0x08, 2, 0, 0, 0, 2, 0, 0, 0, 3])  # uint8, 2 axes: 2 and 3
+    ...     _ = path.write_bytes(header + bytes([1, 2, 3, 4, 5, 6]))
+    ...     read_idx(path)
+    array([[1, 2, 3],
+           [4, 5, 6]], dtype=uint8)
     """
     path = Path(path)
     try:
@@ -105,11 +115,22 @@ def read_mnist(directory: str | Path, split: str = "train") -> tuple[np.ndarray,
         split: "train" or "test".
 
     Returns:
-        Images [N, H, W] as uint8 and labels [N] as int64.
+        Images [N, H, W] as uint8, 0 to 255, and labels [N] as int64. A network wants
+        [N, 1, H, W] in float: `tg.tensor(images[:, None] / 255, dtype=tg.float32)`.
 
     Raises:
         DataError: a file is missing or damaged, or the two files do not belong together.
         ArgumentError: another split.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # two images of 1 x 2 pixels, 7 and 3
+    ...     images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 255, 255, 0])
+    ...     labels = bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 3])
+    ...     _ = Path(folder, "t10k-images-idx3-ubyte").write_bytes(images)
+    ...     _ = Path(folder, "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    ...     images, labels = read_mnist(folder, "test")
+    >>> images.shape, images.dtype.name, labels.tolist()
+    ((2, 1, 2), 'uint8', [7, 3])
     """
     if split not in ("train", "test"):
         raise ArgumentError("read_mnist", f"split must be 'train' or 'test', not {split!r}")

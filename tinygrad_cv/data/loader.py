@@ -18,6 +18,9 @@ __all__ = ["DataLoader", "default_collate"]
 class DataLoader:
     """Iterate over a data set in batches; every `for` loop is one epoch.
 
+    With N samples and batches of B there are ceil(N / B) of them, the last with what is left;
+    floor(N / B) with `drop_last`. Batches are made in this process, when they are asked for.
+
     Args:
         dataset: anything with `__len__` and `__getitem__` (see :class:`Dataset`).
         batch_size: samples per batch.
@@ -30,9 +33,16 @@ class DataLoader:
     Raises:
         ArgumentError: batch_size below 1.
 
-    >>> loader = DataLoader(range(7), batch_size=3)
-    >>> [batch.tolist() for batch in loader], len(loader)
-    ([[0, 1, 2], [3, 4, 5], [6]], 3)
+    >>> import tinygrad_cv as tg
+    >>> data = tg.data.TensorDataset(tg.zeros(7, 1, 28, 28), tg.arange(7))
+    >>> loader = DataLoader(data, batch_size=3, shuffle=True, generator=tg.Generator(0))
+    >>> for images, labels in loader:
+    ...     print(images.shape, labels.shape)
+    (3, 1, 28, 28) (3,)
+    (3, 1, 28, 28) (3,)
+    (1, 1, 28, 28) (1,)
+    >>> sorted(label for _, labels in loader for label in labels.tolist())  # another order, whole
+    [0, 1, 2, 3, 4, 5, 6]
     """
 
     def __init__(

@@ -16,7 +16,31 @@ __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
 
 class LRScheduler:
-    """Base of all schedules; a subclass gives the rate after `last_epoch` steps."""
+    """Base of all schedules; a subclass gives the rate after `last_epoch` steps.
+
+    `base_lrs` are the rates of the groups at the start, kept in each group as `"initial_lr"`.
+    Making a schedule sets the first rate.
+
+    Args:
+        optimizer: its groups' `"lr"` are written.
+        last_epoch: number of the last step that was done, -1 for none.
+
+    Raises:
+        ArgumentError: `optimizer` is no Optimizer.
+
+    A subclass writes `_rate(base)`; here a linear warm-up over four steps:
+
+    >>> import tinygrad_cv as tg
+    >>> class WarmUp(LRScheduler):
+    ...     def _rate(self, base):
+    ...         return base * min(1.0, (self.last_epoch + 1) / 4)
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=0.8)
+    >>> schedule = WarmUp(optimizer)
+    >>> for _ in range(5):
+    ...     print(round(optimizer.param_groups[0]["lr"], 2), end=" ")
+    ...     optimizer.step(); schedule.step()
+    0.2 0.4 0.6 0.8 0.8
+    """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
@@ -31,7 +55,15 @@ class LRScheduler:
         self.step()
 
     def step(self) -> None:
-        """One epoch (or batch) is done: set the rates of the next one."""
+        """One epoch (or batch) is done: set the rates of the next one.
+
+        >>> import tinygrad_cv as tg
+        >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+        >>> schedule = StepLR(optimizer, step_size=1, gamma=0.1)
+        >>> optimizer.step(); schedule.step()  # first the optimiser, which uses the old rate
+        >>> schedule.last_epoch, optimizer.param_groups[0]["lr"]
+        (1, 0.1)
+        """
         self.last_epoch += 1
         for number, group in enumerate(self.optimizer.param_groups):
             self._set(group, number)
@@ -43,15 +75,43 @@ class LRScheduler:
         raise NotImplementedError
 
     def get_last_lr(self) -> list[float]:
-        """The rates in force, one per parameter group."""
+        """The rates in force, one per parameter group.
+
+        >>> import tinygrad_cv as tg
+        >>> a, b = tg.ones(1, requires_grad=True), tg.ones(1, requires_grad=True)
+        >>> optimizer = tg.optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.01}], lr=1.0)
+        >>> StepLR(optimizer, step_size=10).get_last_lr()
+        [1.0, 0.01]
+        """
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser."""
+        """Everything but the optimiser, which has a state of its own.
+
+        >>> import tinygrad_cv as tg
+        >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+        >>> StepLR(optimizer, step_size=10).state_dict()
+        {'step_size': 10, 'gamma': 0.1, 'last_epoch': 0, 'base_lrs': [1.0]}
+        """
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Go on where `state_dict` was taken. The rates in force come with the optimiser's own
+        state.
+
+        >>> import tinygrad_cv as tg
+        >>> def fresh():
+        ...     optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+        ...     return optimizer, StepLR(optimizer, step_size=2, gamma=0.5)
+        >>> optimizer, schedule = fresh()
+        >>> schedule.step()
+        >>> resumed_optimizer, resumed = fresh()
+        >>> resumed_optimizer.load_state_dict(optimizer.state_dict())
+        >>> resumed.load_state_dict(schedule.state_dict())
+        >>> resumed.step()  # the second step, which halves the rate
+        >>> resumed.get_last_lr()
+        [0.5]
+        """
         self.__dict__.update(state_dict)
 
     @property
@@ -60,15 +120,24 @@ class LRScheduler:
 
 
 class StepLR(LRScheduler):
-    """lr = base * gamma^(epoch // step_size).
+    """lr = base * gamma^floor(epoch / step_size): a staircase.
+
+    Args:
+        optimizer: its groups' `"lr"` are written.
+        step_size: epochs on one stair.
+        gamma: the factor from one stair to the next.
+        last_epoch: number of the last step that was done, -1 for none.
+
+    Raises:
+        ArgumentError: `step_size` is below 1.
 
     >>> import tinygrad_cv as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
     >>> schedule = StepLR(optimizer, step_size=2, gamma=0.5)
-    >>> for epoch in range(4):
+    >>> for epoch in range(5):
+    ...     print(*schedule.get_last_lr(), end=" ")
     ...     optimizer.step(); schedule.step()
-    >>> schedule.get_last_lr()
-    [0.25]
+    1.0 1.0 0.5 0.5 0.25
     """
 
     def __init__(
@@ -85,9 +154,29 @@ class StepLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the base rate to `eta_min` (Loshchilov and Hutter, ICLR 2017).
+    """Half a cosine from the base rate to `eta_min` (Loshchilov and Hutter, "SGDR", ICLR 2017,
+    without its restarts)::
 
-    lr = eta_min + (base - eta_min) * (1 + cos(pi * epoch / T_max)) / 2
+        lr = eta_min + (base - eta_min) * (1 + cos(pi * epoch / T_max)) / 2
+
+    After `T_max` epochs the rate goes up again the way it came.
+
+    Args:
+        optimizer: its groups' `"lr"` are written.
+        T_max: epochs from the base rate to `eta_min`.
+        eta_min: the lowest rate.
+        last_epoch: number of the last step that was done, -1 for none.
+
+    Raises:
+        ArgumentError: `T_max` is below 1.
+
+    >>> import tinygrad_cv as tg
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = CosineAnnealingLR(optimizer, T_max=4)
+    >>> for epoch in range(5):
+    ...     print(f"{schedule.get_last_lr()[0]:.3f}", end=" ")
+    ...     optimizer.step(); schedule.step()
+    1.000 0.854 0.500 0.146 0.000
     """
 
     def __init__(
@@ -118,10 +207,26 @@ class OneCycleLR(LRScheduler):
         pct_start: fraction of the cycle that is warm-up.
         anneal_strategy: "cos" or "linear".
         cycle_momentum: whether the momentum is moved at all.
+        base_momentum, max_momentum: at the peak of the rate, and at both ends.
+        div_factor, final_div_factor: max_lr over the first rate, and the first over the last.
         three_phase: not supported; True raises.
+        last_epoch: number of the last step that was done, -1 for none.
 
     Raises:
         ArgumentError: no length, a value out of range, or a step past the end of the cycle.
+
+    >>> import tinygrad_cv as tg
+    >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    >>> schedule = OneCycleLR(optimizer, max_lr=1.0, total_steps=10, anneal_strategy="linear")
+    >>> rates, momenta = [], []
+    >>> for batch in range(10):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 2))
+    ...     momenta.append(round(optimizer.param_groups[0]["momentum"], 2))
+    ...     optimizer.step(); schedule.step()
+    >>> rates
+    [0.04, 0.52, 1.0, 0.86, 0.71, 0.57, 0.43, 0.29, 0.14, 0.0]
+    >>> momenta
+    [0.95, 0.9, 0.85, 0.86, 0.88, 0.89, 0.91, 0.92, 0.94, 0.95]
     """
 
     def __init__(

@@ -37,6 +37,22 @@ class Optimizer:
         ArgumentError: no parameters, a parameter given twice, or a value out of range.
         DTypeError: something that is not a floating-point tensor.
         GraphError: a parameter that is itself the result of an operation.
+
+    A subclass writes `_update(param, grad, group, state)`, which gets raw arrays and changes
+    `param` in place; here sign descent, p <- p - lr * sign(g) (Bernstein et al., ICML 2018):
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> class SignSGD(Optimizer):
+    ...     def __init__(self, params, lr):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def _update(self, param, grad, group, state):
+    ...         param -= group["lr"] * np.sign(grad)
+    >>> p = tg.tensor([1.0, -2.0], requires_grad=True)
+    >>> optimizer = SignSGD([p], lr=0.25)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p
+    tensor([ 0.75, -1.75], requires_grad=True)
     """
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
@@ -70,6 +86,18 @@ class Optimizer:
 
         Returns:
             What the closure returned, or None.
+
+        Raises:
+            ShapeError: a `.grad` has not its parameter's shape. Nothing is changed then.
+            DTypeError: a `.grad` is neither a tensor nor None.
+
+        >>> import tinygrad_cv as tg
+        >>> used, idle = tg.tensor([1.0], requires_grad=True), tg.tensor([1.0], requires_grad=True)
+        >>> optimizer = tg.optim.SGD([used, idle], lr=0.1)
+        >>> (2 * used).sum().backward()
+        >>> optimizer.step()
+        >>> round(used.item(), 2), idle.item()  # without a gradient a parameter stays as it is
+        (0.8, 1.0)
         """
         loss = None
         if closure is not None:
@@ -100,7 +128,21 @@ class Optimizer:
         """Raise an ArgumentError for a hyper-parameter out of range."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, or with `set_to_none=False` fill them with zeros."""
+        """Forget all gradients, or with `set_to_none=False` fill them with zeros.
+
+        `backward` adds to `.grad`, so without this call the gradients of several steps add up:
+
+        >>> import tinygrad_cv as tg
+        >>> p = tg.tensor([3.0], requires_grad=True)
+        >>> optimizer = tg.optim.SGD([p])
+        >>> for _ in range(2):
+        ...     (p * p).sum().backward()
+        >>> p.grad.item()  # 6 + 6
+        12.0
+        >>> optimizer.zero_grad()
+        >>> p.grad is None
+        True
+        """
         for param in self._params():
             if set_to_none:
                 param.grad = None
@@ -111,7 +153,26 @@ class Optimizer:
                     param.grad.array[...] = 0
 
     def add_param_group(self, param_group: Group) -> None:
-        """Optimise more parameters from now on, such as layers that were frozen so far."""
+        """Optimise more parameters from now on, such as layers that were frozen so far.
+
+        Args:
+            param_group: a dictionary with `"params"` (a tensor or several) and the hyper-parameters
+                in which it differs from the optimiser's defaults.
+
+        Raises:
+            DTypeError: it is no such dictionary, or holds something that is not a floating-point
+                tensor.
+            ArgumentError: an unknown option, a value out of range, or a parameter that is optimised
+                already.
+            GraphError: a parameter that is the result of an operation.
+
+        >>> import tinygrad_cv as tg
+        >>> head, body = tg.ones(2, requires_grad=True), tg.ones(3, requires_grad=True)
+        >>> optimizer = tg.optim.SGD([head], lr=0.1, momentum=0.9)
+        >>> optimizer.add_param_group({"params": body, "lr": 0.001})
+        >>> [(group["lr"], group["momentum"]) for group in optimizer.param_groups]
+        [(0.1, 0.9), (0.001, 0.9)]
+        """
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise DTypeError(
                 self._name,
@@ -168,6 +229,15 @@ class Optimizer:
         """Everything needed to go on later, in PyTorch's shape; parameters are numbered.
 
         The state tensors are those of the optimiser, not copies.
+
+        >>> import tinygrad_cv as tg
+        >>> p = tg.ones(2, requires_grad=True)
+        >>> optimizer = tg.optim.Adam([p])
+        >>> p.sum().backward()
+        >>> optimizer.step()
+        >>> state = optimizer.state_dict()
+        >>> state["param_groups"][0]["params"], sorted(state["state"][0]), state["state"][0]["step"]
+        ([0], ['exp_avg', 'exp_avg_sq', 'step'], 1)
         """
         number = {id(p): i for i, p in enumerate(self._params())}
         groups = [
@@ -180,10 +250,26 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave; arrays are copied to each parameter's device.
 
+        Parameters are matched by their number, that is by their order in the groups.
+
         Raises:
             DTypeError: it is not a mapping with the keys "state" and "param_groups".
             ArgumentError: the groups do not have the same numbers of parameters.
             ShapeError: a state array does not have its parameter's shape. Nothing is changed then.
+
+        >>> import tinygrad_cv as tg
+        >>> def trained(steps, p, optimizer):
+        ...     for _ in range(steps):
+        ...         optimizer.zero_grad(); (p * p).sum().backward(); optimizer.step()
+        >>> p = tg.tensor([1.0], requires_grad=True)
+        >>> first = tg.optim.SGD([p], lr=0.1, momentum=0.9)
+        >>> trained(3, p, first)
+        >>> q = p.detach().clone().requires_grad_()
+        >>> second = tg.optim.SGD([q], lr=0.5)
+        >>> second.load_state_dict(first.state_dict())  # the velocity and lr=0.1, momentum=0.9
+        >>> trained(2, p, first); trained(2, q, second)
+        >>> p.item() == q.item()
+        True
         """
         if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
             raise DTypeError(
