@@ -1,12 +1,16 @@
-"""Refusals that the layers share."""
+"""Reading and refusing arguments, as the layers share it."""
 
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
+from tinygrad_cv.backend.array import as_device
+from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
-__all__ = ["number", "positive"]
+__all__ = ["number", "positive", "to_arguments"]
 
 
 def positive(layer: str, **numbers: int) -> None:
@@ -22,3 +26,33 @@ def number(layer: str, name: str, value: object) -> None:
     """The argument must be a number."""
     if not isinstance(value, Real):
         raise DTypeError(layer, f"{name} must be a number, not {value!r}")
+
+
+def to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """Device and dtype, or None for each, from the arguments of ``Module.to``."""
+    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
+    if kwargs.pop("non_blocking", False):
+        raise ArgumentError(
+            "to",
+            "non_blocking=True is not supported, every transfer ends before the next operation",
+            repair="Leave non_blocking out.",
+        )
+    for value in args:
+        if isinstance(value, Tensor):
+            device, dtype = value.device, value.dtype if value.dtype.kind == "f" else None
+        elif _is_device(value):
+            device = value
+        elif value is not None:
+            dtype = value
+    if kwargs:
+        raise ArgumentError("to", f"unknown argument {next(iter(kwargs))!r}")
+    return (
+        None if device is None else as_device(device),
+        None if dtype is None else as_dtype(dtype),
+    )
+
+
+def _is_device(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.partition(":")[0] in ("cpu", "cuda", "meta")
+    return hasattr(value, "index") and hasattr(value, "type") and not isinstance(value, type)

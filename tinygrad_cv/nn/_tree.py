@@ -36,7 +36,22 @@ class Tree:
     # Attributes ----------------------------------------------------------------------------------
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make ``param`` (or None, a place without a parameter) the attribute ``name``."""
+        """Make ``param`` (or None, a place without a parameter) the attribute ``name``.
+
+        Assigning a Parameter to an attribute does the same; this way serves computed names.
+
+        Raises:
+            DTypeError: it is no Parameter.
+            GraphError: it is the result of an operator, or ``super().__init__()`` has not run.
+            ArgumentError: the name is empty, has a dot, or is taken.
+
+        >>> import tinygrad_cv as tg
+        >>> module = tg.nn.Module()
+        >>> for i in range(2):
+        ...     module.register_parameter(f"scale{i}", tg.nn.Parameter(tg.ones(3)))
+        >>> [name for name, _ in module.named_parameters()]
+        ['scale0', 'scale1']
+        """
         self._check_name("parameter", name, "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(
@@ -58,6 +73,17 @@ class Tree:
         """Make ``tensor`` a part of the state that is not trained, such as running statistics.
 
         ``persistent=False`` keeps it out of the state dict.
+
+        Raises:
+            DTypeError: it is no Tensor.
+            GraphError: ``super().__init__()`` has not run.
+            ArgumentError: the name is empty, has a dot, or is taken.
+
+        >>> import tinygrad_cv as tg
+        >>> module = tg.nn.Module()
+        >>> module.register_buffer("mean", tg.zeros(3))
+        >>> list(module.state_dict()), list(module.parameters())
+        (['mean'], [])
         """
         self._check_name("buffer", name, "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
@@ -71,7 +97,19 @@ class Tree:
             self._non_persistent_buffers.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
-        """Make ``module`` the child ``name``."""
+        """Make ``module`` the child ``name``. ``add_module`` is another name.
+
+        Raises:
+            DTypeError: it is no Module.
+            GraphError: ``super().__init__()`` has not run.
+            ArgumentError: the name is empty, has a dot, or is taken.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Module()
+        >>> net.register_module("fc", nn.Linear(2, 1))
+        >>> net.fc
+        Linear(in_features=2, out_features=1, bias=True)
+        """
         self._check_name("module", name, "_modules")
         if module is not None and not isinstance(module, Tree):
             raise DTypeError(
@@ -162,7 +200,18 @@ class Tree:
     def named_modules(
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """(path, module) of this module (path "") and all below it, parents first."""
+        """(path, module) of this module (path "") and all below it, parents first.
+
+        Args:
+            memo: modules to leave out, which grows as they are met.
+            prefix: the path of this module.
+            remove_duplicate: give a module that is used twice only once.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Flatten())
+        >>> [path for path, _ in net.named_modules()]
+        ['', '0', '0.0', '1']
+        """
         seen = set() if memo is None else memo
         pending = [(prefix, cast("Module", self))]
         while pending:
@@ -177,11 +226,23 @@ class Tree:
             pending.extend(reversed(children))
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
+        """This module and all below it, each once.
+
+        >>> from tinygrad_cv import nn
+        >>> relu = nn.ReLU()
+        >>> [type(m).__name__ for m in nn.Sequential(relu, nn.Flatten(), relu).modules()]
+        ['Sequential', 'ReLU', 'Flatten']
+        """
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """(name, module) of the direct children, each once."""
+        """(name, module) of the direct children, each once.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Flatten())
+        >>> [(name, type(m).__name__) for name, m in net.named_children()]
+        [('0', 'Sequential'), ('1', 'Flatten')]
+        """
         seen = set()
         for name, module in self._modules.items():
             if module is not None and module not in seen:
@@ -189,7 +250,12 @@ class Tree:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
-        """The direct children, each once."""
+        """The direct children, each once.
+
+        >>> from tinygrad_cv import nn
+        >>> list(nn.Sequential(nn.ReLU(), nn.Tanh()).children())
+        [ReLU(), Tanh()]
+        """
         return (module for _, module in self.named_children())
 
     def _named_tensors(
@@ -211,25 +277,57 @@ class Tree:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """(path, parameter) of this module and, with ``recurse``, of all below it."""
+        """(path, parameter) of this module and, with ``recurse``, of all below it.
+
+        The path is the key in the state dict. A parameter that is used twice has its first path,
+        unless ``remove_duplicate`` is False.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
+        >>> [(path, p.shape) for path, p in net.named_parameters()]
+        [('0.weight', (3, 4)), ('0.bias', (3,)), ('2.weight', (2, 3))]
+        """
         return self._named_tensors("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """The parameters, each once: what an optimiser takes."""
+        """The parameters, each once: what an optimiser takes.
+
+        >>> from tinygrad_cv import nn
+        >>> sum(p.numel() for p in nn.Conv2d(3, 8, 3).parameters())  # 8*3*3*3 + 8
+        224
+        """
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """(path, buffer) of this module and, with ``recurse``, of all below it."""
+        """(path, buffer) of this module and, with ``recurse``, of all below it.
+
+        >>> from tinygrad_cv import nn
+        >>> [path for path, _ in nn.Sequential(nn.BatchNorm1d(2)).named_buffers()]
+        ['0.running_mean', '0.running_var', '0.num_batches_tracked']
+        """
         return self._named_tensors("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """The buffers, each once."""
+        """The buffers, each once.
+
+        >>> from tinygrad_cv import nn
+        >>> [buffer.tolist() for buffer in nn.BatchNorm1d(2).buffers()]
+        [[0.0, 0.0], [1.0, 1.0], 0]
+        """
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The module at a path such as "features.0"; "" is this module."""
+        """The module at a path such as "features.0"; "" is this module.
+
+        Raises:
+            AttributeError: there is no such module.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Sequential(nn.Sequential(nn.ReLU())).get_submodule("0.0")
+        ReLU()
+        """
         module = cast("Module", self)
         for part in target.split(".") if target else ():
             child = module._modules.get(part)
@@ -241,11 +339,27 @@ class Tree:
         return module
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a path such as "features.0.weight"."""
+        """The parameter at a path such as "features.0.weight".
+
+        Raises:
+            AttributeError: there is no such module or parameter.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Sequential(nn.Linear(4, 3)).get_parameter("0.weight").shape
+        (3, 4)
+        """
         return self._get_tensor("_parameters", target)
 
     def get_buffer(self, target: str) -> Tensor:
-        """The buffer at a path such as "features.1.running_mean"."""
+        """The buffer at a path such as "features.1.running_mean".
+
+        Raises:
+            AttributeError: there is no such module or buffer.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Sequential(nn.BatchNorm1d(2)).get_buffer("0.running_var").tolist()
+        [1.0, 1.0]
+        """
         return self._get_tensor("_buffers", target)
 
     def _get_tensor(self, table: str, target: str) -> Any:

@@ -50,18 +50,36 @@ class _Numbered(Module):
         setattr(self, self._key(index), module)
 
     def append(self, module: Module) -> Self:
-        """Add a module at the end."""
+        """Add a module at the end.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Sequential(nn.Linear(4, 2)).append(nn.ReLU())[-1]
+        ReLU()
+        """
         self.register_module(str(len(self)), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Add several modules at the end."""
+        """Add several modules at the end.
+
+        >>> from tinygrad_cv import nn
+        >>> len(nn.ModuleList([nn.ReLU()]).extend([nn.Tanh(), nn.Sigmoid()]))
+        3
+        """
         for module in list(modules):
             self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Put a module before the one at ``index``; those behind it move up by one."""
+        """Put a module before the one at ``index``; those behind it move up by one.
+
+        Raises:
+            RangeError: the index is beyond the ends.
+
+        >>> from tinygrad_cv import nn
+        >>> list(nn.ModuleList([nn.ReLU(), nn.Tanh()]).insert(1, nn.Flatten()).children())
+        [ReLU(), Flatten(start_dim=1, end_dim=-1), Tanh()]
+        """
         modules = self._list()
         if not -len(modules) <= index <= len(modules):
             raise RangeError(
@@ -73,7 +91,17 @@ class _Numbered(Module):
         return self
 
     def pop(self, index: Any = -1) -> Any:
-        """Take a module out and return it."""
+        """Take a module out and return it; those behind it move down by one.
+
+        Raises:
+            RangeError: the index is out of range.
+            DTypeError: the index is no whole number.
+
+        >>> from tinygrad_cv import nn
+        >>> layers = nn.ModuleList([nn.ReLU(), nn.Tanh()])
+        >>> layers.pop(0), layers[0]
+        (ReLU(), Tanh())
+        """
         module = self[index]
         del self[index]
         return module
@@ -189,7 +217,15 @@ class ModuleDict(Module):
             self.update(modules)
 
     def update(self, modules: Any) -> None:
-        """Add modules from a mapping or from (name, module) pairs."""
+        """Add modules from a mapping or from (name, module) pairs; a known name gets the new
+        module.
+
+        >>> from tinygrad_cv import nn
+        >>> heads = nn.ModuleDict({"a": nn.ReLU()})
+        >>> heads.update([("a", nn.Tanh()), ("b", nn.Sigmoid())])
+        >>> list(heads.items())
+        [('a', Tanh()), ('b', Sigmoid())]
+        """
         for name, module in modules.items() if hasattr(modules, "items") else modules:
             self[name] = module
 
@@ -213,24 +249,56 @@ class ModuleDict(Module):
         return name in self._modules
 
     def keys(self) -> Iterable[str]:
-        """The names."""
+        """The names, in the order in which they came in.
+
+        >>> from tinygrad_cv import nn
+        >>> list(nn.ModuleDict({"b": nn.ReLU(), "a": nn.Tanh()}).keys())
+        ['b', 'a']
+        """
         return self._modules.keys()
 
     def values(self) -> Iterable[Any]:
-        """The modules."""
+        """The modules, in the order in which they came in.
+
+        >>> from tinygrad_cv import nn
+        >>> list(nn.ModuleDict({"b": nn.ReLU(), "a": nn.Tanh()}).values())
+        [ReLU(), Tanh()]
+        """
         return self._modules.values()
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """(name, module) pairs."""
+        """(name, module) pairs, in the order in which they came in.
+
+        >>> import tinygrad_cv as tg
+        >>> heads = tg.nn.ModuleDict({"label": tg.nn.Linear(8, 10), "box": tg.nn.Linear(8, 4)})
+        >>> {name: head(tg.zeros(1, 8)).shape for name, head in heads.items()}
+        {'label': (1, 10), 'box': (1, 4)}
+        """
         return self._modules.items()
 
     def clear(self) -> None:
-        """Remove all modules."""
+        """Remove all modules.
+
+        >>> from tinygrad_cv import nn
+        >>> heads = nn.ModuleDict({"a": nn.ReLU()})
+        >>> heads.clear()
+        >>> len(heads)
+        0
+        """
         self._modules.clear()
         _calls.structure_changed()
 
     def pop(self, name: str) -> Any:
-        """Take a module out and return it."""
+        """Take a module out and return it.
+
+        Raises:
+            KeyError: there is no such name.
+
+        >>> from tinygrad_cv import nn
+        >>> heads = nn.ModuleDict({"a": nn.ReLU(), "b": nn.Tanh()})
+        >>> heads.pop("a"), list(heads)
+        (ReLU(), ['b'])
+        """
         module = self[name]
         del self[name]
         return module

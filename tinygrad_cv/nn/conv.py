@@ -72,7 +72,15 @@ class _ConvNd(Module):
         return tuple(before for before, _ in both) if even else both
 
     def reset_parameters(self) -> None:
-        """Draw new values: uniform on [-k, k] with k = 1 / sqrt(fan_in), as PyTorch."""
+        """Draw new values for weight and bias: uniform on [-k, k] with k = 1 / sqrt(fan_in), as
+        PyTorch; fan_in = weight.shape[1] * prod(kernel_size).
+
+        >>> from tinygrad_cv import nn
+        >>> layer = nn.Conv2d(4, 64, 5)  # fan_in = 4*5*5 = 100
+        >>> layer.reset_parameters()
+        >>> 0.09 < layer.weight.abs().max().item() <= 0.1
+        True
+        """
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.weight.shape[1] * math.prod(self.kernel_size))

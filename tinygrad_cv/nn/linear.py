@@ -41,7 +41,17 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new values."""
+        """Draw new values for weight and bias: uniform on [-k, k] with k = 1 / sqrt(in_features),
+        as PyTorch.
+
+        >>> from tinygrad_cv import nn
+        >>> layer = nn.Linear(100, 50)
+        >>> nn.init.zeros_(layer.weight)[0, :2].tolist()
+        [0.0, 0.0]
+        >>> layer.reset_parameters()
+        >>> 0.09 < layer.weight.abs().max().item() <= 0.1
+        True
+        """
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features)

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from tinygrad_cv.backend.array import as_device, asarray, on_device_of, to_device, xp_of
-from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.core.mode import scope
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 from tinygrad_cv.nn import _calls, _state
+from tinygrad_cv.nn._arguments import to_arguments
 from tinygrad_cv.nn._calls import RemovableHandle
 from tinygrad_cv.nn._state import IncompatibleKeys
 from tinygrad_cv.nn._tree import Tree
@@ -47,7 +47,20 @@ class Module(Tree):
             state[hooks] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; every subclass writes its own."""
+        """What the module computes; every subclass writes its own.
+
+        Users call the module, not ``forward``: only the call runs hooks and names what runs inside.
+
+        Raises:
+            NotImplementedError: the subclass has none.
+
+        >>> import tinygrad_cv as tg
+        >>> class Square(Module):
+        ...     def forward(self, x):
+        ...         return x * x
+        >>> Square()(tg.tensor([3.0]))
+        tensor([9.])
+        """
         raise NotImplementedError(f"{type(self).__name__} has no forward method")
 
     # Calling -------------------------------------------------------------------------------------
@@ -93,7 +106,17 @@ class Module(Tree):
         """Call ``hook(module, args)`` before each forward.
 
         What it returns, if not None, replaces the arguments. With ``with_kwargs`` it is called as
-        ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``.
+        ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``. ``prepend`` puts it
+        before the hooks that are there. The handle that is returned takes it off again.
+
+        >>> import tinygrad_cv as tg
+        >>> layer = tg.nn.ReLU()
+        >>> handle = layer.register_forward_pre_hook(lambda module, args: -args[0])
+        >>> layer(tg.tensor([-1.0, 2.0]))
+        tensor([1., 0.])
+        >>> handle.remove()
+        >>> layer(tg.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
         """
         return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
@@ -107,7 +130,21 @@ class Module(Tree):
     ) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward.
 
-        What it returns, if not None, replaces the output.
+        What it returns, if not None, replaces the output. ``with_kwargs`` gives the hook the
+        keyword arguments before the output; ``prepend`` puts it before the hooks that are there.
+
+        Raises:
+            ArgumentError: ``always_call`` is asked for.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Conv2d(1, 4, 3), tg.nn.ReLU())
+        >>> shapes = []
+        >>> def note(module, args, output):
+        ...     shapes.append(output.shape)
+        >>> with net[0].register_forward_hook(note):  # taken off at the end of the block
+        ...     _ = net(tg.zeros(1, 1, 8, 8))
+        >>> shapes
+        [(1, 4, 6, 6)]
         """
         if always_call:
             raise ArgumentError("register_forward_hook", "always_call=True is not supported")
@@ -120,20 +157,46 @@ class Module(Tree):
 
         Both are tuples with None where no gradient is needed. What it returns, if not None,
         replaces the gradient of the input (for modules with one input that has a gradient).
+
+        >>> import tinygrad_cv as tg
+        >>> layer = tg.nn.ReLU()
+        >>> def show(module, grad_input, grad_output):
+        ...     print(grad_output[0].tolist(), "->", grad_input[0].tolist())
+        >>> handle = layer.register_full_backward_hook(show)
+        >>> layer(tg.tensor([-1.0, 2.0], requires_grad=True)).sum().backward()
+        [1.0, 1.0] -> [0.0, 1.0]
         """
         return RemovableHandle(self._backward_hooks, hook, prepend)
 
     # Doing something to all of it ----------------------------------------------------------------
 
     def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call ``fn`` on every module, children first."""
+        """Call ``fn`` on every module, children first.
+
+        >>> from tinygrad_cv import nn
+        >>> def start(module):
+        ...     if isinstance(module, nn.Linear):
+        ...         nn.init.constant_(module.bias, 0.5)
+        >>> net = nn.Sequential(nn.Linear(4, 2), nn.ReLU()).apply(start)
+        >>> net[0].bias.tolist()
+        [0.5, 0.5]
+        """
         for child in self.children():
             child.apply(fn)
         fn(self)
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Put this and all below into training: dropout drops, batch norm uses the batch."""
+        """Put this and all below into training: dropout drops, batch norm uses the batch.
+
+        Raises:
+            ArgumentError: ``mode`` is no bool.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Linear(4, 2), nn.Dropout(0.5))
+        >>> net.training, net.train(False)[1].training
+        (True, False)
+        """
         if not isinstance(mode, bool):
             raise ArgumentError("train", f"the mode is a bool, not {mode!r}")
         for module in self.modules():
@@ -141,17 +204,40 @@ class Module(Tree):
         return self
 
     def eval(self) -> Self:
-        """Put this module and all below it into evaluation; the same as ``train(False)``."""
+        """Put this module and all below it into evaluation; the same as ``train(False)``.
+
+        Gradients are still recorded: that is for :class:`tinygrad_cv.no_grad` to stop.
+
+        >>> import tinygrad_cv as tg
+        >>> dropout = tg.nn.Dropout(0.5).eval()
+        >>> dropout(tg.ones(4)).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Ask for the gradients of all parameters, or freeze them."""
+        """Ask for the gradients of all parameters, or freeze them.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+        >>> _ = net[0].requires_grad_(False)  # train the last layer only
+        >>> [name for name, p in net.named_parameters() if p.requires_grad]
+        ['1.weight', '1.bias']
+        """
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or set them to zero."""
+        """Forget the gradients of all parameters, or with ``set_to_none=False`` set them to zero.
+
+        >>> import tinygrad_cv as tg
+        >>> layer = tg.nn.Linear(2, 1)
+        >>> layer(tg.ones(1, 2)).sum().backward()
+        >>> layer.zero_grad(set_to_none=False)
+        >>> layer.weight.grad
+        tensor([[0., 0.]])
+        """
         for parameter in self.parameters():
             grad = parameter.grad
             if grad is not None:
@@ -165,8 +251,18 @@ class Module(Tree):
         ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``; keywords ``device``
         and ``dtype``. Gradients move along; integer buffers keep their dtype. Parameters stay the
         same objects.
+
+        Raises:
+            DTypeError: the dtype is not float32 or float64.
+            ArgumentError: an unknown argument, or ``non_blocking`` is asked for.
+            BackendError: the device cannot be used.
+
+        >>> from tinygrad_cv import nn
+        >>> norm = nn.BatchNorm2d(3).to("float64")
+        >>> {name: buffer.dtype.name for name, buffer in norm.named_buffers()}
+        {'running_mean': 'float64', 'running_var': 'float64', 'num_batches_tracked': 'int64'}
         """
-        device, dtype = _to_arguments(args, kwargs)
+        device, dtype = to_arguments(args, kwargs)
         if dtype is not None and dtype.kind != "f":
             raise DTypeError(
                 "to", f"a module can only be converted to a floating dtype, not {dtype}"
@@ -187,19 +283,45 @@ class Module(Tree):
         return self
 
     def cpu(self) -> Self:
-        """Move to the CPU, in place."""
+        """Move to the CPU, in place.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Linear(2, 2).cpu().weight.device
+        device('cpu')
+        """
         return self.to("cpu")
 
     def cuda(self, device: Any = None) -> Self:
-        """Move to a CUDA device, in place."""
+        """Move to a CUDA device, in place.
+
+        Args:
+            device: a name or Device; the current CUDA device if None.
+
+        Raises:
+            BackendError: there is no usable CUDA device.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Linear(2, 2).cuda().weight.device  # doctest: +SKIP
+        device('cuda:0')
+        """
         return self.to("cuda" if device is None else as_device(device))
 
     def float(self) -> Self:
-        """Convert floating parameters and buffers to float32, in place."""
+        """Convert floating parameters and buffers to float32, in place.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Linear(2, 2, dtype="float64").float().weight.dtype.name
+        'float32'
+        """
         return self.to("float32")
 
     def double(self) -> Self:
-        """Convert floating parameters and buffers to float64, in place."""
+        """Convert floating parameters and buffers to float64, in place.
+
+        >>> from tinygrad_cv import nn
+        >>> nn.Linear(2, 2).double().weight.dtype.name
+        'float64'
+        """
         return self.to("float64")
 
     # State ---------------------------------------------------------------------------------------
@@ -211,7 +333,18 @@ class Module(Tree):
         prefix: str = "",
         keep_vars: bool = False,
     ) -> dict[str, Any]:
-        """Parameters and persistent buffers by path: detached Tensors that share memory."""
+        """Parameters and persistent buffers by path: detached Tensors that share memory.
+
+        Args:
+            destination: a mapping to write into.
+            prefix: stands before every key.
+            keep_vars: give the Parameters themselves.
+
+        >>> from tinygrad_cv import nn
+        >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, affine=False))
+        >>> list(net.state_dict())
+        ['0.weight', '0.bias', '1.running_mean', '1.running_var', '1.num_batches_tracked']
+        """
         return _state.state_dict(self, destination, prefix, keep_vars)
 
     def load_state_dict(
@@ -224,7 +357,16 @@ class Module(Tree):
         instead of copying into the old ones. A module on meta gets memory on the default device.
 
         Raises:
+            DTypeError: no mapping.
             ArgumentError: lists all missing keys, unexpected keys, wrong shapes; nothing changed.
+
+        >>> import numpy as np
+        >>> from tinygrad_cv import nn
+        >>> layer = nn.Linear(2, 1)
+        >>> layer.load_state_dict({"weight": np.array([[1.0, 2.0]])}, strict=False)
+        IncompatibleKeys(missing_keys=['bias'], unexpected_keys=[])
+        >>> layer.weight.tolist()
+        [[1.0, 2.0]]
         """
         return _state.load_state_dict(self, state_dict, strict, assign)
 
@@ -241,7 +383,17 @@ class Module(Tree):
     # Looks ---------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows between the brackets; layers show their arguments."""
+        """What ``repr`` shows between the brackets; layers show their arguments.
+
+        >>> class Scale(Module):
+        ...     def __init__(self, factor):
+        ...         super().__init__()
+        ...         self.factor = factor
+        ...     def extra_repr(self):
+        ...         return f"factor={self.factor}"
+        >>> Scale(2)
+        Scale(factor=2)
+        """
         return ""
 
     def __repr__(self) -> str:
@@ -251,13 +403,25 @@ class Module(Tree):
         return bracketed(type(self).__name__, extra_lines, children)
 
     def summary(self, *inputs: Any, depth: int | None = None, dtype: Any = None) -> Any:
-        """A table of output shapes, parameters, FLOPs; :func:`tinygrad_cv.nn.summary.summary`."""
+        """A table of output shapes, parameters, FLOPs; :func:`tinygrad_cv.nn.summary.summary`.
+
+        >>> from tinygrad_cv import nn
+        >>> table = nn.Conv2d(3, 16, 3, padding=1).summary(1, 3, 32, 32)
+        >>> table.rows[0].output, table.parameters  # 16*3*3*3 + 16
+        ('(1, 16, 32, 32)', 448)
+        """
         from tinygrad_cv.nn.summary import summary
 
         return summary(self, *inputs, depth=depth, dtype=dtype)
 
     def graph(self, *inputs: Any, **kwargs: Any) -> Any:
-        """The graph of a call, ready to ``.render("graph.svg")``; :func:`tinygrad_cv.viz.draw`."""
+        """The graph of a call, ready to ``.render("graph.svg")``; :func:`tinygrad_cv.viz.draw`.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+        >>> [node.name for node in net.graph(tg.zeros(2, 4)).model.nodes]
+        ['input', 'linear', 'relu', 'output']
+        """
         draw: Any = Tensor.graph  # viz puts it there, and it serves both
         return draw(self, *inputs, **kwargs)
 
@@ -273,32 +437,3 @@ def bracketed(name: str, extra: list[str], children: list[str]) -> str:
         return f"{name}({extra[0]})"
     lines = extra + children
     return f"{name}(" + ("\n  " + "\n  ".join(lines) + "\n" if lines else "") + ")"
-
-
-def _to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
-    if kwargs.pop("non_blocking", False):
-        raise ArgumentError(
-            "to",
-            "non_blocking=True is not supported, every transfer ends before the next operation",
-            repair="Leave non_blocking out.",
-        )
-    for value in args:
-        if isinstance(value, Tensor):
-            device, dtype = value.device, value.dtype if value.dtype.kind == "f" else None
-        elif _is_device(value):
-            device = value
-        elif value is not None:
-            dtype = value
-    if kwargs:
-        raise ArgumentError("to", f"unknown argument {next(iter(kwargs))!r}")
-    return (
-        None if device is None else as_device(device),
-        None if dtype is None else as_dtype(dtype),
-    )
-
-
-def _is_device(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.partition(":")[0] in ("cpu", "cuda", "meta")
-    return hasattr(value, "index") and hasattr(value, "type") and not isinstance(value, type)

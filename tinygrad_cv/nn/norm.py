@@ -63,14 +63,32 @@ class _BatchNorm(Module):
         self.reset_parameters()
 
     def reset_running_stats(self) -> None:
-        """Forget what was recorded: mean 0, variance 1, no batch seen."""
+        """Forget what was recorded: mean 0, variance 1, no batch seen.
+
+        >>> import tinygrad_cv as tg
+        >>> norm = tg.nn.BatchNorm1d(1)
+        >>> _ = norm(tg.tensor([[0.0], [10.0]]))
+        >>> norm.running_mean.tolist(), norm.num_batches_tracked.item()  # 0.9*0 + 0.1*5
+        ([0.5], 1)
+        >>> norm.reset_running_stats()
+        >>> norm.running_mean.tolist(), norm.num_batches_tracked.item()
+        ([0.0], 0)
+        """
         if self.track_running_stats:
             init.zeros_(self.running_mean)
             init.ones_(self.running_var)
             init.zeros_(self.num_batches_tracked)
 
     def reset_parameters(self) -> None:
-        """Weight 1, bias 0, and nothing recorded."""
+        """Weight 1, bias 0, and nothing recorded.
+
+        >>> from tinygrad_cv import nn
+        >>> norm = nn.BatchNorm2d(2)
+        >>> _ = nn.init.zeros_(norm.weight)
+        >>> norm.reset_parameters()
+        >>> norm.weight.tolist(), norm.bias.tolist()
+        ([1.0, 1.0], [0.0, 0.0])
+        """
         self.reset_running_stats()
         if self.weight is not None:
             init.ones_(self.weight)

@@ -38,12 +38,28 @@ class Parameter(Tensor):
         super().__init__(as_tensor(data).array, requires_grad)
 
     def named(self, name: str) -> None:
-        """Take the attribute's name, now and whenever a gradient is asked for again."""
+        """Take the attribute's name, now and whenever a gradient is asked for again.
+
+        Modules call it when the parameter is registered; a parameter outside a module may be named
+        so.
+
+        >>> weight = Parameter([1.0])
+        >>> weight.named("weight")
+        >>> weight.node.name
+        'weight'
+        """
         self._label = name
         if isinstance(self.node, Leaf):
             self.node.name = name
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for the gradient, or freeze the parameter; its name stays.
+
+        >>> weight = Parameter([1.0], requires_grad=False)
+        >>> weight.requires_grad_()
+        Parameter containing:
+        tensor([1.], requires_grad=True)
+        """
         super().requires_grad_(requires_grad)
         if isinstance(self.node, Leaf) and self.node.name is None:
             self.node.name = getattr(self, "_label", None)

@@ -24,7 +24,21 @@ __all__ = ["Row", "Summary", "summary"]
 
 @dataclass
 class Row:
-    """One module: what it is called, what it gives, and what is its own (not its children's)."""
+    """One module: what it is called, what it gives, and what is its own (not its children's).
+
+    Attributes:
+        path: as in ``named_modules``; "model" is the whole.
+        kind: the class name.
+        output: the shape of the last output as text, "(2, 3) x2" after two calls, or "not called".
+        parameters: number of elements; a shared parameter counts where it is met first.
+        flops: operations of its own forward.
+        calls: how often it ran.
+
+    >>> from tinygrad_cv import nn
+    >>> row = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).summary((2, 4)).rows[1]
+    >>> row.path, row.kind, row.output, row.parameters, row.calls
+    ('0', 'Linear', '(2, 3)', 15, 1)
+    """
 
     path: str
     kind: str
@@ -43,6 +57,11 @@ class Summary:
         parameters, trainable: numbers of elements; a shared parameter counts once.
         parameter_bytes: memory of the parameters.
         flops: operations of one forward; a multiplication and an addition count as two.
+
+    >>> from tinygrad_cv import nn
+    >>> table = nn.Sequential(nn.Linear(4, 3), nn.ReLU()).summary((2, 4))
+    >>> table.parameters, table.parameter_bytes, table.flops == sum(row.flops for row in table.rows)
+    (15, 60, True)
     """
 
     rows: list[Row] = field(default_factory=list)
