@@ -28,15 +28,28 @@ def backward(
 ) -> None:
     """Add the gradients of the sum of ``tensors`` to ``.grad`` of the leaves, or of ``inputs``.
 
+    Reverse accumulation: each operator turns the gradient g of its output into g * dy/dx for its
+    inputs, last operator first, and where a tensor is used several times the parts are added
+    (Griewank and Walther, "Evaluating Derivatives", SIAM 2008).
+
     Args:
         tensors: one Tensor or several.
-        grad_tensors: the gradient of each; None stands for 1 where a tensor has one element.
+        grad_tensors: the gradient of each, of its shape; None stands for 1 where a tensor has one
+            element.
         retain_graph, create_graph: as in :meth:`Tensor.backward`.
+        inputs: the Tensors, leaves or results, whose ``.grad`` is wanted; None means all leaves
+            that require a gradient.
+
+    Raises:
+        GraphError: a tensor requires no gradient, the gradient of a tensor of several elements is
+            missing, the graph was already used, or a saved value was overwritten.
+        ShapeError: a gradient has not its tensor's shape.
+        DTypeError: something that is no Tensor, or a gradient that is not floating.
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor(2.0, requires_grad=True)
     >>> backward([w * 3, w * w])
-    >>> w.grad
+    >>> w.grad  # 3 + 2w
     tensor(7.)
     """
     roots = _roots("backward", _several("backward", tensors), grad_tensors, create_graph)
@@ -69,10 +82,18 @@ def _tensor_backward(
             out and is 1.
         retain_graph: keep the saved values for another backward; default: as ``create_graph``.
         create_graph: record the backward itself, so that gradients can be differentiated again.
+        inputs: the Tensors whose ``.grad`` is wanted; None means all leaves.
 
     Raises:
         GraphError: no gradient is asked for here, a gradient is needed, the graph was already
             used, or a saved value was overwritten.
+        ShapeError: the gradient has not this tensor's shape.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).backward(tg.tensor([1.0, 10.0]))  # g * 2x
+    >>> x.grad
+    tensor([ 2., 40.])
     """
     backward(self, gradient, retain_graph, create_graph, inputs)
 
@@ -99,6 +120,16 @@ def grad(
         create_graph: record the backward, so that the results can be differentiated again.
         allow_unused: give None for an input that the outputs do not depend on, instead of an error.
         materialize_grads: give zeros instead of None for such an input.
+
+    Returns:
+        One gradient for each input, of its shape, dtype and device.
+
+    Raises:
+        GraphError: an output or input requires no gradient, the outputs do not depend on an input,
+            the gradient of an output of several elements is missing, the graph was already used, or
+            a saved value was overwritten.
+        ShapeError: a gradient has not its output's shape.
+        DTypeError: something that is no Tensor, or a gradient that is not floating.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor(3.0, requires_grad=True)

@@ -43,7 +43,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A place for arrays: ``type`` is "cpu", "cuda" or "meta"; ``index`` counts CUDA devices."""
+    """A place for arrays: ``type`` is "cpu", "cuda" or "meta"; ``index`` counts CUDA devices.
+
+    On "meta" tensors have a shape, a dtype and a layout but no data, so a network of any size can
+    be tried in no memory.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.device("cuda", 1)
+    device('cuda:1')
+    >>> tg.zeros(10**6, 10**6, device=tg.device("meta")).sum(0).shape
+    (1000000,)
+    """
 
     type: str
     index: int | None = None
@@ -91,18 +101,42 @@ def as_device(device: Any = None) -> Device:
 
 
 def default_device() -> Device:
-    """Where new tensors are made unless a device is named."""
+    """Where new tensors are made unless a device is named: the CPU unless changed by
+    :func:`set_default_device`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.default_device(), tg.zeros(2).device == tg.default_device()
+    (device('cpu'), True)
+    """
     return _default
 
 
 def set_default_device(device: Any) -> None:
-    """Make ``device`` the place of new tensors: "cpu" (at start), "cuda", "cuda:1" or "meta"."""
+    """Make ``device`` the place of new tensors: "cpu" (at start), "cuda", "cuda:1" or "meta"; None
+    is the CPU. Tensors that exist stay where they are.
+
+    Raises:
+        ArgumentError: the name is unknown.
+        BackendError: CUDA is asked for and CuPy or the device is missing.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.set_default_device("meta")
+    >>> tg.nn.Linear(10**6, 10**6).weight.device  # a layer of 4 TB, without its memory
+    device('meta')
+    >>> tg.set_default_device("cpu")
+    """
     global _default
     _default = CPU if device is None else as_device(device)
 
 
 def cuda_is_available() -> bool:
-    """True if CuPy is installed and a CUDA device answers. Never raises."""
+    """True if CuPy is installed and a CUDA device answers. Never raises.
+
+    >>> import tinygrad_cv as tg
+    >>> device = "cuda" if tg.cuda_is_available() else "cpu"
+    >>> tg.ones(2, 3, device=device).sum().item()  # the same program on both
+    6.0
+    """
     try:
         return bool(importlib.import_module("cupy").cuda.is_available())
     except Exception:  # a broken driver may raise anything at import

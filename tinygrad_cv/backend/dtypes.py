@@ -84,12 +84,29 @@ def as_dtype(dtype: Any) -> DType:
 
 
 def get_default_dtype() -> DType:
-    """The dtype given to Python floats; float32 unless changed."""
+    """The dtype given to Python floats; float32 unless changed.
+
+    NumPy's own float64 arrays and numbers keep theirs:
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> tg.get_default_dtype(), tg.tensor([0.5]).dtype, tg.tensor(np.array([0.5])).dtype
+    (dtype('float32'), dtype('float32'), dtype('float64'))
+    """
     return _default
 
 
 def set_default_dtype(dtype: Any) -> None:
-    """Make ``dtype`` (float32 or float64) the dtype of Python floats and of new parameters."""
+    """Make ``dtype`` (float32 or float64) the dtype of Python floats and of new parameters.
+
+    Raises:
+        DTypeError: the dtype is not floating, or not supported.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.set_default_dtype("float64")
+    >>> tg.tensor([0.5]).dtype.name, tg.nn.Linear(2, 1).weight.dtype.name
+    ('float64', 'float64')
+    >>> tg.set_default_dtype("float32")
+    """
     global _default
     wanted = as_dtype(dtype)
     if wanted.kind != "f":

@@ -58,6 +58,11 @@ class Generator:
         Raises:
             DTypeError: the seed is not an integer.
             ArgumentError: the seed is negative or above 2**64 - 1.
+
+        >>> generator = Generator(7)
+        >>> _ = generator.next_key()
+        >>> generator.manual_seed(5)
+        Generator(seed=5, draw=0)
         """
         seed = _checked(seed)
         with _LOCK:
@@ -65,18 +70,36 @@ class Generator:
         return self
 
     def initial_seed(self) -> int:
-        """The seed of this stream."""
+        """The seed of this stream; of a generator made without one, what the operating system gave.
+
+        >>> Generator(7).initial_seed()
+        7
+        """
         return self._seed
 
     def next_key(self) -> Key:
-        """The key of the next draw; the counter advances by one."""
+        """The key of the next draw, (seed, number of the draw); the counter advances by one.
+
+        The values of a draw depend on its key alone, so a mask can be made again and need not be
+        kept:
+
+        >>> key = Generator(7).next_key()
+        >>> (keep_mask(key, (100,), 0.5) == keep_mask(key, (100,), 0.5)).all().item()
+        True
+        """
         with _LOCK:
             draw = self._draw
             self._draw = draw + 1
             return self._seed, draw
 
     def get_state(self) -> np.ndarray:
-        """Seed and draw counter as two uint64."""
+        """Seed and draw counter as two uint64.
+
+        >>> generator = Generator(7)
+        >>> _ = generator.next_key()
+        >>> generator.get_state()
+        array([7, 1], dtype=uint64)
+        """
         with _LOCK:
             return np.array([self._seed, self._draw], np.uint64)
 
@@ -85,6 +108,13 @@ class Generator:
 
         Raises:
             ArgumentError: the state is not two integers from 0 to 2**64 - 1.
+
+        >>> generator = Generator(7)
+        >>> state = generator.get_state()
+        >>> before = generator.next_key()
+        >>> generator.set_state(state)
+        >>> generator.next_key() == before
+        True
         """
         values = np.asarray(state, object)  # uint64 and int would meet in float64
         if values.shape != (2,):
@@ -171,7 +201,18 @@ def keep_mask(key: Key, shape: Shape, p_keep: float) -> np.ndarray:
 
 
 def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, from which all draws come that name no generator."""
+    """Seed the default generator, from which all draws come that name no generator.
+
+    Raises:
+        DTypeError: the seed is not an integer.
+        ArgumentError: the seed is negative or above 2**64 - 1.
+
+    >>> import tinygrad_cv as tg
+    >>> first = [tg.manual_seed(0), tg.rand(3)][1]
+    >>> second = [tg.manual_seed(0), tg.rand(3)][1]
+    >>> first.tolist() == second.tolist(), first.tolist() == tg.rand(3).tolist()
+    (True, False)
+    """
     return default_generator.manual_seed(seed)
 
 

@@ -239,9 +239,9 @@ class TensorMethods:
     def cosh(self) -> Tensor:
         """The hyperbolic cosine."""
     def cpu(self) -> Tensor:
-        """This tensor on the CPU."""
+        """This tensor on the CPU; itself if it is there."""
     def cuda(self, device: Any = None) -> Tensor:
-        """This tensor on a CUDA device."""
+        """This tensor on a CUDA device; itself if it is there."""
     def cumprod(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running products along ``dim``: ``y[i] = prod_{k<=i} input[k]``; arguments as ..."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
@@ -297,7 +297,7 @@ class TensorMethods:
     def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
         """Axes ``start_dim`` to ``end_dim`` (included) as one; a 0-d tensor becomes 1-d."""
     def flip(self, *dims: Any) -> Tensor:
-        """The elements in reverse order along ``dims``; see :func:`flip`."""
+        """The elements in reverse order along ``dims``, all axes if none is named; see ..."""
     def fliplr(self) -> Tensor:
         """Reversed along axis 1: an image [H, W] mirrored left to right."""
     def flipud(self) -> Tensor:
@@ -488,10 +488,11 @@ class TensorMethods:
     def numel(self) -> builtins.int:
         """The number of elements."""
     def numpy(self) -> np.ndarray:
-        """The values as a NumPy array that shares memory on the CPU. Refuses to drop a ..."""
+        """The values as a NumPy array that shares memory on the CPU."""
     def outer(self, vec2: Any) -> Tensor:
         """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
-    def permute(self, *dims: Any) -> Tensor: ...
+    def permute(self, *dims: Any) -> Tensor:
+        """The axes in another order, sharing memory: ``x.permute(0, 3, 1, 2)`` or ..."""
     def pow(self, exponent: Any) -> Tensor:
         """``input ** exponent``, element by element."""
     def pow_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -518,7 +519,8 @@ class TensorMethods:
         """The tensor repeated ``repeats[i]`` times along axis i: ``x.repeat(2, 3)`` or ..."""
     def repeat_interleave(self, repeats: Any, dim: Any = None, axis: Any = None) -> Tensor:
         """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, ..."""
-    def reshape(self, *shape: Any) -> Tensor: ...
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in row-major order under another shape: ``x.reshape(2, -1)`` or ..."""
     def reshape_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""
     def retain_grad(self) -> None:
@@ -610,7 +612,8 @@ class TensorMethods:
         """The hyperbolic tangent."""
     def tensor_split(self, indices_or_sections: Any, dim: builtins.int = 0) -> Tensor:
         """A tuple of views: so many nearly equal pieces, or cut at the given positions."""
-    def tile(self, *dims: Any) -> Tensor: ...
+    def tile(self, *dims: Any) -> Tensor:
+        """The tensor repeated ``dims[i]`` times along axis i: ``x.tile(2, 3)`` or ..."""
     def to(
         self,
         *args: Any,
@@ -621,7 +624,7 @@ class TensorMethods:
     ) -> Tensor:
         """This tensor in another dtype and/or on another device; itself if nothing changes, ..."""
     def tolist(self) -> Tensor:
-        """The values as nested lists of Python numbers."""
+        """The values as nested lists of Python numbers; of a 0-d tensor, one number."""
     def trace(self) -> Tensor:
         """The sum of the diagonal of a matrix."""
     def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
@@ -656,6 +659,6 @@ class TensorMethods:
     def view_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""
     def where(self, condition: Any, other: Any) -> Tensor:
-        """The elements of this tensor where ``condition`` holds, ``other`` elsewhere."""
+        """The elements of this tensor where ``condition`` holds, ``other`` elsewhere; see ..."""
     def zero_(self) -> Tensor:
-        """Set every element to 0."""
+        """Set every element to 0. The result has no history."""

@@ -114,6 +114,12 @@ def _to(
         ArgumentError: the arguments are neither a device nor a dtype nor a tensor, or
             ``non_blocking`` is asked for.
         BackendError: the device cannot be used.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.5, -2.5], requires_grad=True)
+    >>> x.to("float64").sum().backward()
+    >>> x.grad.dtype.name, x.to("int64").tolist(), x.to("float32") is x
+    ('float32', [1, -2], True)
     """
     if non_blocking:
         raise ArgumentError(
@@ -141,27 +147,52 @@ def _names_device(text: str) -> bool:
 
 
 def _float(self: Any) -> Any:
-    """This tensor in float32."""
+    """This tensor in float32.
+
+    >>> import tinygrad_cv as tg
+    >>> (tg.tensor([0, 255], dtype="uint8").float() / 255).tolist()  # pixels
+    [0.0, 1.0]
+    """
     return cast(self, float32)
 
 
 def _double(self: Any) -> Any:
-    """This tensor in float64."""
+    """This tensor in float64.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([1.0]).double().dtype.name
+    'float64'
+    """
     return cast(self, float64)
 
 
 def _long(self: Any) -> Any:
-    """This tensor in int64; fractions are cut off."""
+    """This tensor in int64; fractions are cut off.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([1.9, -1.9]).long()
+    tensor([ 1, -1])
+    """
     return cast(self, int64)
 
 
 def _int(self: Any) -> Any:
-    """This tensor in int32; fractions are cut off."""
+    """This tensor in int32; fractions are cut off.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([1.9, -1.9]).int()
+    tensor([ 1, -1], dtype=int32)
+    """
     return cast(self, int32)
 
 
 def _bool(self: Any) -> Any:
-    """This tensor in bool: True where it is nonzero."""
+    """This tensor in bool: True where it is nonzero.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([0.0, -0.5, float("nan")]).bool().tolist()
+    [False, True, True]
+    """
     return cast(self, bool_)
 
 

@@ -59,12 +59,29 @@ def _format(self: Tensor, spec: str) -> str:
 
 
 def cpu(self: Tensor) -> Tensor:
-    """This tensor on the CPU."""
+    """This tensor on the CPU; itself if it is there.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(2)
+    >>> x.cpu() is x
+    True
+    """
     return self.to("cpu")
 
 
 def cuda(self: Tensor, device: Any = None) -> Tensor:
-    """This tensor on a CUDA device."""
+    """This tensor on a CUDA device; itself if it is there.
+
+    Args:
+        device: a name or Device; the current CUDA device if None.
+
+    Raises:
+        BackendError: there is no usable CUDA device.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2).cuda().device  # doctest: +SKIP
+    device('cuda:0')
+    """
     return self.to("cuda" if device is None else as_device(device))
 
 

@@ -227,19 +227,40 @@ def _interleaved(first: Shape, second: Shape) -> Shape:
 
 
 def _flip_method(self: Any, *dims: Any) -> Any:
-    """The elements in reverse order along ``dims``; see :func:`flip`."""
+    """The elements in reverse order along ``dims``, all axes if none is named; see :func:`flip`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.arange(6).reshape(2, 3).flip(-1).tolist()  # an image, left and right exchanged
+    [[2, 1, 0], [5, 4, 3]]
+    """
     return flip(self, dims or None)
 
 
 def _repeat_method(self: Any, *repeats: Any) -> Any:
     """The tensor repeated ``repeats[i]`` times along axis i: ``x.repeat(2, 3)`` or
-    ``x.repeat((2, 3))``."""
+    ``x.repeat((2, 3))``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([1, 2]).repeat(2, 2).tolist()
+    [[1, 2, 1, 2], [1, 2, 1, 2]]
+    """
     return repeat(self, repeats)
+
+
+def _tile_method(self: Any, *dims: Any) -> Any:
+    """The tensor repeated ``dims[i]`` times along axis i: ``x.tile(2, 3)`` or ``x.tile((2, 3))``;
+    the shorter of the two shapes gets leading ones.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(5, 2, 3).tile(2).shape, tg.zeros(3).tile(2, 2).shape
+    ((5, 2, 6), (2, 6))
+    """
+    return tile(self, dims)
 
 
 METHODS = {
     "flip": _flip_method,
     "roll": roll,
     "repeat": _repeat_method,
-    "tile": lambda self, *dims: tile(self, dims),
+    "tile": _tile_method,
 }

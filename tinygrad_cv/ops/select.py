@@ -397,7 +397,14 @@ def nan_to_num(
 
 
 def _tensor_where(self: Any, condition: Any, other: Any) -> Any:
-    """The elements of this tensor where ``condition`` holds, ``other`` elsewhere."""
+    """The elements of this tensor where ``condition`` holds, ``other`` elsewhere; see
+    :func:`where`.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([-1.0, 2.0])
+    >>> x.where(x > 0, 0.0).tolist()
+    [0.0, 2.0]
+    """
     return where(condition, self, other)
 
 

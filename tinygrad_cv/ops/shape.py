@@ -335,11 +335,27 @@ def _reshape_repair(size: int, new: Shape) -> str:
 
 
 def _reshape_method(self: Any, *shape: Any) -> Any:
+    """The same elements in row-major order under another shape: ``x.reshape(2, -1)`` or
+    ``x.reshape((2, -1))``; see :func:`tinygrad_cv.reshape`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.arange(6).reshape(2, -1).tolist()
+    [[0, 1, 2], [3, 4, 5]]
+    """
     return reshape(self, shape)
 
 
 def _view(self: Any, *shape: Any) -> Any:
-    """The same as ``reshape``: a view where the memory order allows it, else a copy."""
+    """The same as ``reshape``: a view where the memory order allows it, else a copy.
+
+    Raises:
+        ShapeError: the shape has another number of elements.
+        DTypeError: a dtype is given: views of other bytes are not supported.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(2, 3, 4).view(2, -1).shape
+    (2, 12)
+    """
     if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
         raise DTypeError(
             "view",
@@ -350,21 +366,49 @@ def _view(self: Any, *shape: Any) -> Any:
 
 
 def _reshape_as(self: Any, other: Any) -> Any:
-    """The same elements under the shape of ``other``."""
+    """The same elements under the shape of ``other``.
+
+    Raises:
+        ShapeError: ``other`` has another number of elements.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.arange(4).reshape_as(tg.zeros(2, 2)).tolist()
+    [[0, 1], [2, 3]]
+    """
     return reshape(self, other.shape)
 
 
 def _permute_method(self: Any, *dims: Any) -> Any:
+    """The axes in another order, sharing memory: ``x.permute(0, 3, 1, 2)`` or
+    ``x.permute((0, 3, 1, 2))``; see :func:`tinygrad_cv.permute`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(8, 32, 32, 3).permute(0, 3, 1, 2).shape  # [N, H, W, C] to [N, C, H, W]
+    (8, 3, 32, 32)
+    """
     return permute(self, dims)
 
 
 def _transposed(self: Any) -> Any:
-    """All axes in reverse order, as NumPy; of a matrix, its transpose."""
+    """All axes in reverse order, as NumPy; of a matrix, its transpose.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(2, 3, 4).T.shape
+    (4, 3, 2)
+    """
     return _permute(self, tuple(range(self.ndim))[::-1])
 
 
 def _matrix_transposed(self: Any) -> Any:
-    """The last two axes exchanged: the transpose of a matrix, or of each matrix of a batch."""
+    """The last two axes exchanged: the transpose of a matrix, or of each matrix of a batch.
+
+    Raises:
+        ShapeError: fewer than 2 axes.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(2, 3, 4).mT.shape
+    (2, 4, 3)
+    """
     if self.ndim < 2:
         raise ShapeError(
             "mT",

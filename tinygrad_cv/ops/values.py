@@ -19,8 +19,17 @@ __all__ = ["METHODS", "item", "numpy", "tolist"]
 
 
 def numpy(self: Tensor) -> np.ndarray:
-    """The values as a NumPy array that shares memory on the CPU. Refuses to drop a gradient
-    silently."""
+    """The values as a NumPy array that shares memory on the CPU.
+
+    Raises:
+        GraphError: this tensor requires a gradient, which would be lost, or is on the meta device.
+
+    >>> import tinygrad_cv as tg
+    >>> t = tg.zeros(3)
+    >>> t.numpy()[0] = 5  # the same memory
+    >>> t
+    tensor([5., 0., 0.])
+    """
     if self.node is not None:
         raise GraphError(
             "numpy",
@@ -31,7 +40,16 @@ def numpy(self: Tensor) -> np.ndarray:
 
 
 def item(self: Tensor) -> Any:
-    """The only element, as a Python number."""
+    """The only element, as a Python number.
+
+    Raises:
+        ShapeError: there is not exactly one element.
+        GraphError: this tensor is on the meta device.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.tensor([[2.5]]).item()
+    2.5
+    """
     if self.array.size != 1:
         raise ShapeError(
             "item",
@@ -43,7 +61,15 @@ def item(self: Tensor) -> Any:
 
 
 def tolist(self: Tensor) -> Any:
-    """The values as nested lists of Python numbers."""
+    """The values as nested lists of Python numbers; of a 0-d tensor, one number.
+
+    Raises:
+        GraphError: this tensor is on the meta device.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.arange(4).reshape(2, 2).tolist(), tg.tensor(2.5).tolist()
+    ([[0, 1], [2, 3]], 2.5)
+    """
     return to_numpy(_with_data(self, "tolist")).tolist()
 
 

@@ -111,22 +111,46 @@ def _inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place form of :func:`{function.__name__}`; returns ``self``."
+    if name in _EXAMPLES:
+        method.__doc__ += _DETAILS.format(name=name, result=_EXAMPLES[name])
     return method
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """Set every element to ``value``. The result has no history."""
+    """Set every element to ``value``. The result has no history.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.zeros(3).fill_(7)
+    tensor([7., 7., 7.])
+    """
     return copy_(self, as_tensor(value))
 
 
 def zero_(self: Tensor) -> Tensor:
-    """Set every element to 0."""
+    """Set every element to 0. The result has no history.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2).zero_()
+    tensor([0., 0.])
+    """
     return fill_(self, 0)
 
 
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Take over the values of ``source``, broadcast to this shape and cast to this dtype; gradients
-    flow to it."""
+    flow to it.
+
+    Raises:
+        GraphError: this tensor is a view, or a leaf that requires a gradient.
+        ShapeError: the source does not broadcast to this shape.
+
+    >>> import tinygrad_cv as tg
+    >>> row = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> table = tg.zeros(3, 2).copy_(row)
+    >>> table.sum().backward()
+    >>> row.grad  # each element was copied three times
+    tensor([3., 3.])
+    """
     source = as_tensor(source)
     if source.dtype != self.dtype:
         source = source.to(self.dtype)
@@ -136,6 +160,21 @@ def copy_(self: Tensor, source: Any) -> Tensor:
         source = source.expand(self.shape)
     return write(self, source, "copy_")
 
+
+_DETAILS = """
+
+Gradients flow through it as through the form that makes a new tensor.
+
+Raises:
+    GraphError: this tensor is a view, or a leaf that requires a gradient.
+    ShapeError: the result has another shape than this tensor.
+    DTypeError: a float result cannot go into an integer tensor.
+
+>>> import tinygrad_cv as tg
+>>> tg.tensor([4.0]).{name}(2)
+tensor([{result}])
+"""
+_EXAMPLES = {"add_": "6.", "sub_": "2.", "mul_": "8.", "div_": "2.", "pow_": "16."}  # of 4 and 2
 
 _BASES: dict[str, Any] = {
     "add": arithmetic.add,
