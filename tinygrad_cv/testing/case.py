@@ -20,7 +20,18 @@ __all__ = ["Bad", "Case", "CheckFailure", "flatten", "parametrize_cases"]
 
 
 class CheckFailure(AssertionError):
-    """A generic check found a fault; the text names the case, the check and the numbers."""
+    """A generic check found a fault; the text names the case, the check and the numbers.
+
+    It is an AssertionError, so pytest reports it as a failed test.
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> from tinygrad_cv.testing import Case, check_case
+    >>> try:  # the reference is wrong here
+    ...     check_case(Case(tg.exp, (np.array([0.0, 1.0]),), reference=np.expm1))
+    ... except CheckFailure as failure:
+    ...     print(str(failure).partition(",")[0])
+    exp-2: check 'value': output 0 is wrong at 2 of 2 places
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,26 +92,56 @@ class Case:
 
     @property
     def op(self) -> type[Op] | None:
-        """The operator, when the case names one directly (as a class or by its ``call``)."""
+        """The operator, when the case names one directly (as a class or by its ``call``), else
+        None.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> Case(tg.exp, (np.zeros(2),), reference=np.exp).op.equation
+        'y = e^x'
+        """
         return operator_of(self.function)
 
     @property
     def id(self) -> str:
-        """The name shown by pytest: function, case name and shapes."""
+        """The name shown by pytest: function, case name and shapes.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> inputs = np.ones((2, 3)), np.ones((3, 4))
+        >>> Case(tg.matmul, inputs, reference=np.matmul, name="plain").id
+        'matmul-plain-2x3,3x4'
+        """
         function = getattr(callable_of(self.function), "__name__", "function")
         shapes = ",".join("x".join(map(str, leaf.shape)) or "0d" for leaf in self.leaves())
         return "-".join(part for part in (function, self.name, shapes) if part)
 
     def rng(self, salt: int = 0) -> np.random.Generator:
-        """A generator that depends on the case only, so that a failure repeats."""
+        """A generator that depends on the case only, so that a failure repeats.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> case = Case(tg.exp, (np.zeros(2),), reference=np.exp)
+        >>> case.rng().random() == case.rng().random(), case.rng().random() == case.rng(1).random()
+        (True, False)
+        """
         return np.random.default_rng([zlib.crc32(self.id.encode()), salt])
 
     def leaves(self) -> list[np.ndarray]:
-        """The arrays among the inputs, flat and in order."""
+        """The arrays among the inputs, flat and in order.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> case = Case(tg.cat, ([np.zeros((1, 2)), np.ones((3, 2))],), reference=np.concatenate)
+        >>> [leaf.shape for leaf in case.leaves()]
+        [(1, 2), (3, 2)]
+        """
         return list(flatten(self.inputs, np.ndarray))
 
     def names(self) -> list[str]:
-        """For each leaf the name of the argument it belongs to."""
+        """For each leaf the name of the argument it belongs to.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> case = Case(tg.maximum, (np.zeros(2), np.ones(2)), reference=np.maximum)
+        >>> case.names()
+        ['input', 'other']
+        """
         if self.op:
             known = list(self.op.inputs)
         else:
@@ -110,7 +151,17 @@ class Case:
         return [known[i] for i, count in enumerate(counts) for _ in range(count)]
 
     def differentiable(self) -> list[int]:
-        """Flat positions of the inputs whose gradient is checked."""
+        """Flat positions of the inputs whose gradient is checked.
+
+        Raises:
+            ArgumentError: ``diff`` names an input that the case has not.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> inputs = np.ones((2, 2)), 0, np.zeros((2, 2), int)
+        >>> case = Case(tg.gather, inputs, reference=lambda input, dim, index: input[index, [0, 1]])
+        >>> case.differentiable()  # the indices are integers
+        [0]
+        """
         leaves, names = self.leaves(), self.names()
         if self.diff is not None:
             wanted = set(self.diff)
@@ -125,12 +176,25 @@ class Case:
         return floating
 
     def arguments(self, leaves: Sequence[Any]) -> tuple[Any, ...]:
-        """The inputs with their arrays replaced, in order, by ``leaves``."""
+        """The inputs with their arrays replaced, in order, by ``leaves``.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> case = Case(tg.cat, ([np.zeros(1), np.ones(2)], 0), reference=np.concatenate)
+        >>> case.arguments(["a", "b"])
+        (['a', 'b'], 0)
+        """
         stream = iter(leaves)
         return tuple(_rebuild(item, stream) for item in self.inputs)
 
     def call(self, leaves: Sequence[Any]) -> list[Tensor]:
-        """Runs the function on ``leaves`` (Tensors) and gives its Tensors, flat."""
+        """Runs the function on ``leaves`` (Tensors) and gives its Tensors, flat. Random operators
+        draw the same in every call.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> case = Case(tg.exp, (np.zeros(2),), reference=np.exp)
+        >>> case.call([tg.zeros(3)])
+        [tensor([1., 1., 1.])]
+        """
         function = callable_of(self.function)
         generator = backend_random.default_generator
         state = generator.get_state()
@@ -156,6 +220,15 @@ class Bad:
             simply an argument of the function.
         skip: check name -> reason: "shapes" (the text shows no shape), "operator" (the text does
             not begin with the function's name), "repair", "meta".
+
+    The repair that ``reshape`` suggests for 6 elements in 4 rows is tried out by the check:
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> from tinygrad_cv.testing import check_bad
+    >>> bad = Bad(tg.reshape, (np.zeros((2, 3)), (4, 2)), error=tg.ShapeError, match="6 elements")
+    >>> check_bad(bad)
+    >>> bad.id
+    'reshape-2x3-ShapeError'
     """
 
     function: Any
@@ -169,12 +242,22 @@ class Bad:
 
     @property
     def operator(self) -> str:
-        """The name that the text must begin with."""
+        """The name that the text must begin with.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> Bad(tg.add, (np.zeros(2), np.zeros(3)), error=tg.ShapeError).operator
+        'add'
+        """
         return str(getattr(callable_of(self.function), "__name__", ""))
 
     @property
     def id(self) -> str:
-        """The name shown by pytest."""
+        """The name shown by pytest: function, case name, shapes and error.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> Bad(tg.add, (np.zeros(2), np.zeros(3)), error=tg.ShapeError, name="broadcast").id
+        'add-broadcast-2,3-ShapeError'
+        """
         arrays = flatten(tuple(self.args), (np.ndarray, Tensor))
         shapes = ",".join("x".join(map(str, a.shape)) or "0d" for a in arrays)
         return "-".join(p for p in (self.operator, self.name, shapes, self.error.__name__) if p)
@@ -184,6 +267,15 @@ def parametrize_cases(cases: Sequence[Any]) -> Callable[[Callable[..., Any]], An
     """Decorator: runs a pytest test once per entry, as argument ``case`` (of Bads: ``bad``).
 
     Needs pytest, which is imported only here.
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> from tinygrad_cv.testing import Case, check_case
+    >>> CASES = [Case(tg.sin, (np.array([0.0, 1.0]),), reference=np.sin)]
+    >>> @parametrize_cases(CASES)
+    ... def test_operator(case):
+    ...     check_case(case)
+    >>> [case.id for case in CASES]  # what pytest shows in the test's name
+    ['sin-2']
     """
     import pytest
 

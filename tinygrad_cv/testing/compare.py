@@ -73,7 +73,19 @@ def vjp(
     cotangents: Sequence[Tensor],
     create_graph: bool = False,
 ) -> list[Tensor]:
-    """Gradients of ``sum <cotangent, output>``; zeros where nothing depends on an input."""
+    """Gradients of ``sum <cotangent, output>`` with respect to ``inputs``, zeros where nothing
+    depends on an input: the vector-Jacobian product, dx[j] = sum_i g[i] * dy[i]/dx[j].
+
+    Args:
+        outputs, inputs: Tensors of one recorded graph.
+        cotangents: one g for each output, of its shape.
+        create_graph: record the gradients, to differentiate them again.
+
+    >>> import tinygrad_cv as tg
+    >>> x, unused = tg.tensor([1.0, 2.0], requires_grad=True), tg.ones(1, requires_grad=True)
+    >>> vjp([x * x], [x, unused], [tg.tensor([1.0, 10.0])])  # g * 2x
+    [tensor([ 2., 40.]), tensor([0.])]
+    """
     pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
     grads: Sequence[Tensor | None] = [None] * len(inputs)
     if pairs:
@@ -85,11 +97,19 @@ def vjp(
 def directional_derivative(
     function: Callable[[float], tuple[float, float]],
 ) -> tuple[float, float]:
-    """Derivative of ``function`` at 0 by central differences, and a bound on its error.
+    """Derivative of ``function`` at 0 by central differences, and a bound on its error::
+
+        d(h) = (f(h) - f(-h)) / (2h),   derivative = (4 d(h/2) - d(h)) / 3
 
     ``function(t)`` gives the value and its magnitude (what rounding errors are proportional to).
-    The difference is extrapolated once (Richardson), which leaves an error of order t^4; the step
-    shrinks while two steps disagree, as they do near a kink or a pole, and the best one is kept.
+    The difference is extrapolated once (Richardson, 1911), which leaves an error of order h^4; the
+    step h shrinks while two steps disagree, as they do near a kink or a pole, and the best one is
+    kept. Where the function is never finite, the result is (nan, inf).
+
+    >>> import math
+    >>> value, bound = directional_derivative(lambda t: (math.exp(t), math.exp(t)))
+    >>> round(float(value), 9), bool(abs(value - 1) <= bound)
+    (1.0, True)
     """
     best = (np.nan, np.inf)
     for step in (1e-3, 1e-4, 1e-5, 1e-6):
@@ -123,6 +143,29 @@ def check_derivatives(
     the difference quotient of <g, f> along v. The vjp is itself a function of (inputs, g): for a
     higher order the same check runs on it. The first order looks at each input by itself
     (``separate``), higher ones along one direction of everything.
+
+    Args:
+        function: from a list of Tensors to a list of Tensors.
+        inputs: where to look, in float64.
+        order: 1, 2 or 3.
+        rng: source of g and v.
+        names: of the inputs, for messages.
+        separate: one direction per input, or one for all of them.
+        level: the order that messages begin to count with.
+
+    Raises:
+        CheckFailure: a gradient has a wrong shape or value, or the differences do not settle
+            because the inputs stand at a kink.
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> rng = np.random.default_rng(0)
+    >>> x = tg.tensor([0.3, 1.2], dtype="float64")
+    >>> check_derivatives(lambda inputs: [inputs[0].sin()], [x], order=2, rng=rng)
+    >>> try:  # detach hides that both factors depend on x
+    ...     check_derivatives(lambda inputs: [inputs[0].detach() * inputs[0]], [x], 1, rng)
+    ... except CheckFailure as failure:
+    ...     print(str(failure).partition(",")[0], "is wrong")
+    order 1 is wrong
     """
     names = list(names or (f"input {i}" for i in range(len(inputs))))
     points = [_variable(x) for x in inputs]

@@ -88,7 +88,22 @@ def recorded_calls(
     leaves: Sequence[np.ndarray] | None = None,
     layout: str = "contiguous",
 ) -> list[tuple[Any, tuple[Any, ...], tuple[Any, ...]]]:
-    """The operators that a case runs forward: (operator, raw inputs, attributes)."""
+    """The operators that a case runs forward: (operator, raw inputs, attributes).
+
+    Args:
+        case: what to run.
+        device: where the arrays lie.
+        leaves: other arrays for those of the case; default: the case's own in float64.
+        layout: their memory order.
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> from tinygrad_cv.testing import Case
+    >>> def softsign(x):
+    ...     return x / (1 + abs(x))
+    >>> case = Case(softsign, (np.array([1.0, -3.0]),), reference=lambda x: x / (1 + np.abs(x)))
+    >>> [operator.name for operator, inputs, attributes in recorded_calls(case)]
+    ['abs', 'add', 'div']
+    """
     recorder = _Recorder()
     arrays = double(case.leaves()) if leaves is None else leaves
     tensors = to_tensors(arrays, device, layout=layout)

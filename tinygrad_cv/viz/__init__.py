@@ -111,13 +111,18 @@ def draw(
     max_nodes: int = MAX_NODES,
     **kwargs: Any,
 ) -> Graph:
-    """Like :func:`trace`, in the view that a person wants first: parameters and constants inside
-    their operators, what an operator saves in one box, layers of one operator without a box, and
-    at most ``max_nodes`` nodes.
+    """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
+    parameters and constants inside their operators, what an operator saves in one box, layers of
+    one operator without a box, and at most ``max_nodes`` nodes.
+
+    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10.
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)
-    >>> draw(lambda x: x @ w, tg.tensor([[1.0]])).render("product.svg")  # doctest: +SKIP
+    >>> graph = draw(lambda x: x @ w, tg.tensor([[1.0]]), title="product")
+    >>> graph
+    <Graph 'product': 4 nodes, 3 edges>
+    >>> graph.render("product.svg")  # doctest: +SKIP
     PosixPath('product.svg')
     """
     graph = trace(target, *inputs, backward=backward, names=names, title=title, **kwargs)
@@ -135,6 +140,11 @@ def _graph(
 ) -> Graph:
     """The graph that made this tensor (or, of a module, the graph of its call with ``inputs``),
     ready to ``.render("graph.svg")``; see :func:`tinygrad_cv.viz.draw`.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(3, requires_grad=True)
+    >>> [node.name for node in x.exp().sum().graph(names={"x": x}).model.nodes]
+    ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
     return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)

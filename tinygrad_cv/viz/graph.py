@@ -34,52 +34,143 @@ class Graph:
     # Transforms -----------------------------------------------------------------------------------
 
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
-        """Parameters and constants inside their operators, at most ``max_nodes`` nodes."""
+        """The view that a person wants first: parameters and constants inside their operators,
+        saved tensors in one box for each operator, single-operator modules without a box, and at
+        most ``max_nodes`` nodes.
+
+        Raises:
+            ArgumentError: ``max_nodes`` is less than 10.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Conv2d(1, 4, 3), tg.nn.ReLU(), tg.nn.Conv2d(4, 4, 3))
+        >>> graph = tg.viz.trace(net, tg.zeros(1, 1, 8, 8))
+        >>> [node.name for node in graph.model.nodes]
+        ['input', '0.weight', '0.bias', 'conv', 'relu', '2.weight', '2.bias', 'conv', 'output']
+        >>> [node.name for node in graph.simplify().model.nodes]
+        ['input', 'conv', 'relu', 'conv', 'output']
+        """
         return Graph(transforms.simplify(self.model, max_nodes))
 
     def fold_parameters(self) -> Graph:
-        """Parameters, and their gradients, as lines inside the operators that use them."""
+        """Parameters, and their gradients, as lines inside the operators that use them.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.trace(tg.nn.Linear(4, 3), tg.zeros(2, 4))
+        >>> [node.kind for node in graph.model.nodes]
+        ['input', 'param', 'param', 'op', 'output']
+        >>> [node.kind for node in graph.fold_parameters().model.nodes]
+        ['input', 'op', 'output']
+        """
         return Graph(transforms.fold_parameters(self.model))
 
     def fold_constants(self) -> Graph:
-        """Constants as lines inside the operators that use them."""
+        """Constants as lines inside the operators that use them.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.trace(lambda x: 2 * x + 1, tg.zeros(3)).fold_constants()
+        >>> [(node.name, *(held.value for held in node.held)) for node in graph.model.nodes]
+        [('x',), ('mul', '2'), ('add', '1'), ('output',)]
+        """
         return Graph(transforms.fold_constants(self.model))
 
     def fold_saved(self) -> Graph:
-        """All tensors that one operator saves in one box."""
+        """All tensors that one operator saves in one box.
+
+        >>> import tinygrad_cv as tg
+        >>> a, b = (tg.ones(3, requires_grad=True) for _ in range(2))
+        >>> graph = tg.viz.trace((a * b).sum(), backward=True)
+        >>> [node.name for node in graph.model.nodes if node.kind == "saved"]
+        ['other', 'input']
+        >>> [node.name for node in graph.fold_saved().model.nodes if node.kind == "saved"]
+        ['saved']
+        """
         return Graph(transforms.fold_saved(self.model))
 
     def inline_calls(self) -> Graph:
-        """Module calls of a single operator as a line of that operator instead of a box."""
+        """Module calls of a single operator as a line of that operator instead of a box; a call
+        with parameters keeps its box until they are folded.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+        >>> graph = tg.viz.trace(net, tg.zeros(2, 4))
+        >>> [cluster.label for cluster in graph.model.clusters]
+        ['Sequential', '0 : Linear', '1 : ReLU']
+        >>> [cluster.label for cluster in graph.inline_calls().model.clusters]
+        ['Sequential', '0 : Linear']
+        """
         return Graph(transforms.inline_calls(self.model))
 
     def depth(self, k: int) -> Graph:
-        """Module calls nested ``k`` deep as one node each; the outermost call has depth 0."""
+        """Module calls nested ``k`` deep as one node each; the outermost call has depth 0.
+
+        Raises:
+            ArgumentError: ``k`` is negative.
+
+        >>> import tinygrad_cv as tg
+        >>> block = tg.nn.Sequential(tg.nn.Linear(4, 4), tg.nn.ReLU())
+        >>> graph = tg.viz.trace(tg.nn.Sequential(block, tg.nn.Linear(4, 2)), tg.zeros(1, 4))
+        >>> [node.title for node in graph.depth(1).model.nodes if node.kind == "op"]
+        ['0 : Sequential', '1 : Linear']
+        >>> [(node.title, node.count) for node in graph.depth(0).model.nodes if node.kind == "op"]
+        [('Sequential', 3)]
+        """
         return Graph(transforms.depth(self.model, k))
 
     def collapse(self, which: str | Callable[[Cluster], bool]) -> Graph:
         """Module calls whose path matches a glob, or for which a function is true, as one node
         each.
+
+        Raises:
+            ArgumentError: nothing matches; the message lists some paths.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(4, 4), tg.nn.ReLU(), tg.nn.Linear(4, 2))
+        >>> graph = tg.viz.trace(net, tg.zeros(1, 4)).collapse(lambda call: call.kind == "Linear")
+        >>> [node.title or node.name for node in graph.model.nodes]
+        ['input', '0 : Linear', 'relu', '2 : Linear', 'output']
         """
         return Graph(transforms.collapse(self.model, which))
 
     def only(self, phase: str) -> Graph:
-        """The "forward" or the "backward" part alone."""
+        """The "forward" or the "backward" part alone.
+
+        Raises:
+            ArgumentError: another phase, or the graph has no such part.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.ones(3, requires_grad=True)
+        >>> graph = tg.viz.trace(x.exp().sum(), backward=True, names={"x": x})
+        >>> [node.name for node in graph.only("backward").model.nodes]
+        ['gradient of output', 'sum', 'exp', 'x.grad']
+        """
         return Graph(transforms.only(self.model, phase))
 
     def limit(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
-        """At most ``max_nodes`` nodes; what was collapsed is said in the picture."""
+        """At most ``max_nodes`` nodes, by collapsing deep module calls first and then the middle;
+        what was collapsed is said in the picture.
+
+        Raises:
+            ArgumentError: ``max_nodes`` is less than 10.
+
+        >>> import tinygrad_cv as tg
+        >>> def deep(x):
+        ...     for _ in range(100):
+        ...         x = x.sin()
+        ...     return x
+        >>> graph = tg.viz.trace(deep, tg.zeros(3)).limit(20)
+        >>> len(graph.model.nodes) <= 20, graph.model.notes
+        (True, ('102 nodes: 86 operators in the middle are drawn as one node',))
+        """
         return Graph(transforms.limit(self.model, max_nodes))
 
     # Out ------------------------------------------------------------------------------------------
 
     def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
         """Write the graph to a file: ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.json`` or ``.txt``
-        by its ending.
+        by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-            wheel. An existing
-        file is replaced only by a complete one.
+        wheel. The other three formats need none.
 
         Args:
             path: where to.
@@ -94,15 +185,35 @@ class Graph:
             BackendError: there is no engine or it failed; the ``.dot`` file has been written
                 beside ``path``.
             DataError: the file cannot be written.
+
+        >>> import tempfile, tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda x: x.relu(), tg.zeros(2, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     graph.render(f"{folder}/relu.txt").read_text() == graph.to_text()
+        True
         """
         return save(self.model, path, self.to_text(), time_limit)
 
     def to_dot(self) -> str:
-        """The DOT source; the same graph gives the same text."""
+        """The DOT source; the same graph gives the same text, byte for byte.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.zeros(2, 3)
+        >>> texts = {tg.viz.draw(lambda x: x.relu(), x).to_dot() for _ in range(2)}
+        >>> len(texts), texts.pop()[:15]
+        (1, 'digraph "graph"')
+        """
         return to_dot(self.model)
 
     def to_json(self) -> str:
-        """The graph as JSON; :meth:`from_json` reads it."""
+        """The graph as JSON; :meth:`from_json` reads it. For programs, or to draw it elsewhere or
+        later.
+
+        >>> import json, tinygrad_cv as tg
+        >>> data = json.loads(tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).to_json())
+        >>> data["version"], [node["name"] for node in data["nodes"]]
+        (1, ['x', 'relu', 'output'])
+        """
         return self.model.to_json()
 
     @classmethod
@@ -111,16 +222,44 @@ class Graph:
 
         Raises:
             DataError: the text is not such a graph.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3))
+        >>> Graph.from_json(graph.to_json()).model == graph.model
+        True
         """
         return cls(GraphModel.from_json(text))
 
     def to_text(self) -> str:
-        """One line for each node, in the order of execution, indented by module call."""
+        """One line for each node, in the order of execution, indented by module call.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda x: (2 * x).relu(), tg.zeros(1, 3), title="doubled")
+        >>> print(graph.to_text(), end="")
+        doubled: 2 operators
+        6 FLOPs forward
+        #0 input x   1×3 float32
+        #2 mul <- input #0   other = 2; → 1×3 float32
+        #3 relu <- input #2   → 1×3 float32
+        #4 output <- #3   1×3 float32
+        """
         return to_text(self.model)
 
     @property
     def error(self) -> str:
-        """The whole message of the operator that refused its input, or an empty text."""
+        """The whole message of the operator that refused its input, or an empty text.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.trace(tg.nn.Sequential(tg.nn.Linear(4, 3)), tg.zeros(2, 5))
+        >>> print(graph.error)
+        ShapeError: linear: the input has 5 in its last axis, the weight takes I = 4
+          y[..., o] = sum_i x[..., i] * w[o, i]
+          input  (2, 5)  [..., I]
+          weight (3, 4)  [O, I]
+          bias   (3,)    [O]
+          Make the layer with in_features=5.
+          in model.0 (Linear)
+        """
         return self.model.error
 
     def __repr__(self) -> str:

@@ -39,6 +39,9 @@ EDGE_KINDS = ("data", "gradient", "saved")
 class TensorInfo:
     """A tensor without its data. ``shape`` and ``dtype`` are None where the engine does not keep
     them.
+
+    >>> TensorInfo("weight", (16, 3, 3, 3), "float32").size
+    432
     """
 
     name: str
@@ -47,7 +50,11 @@ class TensorInfo:
 
     @property
     def size(self) -> int:
-        """Number of elements; 0 if the shape is not known."""
+        """Number of elements, the product of the shape; 0 if the shape is not known.
+
+        >>> TensorInfo("scalar", ()).size, TensorInfo("unknown").size
+        (1, 0)
+        """
         return 0 if self.shape is None else math.prod(self.shape)
 
 
@@ -61,6 +68,12 @@ class Held:
         role: the operator's argument that it is, such as "weight".
         key: number of the folded node: the same tensor, used twice, has the same key.
         value: a short text of the value, for scalars.
+
+    >>> import tinygrad_cv as tg
+    >>> graph = tg.viz.trace(tg.nn.Linear(4, 3), tg.zeros(2, 4)).fold_parameters()
+    >>> (linear,) = [node for node in graph.model.nodes if node.kind == "op"]
+    >>> [(held.kind, held.role, held.tensor.shape) for held in linear.held]
+    [('param', 'weight', (3, 4)), ('param', 'bias', (3,))]
     """
 
     kind: str
@@ -91,6 +104,15 @@ class GraphNode:
         value: a short text of the value, for scalars.
         facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
             equation ...
+
+    >>> import tinygrad_cv as tg
+    >>> graph = tg.viz.trace(lambda x: x.relu().sum(1), tg.zeros(2, 3))
+    >>> for node in graph.model.nodes:
+    ...     print(node.id, node.kind, node.name, node.outputs[0].shape, *node.attributes)
+    0 input x (2, 3)
+    1 op relu (2, 3)
+    2 op sum (2,) ('dims', '(1,)') ('keepdim', 'False')
+    3 output output (2,)
     """
 
     id: int
@@ -124,6 +146,12 @@ class GraphEdge:
         output: which output of the source it is.
         tensor: what flows.
         count: the number of tensors that it stands for.
+
+    >>> import tinygrad_cv as tg
+    >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
+    >>> names = {node.id: node.name for node in graph.model.nodes}
+    >>> [(names[e.source], names[e.target], e.slot, e.argument) for e in graph.model.edges]
+    [('b', 'sub', 0, 'input'), ('a', 'sub', 1, 'other'), ('sub', 'output', 0, '')]
     """
 
     source: int
@@ -147,6 +175,14 @@ class Cluster:
         parent: id of the calling module's cluster, or None.
         call, calls: this is call ``call`` of ``calls`` in the graph.
         parameters: number of parameter elements used inside.
+
+    >>> import tinygrad_cv as tg
+    >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+    >>> for cluster in tg.viz.trace(net, tg.zeros(2, 4)).model.clusters:
+    ...     print(cluster.id, cluster.parent, repr(cluster.path), cluster.kind, cluster.parameters)
+    0 None '' Sequential 15
+    1 0 '0' Linear 15
+    2 0 '1' ReLU 0
     """
 
     id: int
@@ -159,7 +195,12 @@ class Cluster:
 
     @property
     def label(self) -> str:
-        """``layer1.0 : BasicBlock, call 2 of 3``."""
+        """``layer1.0 : BasicBlock, call 2 of 3``: path, class, and which call it is if there are
+        several.
+
+        >>> Cluster(0, "head", "Linear", call=2, calls=3).label
+        'head : Linear, call 2 of 3'
+        """
         text = f"{self.path} : {self.kind}" if self.path else self.kind
         return f"{text}, call {self.call} of {self.calls}" if self.calls > 1 else text
 
@@ -178,6 +219,18 @@ class GraphModel:
             "saved_tensors".
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
+
+    It is plain data, so a graph can be written by hand as well:
+
+    >>> from tinygrad_cv.viz import Graph
+    >>> x, y = TensorInfo("x", (2, 3)), TensorInfo("output", (2, 3))
+    >>> nodes = GraphNode(0, "input", "x", outputs=(x,)), GraphNode(1, "op", "relu", outputs=(y,))
+    >>> edge = GraphEdge(0, 1, argument="input", tensor=x)
+    >>> model = GraphModel("by hand", nodes, (edge,), totals={"operators": 1})
+    >>> print(Graph(model).to_text(), end="")
+    by hand: 1 operator
+    #0 input x   2×3
+    #1 relu <- input #0   → 2×3
     """
 
     title: str = ""
@@ -203,7 +256,15 @@ class GraphModel:
         """The graph that :meth:`to_json` wrote.
 
         Raises:
-            DataError: the text is not JSON, not of this format or of a newer version.
+            DataError: the text is not JSON, not of this format or of a newer version, or its
+                entries do not fit together.
+
+        >>> import tinygrad_cv as tg
+        >>> try:
+        ...     GraphModel.from_json('{"nodes": []}')
+        ... except tg.errors.DataError as error:
+        ...     print(error)
+        graph: the JSON has no 'tinygrad_cv graph' in its 'format' entry
         """
         try:
             data = json.loads(text)

@@ -45,7 +45,15 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 
 
 class EngineTimeout(BackendError):
-    """The engine did not finish within the time limit."""
+    """The engine did not finish within the time limit.
+
+    The layout of Graphviz takes more than linear time in the number of nodes; a graph that is
+    collapsed further can be drawn.
+
+    >>> from tinygrad_cv.errors import BackendError
+    >>> issubclass(EngineTimeout, BackendError)  # one except clause for all that an engine may do
+    True
+    """
 
 
 class Engine(NamedTuple):
@@ -61,7 +69,11 @@ class Engine(NamedTuple):
 
 
 def engines() -> list[Engine]:
-    """The usable engines, best first."""
+    """The usable engines, best first: ``dot`` on the PATH, the Graphviz inside ``pygraphviz``.
+
+    >>> {engine.name for engine in engines()} <= {"dot", "pygraphviz"}
+    True
+    """
     found = []
     dot = shutil.which("dot")
     if dot is not None:
@@ -74,9 +86,17 @@ def engines() -> list[Engine]:
 def draw_dot(source: str, format: str, time_limit: float = TIME_LIMIT) -> bytes:
     """DOT source drawn as "svg", "png" or "pdf" by the first engine that succeeds.
 
+    Args:
+        source: a graph in the DOT language.
+        format: "svg", "png" or "pdf".
+        time_limit: seconds for one run of the engine.
+
     Raises:
         EngineTimeout: an engine needed longer than ``time_limit`` seconds.
         BackendError: there is no engine, or each one failed; the message has what they said.
+
+    >>> if engines():
+    ...     assert b"<svg" in draw_dot("digraph { a -> b }", "svg")
     """
     found = engines()
     if not found:
@@ -156,12 +176,21 @@ def save(
     so.
 
     Args:
+        model: the graph.
+        path: where to; its ending is one of :data:`FORMATS`.
         text: what a ``.txt`` file gets.
+        time_limit: seconds for one run of the engine.
 
     Raises:
         ArgumentError: the ending is not supported.
         BackendError: no engine, or it failed; the ``.dot`` file beside ``path`` has been written.
         DataError: the file cannot be written.
+
+    >>> import tempfile, tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(model, f"{folder}/relu.json", "").read_text() == model.to_json()
+    True
     """
     path = Path(path)
     format = path.suffix.lower().removeprefix(".")

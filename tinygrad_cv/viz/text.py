@@ -13,6 +13,15 @@ __all__ = ["to_text"]
 def to_text(model: GraphModel) -> str:
     """The totals, then one line for each node: ``#3 relu <- #2   → 1×8×4×4 float32``, indented by
     module call.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3), title="one operator").model
+    >>> print(to_text(model), end="")
+    one operator: 1 operator
+    6 FLOPs forward
+    #0 input x   2×3 float32
+    #1 relu <- input #0   → 2×3 float32
+    #2 output <- #1   2×3 float32
     """
     incoming: dict[int, list[GraphEdge]] = defaultdict(list)
     for edge in model.edges:

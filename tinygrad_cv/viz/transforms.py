@@ -41,6 +41,11 @@ MAX_NODES = 300
 def simplify(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     """The view that a person wants first: parameters and constants inside their operators, at most
     ``max_nodes``.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
+    >>> [node.name for node in simplify(model).nodes]
+    ['x', 'mul', 'output']
     """
     model = fold_saved(fold_constants(fold_parameters(model)))
     return inline_calls(limit(model, max_nodes))
@@ -49,12 +54,23 @@ def simplify(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
 def fold_parameters(model: GraphModel) -> GraphModel:
     """Draw parameters as lines inside the operators that use them, their gradients inside the
     backward operators.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(tg.nn.Linear(4, 3), tg.zeros(2, 4)).model
+    >>> len(model.nodes), len(fold_parameters(model).nodes)  # without weight and bias
+    (5, 3)
     """
     return _fold(model, "param")
 
 
 def fold_constants(model: GraphModel) -> GraphModel:
-    """Draw constants as lines inside the operators that use them."""
+    """Draw constants as lines inside the operators that use them.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
+    >>> [held.value for node in fold_constants(model).nodes for held in node.held]
+    ['2']
+    """
     return _fold(model, "const")
 
 
@@ -101,7 +117,14 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
 
 
 def fold_saved(model: GraphModel) -> GraphModel:
-    """Draw all tensors that one operator keeps for its backward as one box."""
+    """Draw all tensors that one operator keeps for its backward as one box.
+
+    >>> import tinygrad_cv as tg
+    >>> a, b = (tg.ones(3, requires_grad=True) for _ in range(2))
+    >>> folded = fold_saved(tg.viz.trace((a * b).sum(), backward=True).model)
+    >>> [[held.role for held in node.held] for node in folded.nodes if node.kind == "saved"]
+    [['other', 'input']]
+    """
     of: dict[int, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
         if node.kind == "saved" and node.pair is not None and node.outputs:
@@ -140,6 +163,12 @@ def only(model: GraphModel, phase: str) -> GraphModel:
 
     Raises:
         ArgumentError: ``phase`` is neither, or the graph has no such part.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(3, requires_grad=True)
+    >>> model = tg.viz.trace(x.exp().sum(), backward=True).model
+    >>> {node.phase for node in only(model, "forward").nodes}
+    {'forward'}
     """
     if phase not in ("forward", "backward"):
         raise ArgumentError("only", f"phase must be 'forward' or 'backward', not {phase!r}")
@@ -162,6 +191,11 @@ def depth(model: GraphModel, k: int) -> GraphModel:
 
     Raises:
         ArgumentError: ``k`` is negative.
+
+    >>> import tinygrad_cv as tg
+    >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+    >>> [node.name for node in depth(tg.viz.trace(net, tg.zeros(2, 4)).model, 0).nodes]
+    ['input', 'Sequential', 'output']
     """
     if k < 0:
         raise ArgumentError("depth", f"the depth must be 0 or more, not {k}")
@@ -177,6 +211,12 @@ def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> Graph
 
     Raises:
         ArgumentError: nothing matches; the message lists some paths.
+
+    >>> import tinygrad_cv as tg
+    >>> block = tg.nn.Sequential(tg.nn.Tanh(), tg.nn.ReLU())
+    >>> model = tg.viz.trace(tg.nn.Sequential(block, tg.nn.Tanh()), tg.zeros(3)).model
+    >>> [node.name for node in collapse(model, "0").nodes]
+    ['input', 'Sequential', 'tanh', 'output']
     """
     if isinstance(which, str):
         chosen = {c.id for c in model.clusters if fnmatch.fnmatchcase(c.path, which)}
@@ -200,6 +240,11 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
 
     Raises:
         ArgumentError: ``max_nodes`` is less than 10.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: x.sin().cos(), tg.zeros(3)).model
+    >>> limit(model, 10) is model  # four nodes: nothing to do
+    True
     """
     if max_nodes < 10:
         raise ArgumentError(
@@ -226,6 +271,11 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
 def inline_calls(model: GraphModel) -> GraphModel:
     """A module call with a single operator and no calls of its own becomes a line of that
     operator, not a box.
+
+    >>> import tinygrad_cv as tg
+    >>> model = inline_calls(tg.viz.trace(tg.nn.ReLU(), tg.zeros(3)).model)
+    >>> model.clusters, [node.title for node in model.nodes if node.kind == "op"]
+    ((), ['ReLU'])
     """
     parents = {cluster.parent for cluster in model.clusters}
     members: dict[int, list[GraphNode]] = defaultdict(list)
