@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import doctest
 import importlib
 import importlib.util
 import inspect
@@ -266,6 +267,76 @@ def test_public_names_have_docstrings(name: str) -> None:
             bare.append(public)
     assert module.__doc__, "the module"
     assert bare == []
+
+
+# Names of the floors core/ and errors that have no example yet. The list only gets shorter.
+OWED = {"ArgumentError", "BackendError", "DTypeError", "DataError", "GraphError", "RangeError"}
+OWED |= {"ShapeError", "TinygradError", "enable_grad", "is_grad_enabled", "Tensor.data"}
+OWED |= {"Tensor.detach", "Tensor.detach_", "Tensor.device", "Tensor.dim", "Tensor.dtype"}
+OWED |= {"Tensor.element_size", "Tensor.grad_fn", "Tensor.is_floating_point", "Tensor.is_leaf"}
+OWED |= {"Tensor.nbytes", "Tensor.ndim", "Tensor.numel", "Tensor.register_hook", "Tensor.shape"}
+OWED |= {"Tensor.requires_grad", "Tensor.requires_grad_", "Tensor.retain_grad", "Tensor.size"}
+OWED |= {"Tensor.source"}
+NEED_A_GPU = {"Tensor.cuda", "nn.Module.cuda"}  # their examples are shown, but not run
+BY_PATH = ("nn.summary", "viz.render", "viz.text", "viz.transforms")  # public, not in an __all__
+
+
+def public_names() -> dict[str, Any]:
+    """What a user reaches through ``__all__`` of the package and of the modules named there:
+    functions, classes, and the members that classes have from the package, each thing once."""
+    pending = [tinygrad_cv, *(load(f"tinygrad_cv.{name}") for name in BY_PATH)]
+    found: dict[str, Any] = {}
+    for module in pending:
+        place = module.__name__.partition(".")[2]
+        for name in getattr(module, "__all__", [n for n in vars(module) if n[0] != "_"]):
+            value = getattr(module, name)
+            if inspect.ismodule(value) and is_ours(value.__name__) and value not in pending:
+                pending.append(value)
+            elif inspect.isfunction(value) or inspect.isclass(value):
+                found[f"{place}.{name}".lstrip(".")] = value
+    classes = {path: kind for path, kind in found.items() if inspect.isclass(kind)}
+    for path, kind in sorted(classes.items(), key=lambda item: len(item[1].__mro__)):
+        found |= {f"{path}.{name}": value for name, value in members(kind).items()}
+    first = {value: path for path, value in reversed(found.items())}
+    return {path: value for value, path in first.items()}
+
+
+def members(kind: type) -> dict[str, Any]:
+    """Public methods and properties, also of private bases. An override is documented where the
+    method comes from."""
+    found: dict[str, Any] = {}
+    for base in reversed([b for b in kind.__mro__ if is_ours(b.__module__)]):
+        for name, value in vars(base).items():
+            value = getattr(value, "fget", getattr(value, "__func__", value))
+            if inspect.isfunction(value) and name[0] != "_":
+                found.setdefault(name, value)
+    return found
+
+
+def examples(value: Any) -> list[doctest.Example]:
+    """The examples of a docstring that run and are more than imports."""
+    text = value.__dict__.get("__doc__") if inspect.isclass(value) else value.__doc__
+    return [
+        example
+        for example in doctest.DocTestParser().get_examples(text or "")
+        if not example.options.get(doctest.SKIP)
+        and not example.source.startswith(("import ", "from "))
+    ]
+
+
+def test_public_names_have_an_example() -> None:
+    public = public_names()
+    bare = {name for name, value in public.items() if not examples(value)}
+    assert sorted(bare - OWED - NEED_A_GPU) == []
+    assert sorted((OWED | NEED_A_GPU) - bare) == [], "no longer bare: take them off the list"
+
+
+@pytest.mark.parametrize("name", ["add_", "sub_", "mul_", "div_", "pow_"])
+def test_examples_of_methods_made_by_a_function_run(name: str) -> None:
+    """pytest finds the examples of what a module defines under its name, so not these."""
+    method = getattr(tinygrad_cv.Tensor, name)
+    (example,) = doctest.DocTestFinder().find(method, name, globs={})
+    assert doctest.DocTestRunner().run(example) == (0, 2)
 
 
 def load(name: str) -> Any:
