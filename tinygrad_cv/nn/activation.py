@@ -21,7 +21,11 @@ __all__ = [
 
 
 class ReLU(Module):
-    """``max(0, x)``; the derivative at 0 is 0.
+    """``max(0, x)`` of any shape; the derivative at 0 is 0. See
+    :func:`~tinygrad_cv.nn.functional.relu`.
+
+    Args:
+        inplace: write the result into the input.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.ReLU()(tg.tensor([-1.0, 2.0])).tolist()
@@ -40,7 +44,12 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """``x`` for x > 0, else ``negative_slope * x``.
+    """``x`` for x > 0, else ``negative_slope * x``, so that no unit stays without a gradient (Maas
+    et al., ICML 2013); the derivative at 0 is the slope.
+
+    Args:
+        negative_slope: of the left half.
+        inplace: write the result into the input.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.LeakyReLU(0.5)(tg.tensor([-1.0, 2.0])).tolist()
@@ -60,11 +69,16 @@ class LeakyReLU(Module):
 
 
 class ELU(Module):
-    """``x`` for x > 0, else ``alpha * (exp(x) - 1)``.
+    """``x`` for x > 0, else ``alpha * (exp(x) - 1)``, which levels off at -alpha (Clevert et al.,
+    ICLR 2016); the derivative at 0 is alpha.
+
+    Args:
+        alpha: the depth of the left half.
+        inplace: write the result into the input.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.ELU()(tg.tensor([0.0, 2.0])).tolist()
-    [0.0, 2.0]
+    >>> tg.nn.ELU(alpha=2.0)(tg.tensor([-100.0, 0.0, 2.0])).tolist()
+    [-2.0, 0.0, 2.0]
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -80,11 +94,11 @@ class ELU(Module):
 
 
 class Sigmoid(Module):
-    """``1 / (1 + exp(-x))``.
+    """The logistic function ``1 / (1 + exp(-x))``, between 0 and 1, of any shape.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.Sigmoid()(tg.tensor([0.0])).tolist()
-    [0.5]
+    >>> tg.nn.Sigmoid()(tg.tensor([-1000.0, 0.0, 1000.0])).tolist()  # nothing overflows
+    [0.0, 0.5, 1.0]
     """
 
     def forward(self, input: Any) -> Any:
@@ -92,11 +106,12 @@ class Sigmoid(Module):
 
 
 class Tanh(Module):
-    """Hyperbolic tangent.
+    """The hyperbolic tangent ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``, between -1 and 1, of any
+    shape.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.Tanh()(tg.tensor([0.0])).tolist()
-    [0.0]
+    >>> tg.nn.Tanh()(tg.tensor([-1000.0, 0.0, 1000.0])).tolist()
+    [-1.0, 0.0, 1.0]
     """
 
     def forward(self, input: Any) -> Any:
@@ -104,11 +119,19 @@ class Tanh(Module):
 
 
 class GELU(Module):
-    """``x * Phi(x)``; ``approximate="tanh"`` for the usual approximation.
+    """``x * Phi(x)``, with Phi the distribution function of the normal distribution (Hendrycks and
+    Gimpel, 2016).
+
+    Args:
+        approximate: "none", or "tanh" for ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 * x^3)))``.
+
+    Raises:
+        ArgumentError: another approximation.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.GELU("tanh")
-    GELU(approximate='tanh')
+    >>> x = tg.tensor([1.0])
+    >>> round(tg.nn.GELU()(x).item(), 4), round(tg.nn.GELU("tanh")(x).item(), 4)
+    (0.8413, 0.8412)
     """
 
     def __init__(self, approximate: str = "none") -> None:
@@ -127,11 +150,16 @@ class GELU(Module):
 
 
 class Softmax(Module):
-    """``exp(x) / sum exp(x)`` along ``dim``.
+    """``exp(x_i) / sum_j exp(x_j)`` along ``dim``: not negative, with the sum 1. See
+    :func:`~tinygrad_cv.nn.functional.softmax`.
+
+    Raises:
+        ArgumentError: no ``dim`` is given.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.Softmax(dim=1)(tg.zeros(1, 4)).tolist()
-    [[0.25, 0.25, 0.25, 0.25]]
+    >>> scores = tg.tensor([[1000.0, 1000.0, 0.0]])  # [N, C]; large scores do not overflow
+    >>> tg.nn.Softmax(dim=1)(scores).tolist()
+    [[0.5, 0.5, 0.0]]
     """
 
     def __init__(self, dim: int | None = None) -> None:
@@ -146,11 +174,15 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """``x - log sum exp(x)`` along ``dim``.
+    """``x_i - log(sum_j exp(x_j))`` along ``dim``: finite where the logarithm of a softmax would be
+    -inf. See :func:`~tinygrad_cv.nn.functional.log_softmax`.
+
+    Raises:
+        ArgumentError: no ``dim`` is given.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.LogSoftmax(dim=1)(tg.zeros(1, 1)).tolist()
-    [[0.0]]
+    >>> tg.nn.LogSoftmax(dim=1)(tg.tensor([[1000.0, 0.0]])).tolist()
+    [[0.0, -1000.0]]
     """
 
     def __init__(self, dim: int | None = None) -> None:

@@ -34,12 +34,23 @@ class _WeightedLoss(_Loss):
 
 
 class CrossEntropyLoss(_WeightedLoss):
-    """Softmax and negative log-likelihood of class labels; see
-    :func:`~tinygrad_cv.nn.functional.cross_entropy`.
+    """Softmax and negative log-likelihood of class labels:
+    ``loss = -weight[t] * log(exp(x[t]) / sum_c exp(x[c]))``; see
+    :func:`~tinygrad_cv.nn.functional.cross_entropy` for edge rules and errors.
+
+    Args:
+        weight: [C], a factor per class, or None; part of the state dict.
+        ignore_index: positions with this label do not count.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: how much of the target is spread evenly over all classes, 0 to 1.
+        size_average, reduce: PyTorch's old arguments; anything but None raises.
+
+    Shapes: input [N, C], [N, C, d...] or [C]; target labels [N], [N, d...] or a scalar, or
+    probabilities in the shape of the input.
 
     >>> import tinygrad_cv as tg
     >>> loss = tg.nn.CrossEntropyLoss()(tg.zeros(2, 4), tg.tensor([0, 3]))
-    >>> round(loss.item(), 4)
+    >>> round(loss.item(), 4)  # nothing is known yet: log 4
     1.3863
     """
 
@@ -67,11 +78,15 @@ class CrossEntropyLoss(_WeightedLoss):
 
 
 class NLLLoss(_WeightedLoss):
-    """Negative log-likelihood of class labels; see :func:`~tinygrad_cv.nn.functional.nll_loss`.
+    """Negative log-likelihood of class labels: ``loss = -weight[t] * x[t]`` of log-probabilities x;
+    see :func:`~tinygrad_cv.nn.functional.nll_loss`. Arguments and shapes as for
+    :class:`CrossEntropyLoss` with labels.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.NLLLoss()(tg.tensor([[-0.5, -1.0]]), tg.tensor([1])).item()
-    1.0
+    >>> scores, labels = tg.tensor([[1.0, 2.0, 0.5]]), tg.tensor([1])
+    >>> after = tg.nn.NLLLoss()(tg.nn.LogSoftmax(dim=1)(scores), labels)
+    >>> abs(after.item() - tg.nn.CrossEntropyLoss()(scores, labels).item()) < 1e-6
+    True
     """
 
     def __init__(
@@ -96,10 +111,15 @@ class NLLLoss(_WeightedLoss):
 
 
 class MSELoss(_Loss):
-    """Squared difference; see :func:`~tinygrad_cv.nn.functional.mse_loss`.
+    """Squared difference ``(input - target)^2``, its mean or its sum; see
+    :func:`~tinygrad_cv.nn.functional.mse_loss`.
+
+    Args:
+        reduction: "mean" over all elements, "sum", or "none".
+        size_average, reduce: PyTorch's old arguments; anything but None raises.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.MSELoss()(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
+    >>> tg.nn.MSELoss()(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()  # (0 + 4) / 2
     2.0
     """
 
@@ -108,11 +128,12 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Absolute difference; see :func:`~tinygrad_cv.nn.functional.l1_loss`.
+    """Absolute difference ``|input - target|``, its mean or its sum, whose derivative at equality
+    is 0; see :func:`~tinygrad_cv.nn.functional.l1_loss`. Arguments as for :class:`MSELoss`.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.L1Loss()(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
-    1.0
+    >>> tg.nn.L1Loss(reduction="none")(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).tolist()
+    [0.0, 2.0]
     """
 
     def forward(self, input: Any, target: Any) -> Any:

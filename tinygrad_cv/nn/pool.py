@@ -119,7 +119,7 @@ class _AdaptiveAvgPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """Maximum over windows of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.max_pool1d`.
+    """Maximum over windows of [N, C, L]; arguments as :class:`MaxPool2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.MaxPool1d(2)(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]])).tolist()
@@ -130,10 +130,18 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """Maximum over windows of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.max_pool2d`.
+    """Maximum over windows, [N, C, H, W] to [N, C, H_out, W_out] with
+    ``H_out = floor((H + 2*padding - dilation*(KH - 1) - 1) / stride) + 1``; see
+    :func:`~tinygrad_cv.nn.functional.max_pool2d` for ties, NaN and errors.
+
+    Args:
+        kernel_size, stride, padding, dilation: an int, or one per axis; a stride of None is the
+            kernel size.
+        return_indices: also give where the winners are, flat in the plane [H, W].
+        ceil_mode: round the output size up.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.MaxPool2d(3, stride=2, padding=1)(tg.zeros(1, 2, 8, 8)).shape
+    >>> tg.nn.MaxPool2d(3, stride=2, padding=1)(tg.zeros(1, 2, 8, 8)).shape  # floor(7 / 2) + 1
     (1, 2, 4, 4)
     """
 
@@ -141,18 +149,18 @@ class MaxPool2d(_MaxPool):
 
 
 class MaxPool3d(_MaxPool):
-    """Maximum over windows of [N, C, D, H, W]; see :func:`~tinygrad_cv.nn.functional.max_pool3d`.
+    """Maximum over windows of [N, C, D, H, W]; arguments as :class:`MaxPool2d`.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.MaxPool3d(2)(tg.zeros(1, 2, 4, 4, 4)).shape
-    (1, 2, 2, 2, 2)
+    >>> tg.nn.MaxPool3d((1, 2, 2))(tg.zeros(1, 2, 4, 4, 4)).shape  # depth stays
+    (1, 2, 4, 2, 2)
     """
 
     spatial = 3
 
 
 class AvgPool1d(_AvgPool):
-    """Mean over windows of [N, C, L]; see :func:`~tinygrad_cv.nn.functional.avg_pool1d`.
+    """Mean over windows of [N, C, L]; arguments as :class:`AvgPool2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AvgPool1d(2)(tg.tensor([[[1.0, 3.0, 2.0, 0.0]]])).tolist()
@@ -163,18 +171,29 @@ class AvgPool1d(_AvgPool):
 
 
 class AvgPool2d(_AvgPool):
-    """Mean over windows of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.avg_pool2d`.
+    """Mean over windows, [N, C, H, W] to [N, C, H_out, W_out] with
+    ``H_out = floor((H + 2*padding - KH) / stride) + 1``; see
+    :func:`~tinygrad_cv.nn.functional.avg_pool2d` for edge rules and errors.
+
+    Args:
+        kernel_size, stride, padding: an int, or one per axis; a stride of None is the kernel size.
+        ceil_mode: round the output size up.
+        count_include_pad: padded zeros count as pixels.
+        divisor_override: divide by this number instead.
 
     >>> import tinygrad_cv as tg
-    >>> tg.nn.AvgPool2d(2)(tg.zeros(1, 2, 8, 8)).shape
-    (1, 2, 4, 4)
+    >>> image = tg.ones(1, 1, 2, 2)
+    >>> tg.nn.AvgPool2d(2, padding=1)(image).flatten().tolist()  # one pixel and three zeros
+    [0.25, 0.25, 0.25, 0.25]
+    >>> tg.nn.AvgPool2d(2, padding=1, count_include_pad=False)(image).flatten().tolist()
+    [1.0, 1.0, 1.0, 1.0]
     """
 
     spatial = 2
 
 
 class AvgPool3d(_AvgPool):
-    """Mean over windows of [N, C, D, H, W]; see :func:`~tinygrad_cv.nn.functional.avg_pool3d`.
+    """Mean over windows of [N, C, D, H, W]; arguments as :class:`AvgPool2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AvgPool3d(2)(tg.zeros(1, 2, 4, 4, 4)).shape
@@ -185,8 +204,8 @@ class AvgPool3d(_AvgPool):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Mean over as many windows as the output has; see
-    :func:`~tinygrad_cv.nn.functional.adaptive_avg_pool1d`.
+    """Mean over as many windows as the output has, [N, C, L] to [N, C, P]; otherwise as
+    :class:`AdaptiveAvgPool2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool1d(1)(tg.tensor([[[1.0, 2.0, 6.0]]])).tolist()
@@ -197,7 +216,14 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Mean over as many windows as the output has; with 1, global average pooling.
+    """Mean over as many windows as the output has, [N, C, H, W] to [N, C, P, Q]; with 1, global
+    average pooling (Lin et al., "Network in network", ICLR 2014).
+
+    Output row p is the mean of the rows from floor(p*H/P) to ceil((p + 1)*H/P), end not included;
+    see :func:`~tinygrad_cv.nn.functional.adaptive_avg_pool2d` for errors.
+
+    Args:
+        output_size: an int, or (P, Q); None keeps the size of the input.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool2d((2, None))(tg.zeros(1, 4, 7, 5)).shape
@@ -208,7 +234,8 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """Mean over as many windows as the output has.
+    """Mean over as many windows as the output has, [N, C, D, H, W] to [N, C, P, Q, R]; otherwise as
+    :class:`AdaptiveAvgPool2d`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool3d(1)(tg.zeros(1, 4, 2, 5, 5)).shape
