@@ -48,6 +48,12 @@ class TinygradError(Exception):
         repair: one line: how to mend the call.
         repairs: the same in a form a program can apply, one ``{argument: value}`` per way out.
         notes: further lines, such as the places in the user's code that are involved.
+
+    All of these are attributes, for programs; ``str(error)`` is the text for people.
+
+    >>> print(TinygradError("sqrt", "-1 has no root", repair="Use abs()."))
+    sqrt: -1 has no root
+      Use abs().
     """
 
     def __init__(
@@ -106,31 +112,91 @@ def _table(rows: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 class ShapeError(TinygradError, ValueError):
-    """Shapes, or attributes that compute a shape, do not fit together."""
+    """Shapes, or attributes that compute a shape, do not fit together.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.ones(2, 3) + tg.ones(2, 4)
+    ... except tg.ShapeError as error:
+    ...     print(error)
+    add: the shapes do not broadcast: axis -1 has sizes 3 and 4
+      sizes, aligned at the last axis, must be equal or 1
+      input (2, 3)
+      other (2, 4)
+      Reshape one input so that axis -1 is 1 or 4.
+    """
 
 
 class DTypeError(TinygradError, TypeError):
-    """A dtype that the operator does not take, or a value of the wrong Python type."""
+    """A dtype that the operator does not take, or a value of the wrong Python type.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.arange(3).requires_grad_()
+    ... except tg.DTypeError as error:
+    ...     print(error.problem)
+    only floating tensors have gradients, this one is int64
+    """
 
 
 class ArgumentError(TinygradError, ValueError):
-    """An argument whose value is outside what the function accepts."""
+    """An argument whose value is outside what the function accepts.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.nn.Dropout(80)
+    ... except tg.ArgumentError as error:
+    ...     print(error.problem)
+    p is the probability to drop and must be in [0, 1], it is 80
+    """
 
 
 class RangeError(TinygradError, IndexError):
-    """An index or a class label outside its range."""
+    """An index or a class label outside its range.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.arange(3)[5]
+    ... except tg.RangeError as error:
+    ...     print(error.op)
+    getitem
+    """
 
 
 class GraphError(TinygradError, RuntimeError):
-    """The graph cannot do what was asked: freed, cut, overwritten, or without data."""
+    """The graph cannot do what was asked: freed, cut, overwritten, or without data.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.ones(2).sum().backward()
+    ... except tg.GraphError as error:
+    ...     print(error.repair)
+    Call requires_grad_() on the inputs or parameters before the forward pass.
+    """
 
 
 class BackendError(TinygradError, RuntimeError):
-    """A device or an optional library is missing or cannot be used."""
+    """A device or an optional library is missing or cannot be used.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.ones(2).to("meta") + tg.ones(2)
+    ... except tg.BackendError as error:
+    ...     print(error.problem)
+    the inputs are on different devices
+    """
 
 
 class DataError(TinygradError, ValueError):
-    """A data file is missing, truncated or not what its name promises."""
+    """A data file is missing, truncated or not what its name promises.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     tg.data.read_idx("no-such-file")
+    ... except tg.DataError as error:
+    ...     print(error.problem)
+    there is no file 'no-such-file'
+    """
 
 
 class Site(NamedTuple):

@@ -38,7 +38,13 @@ class HookHandle:
         self._hooks[self._number] = _checked(hook)
 
     def remove(self) -> None:
-        """Take the hook off; a second time does nothing."""
+        """Take the hook off; a second time does nothing.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.ones(1, requires_grad=True)
+        >>> x.register_hook(print).remove()
+        >>> x.sum().backward()  # prints nothing
+        """
         self._hooks.pop(self._number, None)
 
     def __enter__(self) -> HookHandle:
@@ -96,6 +102,13 @@ def register_hook(self: Tensor, hook: Hook) -> HookHandle:
         GraphError: the tensor does not require a gradient.
         DTypeError: ``hook`` cannot be called; or, at backward, it returned something that is no
             gradient of this shape and dtype.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([3.0, 4.0], requires_grad=True)
+    >>> handle = x.register_hook(lambda gradient: gradient / (gradient**2).sum() ** 0.5)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([0.6, 0.8])
     """
     if not callable(hook):
         kind = type(hook).__name__

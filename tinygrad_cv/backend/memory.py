@@ -82,6 +82,11 @@ def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any 
     A kernel that needs several buffers at once numbers them by `slot`. The buffer of a slot grows
     to the largest request and stays; `empty_cache` frees those of the calling thread. With CuPy as
     `xp` the memory comes from CuPy's own pool.
+
+    >>> small, large = scratch((8,), "float32", slot=9), scratch((8, 8), "float32", slot=9)
+    >>> again = scratch((8,), "float32", slot=9)
+    >>> np.may_share_memory(large, again), np.may_share_memory(small, again)
+    (True, False)
     """
     if xp is not np:
         return xp.empty(shape, dtype)
@@ -95,7 +100,13 @@ def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any 
 
 
 class MemoryStats(NamedTuple):
-    """The pool's account in bytes, and how often it could serve a request."""
+    """The pool's account in bytes, and how often it could serve a request.
+
+    >>> before = stats()
+    >>> array = empty((1024, 1024), "float32")
+    >>> stats().in_use - before.in_use == array.nbytes
+    True
+    """
 
     in_use: int  # lent to arrays that are alive
     cached: int  # kept for the next request
@@ -121,6 +132,12 @@ def set_limit(nbytes: int) -> None:
 
     Raises:
         ArgumentError: the limit is negative.
+
+    >>> before = stats().limit
+    >>> set_limit(64 << 20)
+    >>> stats().limit
+    67108864
+    >>> set_limit(before)
     """
     if nbytes < 0:
         raise ArgumentError("set_limit", f"a limit of {nbytes} bytes is negative")
@@ -130,19 +147,33 @@ def set_limit(nbytes: int) -> None:
 
 
 def empty_cache() -> None:
-    """Give all cached memory, and this thread's scratch buffers, back to the system."""
+    """Give all cached memory, and this thread's scratch buffers, back to the system.
+
+    >>> empty_cache()
+    >>> stats().cached
+    0
+    """
     _POOL.trim(0)
     _LOCAL.__dict__.clear()
 
 
 def reset_peak() -> None:
-    """Start `stats().peak` anew from what is in use now."""
+    """Start `stats().peak` anew from what is in use now.
+
+    >>> reset_peak()
+    >>> stats().peak == stats().in_use
+    True
+    """
     with _POOL.lock:
         _POOL.peak = _POOL.in_use
 
 
 class Block:
-    """Memory on loan to one array and its views; the array's `base` is the block."""
+    """Memory on loan to one array and its views; the array's `base` is the block.
+
+    >>> isinstance(empty((1024, 1024), "float32").base, Block)
+    True
+    """
 
     __slots__ = ("__array_interface__", "__weakref__", "_memory", "_pool")
 

@@ -86,7 +86,11 @@ def _with_grad(grad: bool) -> Token[State]:
 
 
 def is_grad_enabled() -> bool:
-    """True if operators record the graph in this thread."""
+    """True if operators record the graph in this thread.
+
+    >>> is_grad_enabled()
+    True
+    """
     return state().grad
 
 
@@ -126,7 +130,12 @@ class no_grad(_Grad):  # noqa: N801
 
 
 class enable_grad(_Grad):  # noqa: N801
-    """Record again inside a :class:`no_grad` block."""
+    """Record again inside a :class:`no_grad` block.
+
+    >>> with no_grad(), enable_grad():
+    ...     is_grad_enabled()
+    True
+    """
 
     def __init__(self) -> None:
         super().__init__(True)

@@ -66,29 +66,55 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The size along every axis."""
+        """The size along every axis.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.zeros(2, 3).shape
+        (2, 3)
+        """
         return self.array.shape  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the elements, one of NumPy's."""
+        """The type of the elements, one of NumPy's.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.zeros(2).dtype == tg.float32, tg.arange(2).dtype == 'int64'
+        (True, True)
+        """
         return self.array.dtype  # type: ignore[no-any-return]
 
     @property
     def ndim(self) -> int:
-        """The number of axes."""
+        """The number of axes.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.zeros(2, 3).ndim
+        2
+        """
         return self.array.ndim  # type: ignore[no-any-return]
 
     @property
     def device(self) -> Device:
-        """Where the elements lie: cpu, cuda:i, or meta, which has none."""
+        """Where the elements lie: cpu, cuda:i, or meta, which has none.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.zeros(2).device, tg.zeros(2, device='meta').device
+        (device('cpu'), device('meta'))
+        """
         return device_of(self.array)
 
     # Where it stands in the graph
 
     @property
     def requires_grad(self) -> bool:
-        """True if backward computes a gradient for it, or for what it was made from."""
+        """True if backward computes a gradient for it, or for what it was made from.
+
+        >>> import tinygrad_cv as tg
+        >>> w = tg.ones(2, requires_grad=True)
+        >>> w.requires_grad, (2 * w).requires_grad, tg.ones(2).requires_grad
+        (True, True, False)
+        """
         return self.node is not None
 
     @requires_grad.setter
@@ -97,12 +123,24 @@ class Tensor(TensorMethods):
 
     @property
     def is_leaf(self) -> bool:
-        """True if no recorded operator made it."""
+        """True if no recorded operator made it.
+
+        >>> import tinygrad_cv as tg
+        >>> w = tg.ones(2, requires_grad=True)
+        >>> w.is_leaf, (2 * w).is_leaf
+        (True, False)
+        """
         return not isinstance(self.node, Node)
 
     @property
     def grad_fn(self) -> Node | None:
-        """The node that made it, None for a leaf."""
+        """The node that made it, None for a leaf.
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.ones(2, requires_grad=True).exp()
+        >>> y.grad_fn.op.name, y.detach().grad_fn
+        ('exp', None)
+        """
         return self.node if isinstance(self.node, Node) else None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -111,6 +149,10 @@ class Tensor(TensorMethods):
         Raises:
             DTypeError: the dtype is not floating.
             GraphError: the tensor is the result of a recorded operator.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2).requires_grad_()
+        tensor([1., 1.], requires_grad=True)
         """
         if isinstance(self.node, Node):
             if not requires_grad:
@@ -134,18 +176,38 @@ class Tensor(TensorMethods):
 
     def detach(self) -> Tensor:
         """The same array outside the graph: no gradient flows through the result. Memory is
-        shared."""
+        shared.
+
+        >>> import tinygrad_cv as tg
+        >>> w = tg.ones(1, requires_grad=True)
+        >>> (w * w.detach()).sum().backward()  # the derivative of w * 1
+        >>> w.grad
+        tensor([1.])
+        """
         return Tensor(self.array)
 
     def detach_(self) -> Tensor:
-        """Cut this tensor from the graph, in place."""
+        """Cut this tensor from the graph, in place.
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.ones(1, requires_grad=True) * 2
+        >>> y.detach_().requires_grad
+        False
+        """
         self.node = None
         self.index = 0
         return self
 
     @property
     def data(self) -> Tensor:
-        """A detached Tensor that shares memory; assigning replaces the array."""
+        """A detached Tensor that shares memory; assigning replaces the array.
+
+        >>> import tinygrad_cv as tg
+        >>> w = tg.ones(2, requires_grad=True)
+        >>> w.data = tg.tensor([3.0, 4.0])
+        >>> w
+        tensor([3., 4.], requires_grad=True)
+        """
         return self.detach()
 
     @data.setter

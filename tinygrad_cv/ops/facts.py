@@ -23,27 +23,52 @@ def size(self: Tensor, dim: int | None = None) -> Any:
 
 
 def dim(self: Tensor) -> int:
-    """The number of axes."""
+    """The number of axes.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2, 3).dim()
+    2
+    """
     return self.ndim
 
 
 def numel(self: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2, 3).numel()
+    6
+    """
     return int(self.array.size)
 
 
 def element_size(self: Tensor) -> int:
-    """Bytes per element."""
+    """Bytes per element.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2).element_size(), tg.ones(2, dtype="float64").element_size()
+    (4, 8)
+    """
     return self.dtype.itemsize
 
 
 def is_floating_point(self: Tensor) -> bool:
-    """True for the dtypes that can have a gradient."""
+    """True for the dtypes that can have a gradient.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2).is_floating_point(), tg.arange(2).is_floating_point()
+    (True, False)
+    """
     return self.dtype.kind == "f"
 
 
 def _nbytes(self: Tensor) -> int:
-    """Bytes of all elements."""
+    """Bytes of all elements.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.ones(2, 3).nbytes
+    24
+    """
     return int(self.array.nbytes)
 
 
