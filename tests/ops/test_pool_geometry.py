@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend import pooling
 from tinygrad_cv.backend.spec import layout_of, spec_of
 from tinygrad_cv.errors import ShapeError
-from tinygrad_cv.ops import _pooling
 from tinygrad_cv.ops.pool import MaxPool
 
 F = tg.nn.functional
@@ -157,14 +157,14 @@ def test_any_max_pooling_equals_torch(axes, ceil_mode, layout, images, one_by_on
     if not all(map(sees, size, ty.shape[2:], kernel, stride, padding, dilation)):
         return  # a dilated window that sees no pixel: PyTorch reads outside the input
     mine = tg.tensor(x).contiguous(layout).requires_grad_()
-    block = _pooling.BLOCK
-    _pooling.BLOCK = 1 if one_by_one else block
+    block = pooling.BLOCK
+    pooling.BLOCK = 1 if one_by_one else block
     try:
         y, indices = getattr(F, f"max_pool{n}d")(mine, **options)
         g = normal(*y.shape)
         y.backward(tg.tensor(g))
     finally:
-        _pooling.BLOCK = block
+        pooling.BLOCK = block
     np.testing.assert_array_equal(y.detach().numpy(), ty.detach().numpy())
     np.testing.assert_array_equal(indices.numpy(), ti.numpy())
     (gx,) = torch.autograd.grad(ty, tx, torch.tensor(g))

@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend.pooling import (
+    Counts,
+    spread_means,
+    window_maxima,
+    window_means,
+    winner_positions,
+)
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._pooling import Geometry, adaptive_size, layout, refuse_empty
+from tinygrad_cv.ops._pooling import adaptive_size, layout, refuse_empty
 from tinygrad_cv.ops._spatial import Sizes
-from tinygrad_cv.ops.avg_pool import Counts, check_float, spread_means, window_means
-from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs, pool_windows, winners
+from tinygrad_cv.ops.avg_pool import check_float
+from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs
 from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
@@ -152,10 +160,9 @@ class AdaptiveAvgPool(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, output_size: Sizes) -> Any:
-        sizes = input.shape[2:]
-        shape = (*input.shape[:2], *output_size)
-        geometry = Geometry(sizes, output_size)
-        return window_means(xp, input, shape, geometry, _counts(sizes, output_size))
+        geometry = Geometry(input.shape[2:], output_size)
+        means = AdaptiveAvgPool.infer(input, output_size)
+        return window_means(xp, input, means, geometry, _counts(geometry))
 
     @staticmethod
     def vjp_input(g: Any, input_shape: Any) -> Any:
@@ -181,9 +188,9 @@ class AdaptiveAvgPoolInputGrad(Op):
 
     @staticmethod
     def forward(xp: Any, grad: Any, input_shape: Sizes) -> Any:
-        sizes, positions = input_shape[2:], grad.shape[2:]
-        geometry = Geometry(sizes, positions)
-        return spread_means(xp, grad, input_shape, geometry, _counts(sizes, positions))
+        geometry = Geometry(input_shape[2:], grad.shape[2:])
+        pixels = AdaptiveAvgPoolInputGrad.infer(grad, input_shape)
+        return spread_means(xp, grad, pixels, geometry, _counts(geometry))
 
     @staticmethod
     def vjp_grad(g: Any, grad_shape: Any) -> Any:
@@ -207,21 +214,16 @@ class AdaptiveMaxPool(Op):
     def infer(input: Spec, output_size: Sizes) -> tuple[Spec, ...]:
         n = len(output_size)
         refuse_empty(f"adaptive_max_pool{n}d", n, input)
-        kernel = _longest(input.shape[2:], output_size)
-        output, argmax = pool_specs(input, output_size, math.prod(kernel))
+        longest = [max(axis) for axis in _spans(input.shape[2:], output_size)]
+        output, argmax = pool_specs(input, output_size, math.prod(longest))
         return output, argmax._replace(dtype=np.dtype("int64")), argmax
 
     @staticmethod
     def forward(xp: Any, input: Any, output_size: Sizes) -> tuple[Any, ...]:
-        sizes = input.shape[2:]
+        geometry = Geometry(input.shape[2:], output_size)
         values, _, taps = AdaptiveMaxPool.infer(input, output_size)
-        output, argmax = pool_windows(xp, input, values, taps, Geometry(sizes, output_size))
-        first = [
-            [p * size // count for p in range(count)]
-            for size, count in zip(sizes, output_size, strict=True)
-        ]
-        kernel = _longest(sizes, output_size)
-        return output, winners(xp, argmax, sizes, first, kernel, (1,) * len(sizes)), argmax
+        output, argmax = window_maxima(xp, input, values, taps, geometry)
+        return output, winner_positions(xp, argmax, geometry), argmax
 
     @staticmethod
     def vjp_input(g: Any, argmax: Any, input_shape: Any) -> Any:
@@ -256,16 +258,14 @@ def _max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     return tuple(results) if return_indices else results[0]
 
 
-def _longest(sizes: Sizes, positions: Sizes) -> Sizes:
-    """The size of the largest window along every axis."""
-    return tuple(max(_spans(*axis)) for axis in zip(sizes, positions, strict=True))
+def _spans(sizes: Sizes, positions: Sizes) -> list[list[int]]:
+    """Along every axis, how many pixels each window has."""
+    return [
+        [-(-(p + 1) * size // count) - p * size // count for p in range(count)]
+        for size, count in zip(sizes, positions, strict=True)
+    ]
 
 
-def _spans(size: int, count: int) -> list[int]:
-    """The sizes of the windows along one axis."""
-    return [-(-(p + 1) * size // count) - p * size // count for p in range(count)]
-
-
-def _counts(sizes: Sizes, positions: Sizes) -> Counts:
-    spans = [_spans(*axis) for axis in zip(sizes, positions, strict=True)]
+def _counts(geometry: Geometry) -> Counts:
+    spans = _spans(geometry.sizes, geometry.positions)
     return [axis[0] if len(set(axis)) == 1 else axis for axis in spans]

@@ -10,21 +10,12 @@ import math
 from functools import lru_cache
 from typing import Any
 
-from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
+from tinygrad_cv.backend.pooling import Counts, spread_means, window_means
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.ops._pooling import (
-    Geometry,
-    Piece,
-    empty,
-    images,
-    layout,
-    oriented,
-    pool_args,
-    pool_positions,
-    windows,
-)
+from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
 from tinygrad_cv.ops._spatial import Pairs, Sizes
 from tinygrad_cv.ops.shape import reshape
 
@@ -35,13 +26,9 @@ __all__ = [
     "avg_pool2d",
     "avg_pool3d",
     "check_float",
-    "spread_means",
-    "window_means",
 ]
 
 NN_FUNCTIONS = ("avg_pool1d", "avg_pool2d", "avg_pool3d")
-
-Counts = list[Any]  # per axis: how many pixels a window divides by, one number or one per window
 
 
 def avg_pool1d(
@@ -164,13 +151,13 @@ class AvgPool(Op):
         count_include_pad: bool,
         divisor: int | None,
     ) -> Any:
-        shape = AvgPool.infer(
+        means = AvgPool.infer(
             input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor
-        ).shape
-        sizes = input.shape[2:], shape[2:]
+        )
+        sizes = input.shape[2:], means.shape[2:]
         geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
         counts = _counts(geometry, count_include_pad, divisor)
-        return window_means(xp, input, shape, geometry, counts)
+        return window_means(xp, input, means, geometry, counts)
 
     @staticmethod
     def vjp_input(
@@ -219,7 +206,8 @@ class AvgPoolInputGrad(Op):
         sizes = input_shape[2:], grad.shape[2:]
         geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
         counts = _counts(geometry, count_include_pad, divisor)
-        return spread_means(xp, grad, input_shape, geometry, counts)
+        pixels = AvgPoolInputGrad.infer(grad, input_shape)
+        return spread_means(xp, grad, pixels, geometry, counts)
 
     @staticmethod
     def vjp_grad(
@@ -274,98 +262,6 @@ def check_float(op: str, input: Any) -> None:
             values=[("input", input.shape)],
             repair="Convert with .float().",
         )
-
-
-def window_means(xp: Any, input: Any, shape: Sizes, geometry: Geometry, counts: Counts) -> Any:
-    """Sum the windows along one axis after the other, and divide by the counts."""
-    output = empty(xp, shape, input.dtype, input)
-    last = layout_of(output) == CHANNELS_LAST
-    y, x = oriented(last, output, input)
-    first, axes = 1 if last else 2, windows(geometry)
-    for block in images(xp, x):
-        source = x[block]
-        for n, taps in enumerate(axes):
-            axis, size = first + n, output.shape[2 + n]
-            if n == len(axes) - 1:
-                target = y[block]
-            else:
-                part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
-                target = memory.scratch(part, input.dtype, n % 2, xp)
-            _gather(xp, source, target, axis, taps)
-            source = target
-        _divide(xp, source, source, counts, first)
-    return output
-
-
-def spread_means(xp: Any, grad: Any, shape: Sizes, geometry: Geometry, counts: Counts) -> Any:
-    """The adjoint of :func:`window_means`: divide, then spread along one axis after the other."""
-    output = empty(xp, shape, grad.dtype, grad)
-    last = layout_of(output) == CHANNELS_LAST
-    d, g = oriented(last, output, grad)
-    first, axes = 1 if last else 2, windows(geometry)
-    for block in images(xp, d):
-        source = memory.scratch(g[block].shape, grad.dtype, 2, xp)
-        _divide(xp, g[block], source, counts, first)
-        for n in range(len(axes) - 1, -1, -1):
-            axis, size = first + n, shape[2 + n]
-            if n == 0:
-                target = d[block]
-            else:
-                part = (*source.shape[:axis], size, *source.shape[axis + 1 :])
-                target = memory.scratch(part, grad.dtype, n % 2, xp)
-            _scatter(xp, source, target, axis, axes[n])
-            source = target
-    return output
-
-
-def _gather(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:
-    """``target[p] = sum_k source[p*stride + k - padding]`` along one axis."""
-    lead = (slice(None),) * axis
-    if target.shape[axis] == 1 and all(taps) and len(taps) == source.shape[axis]:  # global
-        source.sum(axis=axis, keepdims=True, out=target)
-        return
-    whole = [
-        pieces for pieces in taps if pieces and target[(*lead, pieces[0].at)].shape == target.shape
-    ]
-    if len(whole) > 1:
-        (a,), (b,), *_ = whole
-        xp.add(source[(*lead, a.into)], source[(*lead, b.into)], out=target)
-        done = whole[:2]
-    else:
-        target[...] = 0
-        done = []
-    for pieces in taps:
-        if pieces not in done:
-            for into, at in pieces:
-                part = target[(*lead, at)]
-                part += source[(*lead, into)]
-
-
-def _scatter(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:
-    """``target[i] = sum_{k,p: p*stride + k - padding = i} source[p]`` along one axis."""
-    lead = (slice(None),) * axis
-    size = target.shape[axis]
-    pieces = [piece for tap in taps for piece in tap]
-    reached = [i for piece in pieces for i in range(*piece.into.indices(size))]
-    exclusive = len(reached) == len(set(reached))
-    if not exclusive or len(reached) < size:
-        target[...] = 0
-    for into, at in pieces:
-        part = target[(*lead, into)]
-        if exclusive:
-            part[...] = source[(*lead, at)]
-        else:
-            part += source[(*lead, at)]
-
-
-def _divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> None:
-    """``target = source / count``, the count being a product over the axes."""
-    even = math.prod(c for c in counts if not isinstance(c, list))
-    xp.true_divide(source, even, out=target)
-    for n, count in enumerate(counts):
-        if isinstance(count, list):
-            below = (1,) * (target.ndim - first - n - 1)
-            xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)
 
 
 @lru_cache(maxsize=256)

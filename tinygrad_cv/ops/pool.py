@@ -3,7 +3,7 @@
 ``MaxPool`` remembers which tap of its window won. With the winners fixed, pooling is linear: it
 gathers one pixel per window (``MaxPoolGather``), and its gradient puts one value per window back
 (``MaxPoolScatter``). These two are each other's adjoint, so the family is closed under
-differentiation.
+differentiation. How the passes over memory are ordered is the matter of ``backend/pooling.py``.
 """
 
 from __future__ import annotations
@@ -13,21 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
-from tinygrad_cv.core.op import Op
-from tinygrad_cv.ops._pooling import (
-    Geometry,
-    Step,
-    coverage,
-    empty,
-    images,
-    layout,
-    oriented,
-    pool_args,
-    pool_positions,
-    steps,
+from tinygrad_cv.backend.pooling import (
+    window_maxima,
+    winner_positions,
+    winner_scatter,
+    winner_values,
 )
+from tinygrad_cv.backend.spec import Spec, layout_of
+from tinygrad_cv.backend.windows import Geometry
+from tinygrad_cv.core.op import Op
+from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
 from tinygrad_cv.ops._spatial import Pairs, Sizes
 from tinygrad_cv.ops.shape import reshape
 
@@ -39,9 +34,8 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "max_pool_scatter",
     "pool_specs",
-    "pool_windows",
-    "winners",
 ]
 
 NN_FUNCTIONS = ("max_pool1d", "max_pool2d", "max_pool3d")
@@ -165,7 +159,7 @@ class MaxPool(Op):
         geometry = Geometry(
             input.shape[2:], output.shape[2:], kernel_size, stride, padding, dilation
         )
-        return pool_windows(xp, input, output, argmax, geometry)
+        return window_maxima(xp, input, output, argmax, geometry)
 
     @staticmethod
     def vjp_input(
@@ -209,11 +203,10 @@ class MaxPoolWithIndices(MaxPool):
         output, argmax = MaxPool.forward(
             xp, input, kernel_size, stride, padding, dilation, ceil_mode
         )
-        first = [
-            [p * s - before for p in range(count)]
-            for count, s, (before, _) in zip(output.shape[2:], stride, padding, strict=True)
-        ]
-        return output, winners(xp, argmax, input.shape[2:], first, kernel_size, dilation), argmax
+        geometry = Geometry(
+            input.shape[2:], output.shape[2:], kernel_size, stride, padding, dilation
+        )
+        return output, winner_positions(xp, argmax, geometry), argmax
 
 
 class MaxPoolScatter(Op):
@@ -243,22 +236,8 @@ class MaxPoolScatter(Op):
         dilation: Sizes | None,
     ) -> Any:
         geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
-        exclusive, complete = coverage(geometry)
-        spread = empty(xp, input_shape, grad.dtype, argmax)
-        last = layout_of(spread) == CHANNELS_LAST
-        taps = steps(geometry, 1 if last else 2)
-        d, g, k = oriented(last, spread, grad, argmax)
-        for block in images(xp, d):
-            if not (exclusive and complete):
-                d[block] = 0
-            for tap, into, at in taps:
-                target = d[block][into]
-                won = _equal(xp, k[block][at], tap)
-                if exclusive:
-                    _keep(xp, g[block][at], won, target)
-                else:
-                    target += _keep(xp, g[block][at], won)
-        return spread
+        pixels = MaxPoolScatter.infer(grad, argmax, input_shape)
+        return winner_scatter(xp, grad, argmax, pixels, geometry)
 
     @staticmethod
     def vjp_grad(
@@ -281,7 +260,7 @@ class MaxPoolGather(Op):
 
     @staticmethod
     def infer(input: Spec, argmax: Spec, *attributes: Any) -> Spec:
-        return Spec(argmax.shape, input.dtype, argmax.layout)
+        return Spec(argmax.shape, input.dtype, layout_of(argmax))
 
     @staticmethod
     def forward(
@@ -296,14 +275,7 @@ class MaxPoolGather(Op):
         geometry = Geometry(
             input.shape[2:], argmax.shape[2:], kernel_size, stride, padding, dilation
         )
-        output = empty(xp, argmax.shape, input.dtype, argmax)
-        last = layout_of(output) == CHANNELS_LAST
-        y, x, k = oriented(last, output, input, argmax)
-        y[...] = 0
-        for tap, into, at in steps(geometry, 1 if last else 2):
-            target = y[at]
-            target += _keep(xp, x[into], _equal(xp, k[at], tap))
-        return output
+        return winner_values(xp, input, argmax, MaxPoolGather.infer(input, argmax), geometry)
 
     @staticmethod
     def vjp_input(
@@ -346,97 +318,3 @@ def pool_specs(input: Any, positions: Sizes, taps: int) -> tuple[Spec, Spec]:
     kind = "uint8" if taps <= 256 else "uint16" if taps <= 65536 else "int32"
     order = layout(shape, input)
     return Spec(shape, input.dtype, order), Spec(shape, np.dtype(kind), order)
-
-
-def pool_windows(
-    xp: Any, input: Any, values: Spec, taps: Spec, geometry: Geometry
-) -> tuple[Any, Any]:
-    """The largest value of every window, and the tap that it came from."""
-    output = empty(xp, values.shape, values.dtype, values)
-    argmax = empty(xp, taps.shape, taps.dtype, values)
-    last = values.layout == CHANNELS_LAST
-    x, y, k = oriented(last, input, output, argmax)
-    moves = steps(geometry, 1 if last else 2)
-    for block in images(xp, x):
-        _largest(xp, x[block], y[block], moves)
-        _first_taps(xp, x[block], y[block], k[block], moves)
-    return output, argmax
-
-
-def _largest(xp: Any, x: Any, y: Any, moves: list[Step]) -> None:
-    """y = the maximum over all taps; NaN wins."""
-    everywhere = [x[into] for _, into, at in moves if y[at].shape == y.shape]
-    if len(everywhere) == len(moves) > 1:
-        xp.maximum(everywhere[0], everywhere[1], out=y)
-        for candidate in everywhere[2:]:
-            xp.maximum(y, candidate, out=y)
-        return
-    y[...] = -math.inf if y.dtype.kind == "f" else np.iinfo(y.dtype).min
-    for _, into, at in moves:
-        xp.maximum(y[at], x[into], out=y[at])
-
-
-def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step]) -> None:
-    """k = the first tap whose value is y, or the last NaN.
-
-    From the last tap to the first, ``k = (k + 1) * (value != y)`` counts how far back the winner
-    is: arithmetic without a branch, where masked assignment would cost ten times the time.
-    """
-    k[...] = 0
-    current = moves[-1].tap if moves else 0
-    for tap, into, at in reversed(moves):
-        if tap == moves[-1].tap:
-            continue  # it wins where no other does
-        if tap < current:
-            k += current - tap
-            current = tap
-        differs = xp.not_equal(x[into], y[at], out=memory.scratch(y[at].shape, np.bool_, 0, xp))
-        here = k[at]
-        here *= differs.view(xp.uint8)
-    if current:
-        k += current
-    # Asking a GPU whether there is a NaN would make the host wait for it.
-    if y.dtype.kind == "f" and (xp is not np or xp.isnan(y).any()):
-        for tap, into, at in moves:
-            xp.copyto(k[at], tap, where=xp.isnan(x[into]))
-
-
-def winners(
-    xp: Any, argmax: Any, sizes: Sizes, first: list[list[int]], kernel: Any, dilation: Sizes
-) -> Any:
-    """Taps as int64 positions, flat in the plane; ``first`` are the windows' first pixels per axis.
-
-    ``kernel`` is the window's size per axis.
-    """
-    flat = empty(xp, argmax.shape, np.int64, argmax)
-    flat[...] = 0
-    rest = argmax.astype(np.int64)
-    scale = math.prod(sizes)
-    below = math.prod(kernel)
-    for axis, (size, starts, k, d) in enumerate(zip(sizes, first, kernel, dilation, strict=True)):
-        scale //= size
-        below //= k
-        tap = rest // below
-        rest -= tap * below
-        start = xp.asarray(starts, np.int64).reshape(-1, *(1,) * (len(sizes) - 1 - axis))
-        flat += (start + tap * d) * scale
-    return flat
-
-
-def _equal(xp: Any, argmax: Any, tap: int) -> Any:
-    return xp.equal(argmax, tap, out=memory.scratch(argmax.shape, np.bool_, 0, xp))
-
-
-def _keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
-    """The values where the mask is True, exactly 0 elsewhere."""
-    if out is None:
-        out = memory.scratch(values.shape, values.dtype, 1, xp)
-    bits = {4: np.int32, 8: np.int64}.get(values.dtype.itemsize)
-    if xp is np and bits is not None:
-        # Bit by bit: a branch per element is ten times slower where the winners are irregular.
-        every_bit = memory.scratch(values.shape, bits, 2, xp)
-        np.negative(mask.view(np.int8), out=every_bit)
-        np.bitwise_and(values.view(bits), every_bit, out=out.view(bits))
-    else:
-        out[...] = xp.where(mask, values, 0)
-    return out
