@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.layout import reordered
+from tinygrad_cv.backend.spec import CHANNELS_LAST
 
 __all__ = [
     "Phase",
@@ -163,9 +165,7 @@ def pixels(xp: Any, array: Any) -> Any:
     view = _channels_last(array)
     if view.flags.c_contiguous:
         return view
-    copy = memory.empty(view.shape, array.dtype, xp=xp)
-    copy[...] = view
-    return copy
+    return _channels_last(reordered(xp, array, CHANNELS_LAST))
 
 
 class Phase(NamedTuple):

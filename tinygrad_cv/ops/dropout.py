@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import bool_, is_float
+from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import Generator, default_generator, keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
@@ -141,9 +142,7 @@ class Dropout(Op):
         mask = xp.asarray(keep_mask(key, _drawn(input.shape, shared), 1 - p))
         layout = layout_of(input)
         if not shared and layout != CONTIGUOUS:
-            ordered = memory.empty(mask.shape, bool_, layout, xp)
-            ordered[...] = mask
-            mask = ordered
+            mask = reordered(xp, mask, layout)
         output = memory.empty(input.shape, input.dtype, layout, xp)
         xp.multiply(input, mask, out=output)
         xp.multiply(output, _scale(p), out=output)

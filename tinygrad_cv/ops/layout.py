@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
@@ -67,16 +66,7 @@ class Layout(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, layout: str) -> Any:
-        out = memory.empty(input.shape, input.dtype, layout, xp)
-        if layout == CONTIGUOUS or xp is not np:
-            out[...] = input
-            return out
-        # Channels go over in groups that fill a cache line of the result: 2.5 times faster.
-        channels = input.shape[1]
-        group = 16 if channels > 4 else 1
-        for first in range(0, channels, group):
-            out[:, first : first + group] = input[:, first : first + group]
-        return out
+        return reordered(xp, input, layout)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:
