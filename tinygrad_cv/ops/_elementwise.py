@@ -11,14 +11,14 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from contextvars import Context
 from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend import kernels, memory
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
-from tinygrad_cv.backend.spec import Spec, broadcast_layout, spec_of
+from tinygrad_cv.backend.elementwise import SMALL, mixed_orders, quietly, run_ufunc
+from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Node
@@ -29,20 +29,6 @@ from tinygrad_cv.errors import INTERNAL_FILES, ShapeError, user_frame
 __all__ = ["Binary", "Elementwise", "Unary", "broadcast_shape"]
 
 _F32, _F64 = np.dtype("float32"), np.dtype("float64")
-
-
-def _quiet_context() -> Context:
-    context = Context()
-    context.run(np.seterr, all="ignore")
-    return context
-
-
-# NumPy keeps its floating-point error state in a context variable, so a function that runs inside
-# this context never warns. Entering it costs a tenth of what `np.errstate` does. One thread can be
-# inside at a time.
-quietly = _quiet_context().run
-
-_SMALL = 16_384  # elements; below this the overhead of a call matters more than the memory it takes
 
 
 class Elementwise(Op, abstract=True):
@@ -63,7 +49,7 @@ class Elementwise(Op, abstract=True):
         if not abstract and cls.ufunc and "forward" not in cls.__dict__:
 
             def forward(xp: Any, *arrays: Any) -> Any:
-                return cls.compute(xp, *arrays)
+                return run_ufunc(xp, cls.ufunc, arrays, cls.infer)
 
             cls.forward = staticmethod(forward)
             cls.forward.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -108,26 +94,6 @@ class Elementwise(Op, abstract=True):
     @classmethod
     def flops(cls, *args: Any) -> int:
         return cls.infer(*args).size
-
-    @classmethod
-    def compute(cls, xp: Any, *arrays: Any) -> Any:
-        """The ufunc on arrays; large results go into recycled memory, channels-last if an operand
-        is."""
-        function = getattr(xp, cls.ufunc)
-        first = arrays[0]
-        other = arrays[-1]
-        small = max(getattr(first, "size", 1), getattr(other, "size", 1)) < _SMALL
-        if xp is np and small and not _mixed(first, other):
-            return function(*arrays)
-        spec = cls.infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in arrays))
-        return function(*arrays, out=memory.empty(spec.shape, spec.dtype, spec.layout, xp))
-
-
-def _mixed(x: Any, y: Any) -> bool:
-    """True for two arrays of one shape that may lie in different memory orders."""
-    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 3:
-        return False
-    return x.shape == y.shape and x.flags.c_contiguous != y.flags.c_contiguous
 
 
 def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
@@ -200,7 +166,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return raw(input)
         x = input.array
         mode = state()
-        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None or name in served:
+        if type(x) is not ndarray or x.size > SMALL or mode.record is not None or name in served:
             return apply(op, (input,), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -252,7 +218,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.SERVED
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, _mixed
+    tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, mixed_orders
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):
@@ -272,7 +238,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         else:
             return raw(input, other)
         mode = state()
-        if type(x) is not ndarray or x.size > _SMALL or mode.record is not None or name in served:
+        if type(x) is not ndarray or x.size > SMALL or mode.record is not None or name in served:
             return apply(op, (input, other), ())
         d = x.dtype
         if d is not f32 and d is not f64:
