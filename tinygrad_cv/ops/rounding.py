@@ -11,6 +11,7 @@ __all__ = [
     "Floor",
     "Frac",
     "Round",
+    "StepFunction",
     "Trunc",
     "ZeroMap",
     "ceil",
@@ -24,28 +25,35 @@ __all__ = [
 TENSOR_FUNCTIONS = ("ceil", "floor", "frac", "round", "trunc")
 
 
-class ZeroMap(Unary):
-    """0 for every input, NaN and infinities included: the derivative of a function that is constant
-    in steps.
+class StepFunction(Unary, abstract=True):
+    """A function that is constant between its jumps: its derivative is 0, by convention at the
+    jumps too.
     """
 
-    name = "zero_map"
-    equation = "y = 0"
     gradients = {"input": "0"}
-
-    @staticmethod
-    def forward(xp: Any, input: Any) -> Any:
-        return xp.zeros_like(input)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:
         return zero_map(g)
 
 
+class ZeroMap(StepFunction):
+    """0 for every input, NaN and infinities included: the derivative of a function that is constant
+    in steps.
+    """
+
+    name = "zero_map"
+    equation = "y = 0"
+
+    @staticmethod
+    def forward(xp: Any, input: Any) -> Any:
+        return xp.zeros_like(input)
+
+
 zero_map = ZeroMap.call
 
 
-class Floor(Unary):
+class Floor(StepFunction):
     """The largest integer that is not above the input; integers stay as they are. Its gradient is
     0.
 
@@ -56,18 +64,13 @@ class Floor(Unary):
 
     name = "floor"
     equation = "y = floor(x)"
-    gradients = {"input": "0"}
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         return xp.floor(input) if input.dtype.kind == "f" else input.copy()
 
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
 
-
-class Ceil(Unary):
+class Ceil(StepFunction):
     """The smallest integer that is not below the input; integers stay as they are. Its gradient is
     0.
 
@@ -78,18 +81,13 @@ class Ceil(Unary):
 
     name = "ceil"
     equation = "y = ceil(x)"
-    gradients = {"input": "0"}
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         return xp.ceil(input) if input.dtype.kind == "f" else input.copy()
 
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
 
-
-class Trunc(Unary):
+class Trunc(StepFunction):
     """The input without its fraction: rounded towards 0. Its gradient is 0.
 
     >>> import tinygrad_cv as tg
@@ -99,31 +97,21 @@ class Trunc(Unary):
 
     name = "trunc"
     equation = "y = sign(x) floor(|x|)"
-    gradients = {"input": "0"}
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         return xp.trunc(input) if input.dtype.kind == "f" else input.copy()
 
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
 
-
-class Round(Unary):
+class Round(StepFunction):
     """The nearest multiple of 10**-decimals; halves go to the even neighbour."""
 
     name = "round"
     equation = "y = round(x * 10^d) / 10^d"
-    gradients = {"input": "0"}
 
     @staticmethod
     def forward(xp: Any, input: Any, decimals: int) -> Any:
         return xp.round(input, decimals) if input.dtype.kind == "f" else input.copy()
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
 
 
 class Frac(Unary):

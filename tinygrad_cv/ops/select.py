@@ -18,7 +18,7 @@ from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_s
 from tinygrad_cv.ops.compare import isfinite
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.logic import logical_not, logical_or
-from tinygrad_cv.ops.rounding import zero_map
+from tinygrad_cv.ops.rounding import StepFunction
 
 __all__ = [
     "Abs",
@@ -200,7 +200,7 @@ def _won(g: Any, lost: Any, tied: Any) -> Any:
     return masked(_where(tied, g * 0.5, g), logical_not(lost))
 
 
-class Sign(Unary):
+class Sign(StepFunction):
     """-1, 0 or 1, as the input is negative, zero or positive; 0 for NaN, as in PyTorch (NumPy:
     NaN).
 
@@ -211,17 +211,12 @@ class Sign(Unary):
 
     name = "sign"
     equation = "y = [x > 0] - [x < 0]"
-    gradients = {"input": "0"}
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         if input.dtype.kind == "b":
             return input.copy()
         return xp.subtract(input > 0, input < 0, dtype=input.dtype)
-
-    @staticmethod
-    def vjp_input(g: Any) -> Any:
-        return zero_map(g)
 
 
 class Abs(Unary):
