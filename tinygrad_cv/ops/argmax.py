@@ -17,48 +17,40 @@ TENSOR_FUNCTIONS = ("argmax", "argmin")
 Shape = tuple[int, ...]
 
 
-class Argmax(Op):
-    """Where the largest element stands: the first of equal ones, the first NaN if there is any."""
+class _Position(Op, abstract=True):
+    """Where the extreme element stands: the first of equal ones, the first NaN if there is any."""
+
+    @classmethod
+    def infer(cls, input: Spec, dim: int | None, keepdim: bool) -> Spec:
+        dims = tuple(range(input.ndim)) if dim is None else (dim,)
+        refuse_empty(cls.name, input.shape, dims)
+        return Spec(reduced_shape(input.shape, dims, keepdim), int64)
+
+    @staticmethod
+    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
+        return input.size
+
+
+class Argmax(_Position):
+    """Where the largest element stands."""
 
     name = "argmax"
     equation = "y[j] = argmax_i x[i,j]"
 
     @staticmethod
-    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_reduced("argmax", input.shape, dim, keepdim), int64)
-
-    @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
         return xp.argmax(input, axis=dim if input.ndim else None, keepdims=keepdim)
 
-    @staticmethod
-    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
-        return input.size
 
-
-class Argmin(Op):
-    """Where the smallest element stands: the first of equal ones, the first NaN if there is any."""
+class Argmin(_Position):
+    """Where the smallest element stands."""
 
     name = "argmin"
     equation = "y[j] = argmin_i x[i,j]"
 
     @staticmethod
-    def infer(input: Spec, dim: int | None, keepdim: bool) -> Spec:
-        return Spec(_reduced("argmin", input.shape, dim, keepdim), int64)
-
-    @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
         return xp.argmin(input, axis=dim if input.ndim else None, keepdims=keepdim)
-
-    @staticmethod
-    def flops(input: Spec, dim: int | None, keepdim: bool) -> int:
-        return input.size
-
-
-def _reduced(op: str, shape: Shape, dim: int | None, keepdim: bool) -> Shape:
-    dims = tuple(range(len(shape))) if dim is None else (dim,)
-    refuse_empty(op, shape, dims)
-    return reduced_shape(shape, dims, keepdim)
 
 
 class IndexMask(Op):

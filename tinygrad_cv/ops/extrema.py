@@ -1,9 +1,8 @@
 """Largest and smallest elements, and where they stand.
 
 Ties: ``amax``, ``amin`` and ``max()`` / ``min()`` of everything share the gradient evenly among
-    equal elements;
-``max(dim)`` and ``min(dim)`` pick the first of them, and it gets the gradient. NaN wins every
-comparison.
+equal elements; ``max(dim)`` and ``min(dim)`` pick the first of them, and it gets the gradient. NaN
+wins every comparison.
 """
 
 from __future__ import annotations
@@ -59,119 +58,97 @@ class MinMaxResult(NamedTuple):
     max: Any
 
 
-class Amax(Op):
-    """The largest element over the axes ``dims`` (sorted, counted from the front)."""
+class _Extremum(Op, abstract=True):
+    """The extreme element over the axes ``dims`` (sorted, counted from the front)."""
+
+    gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
+
+    @classmethod
+    def infer(cls, input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        refuse_empty(cls.name, input.shape, dims)
+        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
+        """Shared evenly by the elements that equal the extremum; which do is a constant."""
+        tied = input == spread(output, input.shape, dims, keepdim)
+        ties = Sum.call(tied, dims, keepdim)
+        return spread(g / cast(ties, g.dtype), input.shape, dims, keepdim) * tied
+
+    @staticmethod
+    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
+        return input.size
+
+
+class Amax(_Extremum):
+    """The largest element over the axes ``dims``."""
 
     name = "amax"
     equation = "y[j] = max_i x[i,j]"
-    gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
-
-    @staticmethod
-    def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
-        refuse_empty("amax", input.shape, dims)
-        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
         return xp.amax(input, axis=dims, keepdims=keepdim)
 
-    @staticmethod
-    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
-        return _shared(g, input, output, dims, keepdim)
 
-    @staticmethod
-    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
-        return input.size
-
-
-class Amin(Op):
-    """The smallest element over the axes ``dims`` (sorted, counted from the front)."""
+class Amin(_Extremum):
+    """The smallest element over the axes ``dims``."""
 
     name = "amin"
     equation = "y[j] = min_i x[i,j]"
-    gradients = {"input": "dx[i,j] = g[j] [x[i,j] = y[j]] / #{k: x[k,j] = y[j]}"}
-
-    @staticmethod
-    def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
-        refuse_empty("amin", input.shape, dims)
-        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
         return xp.amin(input, axis=dims, keepdims=keepdim)
 
-    @staticmethod
-    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
-        return _shared(g, input, output, dims, keepdim)
 
-    @staticmethod
-    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
-        return input.size
-
-
-def _shared(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
-    """The gradient, shared evenly by the elements that equal the extremum; ties are constants."""
-    tied = input == spread(output, input.shape, dims, keepdim)
-    ties = Sum.call(tied, dims, keepdim)
-    return spread(g / cast(ties, g.dtype), input.shape, dims, keepdim) * tied
-
-
-class MaxDim(Op):
-    """The largest elements along one axis and where they stand: the first of equal ones, the first
+class _Picked(Op, abstract=True):
+    """The extreme elements along one axis and where they stand: the first of equal ones, the first
     NaN if any.
     """
 
-    name = "max_dim"
-    equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
     outputs = ("values", "indices")
 
-    @staticmethod
-    def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
-        refuse_empty("max", input.shape, (dim,))
+    @classmethod
+    def infer(cls, input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
+        refuse_empty(cls.name.removesuffix("_dim"), input.shape, (dim,))
         shape = reduced_shape(input.shape, (dim,), keepdim)
         return Spec(shape, input.dtype), Spec(shape, int64)
+
+    @staticmethod
+    def vjp_input(g: Any, indices: Any, input_shape: Shape, dim: int, keepdim: bool) -> Any:
+        """The gradient, put where the picked elements stand."""
+        if not input_shape:
+            return g
+        mask = index_mask(indices, input_shape[dim], dim, keepdim)
+        return masked(spread(g, input_shape, (dim,), keepdim), mask)
+
+    @staticmethod
+    def flops(input: Spec, dim: int, keepdim: bool) -> int:
+        return input.size
+
+
+class MaxDim(_Picked):
+    """The largest elements along one axis, and where they stand."""
+
+    name = "max_dim"
+    equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
         return _picked(xp, input, xp.argmax, dim, keepdim)
 
-    @staticmethod
-    def vjp_input(g: Any, indices: Any, input_shape: Shape, dim: int, keepdim: bool) -> Any:
-        return _placed(g, indices, input_shape, dim, keepdim)
 
-    @staticmethod
-    def flops(input: Spec, dim: int, keepdim: bool) -> int:
-        return input.size
-
-
-class MinDim(Op):
-    """The smallest elements along one axis and where they stand: the first of equal ones, the first
-    NaN if any.
-    """
+class MinDim(_Picked):
+    """The smallest elements along one axis, and where they stand."""
 
     name = "min_dim"
     equation = "y[j] = x[i*,j], i* = argmin_i x[i,j]"
-    gradients = {"input": "dx[i,j] = g[j] [i = i*]"}
-    outputs = ("values", "indices")
-
-    @staticmethod
-    def infer(input: Spec, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
-        refuse_empty("min", input.shape, (dim,))
-        shape = reduced_shape(input.shape, (dim,), keepdim)
-        return Spec(shape, input.dtype), Spec(shape, int64)
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
         return _picked(xp, input, xp.argmin, dim, keepdim)
-
-    @staticmethod
-    def vjp_input(g: Any, indices: Any, input_shape: Shape, dim: int, keepdim: bool) -> Any:
-        return _placed(g, indices, input_shape, dim, keepdim)
-
-    @staticmethod
-    def flops(input: Spec, dim: int, keepdim: bool) -> int:
-        return input.size
 
 
 def _picked(xp: Any, x: Any, search: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
@@ -182,13 +159,6 @@ def _picked(xp: Any, x: Any, search: Any, dim: int, keepdim: bool) -> tuple[Any,
     if not keepdim:
         values, indices = values.squeeze(dim), indices.squeeze(dim)
     return values, indices
-
-
-def _placed(g: Any, indices: Any, shape: Shape, dim: int, keepdim: bool) -> Any:
-    """The gradient, put where the picked elements stand."""
-    if not shape:
-        return g
-    return masked(spread(g, shape, (dim,), keepdim), index_mask(indices, shape[dim], dim, keepdim))
 
 
 def amax(
