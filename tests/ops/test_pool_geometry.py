@@ -93,6 +93,17 @@ def test_windows_of_more_than_256_pixels():
     assert indices.item() == x.argmax()
 
 
+@pytest.mark.parametrize("pool", [F.max_pool2d, lambda x, _: F.adaptive_max_pool2d(x, 1)])
+def test_windows_of_more_than_256_pixels_can_be_differentiated_twice(pool):
+    x = tg.tensor(distinct(1, 1, 20, 20)).requires_grad_()
+    y = pool(x, 20)
+    (g,) = tg.autograd.grad((y * y).sum(), x, create_graph=True)
+    (h,) = tg.autograd.grad(g.sum(), x)
+    winner = x.detach().numpy() == x.detach().numpy().max()
+    np.testing.assert_array_equal(g.detach().numpy(), winner * 2 * y.item())
+    np.testing.assert_array_equal(h.numpy(), winner * 2.0)
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_pooling_keeps_the_memory_layout(layout):
     x = tg.tensor(distinct(2, 3, 6, 6)).contiguous(layout).requires_grad_()

@@ -313,8 +313,9 @@ def _pooled(n: int, input: Any, return_indices: bool, *options: Any) -> Any:
 
 
 def pool_specs(input: Any, positions: Sizes, taps: int) -> tuple[Spec, Spec]:
-    """What max pooling gives: the values, and the winning taps in the smallest integer type."""
+    """What max pooling gives: the values, and the winning taps in the smallest dtype of a tensor
+    that can number them."""
     shape = (*input.shape[:2], *positions)
-    kind = "uint8" if taps <= 256 else "uint16" if taps <= 65536 else "int32"
+    kind = "uint8" if taps <= 256 else "int16" if taps <= 32768 else "int32"
     order = layout(shape, input)
     return Spec(shape, input.dtype, order), Spec(shape, np.dtype(kind), order)
