@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["SERVED", "TABLE", "Kernel", "candidates", "choose", "providers", "register"]
+__all__ = ["TABLE", "Kernel", "candidates", "choose", "providers", "register"]
 __all__ += ["unregister", "use"]
 
 
@@ -36,7 +36,6 @@ class Kernel(NamedTuple):
 
 
 TABLE: dict[str, list[Kernel]] = {}
-SERVED: set[str] = set()  # the operators with a kernel in the table, for the run or its gradient
 _FORCED: ContextVar[str | None] = ContextVar("tinygrad_cv_provider", default=None)
 
 
@@ -59,7 +58,6 @@ def register(
         rows.append(Kernel(op, provider, device, priority, supports, function))
         # Replaced, not changed in place: another thread may be walking the old list.
         TABLE[op] = sorted(rows, key=lambda k: -k.priority)
-        _changed()
         return function
 
     return enter
@@ -72,13 +70,6 @@ def unregister(op: str, provider: str) -> None:
         TABLE[op] = rows
     else:
         TABLE.pop(op, None)
-    _changed()
-
-
-def _changed() -> None:
-    served = {name.removesuffix(".vjp") for name in TABLE}
-    SERVED.intersection_update(served)
-    SERVED.update(served)
 
 
 def candidates(op: str) -> list[Kernel] | None:

@@ -61,7 +61,9 @@ class _ConvNd(Module):
         first, second = (
             (in_channels, out_channels) if self.transposed else (out_channels, in_channels)
         )
-        self.weight = blank((first, second // groups, *self.kernel_size), device, dtype)
+        # Memory runs (taps, C, O), as the products of a convolution read it.
+        order = (*range(2, n + 2), 1, 0)
+        self.weight = blank((first, second // groups, *self.kernel_size), device, dtype, order)
         self.register_parameter("bias", blank((out_channels,), device, dtype) if bias else None)
         self.reset_parameters()
 

@@ -69,9 +69,17 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-def blank(shape: tuple[int, ...], device: Any, dtype: Any) -> Parameter:
-    """A float parameter of zeros, to be filled by ``nn.init``; a Spec on the meta device."""
-    return Parameter(blank_array(shape, device, dtype))
+def blank(
+    shape: tuple[int, ...], device: Any, dtype: Any, order: tuple[int, ...] | None = None
+) -> Parameter:
+    """A float parameter of zeros, to be filled by ``nn.init``; a Spec on the meta device. ``order``
+    says which axes its memory runs through, the slowest first."""
+    if order is None:
+        return Parameter(blank_array(shape, device, dtype))
+    array = blank_array(tuple(shape[axis] for axis in order), device, dtype)
+    if isinstance(array, Spec):
+        return Parameter(Spec(shape, array.dtype))
+    return Parameter(array.transpose(tuple(order.index(axis) for axis in range(len(order)))))
 
 
 def blank_array(shape: tuple[int, ...], device: Any, dtype: Any, value: float = 0.0) -> Any:

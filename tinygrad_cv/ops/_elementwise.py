@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
 from tinygrad_cv.backend.elementwise import SMALL, mixed_orders, quietly, run_ufunc
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
@@ -149,12 +148,12 @@ class Binary(Elementwise, abstract=True):
 
 
 # The two functions below are the hot path. They repeat in one body what `apply` does in steps, for
-# the case that is most frequent and cheapest: small float32 or float64 NumPy arrays of one dtype.
-# Everything else goes to `apply`.
+# the case that is most frequent and cheapest: small float32 or float64 NumPy arrays of one dtype,
+# for which no kernel of the table would be quicker than NumPy. Everything else goes to `apply`.
 
 
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
-    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.SERVED
+    compute, raw = op._on_numpy(), general_call(op)
     has_rule = "input" in op.rules
     plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
@@ -166,7 +165,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return raw(input)
         x = input.array
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None or name in served:
+        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
             return apply(op, (input,), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -215,7 +214,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
 
 
 def _short_binary(op: type[Binary]) -> Callable[..., Any]:
-    compute, raw, name, served = op._on_numpy(), general_call(op), op.name, kernels.SERVED
+    compute, raw = op._on_numpy(), general_call(op)
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
     tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, mixed_orders
@@ -238,7 +237,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         else:
             return raw(input, other)
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None or name in served:
+        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
             return apply(op, (input, other), ())
         d = x.dtype
         if d is not f32 and d is not f64:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 
 if importlib.util.find_spec("numba") is not None:
-    from tinygrad_cv.backend.cpu import pool
+    from tinygrad_cv.backend.cpu import convolution, elementwise, norm, pool
 
-    pool.register_kernels()
+    for family in (convolution, elementwise, norm, pool):
+        family.register_kernels()

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cache_directory", "lazily_compiled", "usable"]
+from tinygrad_cv.backend.cpu import threads
+
+__all__ = ["cache_directory", "compiled", "usable"]
 
 _lock = threading.RLock()
 
@@ -35,56 +37,79 @@ def usable() -> bool:
     return True
 
 
-def lazily_compiled(signature: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def compiled(
+    signature: str, parallel: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: compile the function for exactly this signature at its first call.
 
-    It runs without the interpreter lock and on one thread. The machine code is kept in the user's
-    cache directory, under a name that changes with the source.
+    It runs without the interpreter lock, on one thread or with ``parallel`` its ``prange`` loops on
+    several. Sums may be reordered, but not and infinity are kept. The machine code lies in the
+    user's cache directory, under a name that changes with the source of any kernel.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        compiled: list[Callable[..., None]] = []
+        made: list[Callable[..., None]] = []
 
         @functools.wraps(function)
         def call(*args: Any) -> None:
-            if not compiled:
+            if not made:
                 with _lock:
-                    if not compiled:
-                        compiled.append(_compile(function, signature))
-            compiled[0](*args)
+                    if not made:
+                        made.append(_compile(function, signature, parallel))
+            if parallel:
+                with threads.parallel_region():
+                    made[0](*args)
+            else:
+                made[0](*args)
 
         return call
 
     return decorate
 
 
-def _compile(function: Callable[..., None], signature: str) -> Callable[..., None]:
+def _compile(function: Callable[..., None], signature: str, parallel: bool) -> Callable[..., None]:
     import numba
 
-    directory = cache_directory(Path(function.__code__.co_filename))
+    if parallel:
+        threads.layer()
+    directory = cache_directory()
     before = numba.config.CACHE_DIR
     try:
         if directory is not None:
             numba.config.CACHE_DIR = str(directory)
-        decorator = numba.njit(signature, nogil=True, cache=directory is not None)
-        compiled: Callable[..., None] = decorator(function)
-        return compiled
+        decorator = numba.njit(
+            signature,
+            nogil=True,
+            parallel=parallel,
+            cache=directory is not None,
+            error_model="numpy",
+            fastmath={"contract", "reassoc", "nsz", "arcp"},
+        )
+        result: Callable[..., None] = decorator(function)
+        return result
     finally:
         numba.config.CACHE_DIR = before
 
 
-def cache_directory(source: Path) -> Path | None:
-    """Where the kernels of this source file are kept, made if need be; None if nothing can be
-    written there.
-    """
+@functools.cache
+def _digest() -> str:
+    """Changes with any source of this folder: Numba itself notices a change of a kernel's own file,
+    not one of a file that the kernel takes functions from."""
+    total = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def cache_directory() -> Path | None:
+    """Where machine code is kept, made if need be; None if nothing can be written there."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    directory = Path(base) / "tinygrad_cv" / f"numba-{digest}"
+    directory = Path(base) / "tinygrad_cv" / f"numba-{_digest()}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError:

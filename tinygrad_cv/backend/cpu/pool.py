@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu.compiling import lazily_compiled, usable
+from tinygrad_cv.backend.cpu.compiling import compiled, usable
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.spec import CHANNELS_LAST
 
@@ -111,9 +111,7 @@ _READ = "Array({}, 4, 'C', readonly=True)"
 _SIZES = "int64, int64, int64, int64, int64, int64"
 
 
-@lazily_compiled(
-    f"void({_READ.format('float32')}, float32[:, :, :, ::1], uint8[:, :, :, ::1], {_SIZES})"
-)
+@compiled(f"void({_READ.format('float32')}, float32[:, :, :, ::1], uint8[:, :, :, ::1], {_SIZES})")
 def _pool(x: Any, y: Any, k: Any, kh: int, kw: int, sh: int, sw: int, top: int, left: int) -> None:
     """The first largest pixel of every window, or its last NaN."""
     for n in range(y.shape[0]):
@@ -144,7 +142,7 @@ def _pool(x: Any, y: Any, k: Any, kh: int, kw: int, sh: int, sw: int, top: int, 
                             tap[c] = t if better else tap[c]
 
 
-@lazily_compiled(
+@compiled(
     f"void({_READ.format('float32')}, {_READ.format('uint8')}, float32[:, :, :, ::1], {_SIZES})"
 )
 def _scatter(

@@ -1,0 +1,180 @@
+"""Compiled convolution: every algorithm equals the float64 reference, gradients included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("numba")
+
+import tinygrad_cv as tg
+from tinygrad_cv.backend.cpu import convolution, threads
+from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
+
+FAST, EXACT = 3e-5, 5e-6  # bounds on the error of Winograd and of direct sums, relative to values
+
+
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch):
+    monkeypatch.setattr(convolution, "SMALLEST", 0)
+
+
+def arrays(shape, kernel, outputs, groups=1, seed=0, bias=True):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape).astype(np.float32)
+    w = rng.standard_normal((outputs, shape[1] // groups, *kernel)).astype(np.float32)
+    w /= np.sqrt(w[0].size)
+    return x, w, rng.standard_normal(outputs).astype(np.float32) if bias else None
+
+
+def compare(x, w, b, stride, padding, dilation, groups, rtol=FAST):
+    """All three operators of a convolution against their references in float64."""
+    options = (stride, padding, dilation, groups)
+    specs = [tg.Tensor(a) if a is not None else None for a in (x, w, b)]
+    assert convolution._takes_conv(tuple(a if a is None else spec(a) for a in (x, w, b)), options)
+    wide = [a if a is None else a.astype(np.float64) for a in (x, w, b)]
+    expected = Conv.forward(np, *wide, *options)
+    real = convolution.conv(np, x, w, b, *options)
+    close(real, expected, rtol)
+    g = np.random.default_rng(9).standard_normal(expected.shape).astype(np.float32)
+    expected = ConvInputGrad.forward(np, g.astype(np.float64), wide[1], x.shape, *options)
+    close(convolution.conv_input_grad(np, g, w, x.shape, *options), expected, rtol)
+    expected = ConvWeightGrad.forward(np, wide[0], g.astype(np.float64), w.shape, *options)
+    close(convolution.conv_weight_grad(np, x, g, w.shape, *options), expected, rtol)
+    return specs
+
+
+def spec(array):
+    from tinygrad_cv.backend.spec import spec_of
+
+    return spec_of(array)
+
+
+def close(real, expected, rtol):
+    assert real.shape == expected.shape
+    assert real.dtype == np.float32
+    scale = max(np.abs(expected).max(), 1.0)
+    assert np.abs(real - expected).max() <= rtol * scale
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("shape", "outputs"),
+    [
+        ((2, 16, 9, 11), 32),
+        ((1, 24, 4, 4), 20),
+        ((3, 70, 7, 5), 130),
+        ((1, 300, 6, 6), 300),
+        ((5, 16, 5, 4), 16),
+        ((64, 17, 4, 4), 33),
+    ],
+)
+def test_winograd(shape, outputs, padding):
+    x, w, b = arrays(shape, (3, 3), outputs)
+    pads = ((padding, padding),) * 2
+    assert convolution._algorithm(case(x, w, pads)) == "winograd"
+    compare(x, w, b, (1, 1), pads, (1, 1), 1)
+
+
+def case(x, w, padding, stride=(1, 1), dilation=(1, 1), groups=1):
+    options = (stride, padding, dilation)
+    positions = convolution._positions(x.shape, w.shape, *options)
+    return convolution._case(x.shape, w.shape, positions, *options, groups)
+
+
+@pytest.mark.parametrize("workers", [1, 3, 5])
+def test_any_number_of_threads(workers):
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(workers)
+        x, w, b = arrays((3, 20, 9, 9), (3, 3), 150)
+        compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+        compare(x, w, b, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, EXACT)
+        x, w, b = arrays((2, 300, 5, 5), (3, 3), 200)
+        compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    finally:
+        threads.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "channels", "outputs", "groups"),
+    [("depthwise", 5, 5, 5), ("depthwise", 40, 40, 40), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
+     ("windows", 3, 8, 1), ("windows", 1, 6, 1)],
+)  # fmt: skip
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_any_geometry(algorithm, channels, outputs, groups, data):
+    n = data.draw(st.integers(1, 3))
+    sizes = st.tuples(*[st.integers(1, 4)] * n)
+    kernel, stride = data.draw(sizes), data.draw(st.tuples(*[st.integers(1, 3)] * n))
+    dilation = data.draw(st.tuples(*[st.integers(1, 2)] * n))
+    padding = data.draw(st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * n))
+    room = [d * (k - 1) + 1 - sum(p) for d, k, p in zip(dilation, kernel, padding, strict=True)]
+    size = tuple(data.draw(st.integers(max(1, least), 8)) for least in room)
+    x, w, b = arrays((data.draw(st.integers(1, 3)), channels, *size), kernel, outputs, groups)
+    found = convolution._algorithm(case(x, w, padding, stride, dilation, groups))
+    assert found in (algorithm, "winograd")
+    compare(x, w, b, stride, padding, dilation, groups, EXACT if found == algorithm else FAST)
+
+
+def test_memory_orders_and_read_only_inputs():
+    x, w, b = arrays((2, 16, 8, 8), (3, 3), 32)
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    expected = convolution.conv(np, x, w, b, *options)
+    other = (
+        np.asfortranarray(x),
+        np.ascontiguousarray(w.transpose(2, 3, 1, 0)).transpose(3, 2, 0, 1),
+    )
+    for array in other:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(convolution.conv(np, *other, b, *options), expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value):
+    x, w, _ = arrays((1, 16, 12, 12), (3, 3), 16, bias=False)
+    x[0, 3, 5, 6] = value
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    y = convolution.conv(np, x, w, None, *options)
+    wide, wide_w = x.astype(np.float64), w.astype(np.float64)
+    expected = Conv.forward(np, wide, wide_w, None, *options)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
+    dx = convolution.conv_input_grad(np, x, w, x.shape, *options)
+    expected = ConvInputGrad.forward(
+        np, x.astype(np.float64), w.astype(np.float64), x.shape, *options
+    )
+    np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(expected))
+    g = np.ones_like(y)
+    dw = convolution.conv_weight_grad(np, x, g, w.shape, *options)
+    expected = ConvWeightGrad.forward(
+        np, x.astype(np.float64), g.astype(np.float64), w.shape, *options
+    )
+    np.testing.assert_array_equal(np.isnan(dw), np.isnan(expected))
+
+
+def test_the_same_bits_every_time():
+    x, w, b = arrays((4, 64, 16, 16), (3, 3), 96)
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    g = convolution.conv(np, x, w, b, *options)
+    dw = convolution.conv_weight_grad(np, x, g, w.shape, *options)
+    for _ in range(5):
+        np.testing.assert_array_equal(convolution.conv(np, x, w, b, *options), g)
+        np.testing.assert_array_equal(convolution.conv_weight_grad(np, x, g, w.shape, *options), dw)
+
+
+def test_what_is_declined():
+    def takes(x, w, **options):
+        chosen = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
+        return convolution._takes_conv(
+            (spec(x), spec(w), None), tuple({**chosen, **options}.values())
+        )
+
+    x, w, _ = arrays((2, 16, 8, 8), (3, 3), 32)
+    assert takes(x, w)
+    assert not takes(x.astype(np.float64), w.astype(np.float64))
+    assert not takes(x[:0], w)
+    few, narrow, _ = arrays((2, 4, 8, 8), (3, 3), 4, groups=2)
+    assert not takes(few, narrow, groups=2)

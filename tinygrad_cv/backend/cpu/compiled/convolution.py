@@ -1,0 +1,298 @@
+"""Convolution of any kernel, stride, padding, dilation and groups, and its two gradients.
+
+Arrays are [N, D, H, W, C] in memory; one and two dimensions are the case D = 1 or D = H = 1.
+Nothing is copied into columns where a matrix product can read the pixels where they lie: along a
+row of outputs, the pixels that one tap of the kernel meets are ``stride`` pixels apart, so they are
+the rows of a matrix with a larger step, and each tap adds one product::
+
+    y[n,d,p, q0:q1, :] += x[n,z,h, w0:w1:stride, :] w[tap]        for the q whose pixel exists
+
+With few channels a product per tap would be mostly overhead; then the windows of a block of outputs
+are copied together (``windows``), and one product does all taps.
+
+``geometry`` is (kernel, stride, padding before, dilation), three numbers each, then the groups.
+"""
+
+from __future__ import annotations
+
+from numba import njit, prange
+
+from tinygrad_cv.backend.cpu.compiled.product import product
+from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
+from tinygrad_cv.backend.cpu.compiling import compiled
+
+__all__ = ["CHUNK", "by_taps", "by_windows", "input_gradient", "weight_gradient"]
+__all__ += ["weight_gradient_by_windows"]
+
+CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
+
+_R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
+_R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
+_R1, _W2 = "Array(float32, 1, 'C', readonly=True)", "float32[:, ::1]"
+_GEOMETRY = "Array(int64, 1, 'C', readonly=True)"
+
+
+@njit(inline="always")
+def _fill(y, image, d, p, first, last, bias):  # type: ignore[no-untyped-def]
+    """Start a run of outputs with the bias, or with zeros."""
+    o = y.shape[4]
+    if bias.size == 0:
+        place = (((image * y.shape[1] + d) * y.shape[2] + p) * y.shape[3] + first) * o * 4
+        zero(y.ctypes.data + place, (last - first) * o * 4)
+        return
+    for q in range(first, last):
+        for k in range(o):
+            y[image, d, p, q, k] = bias[k]
+
+
+@compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
+def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore[no-untyped-def]
+    """y of x and w [taps, C/groups, O].
+
+    A unit of work is a run of ``length`` outputs along a row. ``together`` units are done tap by
+    tap, so that the weights of a tap are read once for all of them.
+    """
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
+    depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
+    images, planes, rows, across, o = y.shape
+    runs = (across + length - 1) // length
+    units = images * planes * rows * runs
+    cg, og = c // groups, o // groups
+    for worker in prange(workers):
+        start, end = units * worker // workers, units * (worker + 1) // workers
+        while start < end:
+            stop = min(start + together, end)
+            for unit in range(start, stop):
+                row, run = divmod(unit, runs)
+                plane, p = divmod(row, rows)
+                image, d = divmod(plane, planes)
+                _fill(y, image, d, p, run * length, min(run * length + length, across), bias)
+            for tap in range(kd * kh * kw):
+                ij, j = divmod(tap, kw)
+                a, i = divmod(ij, kh)
+                offset = j * dw - left
+                for unit in range(start, stop):
+                    row, run = divmod(unit, runs)
+                    plane, p = divmod(row, rows)
+                    image, d = divmod(plane, planes)
+                    z, h = d * sd - front + a * dd, p * sh - top + i * dh
+                    if z < 0 or z >= depth or h < 0 or h >= height:
+                        continue
+                    q0 = max(run * length, (sw - 1 - offset) // sw)
+                    q1 = min(min(run * length + length, across), (width - 1 - offset) // sw + 1)
+                    if q0 >= q1:
+                        continue
+                    pixel = ((image * depth + z) * height + h) * width + q0 * sw + offset
+                    place = ((image * planes + d) * rows + p) * across + q0
+                    for g in range(groups):
+                        product(
+                            q1 - q0, og, cg,
+                            x.ctypes.data + (pixel * c + g * cg) * 4, sw * c * 4, 4,
+                            w.ctypes.data + (tap * cg * o + g * og) * 4, o * 4,
+                            y.ctypes.data + (place * o + g * og) * 4, o * 4, 1,
+                        )  # fmt: skip
+            start = stop
+
+
+@compiled(f"void({_R5}, {_R3}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
+def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ignore[no-untyped-def]
+    """dx of dy and w [taps, O, C/groups]: every tap sends the outputs' gradients to the pixels that
+    it met, which lie ``stride`` apart."""
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
+    images, depth, height, width, c = dx.shape
+    planes, rows, across, o = dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
+    runs = (width + length - 1) // length
+    units = images * depth * height * runs
+    cg, og = c // groups, o // groups
+    for worker in prange(workers):
+        start, end = units * worker // workers, units * (worker + 1) // workers
+        while start < end:
+            stop = min(start + together, end)
+            for unit in range(start, stop):
+                row, run = divmod(unit, runs)
+                first, last = run * length, min(run * length + length, width)
+                zero(dx.ctypes.data + (row * width + first) * c * 4, (last - first) * c * 4)
+            for tap in range(kd * kh * kw):
+                ij, j = divmod(tap, kw)
+                a, i = divmod(ij, kh)
+                offset = j * dw - left
+                for unit in range(start, stop):
+                    row, run = divmod(unit, runs)
+                    plane, h = divmod(row, height)
+                    image, z = divmod(plane, depth)
+                    d, p = z + front - a * dd, h + top - i * dh
+                    if d < 0 or d % sd or d // sd >= planes or p < 0 or p % sh or p // sh >= rows:
+                        continue
+                    d, p = d // sd, p // sh
+                    first, last = run * length, min(run * length + length, width)
+                    q0 = max(0, (first - offset + sw - 1) // sw)
+                    q1 = min(across, (last - 1 - offset) // sw + 1)
+                    if q0 >= q1:
+                        continue
+                    pixel = row * width + q0 * sw + offset
+                    place = ((image * planes + d) * rows + p) * across + q0
+                    for g in range(groups):
+                        product(
+                            q1 - q0, cg, og, dy.ctypes.data + (place * o + g * og) * 4, o * 4, 4,
+                            w.ctypes.data + (tap * o + g * og) * cg * 4, cg * 4,
+                            dx.ctypes.data + (pixel * c + g * cg) * 4, sw * c * 4, 1,
+                        )  # fmt: skip
+            start = stop
+
+
+@compiled(
+    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64)",
+    parallel=True,
+)
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, workers):  # type: ignore[no-untyped-def]
+    """dw [taps, C/groups, O] of x and dy.
+
+    A piece is one tap and ``CHUNK`` x ``CHUNK`` channels. Where there are fewer pieces than
+    threads, the outputs are split as well, and ``parts`` [splits, taps, C/groups, O] added up.
+    """
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
+    depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
+    planes, rows, across, o = dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
+    outputs, taps, splits = dy.size // o, kd * kh * kw, parts.shape[0]
+    cg, og = c // groups, o // groups
+    pieces_c, pieces_o = (cg + CHUNK - 1) // CHUNK, (og + CHUNK - 1) // CHUNK
+    pieces = taps * groups * pieces_c * pieces_o
+    jobs = pieces * splits
+    for worker in prange(workers):
+        packed = scratch[worker].ctypes.data
+        for job in range(jobs * worker // workers, jobs * (worker + 1) // workers):
+            split, piece = divmod(job, pieces)
+            rest, part_o = divmod(piece, pieces_o)
+            rest, part_c = divmod(rest, pieces_c)
+            tap, g = divmod(rest, groups)
+            ij, j = divmod(tap, kw)
+            a, i = divmod(ij, kh)
+            c0, o0 = part_c * CHUNK, part_o * CHUNK
+            deep, wide = min(CHUNK, cg - c0), min(CHUNK, og - o0)
+            target = parts.ctypes.data
+            target += (((split * taps + tap) * cg + c0) * o + g * og + o0) * 4
+            first, last = outputs * split // splits, outputs * (split + 1) // splits
+            source = x.ctypes.data + (g * cg + c0) * 4
+            for start in range(first, last, block):
+                count = min(block, last - start)
+                row, q = divmod(start, across)
+                plane, p = divmod(row, rows)
+                image, d = divmod(plane, planes)
+                for t in range(count):
+                    z, h = d * sd - front + a * dd, p * sh - top + i * dh
+                    v = q * sw - left + j * dw
+                    place = packed + t * deep * 4
+                    if z < 0 or z >= depth or h < 0 or h >= height or v < 0 or v >= width:
+                        zero(place, deep * 4)
+                    else:
+                        pixel = ((image * depth + z) * height + h) * width + v
+                        copy(place, source + pixel * c * 4, deep * 4)
+                    q += 1
+                    if q == across:
+                        q = 0
+                        p += 1
+                        if p == rows:
+                            p = 0
+                            d += 1
+                            if d == planes:
+                                d = 0
+                                image += 1
+                product(
+                    deep, wide, count, packed, 4, deep * 4,
+                    dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
+                    start - first,
+                )  # fmt: skip
+    _add_up(parts, dw_, workers)
+
+
+@njit
+def _add_up(parts, total, workers):  # type: ignore[no-untyped-def]
+    """The sum over the first axis, in order."""
+    size, source, target = total.size, parts.ravel(), total.ravel()
+    for worker in range(workers):
+        first, last = size * worker // workers, size * (worker + 1) // workers
+        for k in range(first, last):
+            target[k] = source[k]
+        for split in range(1, parts.shape[0]):
+            for k in range(first, last):
+                target[k] += source[split * size + k]
+
+
+@njit(inline="always")
+def _windows(x, packed, start, count, shape, geometry):  # type: ignore[no-untyped-def]
+    """The windows of ``count`` outputs from number ``start``, one row [taps * C] each."""
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
+    depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
+    planes, rows, across = shape
+    pixel = c * 4
+    place = packed
+    for t in range(start, start + count):
+        row, q = divmod(t, across)
+        plane, p = divmod(row, rows)
+        image, d = divmod(plane, planes)
+        v = q * sw - left
+        for a in range(kd):
+            z = d * sd - front + a * dd
+            for i in range(kh):
+                h = p * sh - top + i * dh
+                if z < 0 or z >= depth or h < 0 or h >= height:
+                    zero(place, kw * pixel)
+                    place += kw * pixel
+                    continue
+                line = x.ctypes.data + (((image * depth + z) * height + h) * width + v) * pixel
+                if dw == 1 and v >= 0 and v + kw <= width:
+                    copy(place, line, kw * pixel)
+                    place += kw * pixel
+                    continue
+                for j in range(kw):
+                    if v + j * dw >= 0 and v + j * dw < width:
+                        copy(place, line + j * dw * pixel, pixel)
+                    else:
+                        zero(place, pixel)
+                    place += pixel
+
+
+@compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64)", parallel=True)
+def by_windows(x, w, bias, y, scratch, geometry, block):  # type: ignore[no-untyped-def]
+    """y of x and w [taps, C, O], without groups: ``block`` outputs at a time."""
+    o, outputs, workers = y.shape[4], y.size // y.shape[4], scratch.shape[0]
+    k, shape, lines = w.shape[0] * w.shape[1], y.shape[1:4], y.reshape((-1, y.shape[4]))
+    for worker in prange(workers):
+        packed = scratch[worker].ctypes.data
+        start, end = outputs * worker // workers, outputs * (worker + 1) // workers
+        while start < end:
+            count = min(block, end - start)
+            _windows(x, packed, start, count, shape, geometry)
+            product(
+                count, o, k, packed, k * 4, 4, w.ctypes.data, o * 4, y.ctypes.data + start * o * 4,
+                o * 4, 0,
+            )  # fmt: skip
+            if bias.size:
+                for t in range(start, start + count):
+                    for j in range(o):
+                        lines[t, j] += bias[j]
+            start += count
+
+
+@compiled(
+    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64)", parallel=True
+)
+def weight_gradient_by_windows(x, dy, dw, parts, scratch, geometry, block):  # type: ignore[no-untyped-def]
+    """dw [taps, C, O]: every thread adds up its outputs in its part, then the parts are added."""
+    o, outputs, workers = dy.shape[4], dy.size // dy.shape[4], parts.shape[0]
+    k, shape = dw.shape[0] * dw.shape[1], dy.shape[1:4]
+    for worker in prange(workers):
+        packed = scratch[worker].ctypes.data
+        first, end = outputs * worker // workers, outputs * (worker + 1) // workers
+        start = first
+        if first == end:
+            zero(parts[worker].ctypes.data, k * o * 4)
+        while start < end:
+            count = min(block, end - start)
+            _windows(x, packed, start, count, shape, geometry)
+            product(
+                k, o, count, packed, 4, k * 4, dy.ctypes.data + start * o * 4, o * 4,
+                parts[worker].ctypes.data, o * 4, start - first,
+            )  # fmt: skip
+            start += count
+    _add_up(parts, dw, workers)

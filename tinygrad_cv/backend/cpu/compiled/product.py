@@ -1,0 +1,132 @@
+"""C = A B or C += A B for float32 matrices that lie in the cache: the product inside every kernel.
+
+A tile of six rows and a few vectors of C stays in registers while one row of B after the other is
+multiplied with one column of A. Nothing is packed: A may lie anyhow (a step from row to row and one
+from column to column), B and C have rows without gaps. Reads of B stream from the level-2 cache.
+BLAS libraries need more: they pack, start threads, and are slow for matrices this small.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tinygrad_cv.backend.cpu.compiled.vector import (
+    COLUMNS,
+    VECTOR,
+    WIDTH,
+    WORD,
+    Emitter,
+    mask_of,
+    word,
+)
+
+__all__ = ["product"]
+
+
+def _tile(rows: int, columns: int, masked: bool = False) -> Any:
+    """The intrinsic for one tile of ``rows`` x ``columns`` vectors; masked, only the first
+    ``lanes`` columns count."""
+
+    @intrinsic
+    def tile(
+        typingctx: Any, k: Any, a: Any, a_row: Any, a_column: Any, b: Any, b_row: Any, c: Any,
+        c_row: Any, accumulate: Any, lanes: Any,
+    ) -> Any:  # fmt: skip
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            k, a, a_row, a_column, b, b_row, c, c_row, accumulate, lanes = arguments
+            e = Emitter(builder, mask_of(builder, lanes) if masked else None)
+            registers = [
+                [cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)
+            ]
+            places = [
+                [
+                    builder.add(builder.add(c, builder.mul(c_row, word(i))), word(4 * WIDTH * j))
+                    for j in range(columns)
+                ]
+                for i in range(rows)
+            ]
+            with builder.if_else(builder.icmp_signed("!=", accumulate, word(0))) as (then, other):
+                with then:
+                    _each(registers, places, lambda r, p: builder.store(e.load(p), r))
+                with other:
+                    _each(registers, places, lambda r, p: builder.store(e.constant(0.0), r))
+            down = [builder.mul(a_row, word(i)) for i in range(rows)]
+            with cgutils.for_range(builder, k, intp=WORD) as loop:
+                row = builder.add(b, builder.mul(loop.index, b_row))
+                column = builder.add(a, builder.mul(loop.index, a_column))
+                line = [e.load(builder.add(row, word(4 * WIDTH * j))) for j in range(columns)]
+                for i in range(rows):
+                    factor = e.splat(builder.add(column, down[i]))
+                    for j in range(columns):
+                        register = registers[i][j]
+                        total = e.multiply_add(factor, line[j], builder.load(register))
+                        builder.store(total, register)
+            _each(registers, places, lambda r, p: e.store(builder.load(r), p))
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 10), emit
+
+    return tile
+
+
+def _each(registers: Any, places: Any, action: Any) -> None:
+    for line, spots in zip(registers, places, strict=True):
+        for register, place in zip(line, spots, strict=True):
+            action(register, place)
+
+
+_wide, _wide2, _wide1 = _tile(6, COLUMNS), _tile(2, COLUMNS), _tile(1, COLUMNS)
+_narrow, _narrow1 = _tile(6, 1, masked=True), _tile(1, 1, masked=True)
+_BLOCK = WIDTH * COLUMNS
+
+
+@njit(error_model="numpy", boundscheck=False)
+def product(
+    m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
+    c_row: int, accumulate: int,
+) -> None:  # fmt: skip
+    """C [m, n] = A [m, k] B [k, n], added to C if ``accumulate`` is not 0.
+
+    a, b, c are addresses, the others strides in bytes.
+    """
+    j = 0
+    while j + _BLOCK <= n:
+        i = 0
+        while i + 6 <= m:
+            _wide(
+                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
+                accumulate, 0,
+            )  # fmt: skip
+            i += 6
+        while i + 2 <= m:
+            _wide2(
+                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
+                accumulate, 0,
+            )  # fmt: skip
+            i += 2
+        if i < m:
+            _wide1(
+                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
+                accumulate, 0,
+            )  # fmt: skip
+        j += _BLOCK
+    while j < n:
+        lanes = min(n - j, WIDTH)
+        i = 0
+        while i + 6 <= m:
+            _narrow(
+                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
+                accumulate, lanes,
+            )  # fmt: skip
+            i += 6
+        while i < m:
+            _narrow1(
+                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
+                accumulate, lanes,
+            )  # fmt: skip
+            i += 1
+        j += WIDTH

@@ -1,0 +1,213 @@
+"""Vector instructions that Numba has no words for, written in LLVM's language.
+
+An intrinsic here works at addresses (``array.ctypes.data``) with strides in bytes, on runs of
+float32 that lie next to each other: whole vectors first, then one masked vector for the rest. The
+width of a vector is the machine's, so the same text serves AVX-512, AVX2 and NEON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["COLUMNS", "VECTOR", "WIDTH", "WORD", "Emitter", "add_products", "add_scaled", "copy"]
+__all__ += ["for_each_vector", "mask_of", "word", "zero"]
+
+FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
+LANE, BYTE = ir.IntType(32), ir.IntType(8)
+FAST = ("fast",)  # sums may be reordered and contracted into fused multiply-adds
+
+
+def _host() -> tuple[int, int]:
+    """(floats in a vector, vectors in a row of the matrix product's tile). Six rows of the tile,
+    one row of B and one value of A fill the registers: 32 with AVX-512 and NEON, else 16."""
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16, 4
+    if features.get("avx2"):
+        return 8, 2
+    return (4, 4) if features.get("neon") else (4, 2)
+
+
+WIDTH, COLUMNS = _host()
+VECTOR = ir.VectorType(FLOAT, WIDTH)
+
+
+class Emitter:
+    """Arithmetic on vectors, as instructions of one function. ``mask`` says which lanes count."""
+
+    def __init__(self, builder: Any, mask: Any = None) -> None:
+        self.builder = builder
+        self.mask = mask
+
+    def constant(self, value: float) -> Any:
+        return ir.Constant(VECTOR, [value] * WIDTH)
+
+    def load(self, address: Any) -> Any:
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if self.mask is None:
+            return self.builder.load(pointer, align=4)
+        function = self._intrinsic(
+            "llvm.masked.load", VECTOR, [pointer.type, LANE, self._lanes(), VECTOR]
+        )
+        align = ir.Constant(LANE, 4)
+        return self.builder.call(function, [pointer, align, self.mask, self.constant(0.0)])
+
+    def store(self, value: Any, address: Any) -> None:
+        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        if self.mask is None:
+            self.builder.store(value, pointer, align=4)
+            return
+        arguments = [VECTOR, pointer.type, LANE, self._lanes()]
+        function = self._intrinsic("llvm.masked.store", ir.VoidType(), arguments)
+        self.builder.call(function, [value, pointer, ir.Constant(LANE, 4), self.mask])
+
+    def splat(self, address: Any) -> Any:
+        """One float in all lanes."""
+        value = self.builder.load(self.builder.inttoptr(address, FLOAT.as_pointer()), align=4)
+        return self.spread(value, VECTOR)
+
+    def spread(self, value: Any, kind: Any) -> Any:
+        nothing = ir.Constant(kind, ir.Undefined)
+        first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
+        places = ir.Constant(ir.VectorType(LANE, kind.count), [0] * kind.count)
+        return self.builder.shuffle_vector(first, nothing, places)
+
+    def add(self, a: Any, b: Any) -> Any:
+        return self.builder.fadd(a, b, flags=FAST)
+
+    def sub(self, a: Any, b: Any) -> Any:
+        return self.builder.fsub(a, b, flags=FAST)
+
+    def mul(self, a: Any, b: Any) -> Any:
+        return self.builder.fmul(a, b, flags=FAST)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        function = self._intrinsic(f"llvm.fma.v{WIDTH}f32", VECTOR, [VECTOR] * 3, exact=True)
+        return self.builder.call(function, [a, b, c])
+
+    def _lanes(self) -> Any:
+        return ir.VectorType(BIT, WIDTH)
+
+    def _intrinsic(self, name: str, result: Any, arguments: list[Any], exact: bool = False) -> Any:
+        full = name if exact else f"{name}.v{WIDTH}f32.p0"
+        kind = ir.FunctionType(result, arguments)
+        return cgutils.get_or_insert_function(self.builder.module, kind, full)
+
+
+def word(value: int) -> Any:
+    return ir.Constant(WORD, value)
+
+
+def for_each_vector(builder: Any, count: Any, body: Callable[[Emitter, Any], None]) -> None:
+    """Emit ``body(emitter, offset in bytes)`` for ``count`` floats, the last lanes masked."""
+    whole = builder.udiv(count, word(WIDTH))
+    with cgutils.for_range(builder, whole, intp=WORD) as loop:
+        body(Emitter(builder), builder.mul(loop.index, word(4 * WIDTH)))
+    done = builder.mul(whole, word(WIDTH))
+    rest = builder.sub(count, done)
+    with builder.if_then(builder.icmp_signed(">", rest, word(0))):
+        body(Emitter(builder, mask_of(builder, rest)), builder.mul(done, word(4)))
+
+
+def mask_of(builder: Any, count: Any) -> Any:
+    """The first ``count`` lanes."""
+    kind = ir.VectorType(LANE, WIDTH)
+    lanes = ir.Constant(kind, list(range(WIDTH)))
+    limit = Emitter(builder).spread(builder.trunc(count, LANE), kind)
+    return builder.icmp_signed("<", lanes, limit)
+
+
+@intrinsic
+def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
+    """``nbytes`` from address ``source`` to address ``target``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = BYTE.as_pointer()
+        to, start = (builder.inttoptr(a, pointer) for a in arguments[:2])
+        cgutils.raw_memcpy(builder, to, start, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def zero(typingctx: Any, target: Any, nbytes: Any) -> Any:
+    """``nbytes`` of zeros at address ``target``."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        to = builder.inttoptr(arguments[0], BYTE.as_pointer())
+        cgutils.memset(builder, to, arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), emit
+
+
+@intrinsic
+def add_scaled(
+    typingctx: Any, target: Any, target_step: Any, a: Any, a_step: Any, b: Any, runs: Any,
+    count: Any,
+) -> Any:  # fmt: skip
+    """``target[r, i] += a[r, i] * b[i]`` for ``runs`` runs of ``count`` floats, steps in bytes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_step, a, a_step, b, runs, count = arguments
+
+        def body(e: Emitter, offset: Any) -> None:
+            factor = e.load(builder.add(b, offset))
+            to, start = builder.add(target, offset), builder.add(a, offset)
+            with cgutils.for_range(builder, runs, intp=WORD) as loop:
+                place = builder.add(to, builder.mul(loop.index, target_step))
+                value = e.load(builder.add(start, builder.mul(loop.index, a_step)))
+                e.store(e.multiply_add(value, factor, e.load(place)), place)
+
+        for_each_vector(builder, count, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), emit
+
+
+@intrinsic
+def add_products(
+    typingctx: Any, target: Any, a: Any, a_step: Any, b: Any, b_step: Any, runs: Any, count: Any
+) -> Any:
+    """``target[i] += sum_r a[r, i] * b[r, i]``: four sums at a time, since one would wait for
+    itself."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, a, a_step, b, b_step, runs, count = arguments
+        fours = builder.sdiv(runs, word(4))
+
+        def body(e: Emitter, offset: Any) -> None:
+            sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(4)]
+            left, right = builder.add(a, offset), builder.add(b, offset)
+
+            def step(run: Any, register: Any) -> None:
+                x = e.load(builder.add(left, builder.mul(run, a_step)))
+                y = e.load(builder.add(right, builder.mul(run, b_step)))
+                builder.store(e.multiply_add(x, y, builder.load(register)), register)
+
+            for register in sums:
+                builder.store(e.constant(0.0), register)
+            with cgutils.for_range(builder, fours, intp=WORD) as loop:
+                first = builder.mul(loop.index, word(4))
+                for i, register in enumerate(sums):
+                    step(builder.add(first, word(i)), register)
+            done = builder.mul(fours, word(4))
+            with cgutils.for_range(builder, builder.sub(runs, done), intp=WORD) as loop:
+                step(builder.add(done, loop.index), sums[0])
+            one, two, three, four = map(builder.load, sums)
+            total = e.add(e.add(one, two), e.add(three, four))
+            place = builder.add(target, offset)
+            e.store(e.add(e.load(place), total), place)
+
+        for_each_vector(builder, count, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), emit

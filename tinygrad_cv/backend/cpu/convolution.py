@@ -1,0 +1,389 @@
+"""Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
+
+Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
+stride 1 with enough channels; one product per tap where the channels make it long enough; windows
+copied into columns for the rest. All read and write channels-last memory. Weights are fastest if
+their own memory runs (taps, C, O), as that of the layers does; others are copied.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.layout import reordered
+from tinygrad_cv.backend.spec import CHANNELS_LAST
+
+__all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
+
+SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never pay
+DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
+WIDEST = 4096  # floats of a window that is copied
+CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
+SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
+WEIGHTS = 3 << 20  # bytes of transformed weights that are kept whole
+RUN = 96  # outputs that are worked on together
+
+Sizes = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Case(NamedTuple):
+    """A convolution of ``images`` x ``sizes`` x ``channels`` to ``outputs``, gradients included."""
+
+    images: int
+    channels: int
+    sizes: Sizes
+    outputs: int
+    positions: Sizes
+    kernel: Sizes
+    stride: Sizes
+    before: Sizes
+    dilation: Sizes
+    groups: int
+
+    @property
+    def multiplications(self) -> int:
+        taps, places = math.prod(self.kernel), self.images * math.prod(self.positions)
+        return places * self.outputs * self.channels // self.groups * taps
+
+
+def register_kernels() -> None:
+    """Enter the kernels of this file into the table."""
+    for op, function, supports in (
+        ("conv", conv, _takes_conv),
+        ("conv_input_grad", conv_input_grad, _takes_input_grad),
+        ("conv_weight_grad", conv_weight_grad, _takes_weight_grad),
+    ):
+        register(op, provider="numba", priority=10, supports=supports)(function)
+
+
+def _takes_conv(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    input, weight, _ = specs
+    positions = _positions(input.shape, weight.shape, *attributes[:3])
+    return _takes(_case(input.shape, weight.shape, positions, *attributes), *specs)
+
+
+def _takes_input_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    grad, weight = specs
+    shape, *options = attributes
+    return _takes(_case(shape, weight.shape, grad.shape[2:], *options), grad, weight)
+
+
+def _takes_weight_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    input, grad = specs
+    shape, *options = attributes
+    return _takes(_case(input.shape, shape, grad.shape[2:], *options), input, grad)
+
+
+def _takes(case: Case, *specs: Any) -> bool:
+    return (
+        all(spec is None or spec.dtype == np.float32 for spec in specs)
+        and len(case.sizes) <= 3
+        and case.multiplications >= max(SMALLEST, 1)
+        and _algorithm(case) is not None
+        and usable()
+    )
+
+
+def _algorithm(case: Case) -> str | None:
+    deep, wide = case.channels // case.groups, case.outputs // case.groups
+    if case.groups == case.channels == case.outputs > 1:
+        return "depthwise"
+    if case.groups > 1:
+        return "taps" if min(deep, wide) >= DEEP // 2 else None
+    flat = case.kernel == (3, 3) and case.stride == case.dilation == (1, 1)
+    if flat and min(deep, wide) >= DEEP and min(case.positions) >= 2 and max(case.before) <= 2:
+        return "winograd"
+    if deep >= DEEP:
+        return "taps"
+    return "windows" if math.prod(case.kernel) * deep <= WIDEST else None
+
+
+# The operators ------------------------------------------------------------------------------------
+
+
+def conv(
+    xp: Any,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """``Conv.forward``."""
+    positions = _positions(input.shape, weight.shape, stride, padding, dilation)
+    case = _case(input.shape, weight.shape, positions, stride, padding, dilation, groups)
+    x, w = _pixels(input), _taps(weight)
+    b = np.zeros(0, np.float32) if bias is None else np.ascontiguousarray(bias)
+    output = memory.empty((case.images, *positions, case.outputs), np.float32)
+    y, algorithm = _five(output), _algorithm(case)
+    if algorithm == "winograd":
+        taps = w.reshape(3, 3, *w.shape[1:])
+        if _winograd(x[:, 0], taps, b, y[:, 0], case.before, turn=False):
+            return _channels_second(output)
+        algorithm = "taps"
+    if algorithm == "depthwise":
+        from tinygrad_cv.backend.cpu.compiled import depthwise
+
+        depthwise.depthwise(x, w[:, 0], b, y, _geometry(case), _workers())
+    elif algorithm == "taps":
+        from tinygrad_cv.backend.cpu.compiled import convolution
+
+        if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
+            x, y = _as_rows(x), _as_rows(y)
+        length, together = _runs(y.shape[3])
+        convolution.by_taps(x, w, b, y, _geometry(case), length, together, _workers())
+    else:
+        from tinygrad_cv.backend.cpu.compiled import convolution
+
+        scratch = _scratch("windows", _workers(), RUN * w.shape[0] * w.shape[1])
+        convolution.by_windows(x, w, b, y, scratch, _geometry(case), RUN)
+    return _channels_second(output)
+
+
+def conv_input_grad(
+    xp: Any,
+    grad: Any,
+    weight: Any,
+    input_shape: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """``ConvInputGrad.forward``."""
+    case = _case(input_shape, weight.shape, grad.shape[2:], stride, padding, dilation, groups)
+    dy, w = _pixels(grad), _taps(weight)
+    spread = memory.empty((case.images, *case.sizes, case.channels), np.float32)
+    dx, algorithm = _five(spread), _algorithm(case)
+    if algorithm == "depthwise":
+        from tinygrad_cv.backend.cpu.compiled import depthwise
+
+        depthwise.input_gradient(dy, w[:, 0], dx, _geometry(case), _workers())
+        return _channels_second(spread)
+    swapped = _swapped(w, case.kernel)
+    if algorithm == "winograd":
+        turned = swapped.reshape(3, 3, *swapped.shape[1:])
+        before = tuple(2 - p for p in case.before)
+        if _winograd(dy[:, 0], turned, np.zeros(0, np.float32), dx[:, 0], before, turn=True):
+            return _channels_second(spread)
+    from tinygrad_cv.backend.cpu.compiled import convolution
+
+    if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
+        dy, dx = _as_rows(dy), _as_rows(dx)
+    length, together = _runs(dx.shape[3])
+    convolution.input_gradient(dy, swapped, dx, _geometry(case), length, together, _workers())
+    return _channels_second(spread)
+
+
+def conv_weight_grad(
+    xp: Any,
+    input: Any,
+    grad: Any,
+    weight_shape: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+) -> Any:
+    """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O)."""
+    case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
+    x, dy, workers = _pixels(input), _pixels(grad), _workers()
+    deep, outputs = case.channels // groups, case.outputs
+    result = memory.empty((*case.kernel, deep, outputs), np.float32)
+    dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
+    taps, algorithm = dw.shape[0], _algorithm(case)
+    if algorithm == "winograd":
+        if _winograd_weight_gradient(x[:, 0], dy[:, 0], result, case.before):
+            return result.transpose(-1, -2, *range(len(case.kernel)))
+        algorithm = "taps"
+    if algorithm == "depthwise":
+        from tinygrad_cv.backend.cpu.compiled import depthwise
+
+        parts = _parts(workers, taps, outputs)
+        depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
+    elif algorithm == "windows":
+        from tinygrad_cv.backend.cpu.compiled import convolution
+
+        parts = _parts(workers, *dw.shape)
+        scratch = _scratch("windows", workers, RUN * taps * deep)
+        convolution.weight_gradient_by_windows(x, dy, dw, parts, scratch, geometry, RUN)
+    else:
+        from tinygrad_cv.backend.cpu.compiled import convolution
+
+        chunk = convolution.CHUNK
+        pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
+        splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
+        parts = _parts(splits, *dw.shape)
+        scratch = _scratch("windows", workers, 2 * RUN * chunk)
+        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, workers)
+    return result.transpose(-1, -2, *range(len(case.kernel)))
+
+
+# Winograd -----------------------------------------------------------------------------------------
+
+
+def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> bool:
+    """y [N, P, Q, O] of x [N, H, W, C] and w [3, 3, C, O]; with ``turn`` of the turned kernel.
+    Returns False if not all of y is finite: then it is to be computed directly."""
+    from tinygrad_cv.backend.cpu.compiled import winograd
+
+    m, tiles = _tiling(y)
+    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
+    (c, o), workers = w.shape[2:], _workers()
+    per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
+    tile = points * max(c, o)
+    if points * c * o * 4 <= WEIGHTS:
+        block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
+        u = memory.scratch((points, c, o), np.float32, slot="winograd.weights")
+        scratch = _scratch("winograd", workers, points * (block * (c + o) + 32) + tile)
+        kernels.weights(w, u, int(turn), workers)
+        kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
+        return not spoilt.any()
+    block = min(tiles, max(32, SHARED // per_tile))
+    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
+    chunk = winograd.CHUNK
+    scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16), tile))
+    across = max(1, min(workers, -(-o // chunk)))
+    kernels.stationary(x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across)
+    return not spoilt.any()
+
+
+def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
+    """dw [3, 3, C, O] of x [N, H, W, C] and dy [N, P, Q, O]. Returns as ``_winograd``."""
+    from tinygrad_cv.backend.cpu.compiled import winograd
+
+    m, tiles = _tiling(dy)
+    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
+    (c, o), workers, chunk = dw.shape[2:], _workers(), winograd.CHUNK
+    per_tile, tile = points * 4 * (c + o), points * max(c, o)
+    whole, spoilt = points * c * o * 4 <= WEIGHTS, np.zeros(workers, np.float32)
+    block = min(tiles, max(32, (4 * CACHE if whole else SHARED) // per_tile))
+    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
+    if whole:
+        du = memory.scratch((points, c, o), np.float32, slot="winograd.weights")
+        scratch = _scratch("winograd", workers, tile)
+        kernels.weight_gradient(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
+        return not spoilt.any()
+    scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
+    kernels.stationary_weight_gradient(x, dy, dw, vs, ms, scratch, spoilt, *before, block)
+    return not spoilt.any()
+
+
+def _tiling(y: Any) -> tuple[int, int]:
+    """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
+    images, rows, across = y.shape[:3]
+    counts = {m: images * -(-rows // m) * -(-across // m) for m in (4, 2)}
+    m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
+    return m, counts[m]
+
+
+def _tiles(name: str, points: int, block: int, channels: int) -> Any:
+    """Room for ``block`` transformed tiles, with a gap after each point."""
+    size = points * (block * channels + 16)
+    return memory.scratch((size,), np.float32, slot=f"winograd.{name}")
+
+
+# Arrays as the loops want them --------------------------------------------------------------------
+
+
+def _pixels(array: Any) -> Any:
+    """[N, C, spatial...] as [N, D, H, W, C] without gaps, copied if it does not lie so."""
+    axes = (0, *range(2, array.ndim), 1)
+    moved = array.transpose(axes)
+    if not moved.flags.c_contiguous:
+        moved = reordered(np, array, CHANNELS_LAST).transpose(axes)
+    return _five(moved)
+
+
+def _five(array: Any) -> Any:
+    """[N, spatial..., C] with the missing spatial axes in front."""
+    n, *sizes, c = array.shape
+    return array.reshape(n, *(1,) * (3 - len(sizes)), *sizes, c)
+
+
+def _as_rows(array: Any) -> Any:
+    """All pixels in one row, since no window reaches from one to another."""
+    return array.reshape(1, 1, 1, -1, array.shape[4])
+
+
+def _taps(weight: Any) -> Any:
+    """[O, C/groups, k...] as [taps, C/groups, O]."""
+    moved = weight.transpose(*range(2, weight.ndim), 1, 0)
+    return np.ascontiguousarray(moved).reshape(-1, weight.shape[1], weight.shape[0])
+
+
+def _swapped(w: Any, kernel: Sizes) -> Any:
+    """[taps, C, O] as [taps, O, C]."""
+    from tinygrad_cv.backend.cpu.compiled import winograd
+
+    taps, c, o = w.shape
+    out = memory.scratch((taps, o, c), np.float32, slot="convolution.swapped")
+    winograd.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
+    return out
+
+
+def _channels_second(array: Any) -> Any:
+    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
+
+
+def _geometry(case: Case) -> Any:
+    """Kernel, stride, padding before and dilation for three axes, then the groups."""
+    numbers: list[int] = []
+    for values, fill in ((case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)):
+        numbers += [fill] * (3 - len(values)) + list(values)
+    return np.array([*numbers, case.groups], np.int64)
+
+
+def _runs(across: int) -> tuple[int, int]:
+    """The length of a run of outputs in a row, and how many runs are worked on together."""
+    length = min(RUN, across)
+    return length, max(1, RUN // length)
+
+
+def _scratch(name: str, workers: int, floats: int) -> Any:
+    """A row of working memory for each thread."""
+    return memory.scratch((workers, -(-floats // 16) * 16), np.float32, slot=f"convolution.{name}")
+
+
+def _parts(*shape: int) -> Any:
+    """Room for sums of each thread, which are added up at the end."""
+    return memory.scratch(shape, np.float32, slot="convolution.parts")
+
+
+def _workers() -> int:
+    return threads.get_num_threads()
+
+
+def _positions(
+    input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
+) -> Sizes:
+    return tuple(
+        (size + sum(pad) - d * (k - 1) - 1) // s + 1
+        for size, k, s, pad, d in zip(input[2:], weight[2:], stride, padding, dilation, strict=True)
+    )
+
+
+def _case(
+    input: Sizes,
+    weight: Sizes,
+    positions: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    dilation: Sizes,
+    groups: int,
+) -> Case:
+    before = tuple(front for front, _ in padding)
+    return Case(
+        input[0], input[1], input[2:], weight[0], positions, weight[2:], stride, before, dilation,
+        groups,
+    )  # fmt: skip

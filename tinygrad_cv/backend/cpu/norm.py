@@ -1,0 +1,105 @@
+"""Batch normalisation of float32 in channels-last memory, two passes forward and two backward."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
+
+__all__ = ["batch_norm", "batch_norm_eval", "batch_norm_vjp", "register_kernels"]
+
+SMALLEST = 1 << 16  # elements; below, NumPy is as fast
+FEW = 16  # rows whose mean the sums are centred by
+
+
+def register_kernels() -> None:
+    """Enter the kernels of this file into the table."""
+    register("batch_norm", provider="numba", priority=10, supports=_takes)(batch_norm)
+    register("batch_norm_eval", provider="numba", priority=10, supports=_takes)(batch_norm_eval)
+    register("batch_norm.vjp", provider="numba", priority=10, supports=_takes)(batch_norm_vjp)
+
+
+def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    input = specs[0]
+    return (
+        input is not None
+        and input.dtype == np.float32
+        and (input.layout == CHANNELS_LAST or math.prod(input.shape[2:]) == 1)
+        and input.size >= SMALLEST
+        and usable()
+    )
+
+
+def batch_norm(xp: Any, input: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, ...]:
+    """``BatchNorm.forward``: output, mean and biased variance."""
+    from tinygrad_cv.backend.cpu.compiled import norm
+
+    x = _rows(input)
+    # Where the mean is large against the deviation, the mean of a few rows takes most of it away.
+    centre = x[:: max(len(x) // FEW, 1)].mean(axis=0)
+    sums = np.empty((2, x.shape[1]))
+    norm.statistics(x, centre, _parts(x.shape[1]), sums)
+    shift, squares = sums / len(x)
+    mean = (centre + shift).astype(np.float32)
+    var = np.maximum(squares - shift * shift, 0).astype(np.float32)
+    return batch_norm_eval(xp, input, mean, var, weight, bias, eps), mean, var
+
+
+def batch_norm_eval(
+    xp: Any, input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+) -> Any:
+    """``BatchNormEval.forward``."""
+    from tinygrad_cv.backend.cpu.compiled import norm
+
+    scale = 1 / np.sqrt(var.astype(np.float64) + eps)
+    if weight is not None:
+        scale = scale * weight
+    offset = -mean * scale if bias is None else bias - mean * scale
+    output = memory.empty(input.shape, np.float32, layout_of(input))
+    single = (scale.astype(np.float32), offset.astype(np.float32))
+    norm.affine(_rows(input), *single, _rows(output), threads.get_num_threads())
+    return output
+
+
+def batch_norm_vjp(
+    xp: Any, g: Any, needs: Any, input: Any, weight: Any, mean: Any, var: Any, eps: float
+) -> tuple[Any, ...]:
+    """``BatchNorm.fused_vjp``."""
+    from tinygrad_cv.backend.cpu.compiled import norm
+
+    gy, g_mean, g_var = g
+    x, gradient = _rows(input), _rows(gy)
+    if not gradient.flags.c_contiguous:
+        gradient = np.ascontiguousarray(gradient)
+    n, s = max(len(x), 1), 1 / np.sqrt(var.astype(np.float64) + eps)
+    sums = np.empty((2, x.shape[1]))
+    norm.gradient_sums(gradient, x, mean, _parts(x.shape[1]), sums)
+    g_sum, gx_sum = sums
+    dx = None
+    if needs[0]:
+        scale = s if weight is None else s * weight
+        slope = (2 * g_var - scale * s * s * gx_sum) / n
+        offset = (g_mean - scale * g_sum) / n - mean * slope
+        dx = memory.empty(input.shape, np.float32, layout_of(input))
+        single = [v.astype(np.float32) for v in (scale, slope, offset)]
+        norm.affine_gradient(gradient, x, *single, _rows(dx), threads.get_num_threads())
+    dw = (gx_sum * s).astype(np.float32) if needs[1] else None
+    return dx, dw, g_sum.astype(np.float32) if needs[2] else None
+
+
+def _rows(array: Any) -> Any:
+    """[N, C, spatial...] in channels-last memory as [rows, C]."""
+    moved = array.transpose(0, *range(2, array.ndim), 1)
+    return moved.reshape(-1, array.shape[1])
+
+
+def _parts(channels: int) -> Any:
+    workers = threads.get_num_threads()
+    return memory.scratch((workers, 2, channels), np.float64, slot="norm.parts")
