@@ -201,8 +201,22 @@ class TestDevices:
             assert str(y.device) == "cuda:1"
             y.backward()
             assert str(x.grad.device) == "cuda:1"
-            with pytest.raises(BackendError, match="cuda:2 does not exist"):
-                tg.tensor([1.0], device="cuda:2")
+            for missing in ("cuda:2", 2, tg.device("cuda", 2)):
+                with pytest.raises(BackendError, match="cuda:2 does not exist"):
+                    tg.tensor([1.0], device=missing)
+
+    def test_a_number_is_a_cuda_device(self) -> None:
+        with installed(devices=2):
+            for moved in (x := tg.tensor([1.0]).to(1), x.cuda(tg.device(1)), tg.ones(1).cuda(1)):
+                assert str(moved.device) == "cuda:1"
+            assert x.to("cuda:1") is x.to(tg.device("cuda:1")) is x
+            layer = nn.Linear(1, 1)
+            assert str(layer.cuda(1).weight.device) == "cuda:1"
+            assert str(layer.to(0).weight.device) == "cuda:0"
+            # Without a number it is the current one, so nothing is copied.
+            assert tg.ones(1).to(tg.device("cuda")).device == tg.device("cuda:0")
+            y = x.to(0)
+            assert y.to(tg.device("cuda")) is y
 
     def test_a_graph_over_two_devices_and_the_host(self) -> None:
         def run(first: str, second: str) -> list[Any]:
