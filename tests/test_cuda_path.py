@@ -8,7 +8,6 @@ NumPy or crosses to the host unseen. That a GPU computes the same numbers is wha
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib
 import pickle
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from tinygrad_cv import nn, optim
 from tinygrad_cv.backend.array import as_device, to_device
 from tinygrad_cv.backend.spec import layout_of
 from tinygrad_cv.errors import BackendError, TinygradError
-from tinygrad_cv.testing import Bad, Case, parametrize_cases
+from tinygrad_cv.testing import Bad, Case, check_case, parametrize_cases
 from tinygrad_cv.testing.case import callable_of, to_tensors
 from tinygrad_cv.testing.compare import random_like, vjp
 from tinygrad_cv.testing.runs import floating
@@ -51,6 +50,12 @@ def test_operators_on_the_stand_in(case: Case, cupy: Any) -> None:
         gpu_check.compare(case, dtype, "cuda:1")
 
 
+@parametrize_cases(CASES)
+def test_generic_checks_on_the_stand_in(case: Case, cupy: Any) -> None:
+    """What every operator passes on the CPU: among it infer, memory order, kernels, needs."""
+    check_case(case, "cuda:1")
+
+
 @pytest.mark.gpu
 def test_operators_on_a_gpu() -> None:
     figures = gpu_check.run_suite(CASES, "cuda")
@@ -75,8 +80,7 @@ def test_nothing_is_fetched_from_the_device(case: Case, cupy: Any) -> None:
     """A hidden transfer makes the host wait for the GPU: these operators may, and no gradient."""
     name = case.op.name if case.op else case.function.__name__
     wanted = case.differentiable()
-    attrs = tuple(gpu_check.moved(value, "cuda:1") for value in case.attrs)
-    case = dataclasses.replace(case, attrs=attrs)
+    case = case.moved("cuda:1")
     tensors = to_tensors(case.leaves(), "cuda:1", wanted)
     cupy.counts.reset()
     outputs = case.call(tensors)
