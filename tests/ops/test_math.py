@@ -232,7 +232,17 @@ CASES = [
     Case(lambda x: x.to(x.dtype) * 1, (x34,), reference=lambda x: x, name="to"),
 ]
 
+# They take every dtype and every shape: what they can refuse is what is not an array.
+UNARY = """exp exp2 expm1 log log2 log10 log1p sqrt rsqrt erf sin cos tan asin acos atan sinh cosh
+asinh acosh atanh floor ceil trunc frac sign abs square reciprocal isnan isinf isfinite logical_not
+nan_to_num round sigmoid tanh clone nonzero"""
+
 BAD = [
+    *(
+        Bad(getattr(tg, name), ("a",), error=DTypeError, match="input must be .*, not str 'a'")
+        for name in UNARY.split()
+    ),
+    Bad(tg.logical_not, (None,), error=DTypeError, match="not NoneType None"),
     Bad(tg.where, (np.ones((2, 2), bool), x34, 0.0), error=ShapeError, match="broadcast"),
     Bad(tg.where, (x34, x34, x34), error=DTypeError, match="bool"),
     Bad(tg.clamp, (x34,), error=ArgumentError, match="at least one"),
