@@ -90,7 +90,7 @@ class _Recorder(mode.Recorder):
         self.calls.append((op, (arrays,) if op.variadic else arrays, tuple(attrs)))
 
 
-class _Met:
+class _Met(mode.Recorder):
     """Collects the operators that run, also for a gradient that is itself recorded."""
 
     def __init__(self) -> None:
@@ -98,9 +98,6 @@ class _Met:
 
     def add(self, op: Any, *_: Any) -> None:
         self.ops.add(op)
-
-    def failed(self, *_: Any) -> None:
-        """An operator that refused has served nobody."""
 
 
 @contextmanager
