@@ -213,7 +213,8 @@ class Case:
         case is called.
 
         >>> import tinygrad_cv as tg
-        >>> case = Case(tg.index_select, (np.ones((2, 3)),), attrs=(1, np.array([2, 0])))
+        >>> attrs = (1, np.array([2, 0]))
+        >>> case = Case(tg.index_select, (np.ones((2, 3)),), attrs, reference=np.take)
         >>> case.moved("meta").attrs[1].shape
         (2,)
         """
