@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.autograd.modes import enable_grad
 from tinygrad_cv.backend.array import asarray, copy_of, device_of, is_array, on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.writes import note_writes
-from tinygrad_cv.core.mode import enable_grad
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
