@@ -93,7 +93,7 @@ class MSELoss(_PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = input - target
+        difference = xp.asarray(input - target)  # of 0-d arrays it is a NumPy scalar
         xp.multiply(difference, difference, out=difference)
         return _reduced(xp, difference, reduction)
 
@@ -118,7 +118,7 @@ class L1Loss(_PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = input - target
+        difference = xp.asarray(input - target)  # of 0-d arrays it is a NumPy scalar
         xp.absolute(difference, out=difference)
         return _reduced(xp, difference, reduction)
 
