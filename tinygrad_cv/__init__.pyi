@@ -282,7 +282,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
-    """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
+    """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
 def inner(input: Any, other: Any) -> Tensor:
     """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
 def isclose(
@@ -658,7 +658,7 @@ def var_mean(
     """Variance and mean over the axes ``dim``; arguments as ``var``."""
 def vstack(tensors: Any) -> Tensor:
     """Joined along axis 0 (rows); a vector [N] counts as one row [1, N]."""
-def where(condition: Any, input: Any, other: Any) -> Tensor:
+def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     """``input`` where ``condition`` holds, ``other`` elsewhere; the three broadcast."""
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros, of the given sizes (or one tuple of them)."""
