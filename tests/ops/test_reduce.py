@@ -137,7 +137,7 @@ CASES = [
             ("a zero", np.array([0.0, 1.0, -2.0])),
             ("ties", np.array([2.0, -2.0, 1.0])),
         )
-        for p in (0.5, 1, 1.5, 2, 3, inf, -inf)
+        for p in (0.5, 1, 1.5, 2, 3, inf, -inf, -0.5, -1, -2)
     ),
     *(
         Case(
