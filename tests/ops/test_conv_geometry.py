@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import tinygrad_cv as tg
 from tinygrad_cv.backend import im2col
 from tinygrad_cv.backend.spec import spec_of
+from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
-from tinygrad_cv.testing import Bad, check_bad
+from tinygrad_cv.testing import Bad, check_bad, parametrize_cases
 
 F = tg.nn.functional
 rng = np.random.default_rng(8)
@@ -212,3 +213,34 @@ def test_columns_of_one_row_per_tap_give_the_same_weight_gradient():
         torch.from_numpy(x), (4, 3, 3, 3), torch.from_numpy(g), padding=1
     )
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-10, atol=1e-10)
+
+
+# The gradients refuse what no forward call can have given.
+
+GEOMETRY = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # stride, padding, dilation, groups
+
+BAD = [
+    Bad(
+        ConvInputGrad,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 2), (2, 3, 5, 5), *GEOMETRY),
+        error=ShapeError,
+        match=r"the output gradient must have shape \(2, 4, 3, 4\)",
+    ),
+    Bad(
+        ConvInputGrad,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 2).astype("f4"), (2, 3, 5, 4), *GEOMETRY),
+        error=DTypeError,
+        match="the dtypes differ: float64 and float32",
+    ),
+    Bad(
+        ConvWeightGrad,
+        (normal(2, 3, 5, 4), normal(2, 4, 2, 3), (4, 3, 3, 2), *GEOMETRY),
+        error=ShapeError,
+        match=r"the output gradient must have shape \(2, 4, 3, 3\)",
+    ),
+]
+
+
+@parametrize_cases(BAD)
+def test_bad_input_of_a_gradient_is_refused(bad):
+    check_bad(bad)

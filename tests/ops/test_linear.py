@@ -99,6 +99,18 @@ CASES = [
 ]
 
 BAD = [
+    Bad(
+        LinearInputGrad,
+        (normal(5, 6), normal(3, 4)),
+        error=ShapeError,
+        match="axis -1 of grad and axis 0 of weight must have the same size",
+    ),
+    Bad(
+        LinearWeightGrad,
+        (normal(10, 3), normal(5, 4)),
+        error=ShapeError,
+        match="axis 0 of grad and axis 0 of input must have the same size",
+    ),
     Bad(F.linear, (normal(5, 3), normal(2, 4)), error=ShapeError, match="I = 4"),
     Bad(F.linear, (normal(2, 3, 4), normal(5, 12)), error=ShapeError, match=r"flatten\(1\)"),
     Bad(F.linear, (normal(), normal(2, 4)), error=ShapeError, match="no axis"),

@@ -100,7 +100,8 @@ CASES = [
         rounding.Round, (x34,), attrs=(2,), reference=naive(lambda v: round(v, 2)), name="decimals"
     ),
     Case(tg.round, (np.array([0.5, 1.5, 2.5, -0.5]),), torch=torch.round, order=0, name="halves"),
-    Case(rounding.ZeroMap, (EDGES,), reference=np.zeros_like, order=0),
+    Case(rounding.ZeroMap, (x34,), reference=np.zeros_like),
+    Case(rounding.ZeroMap, (EDGES,), reference=np.zeros_like, order=0, name="edges"),
     Case(
         trig.Atan2, (x34, between(-2, 2, 4)), reference=np.vectorize(math.atan2), torch=torch.atan2
     ),
@@ -221,11 +222,27 @@ CASES = [
         order=0,
     ),
     Case(lambda x: x.long(), (x34,), reference=naive(math.trunc), name="long", order=0, diff=()),
-    Case(convert.Move, (x34,), attrs=(CPU, CPU), reference=lambda x: x),
+    Case(
+        convert.Move,
+        (x34,),
+        attrs=(CPU, CPU),
+        reference=lambda x: x,
+        skip={"device": "it goes where it is told to"},
+    ),
     Case(lambda x: x.to(x.dtype) * 1, (x34,), reference=lambda x: x, name="to"),
 ]
 
+# They take every dtype and every shape: what they can refuse is what is not an array.
+UNARY = """exp exp2 expm1 log log2 log10 log1p sqrt rsqrt erf sin cos tan asin acos atan sinh cosh
+asinh acosh atanh floor ceil trunc frac sign abs square reciprocal isnan isinf isfinite logical_not
+nan_to_num round sigmoid tanh clone nonzero"""
+
 BAD = [
+    *(
+        Bad(getattr(tg, name), ("a",), error=DTypeError, match="input must be .*, not str 'a'")
+        for name in UNARY.split()
+    ),
+    Bad(tg.logical_not, (None,), error=DTypeError, match="not NoneType None"),
     Bad(tg.where, (np.ones((2, 2), bool), x34, 0.0), error=ShapeError, match="broadcast"),
     Bad(tg.where, (x34, x34, x34), error=DTypeError, match="bool"),
     Bad(tg.where, (mask, 1.0), error=ArgumentError, match="given together"),

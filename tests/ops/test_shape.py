@@ -202,6 +202,13 @@ for _case in CASES:
 X = normal(2, 3, 4)
 METHOD = {"operator": "a method", "repair": "its arguments have no names"}
 BAD = [
+    Bad(slicing.Slice, (X, (2,)), error=RangeError, match="index 2 is out of range for axis 0"),
+    Bad(
+        slicing.SliceGrad,
+        (normal(6), (4, 5), (1, (0, 5, 2))),
+        error=ShapeError,
+        match=r"the key takes \(3,\) of \(4, 5\)",
+    ),
     Bad(tg.reshape, (X, (5, -1)), error=ShapeError, match=r"2\*3\*4 = 24"),
     Bad(tg.reshape, (X, (5, 4, -1)), error=ShapeError, match=r"fits: \(3, 4, -1\)"),
     Bad(tg.reshape, (X, (5, 5)), error=ShapeError, match="24 elements do not fit"),

@@ -149,12 +149,28 @@ def _common_device(op: Any, arrays: Arrays) -> str:
         elif array is None or isinstance(array, (bool, int, float)):
             continue
         else:
-            here = device_of(array)
+            try:
+                here = device_of(array)
+            except DTypeError:
+                raise _no_array(op, arrays, array) from None
         if found is None:
             found = here
         elif here != found:
             raise _different_devices(op, arrays, found)
+    if found is None and arrays and arrays[0] is None:
+        raise _no_array(op, arrays, None)
     return found.type if found is not None else "cpu"
+
+
+def _no_array(op: Any, arrays: Arrays, value: Any) -> DTypeError:
+    """What is neither an array nor a number, by the name of its input."""
+    place = 0 if op.variadic else [x is value for x in arrays].index(True)
+    return DTypeError(
+        op.name,
+        f"{op.inputs[place]} must be a tensor or a number, not {type(value).__name__} "
+        f"{value!r:.40}",
+        repair="Convert it with tg.tensor(...) if it holds numbers.",
+    )
 
 
 def _different_devices(op: Any, arrays: Arrays, first: Any) -> BackendError:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import as_dtype, int64
-from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
+from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
@@ -123,7 +124,12 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
         return x.astype(dtype)
     if reverse:
         return xp.flip(function(xp.flip(x, dim), axis=dim, dtype=dtype), dim)
-    return function(x, axis=dim, dtype=dtype)
+    result = function(x, axis=dim, dtype=dtype)
+    if layout_of(result) == layout_of(x):
+        return result
+    out = memory.empty(x.shape, dtype, layout_of(x), xp)  # CuPy's result is always row-major
+    out[...] = result
+    return out
 
 
 def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:

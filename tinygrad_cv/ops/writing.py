@@ -14,7 +14,7 @@ from typing import Any
 
 from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.writes import note_write
+from tinygrad_cv.backend.writes import is_writeable, note_write
 from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
@@ -60,7 +60,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
 
 
 def _check_writable(target: Tensor, what: str) -> None:
-    if not getattr(getattr(target.array, "flags", None), "writeable", True):
+    if not is_writeable(target.array):
         raise GraphError(
             what,
             "the memory of this tensor is read-only, or one element of it stands for many",
