@@ -41,7 +41,6 @@ BEHIND = {
     "layout": "contiguous",
     "max_pool_gather": "max_pool2d",
     "max_pool_scatter": "max_pool2d",
-    "max_pool_with_indices": "max_pool2d",
     "move": "_to",
     "pad_border_grad": "pad_border",
     "scatter_fill": "scatter",

@@ -141,6 +141,37 @@ def test_a_block_never_holds_more_than_its_limit():
     assert sum(sizes) == x.nbytes * 9
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "weight", "match"),
+    [
+        ((2, 3, 0), (3, 4, 3), "only its batch may be empty"),
+        ((3, 0), (3, 4, 3), "only its batch may be empty"),
+        ((2, 3, 0, 5), (3, 4, 5, 3), "only its batch may be empty"),
+        ((2, 0, 4), (0, 4, 3), "the weight has an axis of size 0"),
+        ((2, 3, 4), (3, 0, 3), "the weight has an axis of size 0"),
+        ((2, 3, 4), (3, 4, 0), "the weight has an axis of size 0"),
+    ],
+)
+def test_a_transposed_convolution_of_nothing_is_refused_as_in_torch(shape, weight, match, stride):
+    name = f"conv_transpose{len(weight) - 2}d"
+    with pytest.raises(RuntimeError):
+        getattr(torch.nn.functional, name)(torch.ones(shape), torch.ones(weight), stride=stride)
+    arrays = (np.ones(shape), np.ones(weight))
+    function = getattr(tg.nn.functional, name)
+    check_bad(Bad(function, arrays, {"stride": stride}, error=tg.ShapeError, match=match))
+
+
+def test_a_transposed_convolution_of_an_empty_batch_has_gradients():
+    tensors = [tg.ones(*s, requires_grad=True) for s in ((0, 3, 5), (3, 4, 3), (4,))]
+    y = tg.nn.functional.conv_transpose1d(*tensors)
+    assert y.shape == (0, 4, 7)
+    y.sum().backward()
+    for tensor in tensors:
+        assert tensor.grad.shape == tensor.shape
+        assert not tensor.grad.numpy().any()
+
+
 def test_huge_numbers_of_groups_are_refused_at_once():
     with pytest.raises(tg.ShapeError, match="groups must divide 4, for example 4"):
         tg.nn.functional.conv2d(tg.ones(1, 3, 5, 5), tg.ones(4, 3, 2, 2), groups=2**60)

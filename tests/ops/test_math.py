@@ -245,6 +245,10 @@ BAD = [
     Bad(tg.logical_not, (None,), error=DTypeError, match="not NoneType None"),
     Bad(tg.where, (np.ones((2, 2), bool), x34, 0.0), error=ShapeError, match="broadcast"),
     Bad(tg.where, (x34, x34, x34), error=DTypeError, match="bool"),
+    Bad(tg.where, (mask, 1.0), error=ArgumentError, match="given together"),
+    Bad(tg.where, (mask,), {"other": 1.0}, error=ArgumentError, match="given together"),
+    Bad(tg.clamp, (x34, "a"), error=DTypeError, match="min must be a number or a tensor"),
+    Bad(tg.clamp, (x34, 0, [1, 2]), error=DTypeError, match="max must be a number or a tensor"),
     Bad(tg.clamp, (x34,), error=ArgumentError, match="at least one"),
     Bad(tg.clamp, (mask, 0, 1), error=DTypeError, match="bool"),
     Bad(tg.maximum, (x34, np.zeros(3)), error=ShapeError, match="broadcast"),
@@ -353,6 +357,19 @@ def test_where_as_a_method_and_with_scalars():
     assert tg.where(x > 0, 1, 0).dtype == tg.int64
     assert tg.where(x > 0, 1.0, 0.0).dtype == tg.float32
     assert tg.where(x > 0, tg.tensor([1, 1]), x).dtype == tg.float32
+
+
+@pytest.mark.parametrize(
+    "values", [[[0, 1], [2, 0]], [True, False], [0.0, -0.5, nan], 1, 0, [[0, 0]]]
+)
+def test_where_of_a_condition_alone_gives_its_positions(values):
+    found = tg.where(tg.tensor(values))
+    assert type(found) is tuple
+    assert [t.tolist() for t in found] == [t.tolist() for t in torch.where(torch.tensor(values))]
+    assert all(t.dtype == tg.int64 for t in found)
+    x = tg.tensor(values)
+    if x.shape:
+        assert (x[found] != 0).all()
 
 
 def test_square_of_bool_is_an_integer():

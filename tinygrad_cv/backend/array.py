@@ -289,7 +289,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
             data = _plain(data)
         target = device_of(data) if device is None else as_device(device)
         moved = to_device(data, target)
-        wanted = as_dtype(data.dtype) if dtype is None else dtype
+        wanted = _dtype_of(data, data) if dtype is None else dtype
         if wanted == moved.dtype:
             return moved
         if isinstance(moved, Spec):
@@ -304,10 +304,31 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
         ) from None
     if dtype is None:
         plain = not isinstance(data, np.generic) and array.dtype == np.float64
-        dtype = get_default_dtype() if plain and not _holds_numpy(data) else as_dtype(array.dtype)
+        plain = plain and not _holds_numpy(data)
+        dtype = get_default_dtype() if plain else _dtype_of(array, data)
+    elif array.dtype.kind not in "biuf":
+        raise _no_numbers(data)
     with np.errstate(all="ignore"):
         array = array.astype(dtype, copy=False)
     return to_device(array, as_device(device))
+
+
+def _dtype_of(array: Any, data: Any) -> Any:
+    """The dtype of ``array``, which was made of ``data``, if a tensor can have it."""
+    try:
+        return as_dtype(array.dtype)
+    except DTypeError as error:
+        if array is not data and array.dtype.kind not in "biuf":
+            raise _no_numbers(data) from None
+        raise DTypeError("tensor", error.problem, repair=error.repair) from None
+
+
+def _no_numbers(data: Any) -> DTypeError:
+    return DTypeError(
+        "tensor",
+        f"cannot be made of {data!r:.60}, a {type(data).__name__}",
+        repair="Give real numbers, nested lists of them, or an array.",
+    )
 
 
 def _plain(array: Any) -> Any:

@@ -50,18 +50,20 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     well."""
 
     first = next(iter(names_of(function)), "")
+    several = first == "tensors"  # a list of numbers is then no tensor, but a list of them
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not args or type(args[0]) is not Tensor:
             args = tuple(_wrapped(a) for a in args)
-            if args and _is_numbers(args[0]) and not any(isinstance(a, Tensor) for a in args):
+            numbers = args and not several and _is_numbers(args[0])
+            if numbers and not any(isinstance(a, Tensor) for a in args):
                 args = (as_tensor(args[0]), *args[1:])
         elif len(args) > 1:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
         if kwargs:
             kwargs = {name: _wrapped(a) for name, a in kwargs.items()}
-            if not args and _is_numbers(kwargs.get(first)):
+            if not args and not several and _is_numbers(kwargs.get(first)):
                 kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)

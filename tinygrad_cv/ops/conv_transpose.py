@@ -73,7 +73,8 @@ def conv_transpose2d(
         ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) + output_padding + 1``.
 
     Raises:
-        ShapeError, ArgumentError, DTypeError: as :func:`conv2d`.
+        ShapeError, ArgumentError, DTypeError: as :func:`conv2d`; ShapeError also where the input
+            has no pixels.
 
     Source: the lecture's transposed convolution; V. Dumoulin, F. Visin, A guide to convolution
     arithmetic for deep learning, 2016. Names and defaults as

@@ -156,13 +156,14 @@ def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
 
 
 @on_input_device
-def along(op: str, input: Any, axis: int, index: Any) -> Places:
-    """Positions along one axis, given by an index array that counts from the front only."""
+def along(op: str, input: Any, axis: int, index: Any, negative: bool = False) -> Places:
+    """Positions along one axis, given by an index array that counts from the front only, unless
+    ``negative``."""
     array, size = raw(index), input.shape[axis]
     array = _entry(op, array) if array.ndim else array
     if array.dtype.kind == "b":
         raise DTypeError(op, "the index must be integer, a mask is not", repair="Use x[mask].")
-    places = check_positions(op, array, input.shape, axis, negative=False)
+    places = check_positions(op, array, input.shape, axis, negative)
     return _places(op, raw(input), [(axis, size, places)], False)
 
 

@@ -77,8 +77,8 @@ def max_pool2d(
         input: [N, C, H, W] or [C, H, W].
         kernel_size, dilation: an int, or one per axis.
         stride: the same; None is the kernel size.
-        padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
-            kernel. What is outside the input never wins.
+        padding: an int, one per axis, or a pair (before, after) per axis; at most half of
+            ``kernel_size``. What is outside the input never wins.
         ceil_mode: round the output size up: a last window may end beyond the padded input, if it
             starts inside the input or the padding before it.
         return_indices: also return where the winners are.
@@ -92,7 +92,8 @@ def max_pool2d(
     NaN, and its last NaN gets the gradient.
 
     Raises:
-        ShapeError: the kernel does not fit the padded input.
+        ShapeError: the kernel does not fit the padded input, or a dilation larger than the input
+            leaves a window without any pixel.
         ArgumentError: sizes below 1, or padding of more than half of the kernel.
         DTypeError: a bool input.
 

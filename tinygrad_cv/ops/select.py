@@ -18,6 +18,7 @@ from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_s
 from tinygrad_cv.ops.compare import isfinite
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.logic import logical_not, logical_or
+from tinygrad_cv.ops.nonzero import nonzero
 from tinygrad_cv.ops.rounding import StepFunction
 
 __all__ = [
@@ -293,12 +294,13 @@ maximum, minimum = Maximum.call, Minimum.call
 sign, abs = Sign.call, Abs.call
 
 
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` holds, ``other`` elsewhere; the three broadcast.
 
     Args:
         condition: bool.
-        input, other: tensors or numbers; their common dtype is the result's.
+        input, other: tensors or numbers; their common dtype is the result's. Without both,
+            ``where(condition)`` is ``nonzero(condition, as_tuple=True)``, of any dtype.
 
     The gradient goes to the chosen element only, and is exactly 0 for the other, even if it is
     infinite.
@@ -306,12 +308,19 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     Raises:
         DTypeError: the condition is not bool.
         ShapeError: the shapes do not broadcast.
+        ArgumentError: only one of ``input`` and ``other`` is given.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([-1.0, 2.0])
     >>> tg.where(x > 0, x, 0.0).tolist()
     [0.0, 2.0]
+    >>> [t.tolist() for t in tg.where(tg.tensor([[0, 5], [6, 0]]))]
+    [[0, 1], [1, 0]]
     """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise ArgumentError("where", "input and other must be given together, or neither")
     if condition.dtype.kind != "b":
         raise DTypeError(
             "where",
@@ -350,6 +359,10 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if input.dtype.kind == "b":
         raise DTypeError("clamp", "bool has no order", values=[("input", input.shape)])
     numbers = (bool, int, float, type(None))
+    for name, bound in (("min", min), ("max", max)):
+        if not isinstance(bound, numbers) and not hasattr(bound, "dtype"):
+            kind = type(bound).__name__
+            raise DTypeError("clamp", f"{name} must be a number or a tensor, not {kind} {bound!r}")
     if isinstance(min, numbers) and isinstance(max, numbers):
         if input.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
             input = cast(input, get_default_dtype())

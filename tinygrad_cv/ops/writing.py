@@ -19,7 +19,7 @@ from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
-from tinygrad_cv.ops import arithmetic, index, power
+from tinygrad_cv.ops import arithmetic, index, layout, power
 
 __all__ = ["METHODS", "write"]
 
@@ -151,13 +151,15 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     >>> row.grad  # each element was copied three times
     tensor([3., 3.])
     """
-    source = as_tensor(source)
+    source = given = as_tensor(source)
     if source.dtype != self.dtype:
         source = source.to(self.dtype)
     if source.device != self.device:
         source = source.to(self.device)
     if source.shape != self.shape:
         source = source.expand(self.shape)
+    if state().grad and source.node is not None and source.node is given.node:
+        source = layout.clone(source)  # two tensors must not stand at one place of the graph
     return write(self, source, "copy_")
 
 

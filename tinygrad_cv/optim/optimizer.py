@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tinygrad_cv.autograd.modes import enable_grad
 from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.writes import is_writeable, note_writes
-from tinygrad_cv.core.mode import enable_grad
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from tinygrad_cv.optim._state import Group, State, plain, restored
