@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 TENSOR_FUNCTIONS = tuple(name for name in __all__ if name != "NonZero")
+TENSOR_ARGUMENTS = ("index", "mask", "source")
 
 Shape = tuple[int, ...]
 
