@@ -21,9 +21,10 @@ __all__ = ["correlate", "serves", "weight_gradient"]
 
 Sizes = tuple[int, ...]
 
-# Bytes of input that are summed at a time, on a CPU. A block passes the cache once for each tap, but
-# below 256 KB the calls of NumPy weigh more.
-BLOCK = 512 << 10
+# Bytes of input that are summed at a time on a CPU: the fastest from 32 KB to 16 MB, measured for
+# 32 to 256 channels and kernels of 3x3 and 5x5. Smaller blocks spend their time in calls, larger
+# ones leave the cache.
+BLOCK = 2 << 20
 LANES = 8192  # a run of multiply-adds that stays in the first-level cache
 
 
