@@ -8,6 +8,7 @@ a block read from a copy with zeros around it: small, reused, and still in the c
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import mul
 from typing import Any
 
 from tinygrad_cv.backend import memory
@@ -71,8 +72,8 @@ def _view(xp: Any, piece: Any, group: BlockGroup, window: Window) -> Any:
     shape = (*group.counts, *window.kernel, piece.shape[-1])
     strides = (
         image,
-        *(step * s for step, s in zip(steps, window.stride, strict=True)),
-        *(step * d for step, d in zip(steps, window.dilation, strict=True)),
+        *map(mul, steps, window.stride),
+        *map(mul, steps, window.dilation),
         channel,
     )
     return strided(xp, piece, shape, strides)
