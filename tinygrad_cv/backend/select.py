@@ -29,9 +29,10 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
     """
     bits = _INTEGERS.get(values.dtype.itemsize)
     if bits is None or mask.dtype.kind != "b":
+        zero = values.dtype.type(0)  # a plain 0 would make integers of bools
         if out is None:
-            return xp.where(mask, values, 0)
-        out[...] = xp.where(mask, values, 0)
+            return xp.where(mask, values, zero)
+        out[...] = xp.where(mask, values, zero)
         return out
     every_bit = xp.negative(mask.view(xp.int8))
     if out is None:
