@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend import im2col
+from tinygrad_cv.backend.convolution import Window, depthwise, few_outputs, im2col
 from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
@@ -107,16 +107,16 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
     if layout == "channels_last":
         x, w = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) for a in (x, w))
     attrs = (stride, padding, dilation, groups)
-    before = im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK
+    before = im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK
     if tiny_blocks:  # so that even these small images are cut along every axis
-        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = 1, 3, 64
+        im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK = 1, 3, 64
     try:
         y = Conv.call(x, w, None, *attrs)
         g = normal(*y.shape)
         dx = ConvInputGrad.call(g, w, x.shape, *attrs)
         dw = ConvWeightGrad.call(x, g, w.shape, *attrs)
     finally:
-        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = before
+        im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK = before
     assert spec_of(y) == Conv.infer(spec_of(x), spec_of(w), None, *attrs)
     assert spec_of(dx) == ConvInputGrad.infer(spec_of(g), spec_of(w), x.shape, *attrs)
     tx, tw = (torch.tensor(a.copy(order="C"), requires_grad=True) for a in (x, w))
@@ -135,7 +135,7 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
 
 def test_a_block_never_holds_more_than_its_limit():
     x = np.zeros((3, 64, 40, 40), np.float32)
-    window = im2col.Window((3, 3), (1, 1), (-1, -1), (1, 1))
+    window = Window((3, 3), (1, 1), (-1, -1), (1, 1))
     sizes = [c.nbytes for _, c in im2col.columns(np, x, (40, 40), window, 1)]
     assert max(sizes) <= im2col.BLOCK
     assert sum(sizes) == x.nbytes * 9
@@ -189,15 +189,15 @@ def test_huge_numbers_of_groups_are_refused_at_once():
         ((5, 4, 6), (3, 3, 2), (1, 2, 1), (1, 1, 1), (1, 1, 2)),
     ],
 )
-@pytest.mark.parametrize("block", [1, im2col.FEW_BLOCK])
+@pytest.mark.parametrize("block", [1, few_outputs.BLOCK])
 def test_few_output_channels_give_what_any_number_gives(
     monkeypatch, block, sizes, kernel, stride, padding, dilation
 ):
-    monkeypatch.setattr(im2col, "FEW_BLOCK", block)
+    monkeypatch.setattr(few_outputs, "BLOCK", block)
     n = len(sizes)
     x, w, b = normal(3, 9, *sizes), normal(5, 9, *kernel), normal(5)
-    window = im2col.Window(kernel, stride, tuple(-p for p in padding), dilation)
-    assert im2col.few_outputs(w[None], window)
+    window = Window(kernel, stride, tuple(-p for p in padding), dilation)
+    assert few_outputs.serves(w[None], window)
     conv, torch_conv = getattr(F, f"conv{n}d"), getattr(torch.nn.functional, f"conv{n}d")
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     y = conv(tg.tensor(x), tg.tensor(w), tg.tensor(b), **options).numpy()

@@ -30,7 +30,7 @@ def run_kernel(op: Any, arrays: Arrays, attrs: tuple[Any, ...]) -> tuple[Arrays,
         BackendError: the inputs are on different devices.
         TinygradError: what the operator's ``infer`` refuses.
     """
-    device = _common_device(op, arrays)
+    device = _common_device(op, arrays, attrs)
     if device != "cuda":
         return _run(op, arrays, attrs, device, np)
     first = next(x for x in arrays if hasattr(x, "dtype"))
@@ -140,7 +140,7 @@ def _specs(arrays: Arrays) -> Arrays:
     return tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
 
 
-def _common_device(op: Any, arrays: Arrays) -> str:
+def _common_device(op: Any, arrays: Arrays, attrs: Arrays) -> str:
     """The type of the device on which all inputs lie."""
     found = None
     for array in arrays:
@@ -156,7 +156,7 @@ def _common_device(op: Any, arrays: Arrays) -> str:
         if found is None:
             found = here
         elif here != found:
-            raise _different_devices(op, arrays, found)
+            raise _different_devices(op, arrays, attrs, found)
     if found is None and arrays and arrays[0] is None:
         raise _no_array(op, arrays, None)
     return found.type if found is not None else "cpu"
@@ -173,11 +173,11 @@ def _no_array(op: Any, arrays: Arrays, value: Any) -> DTypeError:
     )
 
 
-def _different_devices(op: Any, arrays: Arrays, first: Any) -> BackendError:
+def _different_devices(op: Any, arrays: Arrays, attrs: Arrays, first: Any) -> BackendError:
     names = [f"{op.inputs[0]}[{k}]" for k in range(len(arrays))] if op.variadic else op.inputs
     named = zip(names, arrays, strict=True)
     return BackendError(
-        op.name,
+        op.name if op.public_name is None else op.public_name(*attrs),
         "the inputs are on different devices",
         values=[(name, str(device_of(x))) for name, x in named if hasattr(x, "dtype")],
         repair=f'Move them to one device, for example with .to("{first}").',

@@ -7,7 +7,9 @@ Modules are discovered, not listed. Each says what it gives away:
 * ``TG_FUNCTIONS``: names that become ``tg.name`` only (``cat``, ``where`` ...);
 * ``NN_FUNCTIONS``: names that become ``nn.functional.name``;
 * ``METHODS``: ``{name: function}`` given to Tensor as they are (operators such as ``__add__``,
-properties).
+properties);
+* ``TENSOR_ARGUMENTS``: names under which its functions take tensors, beside those that operators
+have for their inputs.
 
 Inside this package every function gives raw arrays for raw arrays, so that a gradient rule can call
 it on either. The public functions made here turn arrays, lists and numbers into Tensors first.
@@ -28,7 +30,7 @@ from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import TinygradError
-from tinygrad_cv.ops._refusal import TENSORS, refusal
+from tinygrad_cv.ops._refusal import refusal, tensor_arguments
 
 __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 
@@ -124,8 +126,9 @@ def _takes_tensors(function: Callable[..., Any]) -> bool:
     """True if a method of this function takes more tensors than its own, and no operator sees to
     what is given for them."""
     op = getattr(function, "op", None)
-    others = names_of(function)[1:]
-    return not (op is not None and op.elementwise) and not TENSORS.isdisjoint(others)
+    if op is not None and op.elementwise:
+        return False
+    return not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:])
 
 
 def _wrapped(value: Any) -> Any:

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 TENSOR_FUNCTIONS = tuple(__all__)
+TENSOR_ARGUMENTS = ("index", "mask", "source")
 
 Shape = tuple[int, ...]
 

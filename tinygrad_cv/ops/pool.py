@@ -23,8 +23,7 @@ from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
-from tinygrad_cv.ops._spatial import Pairs, Sizes
-from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
 
 __all__ = [
     "MaxPool",
@@ -304,13 +303,8 @@ max_pool_gather = MaxPoolGather.call
 def _pooled(n: int, input: Any, return_indices: bool, *options: Any) -> Any:
     """Max pooling from arguments as the user gives them."""
     attributes = pool_args(f"max_pool{n}d", n, input, *options)
-    single = input.ndim == n + 1
-    batch = reshape(input, (1, *input.shape)) if single else input
-    if not return_indices:
-        output = _max_pool(batch, *attributes, bool(options[-1]))
-        return reshape(output, output.shape[1:]) if single else output
-    results = _max_pool_with_indices(batch, *attributes, bool(options[-1]))
-    return tuple(reshape(r, r.shape[1:]) if single else r for r in results)
+    pool = _max_pool_with_indices if return_indices else _max_pool
+    return batched(n, pool, input, *attributes, bool(options[-1]))
 
 
 def pool_specs(input: Any, positions: Sizes, taps: int) -> tuple[Spec, Spec]:

@@ -18,6 +18,7 @@ from tinygrad_cv.ops.select import sign
 __all__ = ["L1Loss", "MSELoss", "l1_loss", "mse_loss"]
 
 NN_FUNCTIONS = ("l1_loss", "mse_loss")
+TENSOR_ARGUMENTS = ("weight",)
 
 
 def mse_loss(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.dtypes import get_default_dtype, promote
-from tinygrad_cv.backend.memory import empty_like
+from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
@@ -44,9 +44,6 @@ __all__ = [
 TENSOR_FUNCTIONS = ("abs", "clamp", "clip", "maximum", "minimum", "nan_to_num", "sign")
 TG_FUNCTIONS = ("where",)
 
-_LARGE = 4096  # elements
-_INTEGERS = {4: np.dtype("int32"), 8: np.dtype("int64")}
-
 
 class Masked(Elementwise):
     """The input where the mask is True, exactly 0 elsewhere, even where the input is NaN or
@@ -69,17 +66,7 @@ class Masked(Elementwise):
 
     @staticmethod
     def forward(xp: Any, input: Any, mask: Any) -> Any:
-        bits = _INTEGERS.get(input.dtype.itemsize) if input.dtype.kind == "f" else None
-        if bits is None or mask.dtype.kind != "b":
-            return xp.where(mask, input, 0)
-        # As integers, bit by bit: a branch per element costs ten times more where the mask is
-        # irregular.
-        every_bit = xp.negative(mask.view(xp.int8))
-        if input.shape != mask.shape or not input.ndim:
-            return xp.bitwise_and(input.view(bits), every_bit).view(input.dtype)
-        out = empty_like(input)
-        xp.bitwise_and(input.view(bits), every_bit, out=out.view(bits))
-        return out
+        return keep(xp, input, mask)
 
     @staticmethod
     def vjp_input(g: Any, mask: Any) -> Any:
@@ -114,11 +101,7 @@ class Where(Elementwise):
         if isinstance(input, (bool, int, float)) and isinstance(other, (bool, int, float)):
             dtype = promote(input, other)
             input, other = dtype.type(input), dtype.type(other)
-        elif getattr(input, "shape", 0) == getattr(other, "shape", 1) == condition.shape != ():
-            bits = _INTEGERS.get(input.dtype.itemsize)
-            if bits is not None and condition.size >= _LARGE:
-                return _blend(xp, condition, input, other, bits)
-        return xp.where(condition, input, other)
+        return choose(xp, condition, input, other)
 
     @staticmethod
     def vjp_input(g: Any, condition: Any) -> Any:
@@ -127,18 +110,6 @@ class Where(Elementwise):
     @staticmethod
     def vjp_other(g: Any, condition: Any) -> Any:
         return masked(g, logical_not(condition))
-
-
-def _blend(xp: Any, mask: Any, a: Any, b: Any, bits: Any) -> Any:
-    """``xp.where`` bit by bit: where the mask is irregular, a branch per element costs five times
-    more.
-    """
-    out = empty_like(b)
-    work = out.view(bits)
-    xp.bitwise_xor(a.view(bits), b.view(bits), out=work)
-    xp.bitwise_and(work, xp.negative(mask.view(xp.int8)), out=work)
-    xp.bitwise_xor(work, b.view(bits), out=work)
-    return out
 
 
 def _as(dtype: Any, value: Any) -> Any:
