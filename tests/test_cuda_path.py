@@ -8,7 +8,6 @@ NumPy or crosses to the host unseen. That a GPU computes the same numbers is wha
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib
 import pickle
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from tinygrad_cv import nn, optim
 from tinygrad_cv.backend.array import as_device, to_device
 from tinygrad_cv.backend.spec import layout_of
 from tinygrad_cv.errors import BackendError, TinygradError
-from tinygrad_cv.testing import Bad, Case, parametrize_cases
+from tinygrad_cv.testing import Bad, Case, check_case, parametrize_cases
 from tinygrad_cv.testing.case import callable_of, to_tensors
 from tinygrad_cv.testing.compare import random_like, vjp
 from tinygrad_cv.testing.runs import floating
@@ -51,6 +50,12 @@ def test_operators_on_the_stand_in(case: Case, cupy: Any) -> None:
         gpu_check.compare(case, dtype, "cuda:1")
 
 
+@parametrize_cases(CASES)
+def test_generic_checks_on_the_stand_in(case: Case, cupy: Any) -> None:
+    """What every operator passes on the CPU: among it infer, memory order, kernels, needs."""
+    check_case(case, "cuda:1")
+
+
 @pytest.mark.gpu
 def test_operators_on_a_gpu() -> None:
     figures = gpu_check.run_suite(CASES, "cuda")
@@ -75,8 +80,7 @@ def test_nothing_is_fetched_from_the_device(case: Case, cupy: Any) -> None:
     """A hidden transfer makes the host wait for the GPU: these operators may, and no gradient."""
     name = case.op.name if case.op else case.function.__name__
     wanted = case.differentiable()
-    attrs = tuple(gpu_check.moved(value, "cuda:1") for value in case.attrs)
-    case = dataclasses.replace(case, attrs=attrs)
+    case = case.moved("cuda:1")
     tensors = to_tensors(case.leaves(), "cuda:1", wanted)
     cupy.counts.reset()
     outputs = case.call(tensors)
@@ -201,8 +205,22 @@ class TestDevices:
             assert str(y.device) == "cuda:1"
             y.backward()
             assert str(x.grad.device) == "cuda:1"
-            with pytest.raises(BackendError, match="cuda:2 does not exist"):
-                tg.tensor([1.0], device="cuda:2")
+            for missing in ("cuda:2", 2, tg.device("cuda", 2)):
+                with pytest.raises(BackendError, match="cuda:2 does not exist"):
+                    tg.tensor([1.0], device=missing)
+
+    def test_a_number_is_a_cuda_device(self) -> None:
+        with installed(devices=2):
+            for moved in (x := tg.tensor([1.0]).to(1), x.cuda(tg.device(1)), tg.ones(1).cuda(1)):
+                assert str(moved.device) == "cuda:1"
+            assert x.to("cuda:1") is x.to(tg.device("cuda:1")) is x
+            layer = nn.Linear(1, 1)
+            assert str(layer.cuda(1).weight.device) == "cuda:1"
+            assert str(layer.to(0).weight.device) == "cuda:0"
+            # Without a number it is the current one, so nothing is copied.
+            assert tg.ones(1).to(tg.device("cuda")).device == tg.device("cuda:0")
+            y = x.to(0)
+            assert y.to(tg.device("cuda")) is y
 
     def test_a_graph_over_two_devices_and_the_host(self) -> None:
         def run(first: str, second: str) -> list[Any]:

@@ -6,7 +6,6 @@ import ast
 import builtins
 import doctest
 import importlib
-import importlib.util
 import inspect
 import pkgutil
 import re
@@ -21,7 +20,6 @@ import pytest
 
 import tinygrad_cv
 from tinygrad_cv.core.op import REGISTRY, Op
-from tinygrad_cv.testing import Case, recorded_calls
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "tinygrad_cv"
@@ -339,27 +337,6 @@ def load(name: str) -> Any:
         if error.name and error.name.split(".")[0] in OPTIONAL:
             pytest.skip(f"{error.name} is not installed")
         raise
-
-
-# Cases --------------------------------------------------------------------------------------------
-
-
-def all_cases() -> list[Case]:
-    """The CASES of every file in tests/ops."""
-    cases = []
-    for path in sorted((ROOT / "tests" / "ops").glob("test_*.py")):
-        spec = importlib.util.spec_from_file_location(f"cases_of_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        cases += [case for case in getattr(module, "CASES", ()) if isinstance(case, Case)]
-    return cases
-
-
-def test_every_operator_has_cases() -> None:
-    covered = {op.name for case in all_cases() for op, _, _ in recorded_calls(case)}
-    assert sorted({op.name for op in operators()} - covered) == []
 
 
 # Files --------------------------------------------------------------------------------------------

@@ -10,46 +10,12 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tests.scratch import W, X, assert_caught, case, scratch
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.op import Op, unregister
+from tinygrad_cv.core.op import unregister
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.testing import CHECKS, Case, CheckFailure, check_case
-
-RNG = np.random.default_rng(0)
-X, W = RNG.standard_normal((2, 3, 4)), RNG.standard_normal((2, 3, 4))
-
-
-def scratch(residuals: tuple[str, ...] = (), **members: Any) -> type[Op]:
-    """An operator y = w*x**2 + x that is right but for the ``members`` given."""
-
-    def infer(input: Spec, weight: Spec) -> Any:
-        if input.shape != weight.shape:
-            values = [("input", input.shape), ("weight", weight.shape)]
-            raise ShapeError("scratch", "the shapes differ", values=values)
-        spec = Spec(input.shape, input.dtype, input.layout)
-        return (spec, *(spec for _ in residuals)) if residuals else spec
-
-    def forward(xp: Any, input: Any, weight: Any) -> Any:
-        return weight * input * input + input
-
-    def vjp_input(g: Any, input: Any, weight: Any) -> Any:
-        return g * (2 * weight * input + 1)
-
-    def vjp_weight(g: Any, input: Any) -> Any:
-        return g * input * input
-
-    functions = {"infer": infer, "forward": forward, "vjp_input": vjp_input}
-    functions |= {"vjp_weight": vjp_weight, **members}
-    body: dict[str, Any] = {
-        "name": "scratch",
-        "inputs": ("input", "weight"),
-        "residuals": residuals,
-        "__module__": __name__,
-        "__qualname__": "Scratch",
-    }
-    body |= {k: staticmethod(f) if callable(f) else f for k, f in functions.items()}
-    return type("Scratch", (Op,), body)
 
 
 @pytest.fixture(autouse=True)
@@ -57,22 +23,6 @@ def _no_trace() -> Iterator[None]:
     yield
     unregister("scratch")
     kernels.unregister("scratch", "planted")
-
-
-def case(op: Any, **changes: Any) -> Case:
-    given: dict[str, Any] = {"inputs": (X, W), "reference": lambda x, w: w * x**2 + x, **changes}
-    return Case(op, **given)
-
-
-def assert_caught(case: Case, *checks: str) -> str:
-    """Each of the checks, alone, fails on the case; the last message is given back."""
-    message = ""
-    for check in checks:
-        with pytest.raises(CheckFailure) as caught:
-            check_case(case, only=[check])
-        message = str(caught.value)
-        assert f"check '{check}'" in message
-    return message
 
 
 def test_a_right_operator_passes() -> None:
@@ -436,6 +386,6 @@ def test_a_case_with_unknown_names_is_refused() -> None:
 def test_every_check_is_planted_here() -> None:
     """The names of the checks, so that a new one is not added without its fault."""
     assert set(CHECKS) == {
-        "value", "infer", "meta", "derivative", "gradient", "modes",
+        "value", "infer", "meta", "device", "derivative", "gradient", "modes",
         "kernels", "memory", "empty", "float32", "needs", "torch",
     }  # fmt: skip

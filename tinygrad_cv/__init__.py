@@ -17,6 +17,7 @@ from typing import Any
 from tinygrad_cv import autograd
 from tinygrad_cv import ops as _ops
 from tinygrad_cv._version import __version__
+from tinygrad_cv.autograd.modes import enable_grad, no_grad, set_grad_enabled
 from tinygrad_cv.backend import cpu as _cpu  # noqa: F401  (enters its kernels into the table)
 from tinygrad_cv.backend import cupy as _cupy  # noqa: F401  (the same, without importing CuPy)
 from tinygrad_cv.backend import memory
@@ -35,7 +36,7 @@ from tinygrad_cv.backend.dtypes import (
     uint8,
 )
 from tinygrad_cv.backend.random import Generator, default_generator, manual_seed
-from tinygrad_cv.core.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import (
     ArgumentError,

@@ -8,6 +8,9 @@ from tinygrad_cv import optim as optim
 from tinygrad_cv import testing as testing
 from tinygrad_cv import viz as viz
 from tinygrad_cv._version import __version__ as __version__
+from tinygrad_cv.autograd.modes import enable_grad as enable_grad
+from tinygrad_cv.autograd.modes import no_grad as no_grad
+from tinygrad_cv.autograd.modes import set_grad_enabled as set_grad_enabled
 from tinygrad_cv.backend import memory as memory
 from tinygrad_cv.backend.array import Device as device
 from tinygrad_cv.backend.array import cuda_is_available as cuda_is_available
@@ -26,10 +29,7 @@ from tinygrad_cv.backend.dtypes import uint8 as uint8
 from tinygrad_cv.backend.random import Generator as Generator
 from tinygrad_cv.backend.random import default_generator as default_generator
 from tinygrad_cv.backend.random import manual_seed as manual_seed
-from tinygrad_cv.core.mode import enable_grad as enable_grad
 from tinygrad_cv.core.mode import is_grad_enabled as is_grad_enabled
-from tinygrad_cv.core.mode import no_grad as no_grad
-from tinygrad_cv.core.mode import set_grad_enabled as set_grad_enabled
 from tinygrad_cv.core.tensor import Tensor as Tensor
 from tinygrad_cv.errors import ArgumentError as ArgumentError
 from tinygrad_cv.errors import BackendError as BackendError
@@ -282,7 +282,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
     """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
-    """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
+    """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
 def inner(input: Any, other: Any) -> Tensor:
     """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
 def isclose(
@@ -658,7 +658,7 @@ def var_mean(
     """Variance and mean over the axes ``dim``; arguments as ``var``."""
 def vstack(tensors: Any) -> Tensor:
     """Joined along axis 0 (rows); a vector [N] counts as one row [1, N]."""
-def where(condition: Any, input: Any, other: Any) -> Tensor:
+def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:
     """``input`` where ``condition`` holds, ``other`` elsewhere; the three broadcast."""
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of zeros, of the given sizes (or one tuple of them)."""

@@ -16,7 +16,6 @@ Errors are in units of the last place (ULP) of the largest number of the result 
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import datetime
 import importlib
@@ -33,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import tinygrad_cv as tg  # noqa: E402
-from tinygrad_cv.backend.array import as_device, to_device  # noqa: E402
+from tinygrad_cv.backend.array import as_device  # noqa: E402
 from tinygrad_cv.errors import BackendError  # noqa: E402
 from tinygrad_cv.testing import Case, CheckFailure  # noqa: E402
 from tinygrad_cv.testing.case import to_tensors  # noqa: E402
@@ -73,8 +72,7 @@ def collect(name: str, folder: Path = ROOT / "tests" / "ops") -> list[Any]:
 
 def results(case: Case, leaves: Sequence[np.ndarray], device: str) -> Iterator[tuple[str, Any]]:
     """(part, arrays) of the outputs, the gradients and the gradients of the gradients."""
-    attrs = tuple(moved(value, device) for value in case.attrs)
-    case = dataclasses.replace(case, attrs=attrs)
+    case = case.moved(device)
     wanted = case.differentiable() if case.order else []
     where = None if case.op is not None and case.op.name == "move" else device
     outputs = case.call(to_tensors(leaves, device))
@@ -100,19 +98,6 @@ def fetched(tensors: Sequence[tg.Tensor], device: str | None) -> list[np.ndarray
         if device is not None and tensor.device != as_device(device):
             raise CheckFailure(f"a result is on {tensor.device} instead of {device}")
     return [numpy_of(tensor) for tensor in tensors]
-
-
-def moved(value: Any, device: str) -> Any:
-    """An attribute of an operator on the device: an array, or an object that holds arrays."""
-    if isinstance(value, np.ndarray):
-        return to_device(value, as_device(device))
-    held = [n for n in getattr(value, "__slots__", ()) if isinstance(getattr(value, n), np.ndarray)]
-    if not held:
-        return value
-    other = copy.copy(value)
-    for name in held:
-        setattr(other, name, moved(getattr(value, name), device))
-    return other
 
 
 def compare(case: Case, dtype: str, device: str = "cuda") -> dict[str, float]:

@@ -254,6 +254,12 @@ class TestSilentFaultsOfCuPy:
         x[...] = x
         x[1:] = x[:-1].copy()
 
+    def test_integers_to_a_negative_power(self, cp):
+        n = cp.asarray([1, 2])
+        for call in (lambda: n**-1, lambda: cp.power(n, -n), lambda: 2 ** (-n)):
+            with pytest.raises(StandInError, match="CuPy gives 0 or 1"):
+                call()
+
     def test_reduceat(self, cp, x):
         with pytest.raises(StandInError, match="subtracts running sums"):
             cp.add.reduceat(x, cp.asarray([0, 2]))
@@ -286,6 +292,16 @@ class TestDevices:
             for call in (lambda: b + 1, lambda: a + b, lambda: b.sum(), lambda: cp.exp(b)):
                 with pytest.raises(StandInError, match="an array on device 1 is used while"):
                     call()
+
+    def test_a_view_stays_on_its_device_even_without_elements(self):
+        with installed(devices=2) as cp:
+            for shape in ((2, 3), (0, 3)):
+                with cp.cuda.Device(1):
+                    a = cp.zeros(shape)
+                for view in (a.T, a.transpose(1, 0), a[:, 1:], a.reshape(-1)):
+                    assert view.device.id == 1
+                with pytest.raises(StandInError, match="an array on device 1 is used while"):
+                    a + 1
 
     def test_asarray_and_copy_bring_an_array_to_the_current_device(self):
         with installed(devices=2) as cp:

@@ -274,23 +274,27 @@ class TestAccount:
 
 class TestScratch:
     def test_is_reused_and_grows(self):
-        first = scratch((100,), np.float32)
+        first = scratch((100,), np.float32, "test.x")
         assert address(first) % 64 == 0
-        assert address(scratch((5, 5), np.float64)) == address(first)
-        assert scratch((1000, 10), np.float32).shape == (1000, 10)
-        assert address(scratch((100,), np.float32)) == address(scratch((1000, 10), np.float32))
+        assert address(scratch((5, 5), np.float64, "test.x")) == address(first)
+        assert scratch((1000, 10), np.float32, "test.x").shape == (1000, 10)
+        assert address(scratch((100,), np.float32, "test.x")) == address(
+            scratch((1000, 10), np.float32, "test.x")
+        )
 
     def test_slots_are_apart(self):
-        assert not np.shares_memory(scratch((64,), np.float32, 0), scratch((64,), np.float32, 1))
+        assert not np.shares_memory(
+            scratch((64,), np.float32, "test.x"), scratch((64,), np.float32, "test.y")
+        )
 
     def test_zero_size(self):
-        assert scratch((0, 3), np.float32).shape == (0, 3)
+        assert scratch((0, 3), np.float32, "test.x").shape == (0, 3)
 
     def test_threads_are_apart(self):
         barrier = threading.Barrier(2)
 
         def work(value):
-            buffer = scratch((4096,), np.int64)
+            buffer = scratch((4096,), np.int64, "test.x")
             buffer[:] = value
             barrier.wait()
             return buffer.copy()

@@ -56,5 +56,28 @@ def test_a_read_only_grad_is_replaced():
     assert values.tolist() == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("wrong", [3, [3], None, np.array(1.0), np.ones(2), "a"])
+def test_what_is_no_tensor_is_refused_in_every_place(wrong):
+    x = leaf(2)
+    y = x.sum()
+    for use in (
+        lambda: autograd.backward(wrong),
+        lambda: autograd.grad(wrong, x),
+        lambda: autograd.grad(y, wrong),
+        lambda: autograd.backward(y, inputs=[wrong]),
+    ):
+        with pytest.raises(tg.DTypeError, match=r"(backward|grad): Tensors are needed, not "):
+            use()
+    assert x.grad is None
+
+
+def test_one_gradient_for_two_tensors_is_refused():
+    x = leaf(2)
+    with pytest.raises(tg.ShapeError, match=r"2 tensors, but 1 gradients"):
+        autograd.backward([x.sum(), x.sum()], 1.0)
+    with pytest.raises(tg.ShapeError, match="2 tensors, but 3 gradients"):
+        autograd.backward([x.sum(), x.sum()], [None] * 3)
+
+
 def test_no_outputs_have_no_gradients():
     assert autograd.grad([], []) == ()

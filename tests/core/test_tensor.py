@@ -30,7 +30,7 @@ def test_default_dtypes():
 
 @pytest.mark.parametrize("dtype", ["complex64", "float16", "uint32", "object", "U3"])
 def test_other_dtypes_are_refused_clearly(dtype):
-    with pytest.raises(tg.DTypeError, match="is not supported") as caught:
+    with pytest.raises(tg.DTypeError, match=r"^tensor: .* is not supported") as caught:
         tg.tensor(np.zeros(2, dtype))
     assert "float32" in str(caught.value)
 
@@ -167,6 +167,72 @@ def test_repr():
 def test_unknown_device():
     with pytest.raises(tg.ArgumentError, match="unknown device 'gpu'"):
         tg.zeros(1, device="gpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "type", "index"),
+    [
+        (("cuda:1",), "cuda", 1),
+        (("cuda",), "cuda", None),
+        (("cuda", 1), "cuda", 1),
+        ((1,), "cuda", 1),
+        (("cuda", np.int64(0)), "cuda", 0),
+        (("cpu",), "cpu", None),
+        (("meta:0",), "meta", None),
+        (("cpu", 0), "cpu", None),
+        ((tg.device("cuda:3"),), "cuda", 3),
+    ],
+)
+def test_the_text_of_a_device_is_parsed_without_cuda(arguments, type, index):
+    device = tg.device(*arguments)
+    assert (device.type, device.index) == (type, index)
+    assert device == tg.device(str(device)) == pickle.loads(pickle.dumps(device))
+    assert hash(device) == hash(copy.deepcopy(device))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (text,)
+        for text in ("banana", "cuda:", "cuda:x", "cuda:-1", "cuda:01", "cuda:\u00b2", "cpu:1")
+    ],
+)
+def test_a_text_that_names_no_device_is_refused_where_it_is_made(arguments):
+    refused(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("cuda:1", 1), ("cuda", -1), ("cuda", 1.0), ("cuda", True), (-1,), (1, 1), (True,), (None,)],
+)
+def test_what_is_no_device_is_refused_where_it_is_made(arguments):
+    refused(arguments)
+
+
+def refused(arguments):
+    with pytest.raises(tg.ArgumentError, match=r'^device: [^$]*Use "cpu", "cuda", "cuda:1"'):
+        tg.device(*arguments)
+
+
+@pytest.mark.skipif(tg.cuda_is_available(), reason="a CUDA device is there")
+@pytest.mark.parametrize("device", ["cuda", tg.device("cuda"), tg.device("cuda", 7), 0])
+def test_whether_a_device_exists_is_seen_when_it_is_used(device):
+    for use in (
+        lambda: tg.zeros(1, device=device),
+        lambda: tg.ones(1).to(device),
+        lambda: tg.ones(1).cuda(device),
+        lambda: tg.nn.Linear(1, 1).to(device),
+        lambda: tg.nn.Linear(1, 1).cuda(device),
+        lambda: tg.set_default_device(device),
+    ):
+        with pytest.raises(tg.BackendError, match=r"(?i)cuda[^$]*pip install"):
+            use()
+
+
+def test_devices_of_pytorch_are_read():
+    torch = pytest.importorskip("torch")
+    assert tg.ones(1).to(torch.device("meta")).device == tg.device("meta")
+    assert tg.nn.Linear(1, 1).to(torch.device("meta")).weight.device == tg.device("meta")
 
 
 @pytest.mark.skipif(tg.cuda_is_available(), reason="a CUDA device is there")

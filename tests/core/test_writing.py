@@ -104,6 +104,40 @@ def test_an_optimiser_like_write_between_forward_and_backward_is_refused():
         y.backward()
 
 
+@pytest.mark.parametrize("made", [leaf, lambda *shape: leaf(*shape) * 2.0])
+@pytest.mark.parametrize("write", ["copy_", "fill_", "setitem"])
+def test_a_written_tensor_has_a_place_of_its_own_in_the_graph(made, write):
+    source = made() if write == "fill_" else made(3)
+    x = tg.zeros(*source.shape, dtype="float64")
+    if write == "setitem":
+        x[...] = source
+    else:
+        getattr(x, write)(source)
+    assert x.grad_fn is not None
+    assert x.grad_fn is not source.grad_fn
+    seen = []
+    x.register_hook(lambda g: seen.append("x"))
+    source.register_hook(lambda g: seen.append("source"))
+    source.retain_grad()
+    (source * 2.0).sum().backward(retain_graph=True)
+    assert seen == ["source"]
+    assert x.grad is None
+    np.testing.assert_array_equal(source.grad.numpy(), np.full(source.shape, 2.0))
+    before = source.detach().clone()
+    x += 1.0  # x is no leaf, whatever the source is
+    (x * 3.0).sum().backward()
+    assert seen == ["source", "x", "source"]
+    np.testing.assert_array_equal(source.detach().numpy(), before.numpy())
+
+
+def test_a_tensor_can_be_copied_to_itself():
+    x = leaf(3) * 2.0
+    before = x.detach().clone()
+    x.copy_(x)
+    np.testing.assert_array_equal(x.detach().numpy(), before.numpy())
+    assert x.requires_grad
+
+
 def test_writes_under_no_grad_keep_the_leaf():
     w = leaf(3)
     with tg.no_grad():

@@ -13,7 +13,8 @@ lets a mistake pass:
 - reductions give 0-d arrays, never NumPy scalars; results of arithmetic are C-contiguous; fresh
   memory is filled with NaN;
 - what CuPy does silently is refused with a `StandInError`: indices out of range (which CuPy wraps),
-  overlapping assignment, arithmetic on an array of another device than the current one.
+  integers to a negative power, overlapping assignment, arithmetic on an array of another device
+  than the current one.
 
 It proves the path: every name and argument exists, nothing crosses between host and device unseen.
 It proves neither the numerics nor the speed of a GPU.

@@ -302,7 +302,7 @@ def wrap(result: Any, *inputs: Any, order: str = "C") -> Any:
         raw = source._raw
         if raw is result:
             return source
-        if result.size and np.may_share_memory(raw, result):
+        if _is_view(result, raw):
             base = source if source._base is None else source._base
             return _new(result, source._device, base)
         _here(source)
@@ -310,6 +310,13 @@ def wrap(result: Any, *inputs: Any, order: str = "C") -> Any:
     if order == "C" and not result.flags.c_contiguous:
         result = result.copy(order="C")
     return _new(result, state.current_device(), None)
+
+
+def _is_view(result: np.ndarray, raw: np.ndarray) -> bool:
+    """Without elements there is no memory to share, but an owner whose view it is."""
+    if result.size:
+        return np.may_share_memory(raw, result)
+    return result.base is not None and (result.base is raw or result.base is raw.base)
 
 
 def unwrap(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import cupy as real
@@ -90,7 +91,12 @@ class UFunc:
         inputs = arrays_in(args)
         hidden = unwrap(args)
         with np.errstate(all="ignore"):
-            result = self._host(*hidden, **kwargs)
+            try:
+                result = self._host(*hidden, **kwargs)
+            except ValueError as problem:
+                if "negative integer powers" in str(problem):
+                    raise StandInError(f"CuPy gives 0 or 1 silently: {problem}") from None
+                raise
         results = result if isinstance(result, tuple) else (result,)
         if "dtype" not in kwargs:
             self._check_loop(hidden, results)
@@ -110,25 +116,13 @@ class UFunc:
 
     def _check_loop(self, inputs: tuple[Any, ...], results: tuple[Any, ...]) -> None:
         """The first loop of the real ufunc that takes these dtypes must give NumPy's dtypes."""
-        weak = [x for x in inputs if _is_weak(x)]
-        dtypes = [np.asarray(x).dtype for x in inputs if not _is_weak(x)]
-        rank = {"b": 0, "i": 1, "u": 1, "f": 2}
-        highest = max((rank[d.kind] for d in dtypes), default=0)
-        if any((bool, int, float).index(type(x)) > highest for x in weak):
-            return  # a Python number that lifts the dtype: not looked up in the loops
-        for loop in self.types:
-            before, _, after = loop.partition("->")
-            given = [c for c, x in zip(before, inputs, strict=True) if not _is_weak(x)]
-            fits = all(np.can_cast(d, c) for d, c in zip(dtypes, given, strict=True))
-            if fits:
-                expected = [np.dtype(c) for c in after]
-                found = [np.asarray(r).dtype for r in results]
-                if expected != found:
-                    raise StandInError(
-                        f"cupy.{self.__name__} of {dtypes} gives {expected}, NumPy {found}"
-                    )
-                return
-        raise TypeError(f"Wrong type ({dtypes}) of arguments for cupy_{self.__name__}")
+        given = tuple(type(x) if _is_weak(x) else np.asarray(x).dtype for x in inputs)
+        found = [np.asarray(r).dtype for r in results]
+        expected = _loop(tuple(self.types), given)
+        if expected is None:
+            raise TypeError(f"Wrong type {given} of arguments for cupy_{self.__name__}")
+        if expected and expected != found:
+            raise StandInError(f"cupy.{self.__name__} of {given} gives {expected}, NumPy {found}")
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
         if self._real._scatter_op not in ("add", "max", "min"):
@@ -152,6 +146,27 @@ class UFunc:
         if self.__name__ != "add":
             raise NotImplementedError(f"`cupy_{self.__name__}.reduceat` is not supported yet")
         raise StandInError("CuPy's add.reduceat subtracts running sums, which loses the small ones")
+
+
+@cache
+def _loop(types: tuple[str, ...], given: tuple[Any, ...]) -> list[np.dtype[Any]] | None:
+    """The dtypes that come out of the first loop which takes these: dtypes, and the types of Python
+    numbers, which are weak. Empty if such a number lifts the dtype: not looked up in the loops.
+    None if no loop takes them."""
+    dtypes = [d for d in given if isinstance(d, np.dtype)]
+    rank = {"b": 0, "i": 1, "u": 1, "f": 2}
+    highest = max((rank[d.kind] for d in dtypes), default=0)
+    if any((bool, int, float).index(d) > highest for d in given if not isinstance(d, np.dtype)):
+        return []
+    for loop in types:
+        before, _, after = loop.partition("->")
+        if all(
+            np.can_cast(d, char)
+            for char, d in zip(before, given, strict=True)
+            if isinstance(d, np.dtype)
+        ):
+            return [np.dtype(char) for char in after]
+    return None
 
 
 def to_device(data: Any, dtype: Any = None, order: Any = None) -> ndarray:

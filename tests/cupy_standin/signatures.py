@@ -14,12 +14,9 @@ __all__ = ["check_call", "check_method"]
 
 def check_call(name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Raises TypeError if the real function does not take these arguments."""
-    signature = _signature(name, function)
-    if signature is not None:
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as problem:
-            raise TypeError(f"cupy.{name}{signature}: {problem}") from None
+    problem = _refusal(name, function, len(args), tuple(kwargs))
+    if problem is not None:
+        raise TypeError(f"cupy.{name}{_signature(name, function)}: {problem}")
     known = _KEYWORDS.get(name)
     if known is not None and not set(kwargs) <= known:
         raise TypeError(f"cupy.{name}() takes no argument {sorted(set(kwargs) - known)}")
@@ -28,6 +25,18 @@ def check_call(name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str
 def check_method(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """The same for a method of `cupy.ndarray`, without `self`."""
     check_call(f"ndarray.{name}", getattr(real.ndarray, name), (None, *args), kwargs)
+
+
+@cache
+def _refusal(name: str, function: Any, count: int, names: tuple[str, ...]) -> str | None:
+    """Why so many arguments by position and these by name do not fit; None if they do."""
+    signature = _signature(name, function)
+    try:
+        if signature is not None:
+            signature.bind(*(None,) * count, **dict.fromkeys(names))
+    except TypeError as problem:
+        return str(problem)
+    return None
 
 
 @cache

@@ -31,6 +31,12 @@ def test_reads_what_was_written(tmp_path, code, zipped):
     np.testing.assert_array_equal(found, array)
 
 
+def test_reads_as_many_axes_as_numpy_has(tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(encode(np.full((1,) * 64, 7, "u1")))
+    assert read_idx(path).shape == (1,) * 64
+
+
 def test_reads_empty_arrays(tmp_path):
     path = tmp_path / "data"
     path.write_bytes(encode(np.zeros((0, 28, 28), "u1")))
@@ -47,6 +53,11 @@ DAMAGED = {
     "truncated": (GOOD[:-1], r"shape \(3, 4\), which is 12 bytes; only 11 follow"),
     "too long": (GOOD + b"\0", "12 bytes; more follow"),
     "huge": (b"\0\0\x0e\x04" + b"\xff" * 16, "only 0 follow"),
+    "axes": (
+        b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"\7",
+        "255 axes; NumPy's arrays have at most 64",
+    ),
+    "huge and empty": (b"\0\0\x0e\4" + b"\0" * 4 + b"\xff" * 12, "more than an array can have"),
     "gzip truncated": (gzip.compress(GOOD)[:-9], "gzip stream is damaged"),
     "gzip checksum": (gzip.compress(GOOD)[:-8] + b"\0" * 8, "gzip stream is damaged"),
     "gzip garbage": (gzip.compress(GOOD)[:10] + b"\xff" * 20, "gzip stream is damaged"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
-from tinygrad_cv.errors import BackendError, DataError, DTypeError
+from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
 from tinygrad_cv.io import load_safetensors, save_safetensors
 
 ARRAYS = {
@@ -68,6 +68,38 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch):
         save_safetensors({"w": tg.zeros(3)}, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
+
+
+REFUSED = {
+    "reserved": ({"__metadata__": np.ones(2)}, None, ArgumentError, "'__metadata__' is reserved"),
+    "number": ({}, {"a": 1}, DTypeError, "'a' of the metadata is of type int, not a text"),
+    "key": ({}, {1: "a"}, DTypeError, "the key 1 of the metadata is of type int, not a text"),
+    "list": ({}, ["a"], DTypeError, "metadata must be a mapping of texts, not list"),
+    "object": ({"w": np.array([None])}, None, DTypeError, "'w' is of dtype object"),
+    "complex": ({"w": np.ones(2, complex)}, None, DTypeError, "'w' is of dtype complex128"),
+    "surrogate": ({"\ud800": np.ones(2)}, None, DataError, "cannot be written"),
+}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "error", "match"), REFUSED.values(), ids=list(REFUSED)
+)
+def test_what_could_not_be_read_again_leaves_the_old_file(
+    tmp_path, tensors, metadata, error, match
+):
+    path = tmp_path / "weights.safetensors"
+    save_safetensors({"w": tg.ones(3)}, path)
+    before = path.read_bytes()
+    with pytest.raises(error, match=match):
+        save_safetensors({"v": tg.ones(1), **tensors}, path, metadata)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_big_endian_arrays_keep_their_values(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_safetensors({"big": np.array([1.5, -2.0], ">f4")}, path)
+    assert load_safetensors(path)["big"].tolist() == [1.5, -2.0]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\3\4 not a safetensors file", b"\xff" * 64])

@@ -11,7 +11,7 @@ import torch
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.nn import init
 
 FANS = (64, 32, 3, 3)
@@ -144,3 +144,28 @@ def test_bad_arguments():
         init.eye_(tg.zeros(3))
     with pytest.raises(ShapeError, match="3, 4 or 5"):
         init.dirac_(tg.zeros(3, 3))
+    for groups in (0, -1):
+        with pytest.raises(ArgumentError, match=f"4 output channels do not .* {groups} groups"):
+            init.dirac_(tg.zeros(4, 2, 3), groups)
+    for std in (0, -1.0, math.nan):
+        with pytest.raises(ArgumentError, match=f"std must be above 0, it is {std}"):
+            init.trunc_normal_(tg.zeros(3), std=std)
+    for std in (-1.0, math.nan):
+        with pytest.raises(ArgumentError, match=f"std must be at least 0, it is {std}"):
+            init.normal_(tg.zeros(3), std=std)
+    with pytest.raises(ArgumentError, match="a must not be above b: a = 1, b = 0"):
+        init.uniform_(tg.zeros(3), 1, 0)
+
+
+@pytest.mark.parametrize("name", ["uniform_", "normal_", "trunc_normal_", "orthogonal_"])
+def test_integers_are_not_drawn(name):
+    tensor = tg.ones(2, 2, dtype="int64")
+    with pytest.raises(DTypeError, match="int64 is not a floating dtype"):
+        getattr(init, name)(tensor)
+    assert tensor.tolist() == [[1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize("name", [n for n in init.__all__ if n.startswith(("xavier", "kaiming"))])
+def test_a_weight_without_units_has_nothing_to_draw(name):
+    assert getattr(init, name)(tg.zeros(0, 0)).shape == (0, 0)
+    assert init.normal_(tg.zeros(3), 2.0, 0.0).tolist() == [2, 2, 2]

@@ -88,6 +88,33 @@ def test_assign_takes_dtype_and_memory():
     assert net.weight.requires_grad
 
 
+@pytest.mark.parametrize("how", ["read-only", "expanded"])
+def test_memory_that_cannot_be_written_is_found_before_anything_changes(how):
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    bias = net[1].bias
+    bias.array = np.broadcast_to(np.zeros(1 if how == "expanded" else 2, np.float32), 2)
+    before = {key: tensor.numpy().copy() for key, tensor in net.state_dict().items()}
+    state = {key: np.full(value.shape, 9.0, np.float32) for key, value in before.items()}
+    with pytest.raises(ArgumentError, match=r"1\.bias: the memory[^$]*Nothing was.*assign=True"):
+        net.load_state_dict(state)
+    for key, tensor in net.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), before[key])
+    net.load_state_dict(state, assign=True)  # the repair
+    assert bias.tolist() == [9, 9]
+
+
+def test_assign_does_not_turn_parameters_into_integers():
+    net = nn.BatchNorm1d(2)
+    state = net.state_dict() | {"weight": np.array([1, 2]), "running_mean": tg.tensor([0, 1])}
+    with pytest.raises(ArgumentError) as caught:
+        net.load_state_dict(state, assign=True)
+    assert "weight: int64 values cannot stand for float32 ones" in str(caught.value)
+    assert "running_mean: int64 values" in str(caught.value)
+    assert net.weight.dtype == tg.float32
+    net.load_state_dict(state)  # copied, they are converted
+    assert net.weight.tolist() == [1, 2]
+
+
 def test_loading_between_forward_and_backward_is_noticed():
     net = nn.Linear(2, 2)
     loss = net(tg.ones(1, 2, requires_grad=True)).sum()

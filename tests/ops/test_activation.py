@@ -249,6 +249,18 @@ def test_relu_hides_no_nan_in_its_gradient():
     assert x.grad.tolist() == theirs.grad.tolist() == [3.0, 0.0, 0.0, 3.0]
 
 
+@pytest.mark.parametrize("gradient", [2.0, nan, inf])
+@pytest.mark.parametrize("name", ["hardtanh", "relu6", "elu", "leaky_relu", "relu"])
+def test_the_gradient_at_nan_is_that_of_torch(name, gradient):
+    values = np.array([nan, -9.0, 0.0, 0.5, 1.0, 6.0, 9.0])
+    x, theirs = tg.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    getattr(F, name)(x).backward(tg.full((7,), gradient, dtype="float64"))
+    getattr(torch.nn.functional, name)(theirs).backward(
+        torch.full((7,), gradient, dtype=torch.float64)
+    )
+    np.testing.assert_allclose(x.grad.numpy(), theirs.grad.numpy())
+
+
 @pytest.mark.parametrize(("lo", "hi"), [(-1.0, 1.0), (0, 6), (-inf, 2.0)])
 def test_hardtanh_of_integers_stays_integer(lo, hi):
     y = F.hardtanh(tg.tensor([-3, 0, 9]), lo, hi)

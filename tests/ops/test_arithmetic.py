@@ -186,6 +186,8 @@ BAD = [
     Bad(tg.floor_divide, (np.arange(3), 0), error=ArgumentError, match="by 0"),
     Bad(tg.remainder, (np.arange(3), np.arange(3)), error=ArgumentError, match="by 0"),
     Bad(tg.fmod, (np.arange(3), 0), error=ArgumentError, match="by 0"),
+    Bad(division.TruncDivide, (np.arange(3), 0), error=ArgumentError, match="by 0"),
+    Bad(division.TruncDivide, (normal(2, 3), normal(4)), error=ShapeError, match="broadcast"),
     Bad(
         tg.div,
         (normal(2), 2.0),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from tinygrad_cv.backend.spec import layout_of, spec_of
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, ShapeError
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
@@ -438,3 +438,11 @@ def test_every_repair_of_a_kernel_that_does_not_fit_works(size, kernel, stride, 
         return
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     check_bad(Bad(F.conv2d, args, options, error=ShapeError, match="fits"))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("name", ["conv", "conv_transpose"])
+def test_inputs_on_different_devices_are_refused_by_the_function_that_was_called(name, n):
+    function = getattr(tg.nn.functional, f"{name}{n}d")
+    with pytest.raises(BackendError, match=rf"^{name}{n}d: the inputs are on different devices"):
+        function(tg.ones(1, 2, *(4,) * n), tg.ones(2, 2, *(3,) * n, device="meta"))

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend import im2col
+from tinygrad_cv.backend.convolution import Window, depthwise, few_outputs, im2col
 from tinygrad_cv.backend.spec import spec_of
+from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
+from tinygrad_cv.testing import Bad, check_bad, parametrize_cases
 
 F = tg.nn.functional
 rng = np.random.default_rng(8)
@@ -105,16 +107,16 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
     if layout == "channels_last":
         x, w = (np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, -1)), -1, 1) for a in (x, w))
     attrs = (stride, padding, dilation, groups)
-    before = im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK
+    before = im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK
     if tiny_blocks:  # so that even these small images are cut along every axis
-        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = 1, 3, 64
+        im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK = 1, 3, 64
     try:
         y = Conv.call(x, w, None, *attrs)
         g = normal(*y.shape)
         dx = ConvInputGrad.call(g, w, x.shape, *attrs)
         dw = ConvWeightGrad.call(x, g, w.shape, *attrs)
     finally:
-        im2col.BLOCK, im2col.FEWEST_ROWS, im2col.DEPTHWISE_BLOCK = before
+        im2col.BLOCK, im2col.FEWEST_ROWS, depthwise.BLOCK = before
     assert spec_of(y) == Conv.infer(spec_of(x), spec_of(w), None, *attrs)
     assert spec_of(dx) == ConvInputGrad.infer(spec_of(g), spec_of(w), x.shape, *attrs)
     tx, tw = (torch.tensor(a.copy(order="C"), requires_grad=True) for a in (x, w))
@@ -133,10 +135,41 @@ def test_any_geometry_equals_torch(parts, layout, tiny_blocks):
 
 def test_a_block_never_holds_more_than_its_limit():
     x = np.zeros((3, 64, 40, 40), np.float32)
-    window = im2col.Window((3, 3), (1, 1), (-1, -1), (1, 1))
+    window = Window((3, 3), (1, 1), (-1, -1), (1, 1))
     sizes = [c.nbytes for _, c in im2col.columns(np, x, (40, 40), window, 1)]
     assert max(sizes) <= im2col.BLOCK
     assert sum(sizes) == x.nbytes * 9
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "weight", "match"),
+    [
+        ((2, 3, 0), (3, 4, 3), "only its batch may be empty"),
+        ((3, 0), (3, 4, 3), "only its batch may be empty"),
+        ((2, 3, 0, 5), (3, 4, 5, 3), "only its batch may be empty"),
+        ((2, 0, 4), (0, 4, 3), "the weight has an axis of size 0"),
+        ((2, 3, 4), (3, 0, 3), "the weight has an axis of size 0"),
+        ((2, 3, 4), (3, 4, 0), "the weight has an axis of size 0"),
+    ],
+)
+def test_a_transposed_convolution_of_nothing_is_refused_as_in_torch(shape, weight, match, stride):
+    name = f"conv_transpose{len(weight) - 2}d"
+    with pytest.raises(RuntimeError):
+        getattr(torch.nn.functional, name)(torch.ones(shape), torch.ones(weight), stride=stride)
+    arrays = (np.ones(shape), np.ones(weight))
+    function = getattr(tg.nn.functional, name)
+    check_bad(Bad(function, arrays, {"stride": stride}, error=tg.ShapeError, match=match))
+
+
+def test_a_transposed_convolution_of_an_empty_batch_has_gradients():
+    tensors = [tg.ones(*s, requires_grad=True) for s in ((0, 3, 5), (3, 4, 3), (4,))]
+    y = tg.nn.functional.conv_transpose1d(*tensors)
+    assert y.shape == (0, 4, 7)
+    y.sum().backward()
+    for tensor in tensors:
+        assert tensor.grad.shape == tensor.shape
+        assert not tensor.grad.numpy().any()
 
 
 def test_huge_numbers_of_groups_are_refused_at_once():
@@ -156,15 +189,15 @@ def test_huge_numbers_of_groups_are_refused_at_once():
         ((5, 4, 6), (3, 3, 2), (1, 2, 1), (1, 1, 1), (1, 1, 2)),
     ],
 )
-@pytest.mark.parametrize("block", [1, im2col.FEW_BLOCK])
+@pytest.mark.parametrize("block", [1, few_outputs.BLOCK])
 def test_few_output_channels_give_what_any_number_gives(
     monkeypatch, block, sizes, kernel, stride, padding, dilation
 ):
-    monkeypatch.setattr(im2col, "FEW_BLOCK", block)
+    monkeypatch.setattr(few_outputs, "BLOCK", block)
     n = len(sizes)
     x, w, b = normal(3, 9, *sizes), normal(5, 9, *kernel), normal(5)
-    window = im2col.Window(kernel, stride, tuple(-p for p in padding), dilation)
-    assert im2col.few_outputs(w[None], window)
+    window = Window(kernel, stride, tuple(-p for p in padding), dilation)
+    assert few_outputs.serves(w[None], window)
     conv, torch_conv = getattr(F, f"conv{n}d"), getattr(torch.nn.functional, f"conv{n}d")
     options = {"stride": stride, "padding": padding, "dilation": dilation}
     y = conv(tg.tensor(x), tg.tensor(w), tg.tensor(b), **options).numpy()
@@ -180,3 +213,34 @@ def test_columns_of_one_row_per_tap_give_the_same_weight_gradient():
         torch.from_numpy(x), (4, 3, 3, 3), torch.from_numpy(g), padding=1
     )
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-10, atol=1e-10)
+
+
+# The gradients refuse what no forward call can have given.
+
+GEOMETRY = ((1, 1), ((0, 0), (0, 0)), (1, 1), 1)  # stride, padding, dilation, groups
+
+BAD = [
+    Bad(
+        ConvInputGrad,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 2), (2, 3, 5, 5), *GEOMETRY),
+        error=ShapeError,
+        match=r"the output gradient must have shape \(2, 4, 3, 4\)",
+    ),
+    Bad(
+        ConvInputGrad,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 2).astype("f4"), (2, 3, 5, 4), *GEOMETRY),
+        error=DTypeError,
+        match="the dtypes differ: float64 and float32",
+    ),
+    Bad(
+        ConvWeightGrad,
+        (normal(2, 3, 5, 4), normal(2, 4, 2, 3), (4, 3, 3, 2), *GEOMETRY),
+        error=ShapeError,
+        match=r"the output gradient must have shape \(2, 4, 3, 3\)",
+    ),
+]
+
+
+@parametrize_cases(BAD)
+def test_bad_input_of_a_gradient_is_refused(bad):
+    check_bad(bad)

@@ -43,6 +43,12 @@ BAD = [
     Bad(tg.from_numpy, ([1, 2],), error=DTypeError, match="NumPy"),
     Bad(tg.from_numpy, ("text",), error=DTypeError, match="NumPy"),
     Bad(tg.tensor, ([[1, 2], [3]],), error=ArgumentError, match="lengths"),
+    *(
+        Bad(tg.tensor, (data,), kwargs, error=DTypeError, match="cannot be made of")
+        for data in ("a", 1j, None, [1, "a"], object())
+        for kwargs in ({}, {"dtype": "float32"})
+    ),
+    Bad(tg.tensor, (np.float16(1),), error=DTypeError, match="float16"),
     Bad(
         tg.tensor,
         ([1.0],),

@@ -63,8 +63,14 @@ CASES = [
         for a in (TIES, np.array([[1.0, nan, 2.0, nan]]))
     ),
     *(
-        Case(f, (TIES,), torch=t, order=0, name="ties")
+        Case(f, (a,), torch=t, order=0, name="ties or NaN")
         for f, t in ((tg.max, torch.max), (tg.min, torch.min))
+        for a in (TIES, np.array([[1.0, nan, 2.0, nan]]), np.array(nan))
+    ),
+    *(
+        Case(op, (X,), attrs=((0, 1, 2), k), reference=lambda x, f=f, k=k: f(x, keepdims=k))
+        for op, f in ((extrema.Max, np.max), (extrema.Min, np.min))
+        for k in (False, True)
     ),
     Case(tg.max, (X, X[::-1].copy()), reference=np.maximum, name="of two"),
     Case(tg.min, (X, X[::-1].copy()), reference=np.minimum, name="of two"),
@@ -105,6 +111,11 @@ BAD = [
         Bad(f, (np.zeros((2, 0)), 1), error=ShapeError, match="no element")
         for f in (tg.max, tg.min, tg.argmax)
     ),
+    *(
+        Bad(f, (np.zeros(0),), error=ShapeError, match="no element")
+        for f in (tg.max, tg.min, tg.aminmax)
+    ),
+    Bad(tg.aminmax, (np.zeros((2, 0)),), {"dim": 1}, error=ShapeError, match="no element"),
     Bad(tg.argmax, (np.ones(3, bool),), error=DTypeError, match="bool"),
 ]
 

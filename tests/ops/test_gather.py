@@ -9,7 +9,7 @@ import torch
 import tinygrad_cv as tg
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
 from tinygrad_cv.ops.gather import Gather, GatherGrad, Scatter, ScatterFill
-from tinygrad_cv.ops.masking import NonZero
+from tinygrad_cv.ops.nonzero import NonZero
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
 rng = np.random.default_rng(11)
@@ -297,6 +297,87 @@ def test_methods():
     assert np.array_equal(x.gather(0, tg.Tensor(INDEX)).numpy(), naive_gather(X, INDEX, 0))
     assert x.masked_fill(x > 0, 0.0).numpy().max() == 0
     assert x.index_select(1, np.array([1])).shape == (3, 1)
+
+
+def torch_gives(function, *arguments):
+    """PyTorch's result, or None where it refuses."""
+    try:
+        return function(*(torch.tensor(a) if isinstance(a, np.ndarray) else a for a in arguments))
+    except (RuntimeError, IndexError):
+        return None
+
+
+@pytest.mark.parametrize("function", ["index_select", "index_add", "index_copy", "index_fill"])
+@pytest.mark.parametrize(
+    ("shape", "dim", "index"),
+    [
+        ((2, 3), 1, [-1, 0]),
+        ((2, 3), -1, [-3]),
+        ((2, 3), 1, [-4]),
+        ((2, 3), 0, []),
+        ((2, 3), 1, 2),
+        ((0, 3), 0, []),
+        ((0, 3), 1, [2, 0]),
+        ((3, 0), 0, [1]),
+        ((), 0, [0]),
+        ((), -1, 0),
+        ((), 0, [1]),
+    ],
+)
+def test_negative_empty_and_0d_arguments_as_torch(function, shape, dim, index):
+    x, index = np.arange(float(np.prod(shape))).reshape(shape), np.array(index, int)
+    wanted = list(shape)
+    if shape:
+        wanted[dim] = index.size
+    rest = {"index_select": (), "index_fill": (9.0,)}.get(function, (np.full(wanted, 7.0),))
+    expected = torch_gives(getattr(torch, function), x, dim, index, *rest)
+    arguments = [tg.tensor(a) if isinstance(a, np.ndarray) else a for a in (x, dim, index, *rest)]
+    arguments[0].requires_grad_()
+    if expected is None:
+        with pytest.raises(RangeError, match="out of range"):
+            getattr(tg, function)(*arguments)
+        return
+    y = getattr(tg, function)(*arguments)
+    np.testing.assert_array_equal(y.detach().numpy(), expected.numpy())
+    assert y.shape == expected.shape
+    y.sum().backward()
+    theirs = torch.tensor(x, requires_grad=True)
+    torch_gives(getattr(torch, function), theirs, dim, index, *rest).sum().backward()
+    np.testing.assert_array_equal(arguments[0].grad.numpy(), theirs.grad.numpy())
+
+
+def test_index_select_of_one_element_takes_it_once():
+    with pytest.raises(ShapeError, match="has one element, the index has 2"):
+        tg.index_select(tg.tensor(5.0), 0, tg.tensor([0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        *(("bool", value) for value in (2, 0, True)),
+        *(("uint8", value) for value in (-255, -1, 255)),
+        *(("float32", value) for value in (2, False)),
+        ("int8", -128),
+        ("int32", 2**31 - 1),
+        ("int64", True),
+    ],
+)
+def test_masked_fill_keeps_the_dtype(dtype, value):
+    mask = np.array([True, False])
+    ours = tg.masked_fill(tg.ones(2, dtype=dtype), mask, value)
+    theirs = torch.ones(2, dtype=getattr(torch, dtype)).masked_fill(torch.tensor(mask), value)
+    assert ours.dtype == dtype
+    assert ours.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint8", 256), ("uint8", -256), ("int8", 128), ("int64", 2**63)]
+)
+def test_masked_fill_refuses_what_does_not_fit(dtype, value):
+    with pytest.raises(RuntimeError):
+        torch.ones(2, dtype=getattr(torch, dtype)).masked_fill(torch.tensor([True, False]), value)
+    with pytest.raises(DTypeError, match=f"{value} does not fit into {dtype}"):
+        tg.masked_fill(tg.ones(2, dtype=dtype), np.array([True, False]), value)
 
 
 def test_index_add_of_integers():

@@ -172,6 +172,18 @@ CASES = [
 ]
 
 BAD = [
+    Bad(
+        Index,
+        (normal(6, 4), places(X.shape, TWICE), False),
+        error=ShapeError,
+        match=r"made for sizes \(3,\) of the axes \(0,\)",
+    ),
+    Bad(
+        IndexGrad,
+        (normal(4, 4, 4), X.shape, places(X.shape, TWICE), False),
+        error=ShapeError,
+        match=r"the index takes \(4, 4, 5\) of \(3, 4, 5\)",
+    ),
     Bad(getitem, (X, 3), error=RangeError, match=r"index 3 is out of range for axis 0 of size 3"),
     Bad(getitem, (X, (0, -5)), error=RangeError, match=r"-4 <= index < 4"),
     Bad(getitem, (X, (0, 0, 0, 0)), error=RangeError, match="4 indices for 3 axes"),

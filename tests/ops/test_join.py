@@ -61,6 +61,10 @@ BAD = [
     Bad(tg.cat, pieces((2, 3), (4, 4)), error=ShapeError, match="agree but in axis 0"),
     Bad(tg.cat, (*pieces((2, 3)), 2), error=RangeError, match="dim 2"),
     Bad(tg.cat, pieces(()), error=ShapeError, match="Use stack"),
+    Bad(tg.cat, ([1, 2],), error=ShapeError, match="Use stack"),
+    Bad(tg.cat, ([normal(2), 1.0],), error=ShapeError, match=r"Use t\.reshape\(1\)"),
+    Bad(tg.cat, (["a"],), error=DTypeError, match=r"tensors\[0\] must be a tensor, not 'a'"),
+    Bad(tg.stack, ([normal(), None],), error=DTypeError, match=r"tensors\[1\] must be a tensor"),
     Bad(tg.cat, ([],), error=ArgumentError, match="at least one"),
     Bad(tg.cat, (normal(2, 3),), error=DTypeError, match="list or tuple"),
     Bad(tg.stack, pieces((2, 3), (2, 4)), error=ShapeError, match="must be equal"),
@@ -88,6 +92,26 @@ def test_cat_promotes_like_torch():
     x = tg.tensor([0.5], dtype="float64", requires_grad=True)
     tg.cat([whole, x]).sum().backward()
     assert x.grad.dtype == np.float64
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("empty", ["float64", "float32", "int64", "bool"])
+def test_an_empty_vector_counts_for_the_dtype_as_in_torch(empty, first):
+    for full in ("float32", "int32", "bool"):
+        parts = [np.zeros(0, empty), np.ones((2, 2), full)]
+        parts = parts if first else parts[::-1]
+        ours, theirs = (
+            tg.cat(list(map(tg.tensor, parts))),
+            torch.cat(list(map(torch.tensor, parts))),
+        )
+        assert ours.dtype == theirs.numpy().dtype
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_lists_of_numbers_are_tensors_of_their_own():
+    assert tg.cat([[1, 2], [3]]).tolist() == np.concatenate([[1, 2], [3]]).tolist()
+    assert tg.stack([1.0, 2.0]).tolist() == [1.0, 2.0]
+    assert tg.cat(tensors=[[1], [2]]).tolist() == [1, 2]
 
 
 def test_cat_keeps_channels_last_memory():

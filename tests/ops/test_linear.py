@@ -39,6 +39,21 @@ def normal(*shape):
 
 
 CASES = [
+    *(
+        Case(
+            F.linear,
+            (normal(*shape), normal(4), bias),
+            reference=lambda x, w, b=None: (
+                naive_linear(x, w[None])[..., 0] + (0 if b is None else b)
+            ),
+            torch=torch.nn.functional.linear,
+            name="one output",
+            batch=(0,) if len(shape) > 1 else (),
+        )
+        for shape in ((4,), (3, 4), (2, 3, 4))
+        for bias in (None, normal())
+        if bias is None or len(shape) != 2  # PyTorch refuses a bias for a matrix
+    ),
     Case(
         Linear,
         (normal(5, 4), normal(3, 4), normal(3)),
@@ -84,10 +99,26 @@ CASES = [
 ]
 
 BAD = [
+    Bad(
+        LinearInputGrad,
+        (normal(5, 6), normal(3, 4)),
+        error=ShapeError,
+        match="axis -1 of grad and axis 0 of weight must have the same size",
+    ),
+    Bad(
+        LinearWeightGrad,
+        (normal(10, 3), normal(5, 4)),
+        error=ShapeError,
+        match="axis 0 of grad and axis 0 of input must have the same size",
+    ),
     Bad(F.linear, (normal(5, 3), normal(2, 4)), error=ShapeError, match="I = 4"),
     Bad(F.linear, (normal(2, 3, 4), normal(5, 12)), error=ShapeError, match=r"flatten\(1\)"),
     Bad(F.linear, (normal(), normal(2, 4)), error=ShapeError, match="no axis"),
-    Bad(F.linear, (normal(5, 4), normal(4)), error=ShapeError, match="2 axes"),
+    Bad(F.linear, (normal(5, 4), normal()), error=ShapeError, match="2 axes"),
+    Bad(F.linear, (normal(5, 4), normal(2, 2, 4)), error=ShapeError, match="2 axes"),
+    Bad(F.linear, (normal(5, 4), normal(3)), error=ShapeError, match="I = 3"),
+    Bad(F.linear, (normal(), normal(3)), error=ShapeError, match="I = 3"),
+    Bad(F.linear, (normal(5, 4), normal(4), normal(1)), error=ShapeError, match="without axes"),
     Bad(F.linear, (normal(5, 4), normal(2, 4), normal(3)), error=ShapeError, match=r"\(2,\)"),
     Bad(
         F.linear,

@@ -14,6 +14,7 @@ from tinygrad_cv.ops.classes import ClassPick, ClassPlace
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
 rng = np.random.default_rng(14)
+inf, nan = math.inf, math.nan
 F = tg.nn.functional
 TF = torch.nn.functional
 
@@ -128,6 +129,17 @@ def distance(power, reduction):
 
 
 CASES = [
+    *(
+        Case(
+            f,
+            (np.array(1.5), np.array(-0.5)),
+            kwargs={"reduction": reduction},
+            torch=lambda *a, t=t, reduction=reduction: t(*a, reduction=reduction),
+            name=f"0-d {reduction}",
+        )
+        for f, t in ((F.mse_loss, TF.mse_loss), (F.l1_loss, TF.l1_loss))
+        for reduction in ("mean", "sum", "none")
+    ),
     label_case(normal(5, 4), labels(4, 5)),
     label_case(normal(5, 4), labels(4, 5), reduction="sum"),
     label_case(normal(5, 4), labels(4, 5), reduction="none"),
@@ -293,6 +305,38 @@ def test_infinite_scores_give_torchs_values():
     ours = F.cross_entropy(tg.tensor(x), tg.tensor([1, 0]), reduction="none").numpy()
     theirs = TF.cross_entropy(torch.tensor(x), torch.tensor([1, 0]), reduction="none").numpy()
     np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weight", [None, np.array([0.0, 2.0, 3.0])])
+@pytest.mark.parametrize("scores", [(nan, 0.0, 1.0), (inf, 0.0, 1.0), (-inf, -inf, -inf)])
+def test_scores_that_are_not_finite_at_ignored_and_weightless_labels(scores, weight, reduction):
+    """An ignored one does not reach the loss; a class of weight 0 is counted, and does."""
+    x = np.array([scores, (1.0, 2.0, 3.0), scores])
+    theirs_weight = None if weight is None else torch.tensor(weight)
+    for target in ([-100, 1, -100], [-100, 0, -100], [0, 1, -100]):
+        for name, options in (
+            ("cross_entropy", {}),
+            ("cross_entropy", {"label_smoothing": 0.1}),
+            ("nll_loss", {}),
+        ):
+            ours, theirs = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+            options |= {"reduction": reduction}
+            loss = getattr(F, name)(ours, tg.tensor(target), weight, **options)
+            expected = getattr(TF, name)(theirs, torch.tensor(target), theirs_weight, **options)
+            np.testing.assert_allclose(loss.detach().numpy(), expected.detach().numpy())
+            loss.sum().backward()
+            expected.sum().backward()
+            np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), atol=1e-15)
+
+
+@pytest.mark.parametrize("function", ["cross_entropy", "nll_loss"])
+def test_a_gradient_that_is_nan_at_an_ignored_label_stays_there(function):
+    x = tg.tensor(X[:2], requires_grad=True)
+    loss = getattr(F, function)(x, tg.tensor([-100, 1]), reduction="none")
+    loss.backward(tg.tensor([nan, 1.0], dtype="float64"))
+    assert not x.grad[0].numpy().any()
+    assert np.isfinite(x.grad.numpy()).all()
 
 
 def test_shapes_that_only_broadcast_warn():

@@ -100,7 +100,8 @@ CASES = [
         rounding.Round, (x34,), attrs=(2,), reference=naive(lambda v: round(v, 2)), name="decimals"
     ),
     Case(tg.round, (np.array([0.5, 1.5, 2.5, -0.5]),), torch=torch.round, order=0, name="halves"),
-    Case(rounding.ZeroMap, (EDGES,), reference=np.zeros_like, order=0),
+    Case(rounding.ZeroMap, (x34,), reference=np.zeros_like),
+    Case(rounding.ZeroMap, (EDGES,), reference=np.zeros_like, order=0, name="edges"),
     Case(
         trig.Atan2, (x34, between(-2, 2, 4)), reference=np.vectorize(math.atan2), torch=torch.atan2
     ),
@@ -221,13 +222,33 @@ CASES = [
         order=0,
     ),
     Case(lambda x: x.long(), (x34,), reference=naive(math.trunc), name="long", order=0, diff=()),
-    Case(convert.Move, (x34,), attrs=(CPU, CPU), reference=lambda x: x),
+    Case(
+        convert.Move,
+        (x34,),
+        attrs=(CPU, CPU),
+        reference=lambda x: x,
+        skip={"device": "it goes where it is told to"},
+    ),
     Case(lambda x: x.to(x.dtype) * 1, (x34,), reference=lambda x: x, name="to"),
 ]
 
+# They take every dtype and every shape: what they can refuse is what is not an array.
+UNARY = """exp exp2 expm1 log log2 log10 log1p sqrt rsqrt erf sin cos tan asin acos atan sinh cosh
+asinh acosh atanh floor ceil trunc frac sign abs square reciprocal isnan isinf isfinite logical_not
+nan_to_num round sigmoid tanh clone nonzero"""
+
 BAD = [
+    *(
+        Bad(getattr(tg, name), ("a",), error=DTypeError, match="input must be .*, not str 'a'")
+        for name in UNARY.split()
+    ),
+    Bad(tg.logical_not, (None,), error=DTypeError, match="not NoneType None"),
     Bad(tg.where, (np.ones((2, 2), bool), x34, 0.0), error=ShapeError, match="broadcast"),
     Bad(tg.where, (x34, x34, x34), error=DTypeError, match="bool"),
+    Bad(tg.where, (mask, 1.0), error=ArgumentError, match="given together"),
+    Bad(tg.where, (mask,), {"other": 1.0}, error=ArgumentError, match="given together"),
+    Bad(tg.clamp, (x34, "a"), error=DTypeError, match="min must be a number or a tensor"),
+    Bad(tg.clamp, (x34, 0, [1, 2]), error=DTypeError, match="max must be a number or a tensor"),
     Bad(tg.clamp, (x34,), error=ArgumentError, match="at least one"),
     Bad(tg.clamp, (mask, 0, 1), error=DTypeError, match="bool"),
     Bad(tg.maximum, (x34, np.zeros(3)), error=ShapeError, match="broadcast"),
@@ -336,6 +357,19 @@ def test_where_as_a_method_and_with_scalars():
     assert tg.where(x > 0, 1, 0).dtype == tg.int64
     assert tg.where(x > 0, 1.0, 0.0).dtype == tg.float32
     assert tg.where(x > 0, tg.tensor([1, 1]), x).dtype == tg.float32
+
+
+@pytest.mark.parametrize(
+    "values", [[[0, 1], [2, 0]], [True, False], [0.0, -0.5, nan], 1, 0, [[0, 0]]]
+)
+def test_where_of_a_condition_alone_gives_its_positions(values):
+    found = tg.where(tg.tensor(values))
+    assert type(found) is tuple
+    assert [t.tolist() for t in found] == [t.tolist() for t in torch.where(torch.tensor(values))]
+    assert all(t.dtype == tg.int64 for t in found)
+    x = tg.tensor(values)
+    if x.shape:
+        assert (x[found] != 0).all()
 
 
 def test_square_of_bool_is_an_integer():

@@ -178,9 +178,16 @@ BAD = [
     Bad(
         F.batch_norm,
         (normal(2, 3), normal(3), positive(3)),
-        {"eps": 0.0},
+        {"eps": 0.0, "training": True},
         error=ArgumentError,
-        match="eps",
+        match="eps must be positive in training",
+    ),
+    Bad(
+        F.batch_norm,
+        (normal(2, 3), normal(3), positive(3)),
+        {"eps": -1e-5},
+        error=ArgumentError,
+        match="eps must be at least 0",
     ),
 ]
 
@@ -206,6 +213,23 @@ def test_running_statistics_follow_torch(momentum):
         torch.nn.functional.batch_norm(torch.tensor(x), *theirs, training=True, momentum=momentum)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.numpy() == pytest.approx(other.numpy(), rel=1e-12)
+
+
+def test_evaluation_without_eps_follows_torch():
+    x, mean, var = normal(4, 3), normal(3), positive(3)
+    ours, theirs = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    layer = tg.nn.BatchNorm1d(3, eps=0).double().eval()
+    with tg.no_grad():
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(var)
+    expected = torch.nn.functional.batch_norm(theirs, *map(torch.tensor, (mean, var)), eps=0.0)
+    y = layer(ours)
+    np.testing.assert_allclose(y.detach().numpy(), expected.detach().numpy())
+    y.sum().backward()
+    expected.sum().backward()
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy())
+    with pytest.raises(ArgumentError, match="eps must be positive in training"):
+        layer.train()(ours)
 
 
 def test_another_number_of_channels_names_the_argument_of_the_layer():

@@ -315,6 +315,25 @@ def zeros(*shape):
 
 
 BAD = [
+    *[
+        Bad(
+            F.max_pool2d,
+            (zeros(1, 3, *size), kernel, 1, padding, dilation, False, indices),
+            error=ShapeError,
+            match=match,
+        )
+        for indices in (False, True)
+        for size, kernel, padding, dilation, match in (
+            ((3, 4), 2, 1, 4, "along H, of size 3, it has taps at -1 and 3"),
+            ((9, 2), (1, 2), (0, 1), (1, 3), "at most 2 along W"),
+        )
+    ],
+    Bad(
+        F.max_pool1d,
+        (zeros(3, 3), 2, 3, 1, 4, True),
+        error=ShapeError,
+        match="see only padding",
+    ),
     Bad(F.max_pool2d, (zeros(1, 3, 2, 2), 3), error=ShapeError, match="H_in >= 3 and W_in >= 3"),
     Bad(F.max_pool2d, (zeros(3, 4, 2), (2, 5)), error=ShapeError, match="kernel <= 2"),
     Bad(
@@ -345,6 +364,8 @@ BAD = [
         Bad(F.max_pool2d, (zeros(1, 3, 8, 8), 3), kwargs, error=error, match=match)
         for kwargs, error, match in [
             ({"padding": 2}, ArgumentError, "at most half"),
+            ({"padding": 2, "dilation": 2}, ArgumentError, "padding=1 or less"),
+            ({"padding": ((0, 1), (0, 2)), "dilation": 3}, ArgumentError, "at most half"),
             ({"padding": -1}, ArgumentError, "padding must be at least 0"),
             ({"stride": 0}, ArgumentError, "stride must be at least 1"),
             ({"dilation": (1, 0)}, ArgumentError, "dilation must be at least 1"),

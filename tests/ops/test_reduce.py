@@ -137,7 +137,7 @@ CASES = [
             ("a zero", np.array([0.0, 1.0, -2.0])),
             ("ties", np.array([2.0, -2.0, 1.0])),
         )
-        for p in (0.5, 1, 1.5, 2, 3, inf, -inf)
+        for p in (0.5, 1, 1.5, 2, 3, inf, -inf, -0.5, -1, -2)
     ),
     *(
         Case(
@@ -283,6 +283,32 @@ def test_integers_are_summed_in_int64():
         assert tg.sum(x).item() == 300
     assert tg.sum(tg.ones(3), dtype="float64").dtype == tg.float64
     assert tg.mean(tg.tensor([1, 2]), dtype="float32").item() == 1.5
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "float32"])
+@pytest.mark.parametrize("of", ["bool", "uint8", "int16", "float64"])
+def test_the_dtype_asked_for_is_the_dtype_of_the_result(of, dtype):
+    """Small integers wrap, bool is any for a sum and all for a product."""
+    values = np.array([[200, 0.75, 1], [3, 100, 1]]).astype(of)
+    ours, theirs = tg.tensor(values), torch.tensor(values)
+    for name in ("sum", "prod", "cumsum", "cumprod"):
+        if dtype == "bool" and name.startswith("cum"):  # PyTorch has none
+            assert getattr(ours, name)(0, dtype=dtype).dtype == "bool"
+            continue
+        for dim in (0, 1) if name.startswith("cum") else (None, 0, 1):
+            options = {"dtype": getattr(torch, dtype)} | ({} if dim is None else {"dim": dim})
+            expected = getattr(theirs, name)(**options).numpy()
+            result = getattr(ours, name)(dim, dtype=dtype).numpy()
+            assert result.dtype == expected.dtype == dtype
+            np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_a_dtype_reaches_the_sum_and_product_of_nothing_and_the_meta_device():
+    for name, value in (("sum", False), ("prod", True)):
+        empty = getattr(tg.zeros(0), name)(dtype="bool")
+        assert (empty.item(), empty.dtype) == (value, tg.bool_)
+        meta = getattr(tg.zeros(2, 3, device="meta"), name)(1, keepdim=True, dtype="int32")
+        assert (meta.shape, meta.dtype) == ((2, 1), tg.int32)
 
 
 def test_names_of_numpy():

@@ -200,7 +200,15 @@ for _case in CASES:
         _case.function.__name__ = _case.name or "view_as"
 
 X = normal(2, 3, 4)
+METHOD = {"operator": "a method", "repair": "its arguments have no names"}
 BAD = [
+    Bad(slicing.Slice, (X, (2,)), error=RangeError, match="index 2 is out of range for axis 0"),
+    Bad(
+        slicing.SliceGrad,
+        (normal(6), (4, 5), (1, (0, 5, 2))),
+        error=ShapeError,
+        match=r"the key takes \(3,\) of \(4, 5\)",
+    ),
     Bad(tg.reshape, (X, (5, -1)), error=ShapeError, match=r"2\*3\*4 = 24"),
     Bad(tg.reshape, (X, (5, 4, -1)), error=ShapeError, match=r"fits: \(3, 4, -1\)"),
     Bad(tg.reshape, (X, (5, 5)), error=ShapeError, match="24 elements do not fit"),
@@ -209,6 +217,11 @@ BAD = [
     Bad(tg.reshape, (X, (-2, 12)), error=ShapeError, match="negative"),
     Bad(tg.reshape, (normal(0, 3), (0, -1)), error=ShapeError, match="any number would fit"),
     Bad(tg.reshape, (X, (2.0, 12)), error=DTypeError, match="whole number, not float 2.0"),
+    Bad(tg.Tensor.view, (X, 5, 5), error=ShapeError, match="^view: 24", skip=METHOD),
+    Bad(tg.Tensor.view, (X, 2, "a"), error=DTypeError, match="^view: shape must", skip=METHOD),
+    Bad(tg.Tensor.size, (X, 3), error=RangeError, match="^size: dim 3 is out of", skip=METHOD),
+    Bad(tg.Tensor.size, (X, "a"), error=DTypeError, match="^size: dim must be", skip=METHOD),
+    Bad(tg.Tensor.size, (normal(), 0), error=RangeError, match="^size: a 0-d", skip=METHOD),
     Bad(tg.flatten, (X, 2, 1), error=ArgumentError, match="start_dim = 2 comes after"),
     Bad(tg.flatten, (X, 3), error=RangeError, match="dim 3 is out of range for 3 axes"),
     Bad(tg.unflatten, (X, 2, (3, -1)), error=ShapeError, match=r"3\*\? = 3"),

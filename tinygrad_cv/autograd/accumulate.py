@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_cv.backend.array import add, copy_of
 from tinygrad_cv.backend.memory import Block
 from tinygrad_cv.backend.writes import note_write
-from tinygrad_cv.core.mode import set_grad_enabled
+from tinygrad_cv.core.mode import grad_mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import DTypeError, ShapeError
 
@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
 def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
     """Add the only item of ``box`` to ``tensor.grad``, which never shares memory with anything
     else. The gradient comes in a box so that nobody but the box refers to it."""
-    with _lock, set_grad_enabled(create_graph):
+    with _lock, grad_mode(create_graph):
         known: Any = tensor.grad
         if known is not None:
             _check_grad(known, box[0])

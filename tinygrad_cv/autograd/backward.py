@@ -168,8 +168,8 @@ def _roots(
     """Where the walk starts: (node, output index, gradient) for each tensor."""
     if gradients is None:
         gradients = (None,) * len(tensors)
-    elif len(tensors) == 1 and not isinstance(gradients, (list, tuple)):
-        gradients = (gradients,)
+    elif not isinstance(gradients, (list, tuple)):
+        gradients = (gradients,)  # an array or Tensor is one gradient, not one for each of its rows
     if len(gradients) != len(tensors):
         raise ShapeError(what, f"{len(tensors)} tensors, but {len(gradients)} gradients for them")
     roots = []
@@ -215,7 +215,12 @@ def _roots(
 
 
 def _several(what: str, tensors: Tensors) -> tuple[Tensor, ...]:
-    found = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    entries: Any = (tensors,) if isinstance(tensors, Tensor) else tensors
+    try:
+        entries = iter(entries)
+    except TypeError:  # one thing, and no Tensor
+        entries = (entries,)
+    found = tuple(entries)
     for tensor in found:
         if not isinstance(tensor, Tensor):
             raise DTypeError(what, f"Tensors are needed, not {type(tensor).__name__} {tensor!r}")

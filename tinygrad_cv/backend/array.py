@@ -8,9 +8,11 @@ only when a CUDA device is asked for, and used only where a device is usable.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -32,6 +34,7 @@ __all__ = [
     "default_device",
     "device_of",
     "is_array",
+    "is_device",
     "on_device_of",
     "set_default_device",
     "to_device",
@@ -41,28 +44,69 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+_TYPES = ("cpu", "cuda", "meta")
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Device:
-    """A place for arrays: ``type`` is "cpu", "cuda" or "meta"; ``index`` counts CUDA devices.
+    """A place for arrays: ``type`` is "cpu", "cuda" or "meta"; ``index`` counts CUDA devices, None
+    is the current one. Made from a text ("cuda:1"), a type and an index, or the index of a CUDA
+    device. Whether the device exists is seen when it is used.
 
     On "meta" tensors have a shape, a dtype and a layout but no data, so a network of any size can
     be tried in no memory.
 
     >>> import tinygrad_cv as tg
-    >>> tg.device("cuda", 1)
-    device('cuda:1')
+    >>> tg.device("cuda", 1), tg.device("cuda:1").index
+    (device('cuda:1'), 1)
     >>> tg.zeros(10**6, 10**6, device=tg.device("meta")).sum(0).shape
     (1000000,)
     """
 
     type: str
-    index: int | None = None
+    index: int | None
+
+    def __init__(self, type: Any, index: Any = None) -> None:
+        name, number = _parsed(type, index)
+        object.__setattr__(self, "type", name)
+        object.__setattr__(self, "index", number)
 
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __repr__(self) -> str:
         return f"device({str(self)!r})"
+
+
+def _parsed(device: Any, index: Any) -> tuple[str, int | None]:
+    """Type and index. "cpu" and "meta" are one place each, with or without the number 0."""
+    name, number = str(device), index
+    if index is None and _is_number(device):
+        name, number = "cuda", device
+    elif index is None and ":" in name:
+        name, _, digits = name.partition(":")
+        number = int(digits) if re.fullmatch("0|[1-9][0-9]*", digits) else -1
+    whole = number is None or (_is_number(number) and number >= 0)
+    if name not in _TYPES or not whole or (name != "cuda" and number):
+        raise ArgumentError(
+            "device",
+            f"unknown device {device!r}" + ("" if index is None else f" with the index {index!r}"),
+            repair='Use "cpu", "cuda", "cuda:1" or "meta".',
+        )
+    return name, int(number) if name == "cuda" and number is not None else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_device(value: Any) -> bool:
+    """True for what names a device, also one that does not exist: a Device or PyTorch's, a text
+    that begins with the type of one, or the number of a CUDA device."""
+    if isinstance(value, str):
+        return value.partition(":")[0] in _TYPES
+    described = hasattr(value, "index") and hasattr(value, "type") and not isinstance(value, type)
+    return described or _is_number(value)
 
 
 CPU = Device("cpu")
@@ -72,7 +116,8 @@ _default = CPU
 
 
 def as_device(device: Any = None) -> Device:
-    """A usable Device from None (the default), a Device, or "cpu", "cuda", "cuda:1", "meta".
+    """A usable Device from None (the default), a Device, the index of a CUDA device, or "cpu",
+    "cuda", "cuda:1", "meta".
 
     Raises:
         ArgumentError: the name is unknown.
@@ -81,18 +126,12 @@ def as_device(device: Any = None) -> Device:
     """
     if device is None:
         return _default
-    if isinstance(device, Device):
-        return device
-    name, _, number = str(device).partition(":")
-    if name in ("cpu", "meta") and number in ("", "0"):
-        return Device(name)
-    if name != "cuda" or not (number == "" or number.isdigit()):
-        raise ArgumentError(
-            "device", f"unknown device {device!r}", repair='Use "cpu", "cuda", "cuda:1" or "meta".'
-        )
+    found: Device = device if isinstance(device, Device) else Device(device)
+    if found.type != "cuda":
+        return found
     cupy = _usable_cupy()
     count = int(cupy.cuda.runtime.getDeviceCount())
-    index = int(number) if number else int(cupy.cuda.Device().id)
+    index = int(cupy.cuda.Device().id) if found.index is None else found.index
     if index >= count:
         raise BackendError(
             "device", f"cuda:{index} does not exist, this machine has {count} CUDA device(s)"
@@ -250,7 +289,7 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
             data = _plain(data)
         target = device_of(data) if device is None else as_device(device)
         moved = to_device(data, target)
-        wanted = as_dtype(data.dtype) if dtype is None else dtype
+        wanted = _dtype_of(data, data) if dtype is None else dtype
         if wanted == moved.dtype:
             return moved
         if isinstance(moved, Spec):
@@ -265,10 +304,31 @@ def asarray(data: Any, dtype: Any = None, device: Any = None) -> Any:
         ) from None
     if dtype is None:
         plain = not isinstance(data, np.generic) and array.dtype == np.float64
-        dtype = get_default_dtype() if plain and not _holds_numpy(data) else as_dtype(array.dtype)
+        plain = plain and not _holds_numpy(data)
+        dtype = get_default_dtype() if plain else _dtype_of(array, data)
+    elif array.dtype.kind not in "biuf":
+        raise _no_numbers(data)
     with np.errstate(all="ignore"):
         array = array.astype(dtype, copy=False)
     return to_device(array, as_device(device))
+
+
+def _dtype_of(array: Any, data: Any) -> Any:
+    """The dtype of ``array``, which was made of ``data``, if a tensor can have it."""
+    try:
+        return as_dtype(array.dtype)
+    except DTypeError as error:
+        if array is not data and array.dtype.kind not in "biuf":
+            raise _no_numbers(data) from None
+        raise DTypeError("tensor", error.problem, repair=error.repair) from None
+
+
+def _no_numbers(data: Any) -> DTypeError:
+    return DTypeError(
+        "tensor",
+        f"cannot be made of {data!r:.60}, a {type(data).__name__}",
+        repair="Give real numbers, nested lists of them, or an array.",
+    )
 
 
 def _plain(array: Any) -> Any:

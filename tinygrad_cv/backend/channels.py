@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.layout import pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["add_bias", "affine", "gradient_sums", "input_gradient", "statistics"]
@@ -70,7 +71,7 @@ def add_bias(xp: Any, rows: Any, bias: Any) -> None:
     if xp is not np or joined < 2:
         rows += bias
         return
-    line = memory.scratch((joined, c), rows.dtype)
+    line = memory.scratch((joined, c), rows.dtype, "channels.bias")
     line[...] = bias
     whole = count - count % joined
     head, rest = rows[:whole].reshape(-1, joined * c), rows[whole:]
@@ -102,7 +103,7 @@ def input_gradient(
     offset = _offset(shift, mean, slope)
     scale, slope, offset = (_column(xp, v, x) for v in (scale, slope, offset))
     for where in _block_ranges(xp, x):
-        part = memory.scratch(x[where].shape, x.dtype, xp=xp)
+        part = memory.scratch(x[where].shape, x.dtype, "channels.part", xp)
         xp.multiply(x[where], slope, out=part)
         xp.add(part, offset, out=part)
         out = y[where]
@@ -124,7 +125,7 @@ def _as_blocks(array: Any, like: Any) -> Any:
         and rows // (2 * joined) >= FEWEST_ROWS
     ):
         joined *= 2
-    return array.transpose(0, *range(2, array.ndim), 1).reshape(rows // joined, joined * c)
+    return pixels(array).reshape(rows // joined, joined * c)
 
 
 def _block_ranges(xp: Any, blocks: Any) -> list[slice]:
@@ -158,7 +159,7 @@ def _offset(bias: Any, mean: Any, scale: Any) -> Any:
 
 def _minus(xp: Any, block: Any, column: Any) -> Any:
     """``block - column`` in working memory that the next call takes again."""
-    out = memory.scratch(block.shape, block.dtype, xp=xp)
+    out = memory.scratch(block.shape, block.dtype, "channels.centred", xp)
     return xp.subtract(block, column, out=out)
 
 

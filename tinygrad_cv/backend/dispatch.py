@@ -30,7 +30,7 @@ def run_kernel(op: Any, arrays: Arrays, attrs: tuple[Any, ...]) -> tuple[Arrays,
         BackendError: the inputs are on different devices.
         TinygradError: what the operator's ``infer`` refuses.
     """
-    device = _common_device(op, arrays)
+    device = _common_device(op, arrays, attrs)
     if device != "cuda":
         return _run(op, arrays, attrs, device, np)
     first = next(x for x in arrays if hasattr(x, "dtype"))
@@ -140,7 +140,7 @@ def _specs(arrays: Arrays) -> Arrays:
     return tuple(spec_of(x) if hasattr(x, "dtype") else x for x in arrays)
 
 
-def _common_device(op: Any, arrays: Arrays) -> str:
+def _common_device(op: Any, arrays: Arrays, attrs: Arrays) -> str:
     """The type of the device on which all inputs lie."""
     found = None
     for array in arrays:
@@ -149,19 +149,35 @@ def _common_device(op: Any, arrays: Arrays) -> str:
         elif array is None or isinstance(array, (bool, int, float)):
             continue
         else:
-            here = device_of(array)
+            try:
+                here = device_of(array)
+            except DTypeError:
+                raise _no_array(op, arrays, array) from None
         if found is None:
             found = here
         elif here != found:
-            raise _different_devices(op, arrays, found)
+            raise _different_devices(op, arrays, attrs, found)
+    if found is None and arrays and arrays[0] is None:
+        raise _no_array(op, arrays, None)
     return found.type if found is not None else "cpu"
 
 
-def _different_devices(op: Any, arrays: Arrays, first: Any) -> BackendError:
+def _no_array(op: Any, arrays: Arrays, value: Any) -> DTypeError:
+    """What is neither an array nor a number, by the name of its input."""
+    place = 0 if op.variadic else [x is value for x in arrays].index(True)
+    return DTypeError(
+        op.name,
+        f"{op.inputs[place]} must be a tensor or a number, not {type(value).__name__} "
+        f"{value!r:.40}",
+        repair="Convert it with tg.tensor(...) if it holds numbers.",
+    )
+
+
+def _different_devices(op: Any, arrays: Arrays, attrs: Arrays, first: Any) -> BackendError:
     names = [f"{op.inputs[0]}[{k}]" for k in range(len(arrays))] if op.variadic else op.inputs
     named = zip(names, arrays, strict=True)
     return BackendError(
-        op.name,
+        op.name if op.public_name is None else op.public_name(*attrs),
         "the inputs are on different devices",
         values=[(name, str(device_of(x))) for name, x in named if hasattr(x, "dtype")],
         repair=f'Move them to one device, for example with .to("{first}").',

@@ -1,4 +1,4 @@
-"""Copying between memory orders: row-major [N, C, ...] to channels-last, and back."""
+"""The two memory orders of images, [N, C, ...] row by row and channels-last: views and copies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,31 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import CONTIGUOUS
+from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
 
-__all__ = ["reordered"]
+__all__ = ["contiguous_pixels", "pixels", "reordered"]
 
 GROUP = 16  # channels: as float32 they fill one cache line of a channels-last result
 FEW = 4  # so few channels, as of pictures, are quicker one by one
+
+
+def pixels(array: Any) -> Any:
+    """[N, C, ...] seen as [N, ..., C]: contiguous if memory is channels-last.
+
+    >>> pixels(np.zeros((1, 2, 3, 4))).shape
+    (1, 3, 4, 2)
+    """
+    return array.transpose(0, *range(2, array.ndim), 1)
+
+
+def contiguous_pixels(xp: Any, array: Any) -> Any:
+    """[N, C, ...] as contiguous [N, ..., C]: a view if memory is in that order, else a copy.
+
+    >>> contiguous_pixels(np, np.zeros((1, 2, 3, 4))).flags.c_contiguous
+    True
+    """
+    view = pixels(array)
+    return view if view.flags.c_contiguous else pixels(reordered(xp, array, CHANNELS_LAST))
 
 
 def reordered(xp: Any, array: Any, layout: str) -> Any:

@@ -76,15 +76,15 @@ def empty_like(array: Any) -> Any:
     return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
 
 
-def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any = np) -> Any:
-    """Working memory of this thread: undefined values, valid until the slot is asked for again.
+def scratch(shape: Shape, dtype: DTypeLike, name: str, xp: ModuleType | Any = np) -> Any:
+    """Working memory of this thread: undefined values, valid until the name is asked for again.
 
-    A kernel that needs several buffers at once numbers them by `slot`. The buffer of a slot grows
-    to the largest request and stays; `empty_cache` frees those of the calling thread. With CuPy as
-    `xp` the memory comes from CuPy's own pool.
+    A name is "<family>.<purpose>", such as "pooling.mask", so that kernels of different families
+    never take the same. The buffer of a name grows to the largest request and stays; `empty_cache`
+    frees those of the calling thread. With CuPy as `xp` the memory comes from CuPy's own pool.
 
-    >>> small, large = scratch((8,), "float32", slot=9), scratch((8, 8), "float32", slot=9)
-    >>> again = scratch((8,), "float32", slot=9)
+    >>> small, large = scratch((8,), "float32", "doc.x"), scratch((8, 8), "float32", "doc.x")
+    >>> again = scratch((8,), "float32", "doc.x")
     >>> np.may_share_memory(large, again), np.may_share_memory(small, again)
     (True, False)
     """
@@ -93,9 +93,9 @@ def scratch(shape: Shape, dtype: DTypeLike, slot: int = 0, xp: ModuleType | Any 
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     buffers: dict[Any, np.ndarray] = _LOCAL.__dict__
-    memory = buffers.get(slot)
+    memory = buffers.get(name)
     if memory is None or memory.nbytes < size:
-        memory = buffers[slot] = _aligned(_rounded(size))
+        memory = buffers[name] = _aligned(_rounded(size))
     return np.ndarray(shape, dtype, memory)
 
 

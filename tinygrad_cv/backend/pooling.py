@@ -1,7 +1,7 @@
 """Max and average pooling, tap by tap: each pass handles one tap of all windows at once.
 
 A tap is a slice of the input and a slice of the output, so the plain form of all that is done here
-is ``for tap, into, at in steps: output[at] = combine(output[at], input[into])``. The passes run
+is ``for tap, into, at in taps: output[at] = combine(output[at], input[into])``. The passes run
 over a few whole images at a time, so that on a CPU all of them find these in the cache; a GPU takes
 everything at once. Arrays in channels-last memory are seen as [N, ..., C], so that the buffers of a
 pass run in the same order as they do.
@@ -16,14 +16,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.select import keep
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec, layout_of
 from tinygrad_cv.backend.windows import (
     Geometry,
     Piece,
-    Step,
+    Tap,
     coverage,
     first_pixels,
-    steps,
+    window_taps,
     windows,
 )
 
@@ -38,8 +39,6 @@ __all__ = [
 ]
 
 BLOCK = 512 << 10  # bytes of input that are pooled at a time
-MASK_SLOT, KEPT_SLOT, BITS_SLOT = range(3)  # of the working memory for maxima
-HALFWAY_SLOT, DIVIDED_SLOT = 0, 2  # and for means, where two sums along an axis take turns
 
 Counts = list[Any]  # per axis: how many pixels a window divides by, one number or one per window
 
@@ -53,10 +52,10 @@ def window_maxima(
     """
     output, argmax = memory.empty(*values, xp=xp), memory.empty(*taps, xp=xp)
     first, (x, y, k) = _oriented(output, input, output, argmax)
-    moves = steps(geometry, first)
+    every_tap = window_taps(geometry, first)
     for block in _images(xp, x):
-        _largest(xp, x[block], y[block], moves)
-        _first_taps(xp, x[block], y[block], k[block], moves)
+        _largest(xp, x[block], y[block], every_tap)
+        _first_taps(xp, x[block], y[block], k[block], every_tap)
     return output, argmax
 
 
@@ -65,7 +64,7 @@ def winner_values(xp: Any, input: Any, argmax: Any, values: Spec, geometry: Geom
     output = memory.empty(*values, xp=xp)
     first, (x, y, k) = _oriented(output, input, output, argmax)
     y[...] = 0
-    for tap, into, at in steps(geometry, first):
+    for tap, into, at in window_taps(geometry, first):
         target = y[at]
         target += _kept(xp, x[into], _equal(xp, k[at], tap))
     return output
@@ -79,11 +78,11 @@ def winner_scatter(xp: Any, grad: Any, argmax: Any, pixels: Spec, geometry: Geom
     for block in _images(xp, d):
         if not (exclusive and complete):
             d[block] = 0
-        for tap, into, at in steps(geometry, first):
+        for tap, into, at in window_taps(geometry, first):
             target = d[block][into]
             won = _equal(xp, k[block][at], tap)
             if exclusive:  # nothing to add to: every pixel is written once
-                _kept(xp, g[block][at], won, target)
+                keep(xp, g[block][at], won, target)
             else:
                 target += _kept(xp, g[block][at], won)
     return spread
@@ -131,7 +130,7 @@ def spread_means(xp: Any, grad: Any, pixels: Spec, geometry: Geometry, counts: C
     first, (d, g) = _oriented(output, output, grad)
     axes = windows(geometry)
     for block in _images(xp, d):
-        source = memory.scratch(g[block].shape, grad.dtype, DIVIDED_SLOT, xp)
+        source = memory.scratch(g[block].shape, grad.dtype, "pooling.divided", xp)
         _divide(xp, g[block], source, counts, first)
         for n in range(len(axes) - 1, -1, -1):
             axis = first + n
@@ -158,34 +157,34 @@ def _images(xp: Any, array: Any) -> Iterator[slice]:
         yield slice(low, min(low + step, count))
 
 
-def _largest(xp: Any, x: Any, y: Any, moves: list[Step]) -> None:
+def _largest(xp: Any, x: Any, y: Any, taps: list[Tap]) -> None:
     """y = the maximum over all taps; NaN wins."""
-    everywhere = [x[into] for _, into, at in moves if y[at].shape == y.shape]
-    if len(everywhere) == len(moves) > 1:
+    everywhere = [x[into] for _, into, at in taps if y[at].shape == y.shape]
+    if len(everywhere) == len(taps) > 1:
         xp.maximum(everywhere[0], everywhere[1], out=y)
         for candidate in everywhere[2:]:
             xp.maximum(y, candidate, out=y)
         return
     y[...] = -math.inf if y.dtype.kind == "f" else np.iinfo(y.dtype).min
-    for _, into, at in moves:
+    for _, into, at in taps:
         xp.maximum(y[at], x[into], out=y[at])
 
 
-def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step]) -> None:
+def _first_taps(xp: Any, x: Any, y: Any, k: Any, taps: list[Tap]) -> None:
     """k = the first tap whose value is y, or the last NaN.
 
     From the last tap to the first, ``k = (k + 1) * (value != y)`` counts how far back the winner
     is: arithmetic without a branch, where masked assignment would cost ten times the time.
     """
     k[...] = 0
-    current = moves[-1].tap if moves else 0
-    for tap, into, at in reversed(moves):
-        if tap == moves[-1].tap:
+    current = taps[-1].number if taps else 0
+    for tap, into, at in reversed(taps):
+        if tap == taps[-1].number:
             continue  # it wins where no other does
         if tap < current:
             k += current - tap
             current = tap
-        mask = memory.scratch(y[at].shape, np.bool_, MASK_SLOT, xp)
+        mask = memory.scratch(y[at].shape, np.bool_, "pooling.mask", xp)
         differs = xp.not_equal(x[into], y[at], out=mask)
         here = k[at]
         here *= differs.view(xp.uint8)
@@ -193,33 +192,24 @@ def _first_taps(xp: Any, x: Any, y: Any, k: Any, moves: list[Step]) -> None:
         k += current
     # Asking a GPU whether there is a NaN would make the host wait for it.
     if y.dtype.kind == "f" and (xp is not np or xp.isnan(y).any()):
-        for tap, into, at in moves:
+        for tap, into, at in taps:
             xp.copyto(k[at], tap, where=xp.isnan(x[into]))
 
 
 def _equal(xp: Any, argmax: Any, tap: int) -> Any:
-    return xp.equal(argmax, tap, out=memory.scratch(argmax.shape, np.bool_, MASK_SLOT, xp))
+    return xp.equal(argmax, tap, out=memory.scratch(argmax.shape, np.bool_, "pooling.mask", xp))
 
 
-def _kept(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
-    """The values where the mask is True, exactly 0 elsewhere."""
-    if out is None:
-        out = memory.scratch(values.shape, values.dtype, KEPT_SLOT, xp)
-    bits = {4: np.int32, 8: np.int64}.get(values.dtype.itemsize)
-    if xp is np and bits is not None:
-        # Bit by bit: a branch per element is ten times slower where the winners are irregular.
-        every_bit = memory.scratch(values.shape, bits, BITS_SLOT, xp)
-        np.negative(mask.view(np.int8), out=every_bit)
-        np.bitwise_and(values.view(bits), every_bit, out=out.view(bits))
-    else:
-        out[...] = xp.where(mask, values, 0)
-    return out
+def _kept(xp: Any, values: Any, mask: Any) -> Any:
+    """The values where the mask is True, 0 elsewhere, in working memory."""
+    return keep(xp, values, mask, memory.scratch(values.shape, values.dtype, "pooling.kept", xp))
 
 
 def _halfway(xp: Any, source: Any, axis: int, size: int, n: int) -> Any:
     """Working memory for the result along the n-th spatial axis, which has ``size`` there."""
     shape = (*source.shape[:axis], size, *source.shape[axis + 1 :])
-    return memory.scratch(shape, source.dtype, HALFWAY_SLOT + n % 2, xp)
+    # The result along one axis is read while that along the next is made: two buffers take turns.
+    return memory.scratch(shape, source.dtype, f"pooling.halfway.{n % 2}", xp)
 
 
 def _gather(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece]]) -> None:

@@ -1,4 +1,5 @@
-"""Which pixels the windows of a pooling cover, as slices: tap by tap, for all windows at once."""
+"""How many windows fit an input, and which pixels those of a pooling cover: as slices, tap by tap,
+for all windows at once."""
 
 from __future__ import annotations
 
@@ -6,10 +7,34 @@ from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
 
-__all__ = ["Geometry", "Piece", "Step", "coverage", "first_pixels", "steps", "windows"]
+__all__ = ["Geometry", "Piece", "Tap", "coverage", "first_pixels", "output_size"]
+__all__ += ["window_taps", "windows"]
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
+
+
+def output_size(
+    size: int,
+    kernel: int,
+    stride: int,
+    pad: tuple[int, int],
+    dilation: int,
+    ceil_mode: bool = False,
+) -> int:
+    """Number of window positions along one axis; less than 1 if the window does not fit.
+
+    With ``ceil_mode`` a last window may reach beyond the padded input, if it starts inside the
+    input or the padding before it.
+
+    >>> output_size(7, kernel=3, stride=2, pad=(1, 1), dilation=1)
+    4
+    """
+    room = size + pad[0] + pad[1] - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return room // stride + 1
+    count = -(-room // stride) + 1
+    return count - 1 if (count - 1) * stride >= size + pad[0] else count
 
 
 class Geometry(NamedTuple):
@@ -34,10 +59,10 @@ class Piece(NamedTuple):
     at: slice
 
 
-class Step(NamedTuple):
-    """A tap of the window (counted in row-major order), what it reads, and for which positions."""
+class Tap(NamedTuple):
+    """A tap of the window, what it reads, and for which positions."""
 
-    tap: int
+    number: int  # in row-major order
     into: tuple[slice, ...]
     at: tuple[slice, ...]
 
@@ -52,20 +77,20 @@ def windows(geometry: Geometry) -> list[list[list[Piece]]]:
         return [_adaptive(*axis) for axis in zip(geometry.sizes, geometry.positions, strict=True)]
     regular: Any = geometry
     return [
-        [_taps(size, count, s, k * d - before) for k in range(taps)]
+        [_pieces(size, count, s, k * d - before) for k in range(taps)]
         for size, count, taps, s, (before, _), d in zip(*regular, strict=True)
     ]
 
 
 @lru_cache(maxsize=256)
-def steps(geometry: Geometry, first: int) -> list[Step]:
+def window_taps(geometry: Geometry, first: int) -> list[Tap]:
     """All taps of the window, as slices of arrays whose spatial axes start at ``first``."""
     lead = (slice(None),) * first
     found = []
-    for tap, pieces in enumerate(product(*windows(geometry))):
+    for number, pieces in enumerate(product(*windows(geometry))):
         for cut in product(*pieces):
             into, at = zip(*cut, strict=True)
-            found.append(Step(tap, lead + into, lead + at))
+            found.append(Tap(number, lead + into, lead + at))
     return found
 
 
@@ -94,7 +119,7 @@ def first_pixels(geometry: Geometry) -> list[list[int]]:
     ]
 
 
-def _taps(size: int, count: int, stride: int, offset: int) -> list[Piece]:
+def _pieces(size: int, count: int, stride: int, offset: int) -> list[Piece]:
     """The positions whose tap at ``p*stride + offset`` lies inside the input."""
     low = max(0, -(offset // stride))
     high = min(count, (size - 1 - offset) // stride + 1)

@@ -20,7 +20,7 @@ from typing import Any
 
 from tinygrad_cv.errors import Site, site_of, user_frame
 
-__all__ = ["clock", "note_write", "note_writes", "written_after"]
+__all__ = ["clock", "is_writeable", "note_write", "note_writes", "written_after"]
 
 
 class _Clock:
@@ -56,6 +56,16 @@ def _owner(array: Any) -> Any:
     while base is not None:
         array, base = base, getattr(base, "base", None)
     return array
+
+
+def is_writeable(array: Any) -> bool:
+    """False where a write would fail, or would change several elements at once: read-only memory,
+    and an axis along which one element stands for many."""
+    if not getattr(getattr(array, "flags", None), "writeable", True):
+        return False
+    strides = getattr(array, "strides", ())  # CuPy's arrays are never marked as read-only
+    repeated = any(n > 1 and not step for n, step in zip(array.shape, strides, strict=False))
+    return not repeated or 0 in array.shape
 
 
 def note_write(array: Any) -> None:

@@ -55,7 +55,7 @@ class Run:
         quiet: AbstractContextManager[Any] = (
             nullcontext() if self.create_graph else np.errstate(all="ignore")
         )
-        with mode.set_grad_enabled(self.create_graph), quiet:
+        with mode.grad_mode(self.create_graph), quiet:
             gradient = None
             for node, index, gradient in roots:
                 self._add(key_of(node, index), gradient)

@@ -6,26 +6,22 @@ One immutable :class:`State` sits in a context variable, so that every thread an
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 __all__ = [
     "Recorder",
     "Scope",
     "State",
-    "enable_grad",
+    "grad_mode",
     "is_grad_enabled",
-    "no_grad",
     "recording",
     "scope",
-    "set_grad_enabled",
+    "set_grad",
     "state",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Scope(NamedTuple):
@@ -80,7 +76,8 @@ _STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
 state = _STATE.get
 
 
-def _with_grad(grad: bool) -> Token[State]:
+def set_grad(grad: bool) -> Token[State]:
+    """Record from now on, or no longer."""
     now = state()
     return _STATE.set(State(grad, now.scope, now.record))
 
@@ -94,78 +91,18 @@ def is_grad_enabled() -> bool:
     return state().grad
 
 
-class _Grad:
-    """The re-entrant context manager and decorator behind no_grad and enable_grad."""
+class grad_mode:  # noqa: N801
+    """Record, or do not, inside a ``with`` block; the public faces are in ``autograd/modes.py``."""
 
     def __init__(self, mode: bool) -> None:
         self._mode = mode
         self._tokens: list[Token[State]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(_with_grad(self._mode))
+        self._tokens.append(set_grad(self._mode))
 
     def __exit__(self, *_: object) -> None:
         _STATE.reset(self._tokens.pop())
-
-    def __call__(self, function: F) -> F:
-        @functools.wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with _Grad(self._mode):
-                return function(*args, **kwargs)
-
-        return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature
-
-
-class no_grad(_Grad):  # noqa: N801
-    """Record nothing inside the block (or the decorated function): results do not require a
-    gradient.
-
-    >>> with no_grad():
-    ...     is_grad_enabled()
-    False
-    """
-
-    def __init__(self) -> None:
-        super().__init__(False)
-
-
-class enable_grad(_Grad):  # noqa: N801
-    """Record again inside a :class:`no_grad` block.
-
-    >>> with no_grad(), enable_grad():
-    ...     is_grad_enabled()
-    True
-    """
-
-    def __init__(self) -> None:
-        super().__init__(True)
-
-
-class set_grad_enabled(_Grad):  # noqa: N801
-    """Switch recording on or off, at once; as a context manager or decorator, until the end of the
-    block.
-
-    >>> with set_grad_enabled(False):
-    ...     is_grad_enabled()
-    False
-    >>> is_grad_enabled()
-    True
-    """
-
-    def __init__(self, mode: bool) -> None:
-        super().__init__(bool(mode))
-        self._before = state().grad
-        _with_grad(self._mode)
-
-    def __enter__(self) -> None:
-        _with_grad(self._mode)
-
-    def __exit__(self, *_: object) -> None:
-        _with_grad(self._before)
-
-    def __call__(self, function: F) -> F:
-        _with_grad(self._before)
-        return super().__call__(function)
 
 
 @contextmanager

@@ -60,6 +60,8 @@ class Op:
         may_warn: False where arithmetic cannot warn, so that NumPy's warnings need not be silenced.
         variadic: the only input is a tuple of tensors; its rule ``vjp_<name>(g, k, ...)`` gives the
             k-th gradient.
+        public_name: for an operator behind several functions: which of them was meant, from the
+            attributes; errors speak of it.
     """
 
     name: ClassVar[str] = ""
@@ -73,6 +75,7 @@ class Op:
     may_warn: ClassVar[bool] = True
     variadic: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
+    public_name: ClassVar[Callable[..., str] | None] = None
 
     # Derived when the class is made.
     attributes: ClassVar[tuple[str, ...]]

@@ -36,7 +36,7 @@ class TensorMethods:
     def __dlpack__(self, **kwargs: Any) -> Tensor: ...
     def __dlpack_device__(self) -> Tensor: ...
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
-        """``input == other``, element by element, in their common dtype; NaN equals nothing."""
+        """``self == other``; with what is no number or tensor, such as None, Python says False."""
     def __float__(self) -> builtins.float: ...
     def __floordiv__(self, other: Any) -> Tensor:
         """The quotient rounded down, ``floor(input / other)``; of integers an integer. Its ..."""
@@ -74,7 +74,7 @@ class TensorMethods:
     def __mul__(self, other: Any) -> Tensor:
         """The product of two tensors, element by element."""
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
-        """``input != other``, element by element; NaN differs from everything, itself included."""
+        """``self != other``; with what is no number or tensor, such as None, Python says True."""
     def __neg__(self) -> Tensor:
         """The input with the other sign."""
     def __or__(self, other: Any) -> Tensor:
@@ -337,7 +337,7 @@ class TensorMethods:
     def index_put(self, indices: Any, values: Any, accumulate: builtins.bool = False) -> Tensor:
         """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
     def index_select(self, dim: builtins.int, index: Any) -> Tensor:
-        """The slices of axis ``dim`` at the positions ``index`` (a vector)."""
+        """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
     def inner(self, other: Any) -> Tensor:
         """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
     def int(self) -> Tensor:

@@ -1,8 +1,9 @@
 """Data sets, batches, and readers of data files."""
 
+from tinygrad_cv.data.collate import default_collate
 from tinygrad_cv.data.dataset import Dataset, Subset, TensorDataset, random_split
 from tinygrad_cv.data.idx import read_idx, read_mnist
-from tinygrad_cv.data.loader import DataLoader, default_collate
+from tinygrad_cv.data.loader import DataLoader
 
 __all__ = [
     "DataLoader",

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_cv.backend.random import Generator, default_generator, permutation
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.data.collate import default_collate
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = ["Dataset", "Subset", "TensorDataset", "random_split"]
 
@@ -18,8 +19,10 @@ __all__ = ["Dataset", "Subset", "TensorDataset", "random_split"]
 class Dataset:
     """Base of data sets: give `__len__` and `__getitem__`.
 
-    A data set that can fetch many samples at once also gives `take(indices)`, which returns them
-    as one batch; the DataLoader uses it instead of stacking samples one by one.
+    A data set that can fetch many samples at once also gives `__getbatch__(indices)`, which returns
+    them as one batch; the DataLoader uses it instead of stacking samples one by one. A subclass
+    that writes a new `__getitem__`, such as an augmentation, switches the inherited `__getbatch__`
+    off, because that does not know of it.
 
     >>> import numpy as np
     >>> from tinygrad_cv.data import DataLoader
@@ -72,12 +75,12 @@ class TensorDataset(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         return tuple(tensor[index] for tensor in self.tensors)
 
-    def take(self, indices: np.ndarray) -> tuple[Tensor, ...]:
+    def __getbatch__(self, indices: np.ndarray) -> tuple[Tensor, ...]:
         """The samples with these numbers as one batch per tensor, without stacking them one by one.
 
         >>> import numpy as np, tinygrad_cv as tg
         >>> data = TensorDataset(tg.zeros(5, 1, 8, 8), tg.arange(5))
-        >>> images, labels = data.take(np.array([4, 0, 2]))
+        >>> images, labels = data.__getbatch__(np.array([4, 0, 2]))
         >>> images.shape, labels.tolist()
         ((3, 1, 8, 8), [4, 0, 2])
         """
@@ -87,7 +90,7 @@ class TensorDataset(Dataset):
 class Subset(Dataset):
     """The samples of `dataset` with the given numbers, in that order.
 
-    Nothing is copied. A `take` of the data set is used, if it has one.
+    Nothing is copied. A `__getbatch__` of the data set is used, if it has one.
 
     Args:
         dataset: anything whose samples are found by number.
@@ -101,14 +104,58 @@ class Subset(Dataset):
     def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray) -> None:
         self.dataset = dataset
         self.indices = np.asarray(indices, dtype=np.int64)
-        if hasattr(dataset, "take"):
-            self.take = lambda chosen: dataset.take(self.indices[chosen])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, index: int) -> Any:
         return self.dataset[int(self.indices[index])]
+
+    def __getbatch__(self, indices: np.ndarray) -> Any:
+        """The samples at these places of the subset as one batch.
+
+        >>> import numpy as np, tinygrad_cv as tg
+        >>> part = Subset(TensorDataset(tg.arange(5)), [4, 3, 2])
+        >>> part.__getbatch__(np.array([0, 2]))[0].tolist()
+        [4, 2]
+        """
+        return batch_of(self.dataset, self.indices[indices])
+
+
+def batch_of(dataset: Any, indices: np.ndarray) -> Any:
+    """The samples with these numbers as one batch, by the data set's `__getbatch__` or one by one.
+
+    >>> import numpy as np
+    >>> batch_of([5.0, 6.0, 7.0], np.array([2, 0])).tolist()
+    [7.0, 5.0]
+    """
+    if _fetches_batches(type(dataset)):
+        return dataset.__getbatch__(indices)
+    return default_collate([dataset[int(i)] for i in indices])
+
+
+def _fetches_batches(kind: type) -> bool:
+    """False if a class nearer than the one with `__getbatch__` says what a sample is."""
+    for base in kind.__mro__:
+        if "__getbatch__" in vars(base):
+            return True
+        if "__getitem__" in vars(base):
+            return False
+    return False
+
+
+def check_sized(function: str, dataset: Any) -> None:
+    """Raise a DTypeError unless the data set has a length and samples that are found by number."""
+    kind = type(dataset)
+    # A tensor or array without axes has both methods, and both would fail.
+    single = getattr(dataset, "shape", None) == ()
+    if single or not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+        raise DTypeError(
+            function,
+            f"a data set needs a length and samples that are found by number; this {kind.__name__} "
+            "has none",
+            repair="Give a Dataset, or a list: list(samples).",
+        )
 
 
 def random_split(
@@ -124,12 +171,14 @@ def random_split(
 
     Raises:
         ArgumentError: the lengths do not add up.
+        DTypeError: the data set has no length.
 
     >>> import tinygrad_cv as tg
     >>> parts = random_split(range(10), [0.75, 0.25], tg.Generator(0))
     >>> [len(part) for part in parts], sorted(part[i] for part in parts for i in range(len(part)))
     ([8, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
+    check_sized("random_split", dataset)
     total = len(dataset)
     counts = _counts(total, lengths)
     order = permutation((generator or default_generator).next_key(), total)

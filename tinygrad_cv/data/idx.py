@@ -26,6 +26,7 @@ _TYPES: dict[int, np.dtype[Any]] = {
     0x0D: np.dtype(">f4"),
     0x0E: np.dtype(">f8"),
 }
+_MOST_AXES = 64  # of a NumPy array
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -72,6 +73,10 @@ def _read(path: Path, file: IO[bytes]) -> np.ndarray:
             "00 00, a type code (08, 09, 0b, 0c, 0d or 0e) and a number of axes of at least 1",
         )
     dtype, ndim = _TYPES[magic[2]], magic[3]
+    if ndim > _MOST_AXES:
+        raise _broken(
+            path, f"its header promises {ndim} axes; NumPy's arrays have at most {_MOST_AXES}"
+        )
     header = file.read(4 * ndim)
     if len(header) < 4 * ndim:
         raise _broken(path, f"its header ends after {4 + len(header)} of {4 + 4 * ndim} bytes")
@@ -85,7 +90,12 @@ def _read(path: Path, file: IO[bytes]) -> np.ndarray:
             f"its header promises an array of shape {shape}, which is {expected:,} bytes; "
             f"{found} follow",
         )
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    try:
+        return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    except ValueError:  # beside an axis of length 0 the others may be of any length
+        raise _broken(
+            path, f"its header promises an array of shape {shape}, more than an array can have"
+        ) from None
 
 
 def _read_at_most(file: IO[bytes], size: int) -> bytearray:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import to_numpy
 from tinygrad_cv.backend.random import Generator, default_generator, permutation
-from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.data.dataset import batch_of, check_sized
+from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["DataLoader", "default_collate"]
+__all__ = ["DataLoader"]
 
 
 class DataLoader:
@@ -25,13 +25,15 @@ class DataLoader:
         dataset: anything with `__len__` and `__getitem__` (see :class:`Dataset`).
         batch_size: samples per batch.
         shuffle: draw a new order for every epoch.
-        collate_fn: makes a batch of a list of samples; :func:`default_collate` if None.
+        collate_fn: makes a batch of a list of samples; :func:`default_collate` if None, or the data
+            set's own `__getbatch__`.
         drop_last: leave out the last batch if it is not full.
         generator: source of the order; the default generator if None. Saving its state and
             setting it again repeats the epochs exactly.
 
     Raises:
         ArgumentError: batch_size below 1.
+        DTypeError: the data set has no length, or its samples are not found by number.
 
     >>> import tinygrad_cv as tg
     >>> data = tg.data.TensorDataset(tg.zeros(7, 1, 28, 28), tg.arange(7))
@@ -55,12 +57,14 @@ class DataLoader:
         drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        check_sized("DataLoader", dataset)
+        whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
+        if not whole or batch_size < 1:
             raise ArgumentError(
                 "DataLoader", f"batch_size must be an integer of at least 1; it is {batch_size!r}"
             )
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.shuffle = shuffle
         self.collate_fn = collate_fn
         self.drop_last = drop_last
@@ -83,55 +87,6 @@ class DataLoader:
         return permutation((self.generator or default_generator).next_key(), count)
 
     def _batch(self, indices: np.ndarray) -> Any:
-        if self.collate_fn is None and hasattr(self.dataset, "take"):
-            return self.dataset.take(indices)
-        collate = self.collate_fn or default_collate
-        return collate([self.dataset[int(i)] for i in indices])
-
-
-def default_collate(samples: Sequence[Any]) -> Any:
-    """Stack samples along a new first axis; tuples and dictionaries are stacked entry by entry.
-
-    Tensors and arrays become a Tensor, numbers a Tensor of one axis, strings stay a list.
-
-    Raises:
-        ShapeError: samples of different shapes, or tuples of different lengths.
-        DTypeError: samples of a type that cannot be stacked.
-
-    >>> images, labels = default_collate([(np.zeros((1, 8, 8)), 3), (np.ones((1, 8, 8)), 5)])
-    >>> images.shape, labels.tolist()
-    ((2, 1, 8, 8), [3, 5])
-    """
-    first = samples[0]
-    if isinstance(first, str | bytes):
-        return list(samples)
-    if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, tuple | list):
-        lengths = sorted({len(sample) for sample in samples})
-        if len(lengths) > 1:
-            raise ShapeError("DataLoader", f"samples of one batch have {lengths} entries")
-        return tuple(default_collate(column) for column in zip(*samples, strict=True))
-    if isinstance(first, Tensor):
-        return Tensor(np.stack([to_numpy(sample.array) for sample in samples])).to(first.device)
-    if isinstance(first, np.ndarray | np.generic | int | float | bool):
-        return Tensor(_stack(samples))
-    raise DTypeError(
-        "DataLoader",
-        f"samples of type {type(first).__name__} cannot be made into a batch",
-        repair="Give a collate_fn, or return tensors, arrays, numbers, tuples or dictionaries.",
-    )
-
-
-def _stack(samples: Sequence[Any]) -> np.ndarray:
-    arrays = [np.asarray(sample) for sample in samples]
-    shapes = sorted({array.shape for array in arrays})
-    if len(shapes) > 1:
-        raise ShapeError(
-            "DataLoader",
-            "samples of one batch have different shapes",
-            values=[("one sample", shapes[0]), ("another", shapes[1])],
-            repair="Resize or crop them, or give a collate_fn. Arrays whose entries belong "
-            "together go in as TensorDataset(images, labels).",
-        )
-    return np.stack(arrays)
+        if self.collate_fn is None:
+            return batch_of(self.dataset, indices)
+        return self.collate_fn([self.dataset[int(i)] for i in indices])

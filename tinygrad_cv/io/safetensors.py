@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_cv.backend.array import asarray, is_array, to_numpy
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import BackendError, DataError, DTypeError
+from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
 
 __all__ = ["load_safetensors", "save_safetensors"]
 
@@ -31,7 +31,9 @@ def save_safetensors(
 
     Raises:
         BackendError: the library `safetensors` is not installed.
-        DTypeError: an entry is not a tensor, or its name is not a string.
+        DTypeError: an entry is not a tensor or of a dtype that the format lacks, or a name or an
+            entry of the metadata is not a string.
+        ArgumentError: a tensor has the name "__metadata__", which the format reserves.
         DataError: the directory does not exist, or the file cannot be written.
 
     >>> import tempfile, tinygrad_cv as tg
@@ -41,19 +43,22 @@ def save_safetensors(
     (2, 3)
     """
     library = _library("save_safetensors")
+    from safetensors import SafetensorError
+
     path = _path("save_safetensors", path)
     if not isinstance(tensors, Mapping):
         raise DTypeError(
             "save_safetensors", f"a mapping of tensors is expected, not {type(tensors).__name__}"
         )
     arrays = {name: _array(name, value) for name, value in tensors.items()}
+    texts = _metadata(metadata)
     if not path.parent.is_dir():
         raise DataError("save_safetensors", f"there is no directory {str(path.parent)!r}")
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        unfinished.write_bytes(library.save(arrays, dict(metadata) if metadata else None))
+        unfinished.write_bytes(library.save(arrays, texts))
         os.replace(unfinished, path)
-    except OSError as error:
+    except (OSError, SafetensorError, UnicodeError) as error:
         raise DataError("save_safetensors", f"{str(path)!r} cannot be written: {error}") from None
     finally:
         unfinished.unlink(missing_ok=True)
@@ -109,12 +114,42 @@ def _path(function: str, path: Any) -> Path:
 def _array(name: str, value: Any) -> np.ndarray:
     if not isinstance(name, str):
         raise DTypeError("save_safetensors", f"the name {name!r} is not a string")
+    if name == "__metadata__":  # a reader would take it for the texts beside the tensors
+        raise ArgumentError(
+            "save_safetensors",
+            f"the name {name!r} is reserved by the format",
+            repair="Give the tensor another name; texts go in as metadata=.",
+        )
     array = value.array if isinstance(value, Tensor) else value
     if not is_array(array):
         raise DTypeError(
             "save_safetensors", f"{name!r} is not a tensor but of type {type(value).__name__}"
         )
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise DTypeError(
+            "save_safetensors",
+            f"{name!r} is of dtype {array.dtype}, which the format does not have",
+        )
     return np.ascontiguousarray(to_numpy(array)).reshape(array.shape)
+
+
+def _metadata(metadata: Any) -> dict[str, str] | None:
+    if metadata is None:
+        return None
+    if not isinstance(metadata, Mapping):
+        raise DTypeError(
+            "save_safetensors",
+            f"metadata must be a mapping of texts, not {type(metadata).__name__}",
+        )
+    for key, text in metadata.items():
+        for what, value in ((f"the key {key!r}", key), (repr(key), text)):
+            if not isinstance(value, str):
+                raise DTypeError(
+                    "save_safetensors",
+                    f"{what} of the metadata is of type {type(value).__name__}, not a text",
+                    repair="Convert it with str().",
+                )
+    return dict(metadata) or None
 
 
 def _library(function: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
-from tinygrad_cv.backend.array import as_device
+from tinygrad_cv.backend.array import as_device, is_device
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -40,7 +40,7 @@ def to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, An
     for value in args:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype if value.dtype.kind == "f" else None
-        elif _is_device(value):
+        elif is_device(value):
             device = value
         elif value is not None:
             dtype = value
@@ -50,9 +50,3 @@ def to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, An
         None if device is None else as_device(device),
         None if dtype is None else as_dtype(dtype),
     )
-
-
-def _is_device(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.partition(":")[0] in ("cpu", "cuda", "meta")
-    return hasattr(value, "index") and hasattr(value, "type") and not isinstance(value, type)

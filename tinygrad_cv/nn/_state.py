@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_cv.backend.array import asarray, default_device, device_of, on_device_of, to_device
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.writes import note_writes
+from tinygrad_cv.backend.writes import is_writeable, note_writes
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
@@ -58,6 +58,7 @@ def load_state_dict(
     missing: list[str] = []
     problems: list[str] = []
     changes: list[tuple[Tensor, Any, bool]] = []
+    fixed: list[str] = []
     known = set()
     for key, owner, name in entries:
         current = getattr(owner, name)
@@ -80,19 +81,28 @@ def load_state_dict(
                 f"checkpoint, the shape in current model is {current.shape}."
             )
             continue
-        changes.append((current, value, assign or isinstance(current.array, Spec)))
+        replace = assign or isinstance(current.array, Spec)
+        if not replace and not is_writeable(current.array):
+            fixed.append(
+                f"{key}: the memory of {current.shape} is read-only, or one element of it stands "
+                "for many"
+            )
+            continue
+        changes.append((current, value, replace))
     unexpected = [key for key in state if key not in known]
     if strict and unexpected:
         problems.insert(0, "Unexpected key(s) in state_dict: " + _quoted(unexpected))
     if strict and missing:
         problems.insert(0, "Missing key(s) in state_dict: " + _quoted(missing))
+    problems += fixed
     if problems:
         raise ArgumentError(
             "load_state_dict",
             f"Error(s) in loading state_dict for {type(module).__name__}:",
             law=problems,
             repair="Nothing was changed."
-            + (" strict=False loads what fits by name." if missing or unexpected else ""),
+            + (" strict=False loads what fits by name." if missing or unexpected else "")
+            + (" assign=True takes the new arrays instead of writing." if fixed else ""),
         )
     written = []
     for current, value, replace in changes:
@@ -136,6 +146,12 @@ def _converted(current: Tensor, value: Any, assign: bool) -> Any:
     if isinstance(array, Spec):
         raise ArgumentError("load_state_dict", "the value is on the meta device and has no data")
     if assign:
+        if (array.dtype.kind == "f") != (current.dtype.kind == "f"):
+            raise DTypeError(
+                "load_state_dict",
+                f"{array.dtype.name} values cannot stand for {current.dtype.name} ones; without "
+                "assign=True they are converted",
+            )
         return array.copy() if not isinstance(value, Tensor) else array
     if isinstance(current.array, Spec):
         return to_device(array.astype(current.dtype), default_device())

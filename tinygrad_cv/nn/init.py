@@ -18,7 +18,7 @@ from tinygrad_cv.backend.random import Generator, default_generator
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = [
     "calculate_gain",
@@ -85,12 +85,15 @@ def uniform_(
 
     Raises:
         DTypeError: the tensor has no floating dtype.
+        ArgumentError: a is above b.
 
     >>> import tinygrad_cv as tg
     >>> w = uniform_(tg.zeros(100, 100), -0.5, 0.5, tg.Generator(0))
     >>> -0.5 <= w.min().item() and w.max().item() <= 0.5, round(w.var().item(), 3)  # 1/12 = 0.083
     (True, 0.083)
     """
+    if not a <= b:
+        raise ArgumentError("uniform_", f"a must not be above b: a = {a}, b = {b}")
     drawn = _draw(tensor, random.uniform, generator)
     return tensor if drawn is None else _fill(tensor, drawn * (b - a) + a)
 
@@ -107,6 +110,7 @@ def normal_(
 
     Raises:
         DTypeError: the tensor has no floating dtype.
+        ArgumentError: std is below 0.
 
     The stream depends on the seed alone, not on the device:
 
@@ -117,6 +121,8 @@ def normal_(
     >>> (normal_(tg.zeros(100, 100), 1.0, 0.1, tg.Generator(3)) == w).all().item()
     True
     """
+    if not std >= 0:
+        raise ArgumentError("normal_", f"std must be at least 0, it is {std}")
     drawn = _draw(tensor, random.normal, generator)
     return tensor if drawn is None else _fill(tensor, drawn * std + mean)
 
@@ -143,7 +149,8 @@ def trunc_normal_(
         generator: source of randomness; the default generator if None.
 
     Raises:
-        ArgumentError: a is not below b.
+        DTypeError: the tensor has no floating dtype.
+        ArgumentError: a is not below b, or std is not above 0.
 
     >>> import tinygrad_cv as tg
     >>> w = trunc_normal_(tg.zeros(100, 100), std=0.02, a=-0.04, b=0.04, generator=tg.Generator(0))
@@ -152,6 +159,10 @@ def trunc_normal_(
     """
     if not a < b:
         raise ArgumentError("trunc_normal_", f"a must be below b: a = {a}, b = {b}")
+    if not std > 0:
+        raise ArgumentError("trunc_normal_", f"std must be above 0, it is {std}")
+    if tensor.dtype.kind != "f":
+        raise DTypeError("trunc_normal_", f"{tensor.dtype.name} is not a floating dtype")
     drawn = _draw(tensor, lambda key, shape, _: random.uniform(key, shape, np.float64), generator)
     if drawn is None:
         return tensor
@@ -236,7 +247,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """
     if tensor.ndim not in (3, 4, 5):
         raise ShapeError("dirac_", f"the tensor needs 3, 4 or 5 axes, it has {tensor.ndim}")
-    if tensor.shape[0] % groups:
+    if groups < 1 or tensor.shape[0] % groups:
         raise ArgumentError(
             "dirac_", f"{tensor.shape[0]} output channels do not divide into {groups} groups"
         )
@@ -275,7 +286,7 @@ def xavier_uniform_(
     0.1
     """
     fan_in, fan_out = _fans("xavier_uniform_", tensor)
-    bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / (fan_in + fan_out))
+    bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / max(fan_in + fan_out, 1))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -290,7 +301,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | Non
     0.042
     """
     fan_in, fan_out = _fans("xavier_normal_", tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / max(fan_in + fan_out, 1)), generator)
 
 
 def kaiming_uniform_(

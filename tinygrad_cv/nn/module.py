@@ -295,7 +295,7 @@ class Module(Tree):
         """Move to a CUDA device, in place.
 
         Args:
-            device: a name or Device; the current CUDA device if None.
+            device: a name, index or Device; the current CUDA device if None.
 
         Raises:
             BackendError: there is no usable CUDA device.

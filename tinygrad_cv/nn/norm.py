@@ -47,8 +47,8 @@ class _BatchNorm(Module):
             number(layer, "momentum", momentum)
         if momentum is not None and not 0 <= momentum <= 1:
             raise ArgumentError(layer, f"momentum must be None or in [0, 1], it is {momentum}")
-        if not eps > 0:
-            raise ArgumentError(layer, f"eps must be positive, it is {eps}")
+        if not eps >= 0:
+            raise ArgumentError(layer, f"eps must be at least 0, it is {eps}")
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track_running_stats
         shape = (num_features,)

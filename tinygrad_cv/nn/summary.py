@@ -126,7 +126,7 @@ def summary(module: Module, *inputs: Any, depth: int | None = None, dtype: Any =
         for path, child in module.named_modules()
     ]
     try:
-        with _on_meta(module), mode.no_grad(), mode.recording(recorder):
+        with _on_meta(module), mode.grad_mode(False), mode.recording(recorder):
             module(*arguments)
     finally:
         for handle in handles:

@@ -7,7 +7,9 @@ Modules are discovered, not listed. Each says what it gives away:
 * ``TG_FUNCTIONS``: names that become ``tg.name`` only (``cat``, ``where`` ...);
 * ``NN_FUNCTIONS``: names that become ``nn.functional.name``;
 * ``METHODS``: ``{name: function}`` given to Tensor as they are (operators such as ``__add__``,
-properties).
+properties);
+* ``TENSOR_ARGUMENTS``: names under which its functions take tensors, beside those that operators
+have for their inputs.
 
 Inside this package every function gives raw arrays for raw arrays, so that a gradient rule can call
 it on either. The public functions made here turn arrays, lists and numbers into Tensors first.
@@ -28,7 +30,7 @@ from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import TinygradError
-from tinygrad_cv.ops._refusal import TENSORS, refusal
+from tinygrad_cv.ops._refusal import refusal, tensor_arguments
 
 __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 
@@ -50,18 +52,20 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     well."""
 
     first = next(iter(names_of(function)), "")
+    several = first == "tensors"  # a list of numbers is then no tensor, but a list of them
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if not args or type(args[0]) is not Tensor:
             args = tuple(_wrapped(a) for a in args)
-            if args and _is_numbers(args[0]) and not any(isinstance(a, Tensor) for a in args):
+            numbers = args and not several and _is_numbers(args[0])
+            if numbers and not any(isinstance(a, Tensor) for a in args):
                 args = (as_tensor(args[0]), *args[1:])
         elif len(args) > 1:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
         if kwargs:
             kwargs = {name: _wrapped(a) for name, a in kwargs.items()}
-            if not args and _is_numbers(kwargs.get(first)):
+            if not args and not several and _is_numbers(kwargs.get(first)):
                 kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)
@@ -122,8 +126,9 @@ def _takes_tensors(function: Callable[..., Any]) -> bool:
     """True if a method of this function takes more tensors than its own, and no operator sees to
     what is given for them."""
     op = getattr(function, "op", None)
-    others = names_of(function)[1:]
-    return not (op is not None and op.elementwise) and not TENSORS.isdisjoint(others)
+    if op is not None and op.elementwise:
+        return False
+    return not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:])
 
 
 def _wrapped(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
 
-__all__ = ["as_axes", "as_axis", "as_int", "as_ints"]
+__all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_within", "outside"]
 
 Shape = tuple[int, ...]
 
@@ -28,6 +28,28 @@ def as_ints(op: str, name: str, values: Any) -> Shape:
             values = values[0]
         return tuple(as_int(op, name, value) for value in values)
     return (as_int(op, name, values),)
+
+
+def outside(
+    op: str, index: Any, axis: int, shape: Shape, lowest: int, positions: Shape | None = None
+) -> RangeError:
+    """The error of an index that is outside its axis of an input of ``shape``; ``positions`` is the
+    shape of the array that holds it."""
+    size = shape[axis]
+    return RangeError(
+        op,
+        f"index {int(index)} is out of range for axis {axis} of size {size}",
+        law=[f"{lowest} <= index < {size}"],
+        values=[("input", shape)] + ([] if positions is None else [("index", positions)]),
+    )
+
+
+def check_within(op: str, index: Any, axis: int, shape: Shape, negative: bool) -> None:
+    """Raise if an index array has an entry outside its axis; ``negative`` counts from the end."""
+    lowest = -shape[axis] if negative else 0
+    wrong = (index < lowest) | (index >= shape[axis])
+    if wrong.any():
+        raise outside(op, index[wrong][0], axis, shape, lowest, index.shape)
 
 
 def as_axis(op: str, dim: Any, ndim: int, shape: Shape | None = None) -> int:

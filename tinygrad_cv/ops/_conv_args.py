@@ -92,6 +92,8 @@ def transpose_args(
             else [],
         )
     _check_groups(op, groups, channels, "C", rows)
+    if 0 in weight.shape or 0 in sizes:
+        raise _empty(op, input.shape, weight.shape, n, rows)
     if bias is not None and bias.shape != (weight.shape[1] * groups,):
         raise _bad_bias(op, weight.shape[1] * groups, rows)
     least = [
@@ -113,6 +115,21 @@ def transpose_args(
         raise _nothing_left(op, n, sizes, kernel, stride, pads, dilation, extra, out, rows)
     pads = tuple((before, after - e) for (before, after), e in zip(pads, extra, strict=True))
     return (weight.shape[1] * groups, *out), stride, pads, dilation, groups
+
+
+def _empty(op: str, input: Sizes, weight: Sizes, n: int, rows: Rows) -> ShapeError:
+    """The error of a transposed convolution of nothing, or by nothing. Its gradient would be the
+    convolution that gives back an image of size 0, and there is none."""
+    if 0 in weight:
+        return ShapeError(op, "the weight has an axis of size 0", values=rows)
+    fitting = (*input[:-n], *(size or 1 for size in input[-n:]))
+    return ShapeError(
+        op,
+        "the input has no pixels; only its batch may be empty",
+        values=rows,
+        repair=f"Give an input of shape {fitting} or larger.",
+        repairs=[{"input": fitting}],
+    )
 
 
 def _bad_extra(

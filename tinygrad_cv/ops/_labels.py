@@ -28,8 +28,8 @@ def shares(
 ) -> tuple[Any, Any, Any]:
     """Labels that are safe to index with, and how much each position counts, all [N, 1, d...].
 
-    ``share`` has the class weights in it, ``even`` has not. An ignored position has label 0 and
-    share 0.
+    ``share`` has the class weights in it, ``even`` has not, so that it is 0 at ignored positions
+    only. These have label 0 and share 0.
     """
     classes = input.shape[1]
     label = target[:, None].astype(int64, copy=False)

@@ -49,12 +49,12 @@ def pool_args(
     )
     spread = per_axis(op, "dilation", dilation, n)
     pads = pairs(op, padding, n)
-    if not _allowed(kernel, pads, spread):
-        most = tuple((d * (k - 1) + 1) // 2 for k, d in zip(kernel, spread, strict=True))
+    if not _allowed(kernel, pads):
+        most = tuple(k // 2 for k in kernel)
         raise ArgumentError(
             op,
             f"padding must be at most half of the kernel, got padding={padding!r} for "
-            f"kernel_size={kernel_size!r} and dilation={dilation!r}",
+            f"kernel_size={kernel_size!r} (dilation does not count)",
             repair=f"Use padding={plain(most)} or less.",
             repairs=[{"padding": plain(most)}],
         )
@@ -108,9 +108,11 @@ def pool_positions(
             padding,
             dilation,
             rows,
-            can_pad=lambda kernel, pads: _allowed(kernel, pads, dilation),
+            can_pad=_allowed,
             ceil_mode=ceil_mode,
         )
+    if any(d > size for d, size in zip(dilation, sizes, strict=True)):
+        _refuse_blind(op, input, stride, padding, dilation)
     return out
 
 
@@ -142,12 +144,29 @@ def layout(shape: Sizes, like: Any) -> str:
     return channels_last(shape) if one_pixel or layout_of(like) == CHANNELS_LAST else CONTIGUOUS
 
 
-def _allowed(kernel: Sizes, padding: Pairs, dilation: Sizes) -> bool:
-    """Every window must see a pixel: at most half of it may lie in the padding."""
-    return all(
-        max(pad) <= (d * (k - 1) + 1) // 2
-        for k, pad, d in zip(kernel, padding, dilation, strict=True)
-    )
+def _allowed(kernel: Sizes, padding: Pairs) -> bool:
+    """At most half of a window may lie in the padding, so that it sees a pixel."""
+    return all(max(pad) <= k // 2 for k, pad in zip(kernel, padding, strict=True))
+
+
+def _refuse_blind(op: str, input: Spec, stride: Sizes, padding: Pairs, dilation: Sizes) -> None:
+    """Raise if a window has taps on both sides of the input and none in it. Such a window begins in
+    the padding before the input, and its first tap after that lies behind the last pixel."""
+    n = len(stride)
+    sizes = input.shape[-n:]
+    for a, (size, s, d) in enumerate(zip(sizes, stride, dilation, strict=True)):
+        blind = [tap for tap in range(-padding[a][0], 0, s) if tap % d >= size]
+        if blind:
+            axis, last = AXES[n][a], blind[0] % d
+            near = tuple(map(min, dilation, sizes))
+            raise ShapeError(
+                op,
+                f"a window would see only padding: along {axis}, of size {size}, it has taps at "
+                f"{last - d} and {last}",
+                values=[("input", input.shape, _letters(input.shape, n)), ("dilation", dilation)],
+                repair=f"Use a dilation of at most {size} along {axis}.",
+                repairs=[{"dilation": plain(near)}],
+            )
 
 
 def _letters(shape: Sizes, n: int) -> str:

@@ -8,21 +8,32 @@ meant.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
-__all__ = ["TENSORS", "refusal"]
+__all__ = ["refusal", "tensor_arguments"]
 
-# Under these names our functions take tensors.
-_NAMES = """a b batch1 batch2 bias condition end index input mask mat1 mat2 other running_mean
-running_var source src target tensor vec vec2 weight"""
-TENSORS = frozenset(_NAMES.split())
+
+@cache
+def tensor_arguments(module: str) -> frozenset[str]:
+    """The names under which the functions of a module take tensors: ``input``, the inputs of the
+    operators that it defines or imports, and what it declares as ``TENSOR_ARGUMENTS``."""
+    scope = vars(sys.modules[module])
+    names = {"input", *scope.get("TENSOR_ARGUMENTS", ())}
+    for value in scope.values():
+        op = getattr(value, "op", value)  # the callable of an operator knows its class
+        if isinstance(op, type) and issubclass(op, Op) and not op.variadic:
+            names.update(op.inputs)
+    return frozenset(names)
 
 
 def refusal(
@@ -39,8 +50,9 @@ def refusal(
     except TypeError:
         return None
     given, parameters = bound.arguments, bound.signature.parameters
+    tensors = tensor_arguments(function.__module__)
     for key, value in given.items():
-        if key in TENSORS and value is not parameters[key].default and not _is_tensor(value):
+        if key in tensors and value is not parameters[key].default and not _is_tensor(value):
             return DTypeError(
                 name,
                 f"{key} must be a tensor, not {_described(value)}",

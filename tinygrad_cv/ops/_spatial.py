@@ -1,4 +1,4 @@
-"""What convolution and pooling share: arguments per axis, and the error of a kernel too large.
+"""What convolution and pooling share: arguments per axis, single images, a kernel too large.
 
 Along every spatial axis a window has ``kernel`` taps, ``dilation`` apart; consecutive windows are
 ``stride`` apart. Padding is kept as one pair (before, after) per axis.
@@ -6,15 +6,19 @@ Along every spatial axis a window has ``kernel`` taps, ``dilation`` apart; conse
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
+from tinygrad_cv.backend.windows import output_size
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
     "AXES",
+    "batched",
     "channels_last",
     "does_not_fit",
     "letters",
@@ -30,24 +34,15 @@ Pairs = tuple[tuple[int, int], ...]
 AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}  # names of the spatial axes by their number
 
 
-def output_size(
-    size: int,
-    kernel: int,
-    stride: int,
-    pad: tuple[int, int],
-    dilation: int,
-    ceil_mode: bool = False,
-) -> int:
-    """Number of window positions along one axis; less than 1 if the window does not fit.
-
-    With ``ceil_mode`` a last window may reach beyond the padded input, if it starts inside the
-    input or the padding before it.
-    """
-    room = size + pad[0] + pad[1] - dilation * (kernel - 1) - 1
-    if not ceil_mode:
-        return room // stride + 1
-    count = -(-room // stride) + 1
-    return count - 1 if (count - 1) * stride >= size + pad[0] else count
+def batched(n: int, function: Callable[..., Any], input: Any, *arguments: Any) -> Any:
+    """``function(input, *arguments)``, also of a single image, which has no batch axis; then the
+    outputs have none either."""
+    if input.ndim != n + 1:
+        return function(input, *arguments)
+    outputs = function(reshape(input, (1, *input.shape)), *arguments)
+    if isinstance(outputs, tuple):
+        return tuple(reshape(y, y.shape[1:]) for y in outputs)
+    return reshape(outputs, outputs.shape[1:])
 
 
 def letters(n: int, first: str = "N, C") -> str:
@@ -60,10 +55,7 @@ def channels_last(shape: Sizes) -> str:
 
     With one channel, or one position, the two orders are the same and count as contiguous.
     """
-    positions = 1
-    for size in shape[2:]:
-        positions *= size
-    trivial = shape[1] == 1 or positions == 1 or 0 in shape
+    trivial = shape[1] == 1 or math.prod(shape[2:]) == 1 or 0 in shape
     return CONTIGUOUS if trivial else CHANNELS_LAST
 
 

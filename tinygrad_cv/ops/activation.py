@@ -12,6 +12,7 @@ from typing import Any
 from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Unary
+from tinygrad_cv.ops.logic import logical_not
 from tinygrad_cv.ops.math import erf, exp
 from tinygrad_cv.ops.select import clamp, masked, where
 
@@ -97,7 +98,7 @@ class Elu(Unary):
 
     name = "elu"
     equation = "y = x if x > 0 else alpha (e^x - 1)"
-    gradients = {"input": "g if x > 0 else g * alpha e^x"}
+    gradients = {"input": "g * alpha e^x if x <= 0 else g"}
     result = "float"
 
     @staticmethod
@@ -108,7 +109,7 @@ class Elu(Unary):
     @staticmethod
     def vjp_input(g: Any, input: Any, alpha: float) -> Any:
         # Clamped, so that e^x cannot overflow on the side that is not taken.
-        return where(input > 0, g, g * (alpha * exp(clamp(input, None, 0))))
+        return where(input <= 0, g * (alpha * exp(clamp(input, None, 0))), g)
 
 
 class Hardtanh(Unary):
@@ -124,7 +125,8 @@ class Hardtanh(Unary):
 
     @staticmethod
     def vjp_input(g: Any, input: Any, min_val: float, max_val: float) -> Any:
-        return masked(g, (input > min_val) * (input < max_val))
+        # NaN lies on neither side, and lets g through, as in PyTorch.
+        return masked(g, logical_not((input <= min_val) | (input >= max_val)))
 
 
 class Sigmoid(Unary):

@@ -22,10 +22,9 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import adaptive_size, layout, refuse_empty
-from tinygrad_cv.ops._spatial import Sizes
+from tinygrad_cv.ops._spatial import Sizes, batched
 from tinygrad_cv.ops.avg_pool import check_float
 from tinygrad_cv.ops.pool import max_pool_scatter, pool_specs
-from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
     "AdaptiveAvgPool",
@@ -242,20 +241,14 @@ adaptive_avg_pool_input_grad = AdaptiveAvgPoolInputGrad.call
 def _mean(n: int, input: Any, output_size: Any) -> Any:
     """Adaptive average pooling from arguments as the user gives them."""
     size = adaptive_size(f"adaptive_avg_pool{n}d", n, input, output_size)
-    if input.ndim == n + 2:
-        return _adaptive_avg_pool(input, size)
-    output = _adaptive_avg_pool(reshape(input, (1, *input.shape)), size)
-    return reshape(output, output.shape[1:])
+    return batched(n, _adaptive_avg_pool, input, size)
 
 
 def _max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     """Adaptive max pooling from arguments as the user gives them."""
     size = adaptive_size(f"adaptive_max_pool{n}d", n, input, output_size)
-    single = input.ndim == n + 1
-    results = _adaptive_max_pool(reshape(input, (1, *input.shape)) if single else input, size)
-    if single:
-        results = tuple(reshape(r, r.shape[1:]) for r in results)
-    return tuple(results) if return_indices else results[0]
+    results = batched(n, _adaptive_max_pool, input, size)
+    return results if return_indices else results[0]
 
 
 def _spans(sizes: Sizes, positions: Sizes) -> list[list[int]]:

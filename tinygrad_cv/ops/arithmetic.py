@@ -47,6 +47,7 @@ TENSOR_FUNCTIONS = (
     "subtract",
     "true_divide",
 )
+TENSOR_ARGUMENTS = ("end", "weight")
 
 
 class Add(Binary):

@@ -16,8 +16,7 @@ from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
-from tinygrad_cv.ops._spatial import Pairs, Sizes
-from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
 
 __all__ = [
     "AvgPool",
@@ -247,10 +246,8 @@ def _pooled(
         raise ArgumentError(
             op, f"divisor_override must be a whole number other than 0, got {divisor!r}"
         )
-    single = input.ndim == n + 1
-    batch = reshape(input, (1, *input.shape)) if single else input
-    output = _avg_pool(batch, kernel, step, pads, bool(ceil_mode), bool(count_include_pad), divisor)
-    return reshape(output, output.shape[1:]) if single else output
+    options = (bool(ceil_mode), bool(count_include_pad), divisor)
+    return batched(n, _avg_pool, input, kernel, step, pads, *options)
 
 
 def check_float(op: str, input: Any) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.errors import DTypeError, GraphError
 from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.logic import all as all_of
 
@@ -193,7 +196,7 @@ def allclose(
     >>> tg.allclose(tg.tensor([1.0]), tg.tensor([1.0 + 1e-7]))
     True
     """
-    return bool(all_of(isclose(input, other, rtol, atol, equal_nan)))
+    return _truth("allclose", isclose(input, other, rtol, atol, equal_nan))
 
 
 def equal(input: Any, other: Any) -> bool:
@@ -203,12 +206,44 @@ def equal(input: Any, other: Any) -> bool:
     >>> tg.equal(tg.tensor([1, 2]), tg.tensor([1, 2])), tg.equal(tg.tensor([1]), tg.tensor([1, 1]))
     (True, False)
     """
-    return input.shape == getattr(other, "shape", ()) and bool(all_of(eq(input, other)))
+    return input.shape == getattr(other, "shape", ()) and _truth("equal", eq(input, other))
+
+
+def _truth(op: str, result: Any) -> bool:
+    """True if every element of a comparison is."""
+    if isinstance(getattr(result, "array", result), Spec):
+        raise GraphError(
+            op,
+            "a tensor on the meta device has no values to compare",
+            values=[("input", result.shape)],
+            repair="Compare shapes and dtypes, or move both to a device with data before.",
+        )
+    return bool(all_of(result))
+
+
+def _is_equal(self: Any, other: Any) -> Any:
+    """``self == other``; with what is no number or tensor, such as None, Python says False."""
+    try:
+        return eq(self, other)
+    except DTypeError:
+        if isinstance(other, complex) or is_array(other):
+            raise
+        return NotImplemented
+
+
+def _is_not_equal(self: Any, other: Any) -> Any:
+    """``self != other``; with what is no number or tensor, such as None, Python says True."""
+    try:
+        return ne(self, other)
+    except DTypeError:
+        if isinstance(other, complex) or is_array(other):
+            raise
+        return NotImplemented
 
 
 METHODS = {
-    "__eq__": eq,
-    "__ne__": ne,
+    "__eq__": _is_equal,
+    "__ne__": _is_not_equal,
     "__lt__": lt,
     "__le__": le,
     "__gt__": gt,

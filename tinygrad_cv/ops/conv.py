@@ -4,9 +4,11 @@ Three operators say it all, for every spatial rank at once: ``Conv``, ``ConvInpu
 transposed convolution) and ``ConvWeightGrad``. Each is bilinear, and the gradient of each is one of
 the other two, so the family is closed: a derivative of any order is again a convolution.
 
-Letters: N images, C input channels, O output channels, p an output position and k a kernel tap,
-both with one coordinate per spatial axis (H W and KH KW in two dimensions). x and w are input and
-weight, g the gradient of y; G is the gradient of an output that is a gradient itself.
+Letters: N images, C input channels, O output channels, i an input position, p an output position
+and k a kernel tap, all with one coordinate per spatial axis (H W and KH KW in two dimensions). x
+and w are input and weight, g the gradient of y; G is the gradient of an output that is a gradient
+itself. With groups, c runs over the channels of the group of o, and o over those of the group of c;
+w has these only, so that the c of w counts inside the group.
 """
 
 from __future__ import annotations
@@ -15,25 +17,12 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.channels import add_bias
-from tinygrad_cv.backend.im2col import (
-    Window,
-    columns,
-    correlate_few,
-    depthwise,
-    depthwise_weight,
-    few_outputs,
-    matrix,
-    over_rows,
-    phases,
-    pixels,
-)
-from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.convolution import Window, correlate, spread, weight_gradient
+from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._conv_args import check_conv, check_grads, conv_args
-from tinygrad_cv.ops._spatial import Pairs, Sizes, channels_last, output_size
+from tinygrad_cv.ops._spatial import Pairs, Sizes, batched, channels_last, output_size
 from tinygrad_cv.ops.reduce import sum as sum_over
-from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
     "Conv",
@@ -151,6 +140,10 @@ class Conv(Op):
     may_warn = True  # products may overflow
 
     @staticmethod
+    def public_name(stride: Sizes, *attributes: Any) -> str:
+        return f"conv{len(stride)}d"
+
+    @staticmethod
     def infer(
         input: Spec,
         weight: Spec,
@@ -176,11 +169,14 @@ class Conv(Op):
         dilation: Sizes,
         groups: int,
     ) -> Any:
-        out = _positions(input.shape, weight.shape, stride, padding, dilation)
-        output = memory.empty((input.shape[0], *out, weight.shape[0]), input.dtype, xp=xp)
+        # The windows become the rows of a matrix [(n, p), (c, k)], the kernels the columns of
+        # another, [(c, k), o]: the sum is their product (im2col), made block by block.
+        positions = _positions(input.shape, weight.shape, stride, padding, dilation)
+        shape = (input.shape[0], weight.shape[0], *positions)
+        output = memory.empty(shape, input.dtype, CHANNELS_LAST, xp)
         window = _window(weight.shape, stride, padding, dilation)
-        _correlate(xp, input, _by_group(weight, groups), bias, window, output)
-        return _channels_second(output)
+        correlate(xp, input, _by_group(weight, groups), bias, window, output)
+        return output
 
     @staticmethod
     def vjp_input(
@@ -233,6 +229,10 @@ class ConvInputGrad(Op):
     may_warn = True
 
     @staticmethod
+    def public_name(input_shape: Sizes, *attributes: Any) -> str:
+        return f"conv_transpose{len(input_shape) - 2}d"
+
+    @staticmethod
     def infer(
         grad: Spec,
         weight: Spec,
@@ -257,22 +257,15 @@ class ConvInputGrad(Op):
         dilation: Sizes,
         groups: int,
     ) -> Any:
-        images, channels, *sizes = input_shape
-        spread = memory.empty((images, *sizes, channels), grad.dtype, xp=xp)
-        swapped = _by_group(weight, groups).swapaxes(1, 2)  # input and output channels trade places
+        # Seen from a pixel, its gradient is a convolution of g: with the kernel flipped (the window
+        # that starts at the pixel meets it with its first tap, the one that ends there with its
+        # last) and input and output channels swapped. With stride s, a tap reads every s-th pixel
+        # only: the pixels split into s independent phases per axis, each with stride 1.
+        swapped = _by_group(weight, groups).swapaxes(1, 2)
+        output = memory.empty(input_shape, grad.dtype, CHANNELS_LAST, xp)
         window = _window(weight.shape, stride, padding, dilation)
-        for phase in phases(tuple(sizes), window):  # one phase if the stride is 1
-            part = spread[(slice(None), *phase.pixels)]
-            taps = swapped[(..., *phase.taps)]
-            if 0 in taps.shape[3:]:
-                part[...] = 0  # between the windows: the stride is larger than the kernel
-            elif part.flags.c_contiguous:
-                _correlate(xp, grad, taps, None, phase.window, part)
-            else:
-                whole = memory.empty(part.shape, grad.dtype, xp=xp)
-                _correlate(xp, grad, taps, None, phase.window, whole)
-                part[...] = whole
-        return _channels_second(spread)
+        spread(xp, grad, swapped, window, output)
+        return output
 
     @staticmethod
     def vjp_grad(g: Any, weight: Any, stride: Any, padding: Any, dilation: Any, groups: Any) -> Any:
@@ -329,19 +322,9 @@ class ConvWeightGrad(Op):
         dilation: Sizes,
         groups: int,
     ) -> Any:
+        # The matrix of windows [(n, p), (c, k)] once more, transposed, times g as [(n, p), o].
         window = _window(weight_shape, stride, padding, dilation)
-        outputs, inputs, *kernel = weight_shape
-        g = pixels(xp, grad)
-        output = memory.empty(weight_shape, grad.dtype, xp=xp)
-        if groups == outputs == input.shape[1] > 1:
-            output[:, 0] = xp.moveaxis(depthwise_weight(xp, input, g, window), -1, 0)
-            return output
-        rows = g.reshape(-1, groups, outputs // groups).swapaxes(0, 1)  # [group, (n, p), o]
-        total = xp.zeros((groups, outputs // groups, math.prod(weight_shape[1:])), grad.dtype)
-        for block, cols in columns(xp, input, grad.shape[2:], window, groups):
-            total += over_rows(rows[:, block], cols)  # [group, o, (k, c)]
-        output[...] = xp.moveaxis(total.reshape(outputs, *kernel, inputs), -1, 1)
-        return output
+        return weight_gradient(xp, input, grad, weight_shape, window, groups)
 
     @staticmethod
     def vjp_input(
@@ -366,16 +349,13 @@ conv_weight_grad = ConvWeightGrad.call
 def _conv(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
     """An n-dimensional convolution from arguments as the user gives them."""
     attributes = conv_args(n, input, weight, *options)
-    if input.ndim == n + 1:  # one image without a batch axis
-        output = conv(reshape(input, (1, *input.shape)), weight, bias, *attributes)
-        return reshape(output, output.shape[1:])
-    return conv(input, weight, bias, *attributes)
+    return batched(n, conv, input, weight, bias, *attributes)
 
 
 def _positions(
     input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> Sizes:
-    """The shape rule of ``Conv`` along every spatial axis."""
+    """Along every axis: floor((H + before + after - dilation*(KH - 1) - 1) / stride) + 1."""
     return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
 
 
@@ -384,37 +364,6 @@ def _window(weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Wi
     return Window(weight[2:], stride, tuple(-before for before, _ in padding), dilation)
 
 
-def _channels_second(array: Any) -> Any:
-    """[N, ..., C] in memory behind the public shape [N, C, ...]."""
-    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
-
-
 def _by_group(weight: Any, groups: int) -> Any:
     """[O, C/groups, k...] as [groups, O/groups, C/groups, k...]."""
     return weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
-
-
-def _correlate(xp: Any, input: Any, weight: Any, bias: Any, window: Window, output: Any) -> None:
-    """Write the convolution of [N, C, ...] with [group, o, c, k...] into ``output`` [N, ..., O].
-
-    The windows of a block of positions are laid out as the rows of a matrix (im2col). A product
-    with the matrix of the weights then gives all output channels of these positions.
-    """
-    groups, outputs, inputs = weight.shape[:3]
-    flat = output.reshape(-1, groups * outputs)
-    if outputs == inputs == 1 and groups > 1:
-        depthwise(xp, input, xp.moveaxis(weight[:, 0, 0], 0, -1), window, output)
-        if bias is not None:
-            add_bias(xp, flat, bias)
-        return
-    if few_outputs(weight, window):
-        correlate_few(xp, input, weight, window, output)
-        if bias is not None:
-            add_bias(xp, flat, bias)
-        return
-    weights = matrix(xp, weight)  # [group, (k, c), o]
-    rows = flat.reshape(-1, groups, outputs).swapaxes(0, 1)  # [group, (n, p), o]
-    for block, cols in columns(xp, input, output.shape[1:-1], window, groups):
-        xp.matmul(cols, weights, out=rows[:, block])  # cols is [group, (n, p), (k, c)]
-        if bias is not None:
-            add_bias(xp, flat[block], bias)

@@ -13,6 +13,7 @@ from tinygrad_cv.ops.shape import reshape, transpose
 __all__ = ["conv_matrix"]
 
 NN_FUNCTIONS = ("conv_matrix",)
+TENSOR_ARGUMENTS = ("weight",)
 
 
 def conv_matrix(

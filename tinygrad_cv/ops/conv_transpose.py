@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.ops._conv_args import transpose_args
+from tinygrad_cv.ops._spatial import batched
 from tinygrad_cv.ops.conv import conv_input_grad
 from tinygrad_cv.ops.shape import reshape
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
 NN_FUNCTIONS = ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+TENSOR_ARGUMENTS = ("bias",)
 
 
 def conv_transpose1d(
@@ -73,7 +75,8 @@ def conv_transpose2d(
         ``H_out = (H - 1)*stride - 2*padding + dilation*(KH - 1) + output_padding + 1``.
 
     Raises:
-        ShapeError, ArgumentError, DTypeError: as :func:`conv2d`.
+        ShapeError, ArgumentError, DTypeError: as :func:`conv2d`; ShapeError also where the input
+            has no pixels.
 
     Source: the lecture's transposed convolution; V. Dumoulin, F. Visin, A guide to convolution
     arithmetic for deep learning, 2016. Names and defaults as
@@ -117,8 +120,9 @@ def conv_transpose3d(
 def _conv_transpose(n: int, input: Any, weight: Any, bias: Any, *options: Any) -> Any:
     """An n-dimensional transposed convolution from arguments as the user gives them."""
     shape, *attributes = transpose_args(n, input, weight, bias, *options)
-    batch = input if input.ndim == n + 2 else reshape(input, (1, *input.shape))
-    output = conv_input_grad(batch, weight, (batch.shape[0], *shape), *attributes)
-    if bias is not None:
-        output = output + reshape(bias, (1, shape[0], *(1,) * n))
-    return output if input.ndim == n + 2 else reshape(output, output.shape[1:])
+
+    def transposed(batch: Any) -> Any:
+        output = conv_input_grad(batch, weight, (batch.shape[0], *shape), *attributes)
+        return output if bias is None else output + reshape(bias, (1, shape[0], *(1,) * n))
+
+    return batched(n, transposed, input)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.backend.array import Device, as_device, device_of, to_device
+from tinygrad_cv.backend.array import Device, as_device, device_of, is_device, to_device
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, float32, float64, int32, int64
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
@@ -130,7 +130,7 @@ def _to(
     for value in args:
         if isinstance(value, Tensor):
             device, dtype = value.device, value.dtype
-        elif isinstance(value, Device) or (isinstance(value, str) and _names_device(value)):
+        elif is_device(value):
             device = value
         elif value is None or isinstance(value, bool):
             raise ArgumentError("to", f"{value!r} is neither a device nor a dtype nor a tensor")
@@ -140,10 +140,6 @@ def _to(
     if dtype is not None:
         result = cast(result, dtype)
     return result.clone() if copy and result is self else result
-
-
-def _names_device(text: str) -> bool:
-    return text.partition(":")[0] in ("cpu", "cuda", "meta")
 
 
 def _float(self: Any) -> Any:

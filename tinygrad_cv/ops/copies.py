@@ -73,7 +73,7 @@ def cuda(self: Tensor, device: Any = None) -> Tensor:
     """This tensor on a CUDA device; itself if it is there.
 
     Args:
-        device: a name or Device; the current CUDA device if None.
+        device: a name, index or Device; the current CUDA device if None.
 
     Raises:
         BackendError: there is no usable CUDA device.

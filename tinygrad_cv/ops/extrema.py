@@ -22,7 +22,9 @@ from tinygrad_cv.ops.select import masked, maximum, minimum
 __all__ = [
     "Amax",
     "Amin",
+    "Max",
     "MaxDim",
+    "Min",
     "MinDim",
     "amax",
     "amin",
@@ -72,8 +74,7 @@ class _Extremum(Op, abstract=True):
     def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
         """Shared evenly by the elements that equal the extremum; which do is a constant."""
         tied = input == spread(output, input.shape, dims, keepdim)
-        ties = Sum.call(tied, dims, keepdim)
-        return spread(g / cast(ties, g.dtype), input.shape, dims, keepdim) * tied
+        return _shared(g, tied, dims, keepdim)
 
     @staticmethod
     def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
@@ -100,6 +101,41 @@ class Amin(_Extremum):
     @staticmethod
     def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
         return xp.amin(input, axis=dims, keepdims=keepdim)
+
+
+class _OfAll(_Extremum, abstract=True):
+    """The extreme element of a whole tensor. If that is NaN, the gradient goes to the NaN elements,
+    as in PyTorch; that of ``amax`` and ``amin`` is then NaN everywhere.
+    """
+
+    gradients = {"input": "dx[i] = g [x[i] = y] / #{k: x[k] = y}, where NaN = NaN"}
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, output: Any, dims: Shape, keepdim: bool) -> Any:
+        tied = (input == spread(output, input.shape, dims, keepdim)) | (input != input)
+        return _shared(g, tied, dims, keepdim)
+
+
+class Max(_OfAll):
+    """The largest element of all."""
+
+    name = "max"
+    equation = "y = max_i x[i]"
+    forward = Amax.forward
+
+
+class Min(_OfAll):
+    """The smallest element of all."""
+
+    name = "min"
+    equation = "y = min_i x[i]"
+    forward = Amin.forward
+
+
+def _shared(g: Any, tied: Any, dims: Shape, keepdim: bool) -> Any:
+    """``g``, shared evenly by the elements where ``tied`` is True."""
+    ties = Sum.call(tied, dims, keepdim)
+    return spread(g / cast(ties, g.dtype), tied.shape, dims, keepdim) * tied
 
 
 class _Picked(Op, abstract=True):
@@ -212,6 +248,10 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
     >>> tg.aminmax(tg.tensor([3.0, 1.0, 2.0])).max.item()
     3.0
     """
+    if dim is None:
+        refuse_empty("aminmax", input.shape, tuple(range(len(input.shape))))
+    else:
+        refuse_empty("aminmax", input.shape, (one_dim("aminmax", input.shape, dim),))
     return MinMaxResult(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
@@ -226,7 +266,7 @@ def max(
     """The largest element of all; or along one axis, with indices; or of two tensors, element by
     element.
 
-    ``max(x)`` is ``amax(x)``: the gradient is shared evenly among equal elements. ``max(x, dim)``
+    ``max(x)`` shares the gradient evenly among equal elements; of NaN, among these. ``max(x, dim)``
     gives a named tuple ``(values, indices)`` with int64 indices, of the first of equal elements,
     which gets the whole gradient. ``max(x, other_tensor)`` is ``maximum(x, other_tensor)``.
 
@@ -243,7 +283,7 @@ def max(
         return maximum(input, dim)
     dim, keepdim = named("max", dim, axis), kept(keepdim, keepdims)
     if dim is None:
-        return amax(input, None, keepdim)
+        return Max.call(input, tuple(range(len(input.shape))), keepdim)
     return MaxResult(*MaxDim.call(input, one_dim("max", input.shape, dim), keepdim))
 
 
@@ -265,7 +305,7 @@ def min(
         return minimum(input, dim)
     dim, keepdim = named("min", dim, axis), kept(keepdim, keepdims)
     if dim is None:
-        return amin(input, None, keepdim)
+        return Min.call(input, tuple(range(len(input.shape))), keepdim)
     return MinResult(*MinDim.call(input, one_dim("min", input.shape, dim), keepdim))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import RangeError
+from tinygrad_cv.ops._axes import as_axis
 
 __all__ = ["METHODS", "dim", "element_size", "is_floating_point", "numel", "size"]
 
@@ -15,11 +17,19 @@ __all__ = ["METHODS", "dim", "element_size", "is_floating_point", "numel", "size
 def size(self: Tensor, dim: int | None = None) -> Any:
     """The shape, or the size along ``dim``.
 
+    Raises:
+        RangeError: there is no such axis.
+
     >>> import tinygrad_cv as tg
     >>> tg.ones(2, 3).size(), tg.ones(2, 3).size(-1)
     ((2, 3), 3)
     """
-    return self.shape if dim is None else self.shape[dim]
+    if dim is None:
+        return self.shape
+    axis = as_axis("size", dim, self.ndim, self.shape)
+    if not self.shape:
+        raise RangeError("size", "a 0-d tensor has no axis", values=[("input", ())])
+    return self.shape[axis]
 
 
 def dim(self: Tensor) -> int:

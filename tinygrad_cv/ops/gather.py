@@ -14,8 +14,8 @@ from tinygrad_cv.backend.scatter import last_of_each, sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from tinygrad_cv.ops._axes import as_axis
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._axes import as_axis, check_within
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
 from tinygrad_cv.ops.places import on_input_device, raw
@@ -323,7 +323,7 @@ def _check_rank(op: str, input: Any, index: Any) -> None:
 
 @on_input_device
 def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> None:
-    array, size = raw(index), input.shape[axis]
+    array = raw(index)
     if array.dtype.kind not in "iu" or array.dtype.itemsize == 1:
         raise DTypeError(
             op,
@@ -331,17 +331,8 @@ def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> 
             values=[("index", array.shape)],
             repair='Convert it with index.to("int64").',
         )
-    if isinstance(array, Spec) or array.size == 0:
-        return
-    lowest = -size if negative else 0
-    wrong = (array < lowest) | (array >= size)
-    if wrong.any():
-        raise RangeError(
-            op,
-            f"index {int(array[wrong][0])} is out of range for axis {axis} of size {size}",
-            law=[f"{lowest} <= index < {size}"],
-            values=[("input", input.shape), ("index", array.shape)],
-        )
+    if not isinstance(array, Spec):
+        check_within(op, array, axis, input.shape, negative)
 
 
 def _cropped(op: str, input: Any, index: Any, src: Any) -> Any:

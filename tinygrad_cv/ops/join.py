@@ -28,7 +28,7 @@ def cat(tensors: Any, dim: int = 0, axis: Any = None) -> Any:
 
     Args:
         tensors: a sequence of tensors; their common dtype is the result's. Empty vectors (shape
-            (0,)) are left out, as in PyTorch.
+            (0,)) count for the dtype only, as in PyTorch.
 
     Raises:
         ShapeError: sizes differ outside ``dim``, or the numbers of axes differ.
@@ -38,18 +38,19 @@ def cat(tensors: Any, dim: int = 0, axis: Any = None) -> Any:
     >>> tg.cat([tg.tensor([[1, 2]]), tg.tensor([[3, 4]])]).tolist()
     [[1, 2], [3, 4]]
     """
-    items = _sequence("cat", tensors)
+    items = _promoted(_sequence("cat", tensors))
     if any(len(t.shape) != 1 for t in items):
         items = [t for t in items if t.shape != (0,)]
     shape = items[0].shape
-    if not shape:
+    if not all(t.shape for t in items):
         raise ShapeError(
             "cat",
             "0-d tensors have no axis to be joined along",
             values=[(f"tensors[{k}]", t.shape) for k, t in enumerate(items)],
-            repair="Use stack.",
+            repair="Use t.reshape(1)." if any(t.shape for t in items) else "Use stack.",
         )
-    return _cat(items, as_axis("cat", dim if axis is None else axis, len(shape), shape))
+    dim = as_axis("cat", dim if axis is None else axis, len(shape), shape)
+    return Cat.call(tuple(items), dim)
 
 
 def concat(tensors: Any, dim: int = 0, axis: Any = None) -> Any:
@@ -86,7 +87,8 @@ def stack(tensors: Any, dim: int = 0, axis: Any = None) -> Any:
     items = _sequence("stack", tensors)
     shape = items[0].shape
     dim = dim if axis is None else axis
-    return _stack(items, as_axis("stack", dim, len(shape) + 1, shape))
+    dim = as_axis("stack", dim, len(shape) + 1, shape)
+    return Stack.call(tuple(_promoted(items)), dim)
 
 
 def hstack(tensors: Any) -> Any:
@@ -189,14 +191,6 @@ class Stack(Op):
         return slice_(g, replaced(g.shape, dim, k))
 
 
-def _cat(items: list[Any], dim: int) -> Any:
-    return Cat.call(_promoted(items), dim)
-
-
-def _stack(items: list[Any], dim: int) -> Any:
-    return Stack.call(_promoted(items), dim)
-
-
 def _sequence(op: str, tensors: Any) -> list[Any]:
     if not isinstance(tensors, (tuple, list)):
         raise DTypeError(
@@ -207,15 +201,26 @@ def _sequence(op: str, tensors: Any) -> list[Any]:
         )
     if not tensors:
         raise ArgumentError(op, "needs at least one tensor")
-    return [t if hasattr(t, "shape") else as_tensor(t) for t in tensors]
+    return [t if hasattr(t, "shape") else _as_item(op, k, t) for k, t in enumerate(tensors)]
 
 
-def _promoted(items: list[Any]) -> tuple[Any, ...]:
+def _as_item(op: str, k: int, value: Any) -> Any:
+    """A number or a list of numbers as a tensor."""
+    try:
+        return as_tensor(value)
+    except DTypeError:
+        raise DTypeError(
+            op,
+            f"tensors[{k}] must be a tensor, not {value!r:.60}, a {type(value).__name__}",
+        ) from None
+
+
+def _promoted(items: list[Any]) -> list[Any]:
     first = items[0].dtype
     if all(t.dtype == first for t in items):
-        return tuple(items)
+        return items
     common = promote(*items)
-    return tuple(t if t.dtype == common else cast(t, common) for t in items)
+    return [t if t.dtype == common else cast(t, common) for t in items]
 
 
 def _without(shape: Shape, dim: int) -> Shape:

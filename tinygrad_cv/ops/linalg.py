@@ -38,6 +38,7 @@ __all__ = [
 
 TENSOR_FUNCTIONS = ("addmm", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer")
 TG_FUNCTIONS = ("tensordot",)
+TENSOR_ARGUMENTS = ("a", "b", "batch1", "batch2", "mat1", "mat2", "tensor", "vec", "vec2")
 
 Shape = tuple[int, ...]
 

@@ -13,6 +13,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.reduce import sum as sum_over
+from tinygrad_cv.ops.shape import reshape
 
 __all__ = ["Linear", "LinearInputGrad", "LinearWeightGrad", "linear"]
 
@@ -24,11 +25,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
     Args:
         input: [..., I]; any number of leading axes, none included.
-        weight: [O, I].
-        bias: [O] or None.
+        weight: [O, I]; or [I], for one output without an axis of its own.
+        bias: [O] or None; 0-d for a weight [I].
 
     Returns:
-        [..., O], of the common dtype.
+        [..., O], of the common dtype; [...] for a weight [I].
 
     Raises:
         ShapeError: the last axis of ``input`` is not I, or ``weight`` / ``bias`` have other shapes.
@@ -42,7 +43,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     >>> tg.nn.functional.linear(x, weight, tg.tensor([0.5, 0.0])).tolist()
     [[3.5, 6.0]]
     """
-    return _linear(input, weight, bias)
+    if len(weight.shape) != 1:
+        return _linear(input, weight, bias)
+    _check_vector(input, weight, bias)
+    row, offset = reshape(weight, (1, *weight.shape)), None if bias is None else reshape(bias, (1,))
+    return reshape(_linear(input, row, offset), input.shape[:-1])
 
 
 class Linear(Op):
@@ -181,6 +186,22 @@ def _check_product(op: str, first: tuple[str, Spec, int], second: tuple[str, Spe
             f"axis {i} of {one} and axis {k} of {other} must have the same size",
             values=[(one, a.shape), (other, b.shape)],
         )
+
+
+def _check_vector(input: Any, weight: Any, bias: Any) -> None:
+    """Input and bias fit a weight [I]; what else there is to check, the operator checks."""
+    size = weight.shape[0]
+    if not input.shape or input.shape[-1] != size:
+        problem = f"the input needs I = {size} in its last axis"
+        repairs: list[dict[str, Any]] = [{"weight": input.shape[-1:]}] if input.shape else []
+    elif bias is not None and bias.shape:
+        problem, repairs = "a weight [I] takes a bias without axes", [{"bias": ()}]
+    else:
+        return
+    values = [("input", input.shape, "[..., I]"), ("weight", weight.shape, "[I]")]
+    if bias is not None:
+        values.append(("bias", bias.shape, "[]"))
+    raise ShapeError("linear", problem, values=values, repairs=repairs)
 
 
 def _check_shapes(input: Spec, weight: Spec, bias: Spec | None) -> None:

@@ -26,6 +26,7 @@ from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.classes import class_axis, class_place
 from tinygrad_cv.ops.reduce import mean
 from tinygrad_cv.ops.reduce import sum as sum_over
+from tinygrad_cv.ops.select import masked
 from tinygrad_cv.ops.shape import reshape
 from tinygrad_cv.ops.softmax import log_softmax, softmax
 
@@ -161,6 +162,7 @@ class CrossEntropy(Op):
                 others = others * class_axis(weight, input.ndim)
             smooth = even * others.mean(axis=1, keepdims=True)
             loss = (1 - label_smoothing) * loss + label_smoothing * smooth
+        loss = _counted(xp, loss, even)
         loss = reduced(xp, loss, share, target, reduction)
         return loss, label, share, even, lse
 
@@ -210,28 +212,27 @@ class NLLLoss(Op):
     equation = "loss = -sum_n share[n] * x[n,t_n]"
     gradients = {"input": "dx[n,c] = -g * share[n] * [c = t_n]"}
     inputs = ("input", "target", "weight")
-    residuals = ("label", "share")
+    residuals = ("label", "share", "even")
 
     @staticmethod
     def infer(
         input: Spec, target: Spec, weight: Spec | None, ignore_index: int, reduction: str
     ) -> tuple[Spec, ...]:
-        return label_specs("nll_loss", input, target, weight, reduction)
+        output, label, share = label_specs("nll_loss", input, target, weight, reduction)
+        return output, label, share, share
 
     @staticmethod
     def forward(
         xp: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     ) -> tuple[Any, ...]:
-        label, share, _ = shares(xp, "nll_loss", input, target, weight, ignore_index, reduction)
-        picked = xp.take_along_axis(input, label, axis=1)
-        # An ignored position counts 0 even if its log-probability is infinite.
-        loss = xp.where(share == 0, xp.zeros_like(picked), -share * picked)
+        label, share, even = shares(xp, "nll_loss", input, target, weight, ignore_index, reduction)
+        loss = _counted(xp, -share * xp.take_along_axis(input, label, axis=1), even)
         loss = reduced(xp, loss, share, target, reduction)
-        return loss, label, share
+        return loss, label, share, even
 
     @staticmethod
-    def vjp_input(g: Any, input_shape: tuple[int, ...], label: Any, share: Any) -> Any:
-        return class_place(-(_positions(g, label) * share), label, input_shape[1])
+    def vjp_input(g: Any, input_shape: tuple[int, ...], label: Any, share: Any, even: Any) -> Any:
+        return class_place(-(_positions(g, label, even) * share), label, input_shape[1])
 
     @staticmethod
     def flops(
@@ -244,6 +245,11 @@ _cross_entropy = CrossEntropy.call
 _nll_loss = NLLLoss.call
 
 
+def _counted(xp: Any, loss: Any, even: Any) -> Any:
+    """The losses, with those of ignored positions 0, even if their scores are not finite."""
+    return xp.where(even != 0, loss, xp.zeros((), loss.dtype))
+
+
 # ---- expressions of differentiable operators, for the rules
 
 
@@ -251,7 +257,7 @@ def _target_mass(
     g: Any, input: Any, weight: Any, label: Any, share: Any, even: Any, smoothing: float
 ) -> tuple[Any, Any]:
     """``goal[n,c,p]``, the weighted target distribution times g, and its sum ``mass[n,0,p]``."""
-    g = _positions(g, label)
+    g = _positions(g, label, even)
     mass = g * share
     if not smoothing:
         return mass, class_place(mass, label, input.shape[1])
@@ -263,9 +269,9 @@ def _target_mass(
     return hard + soft * sum_over(weight), goal + soft * class_axis(weight, input.ndim)
 
 
-def _positions(g: Any, label: Any) -> Any:
-    """The loss's gradient in the shape of the labels [N, 1, d...]; a scalar stays a scalar."""
-    return reshape(g, label.shape) if g.ndim else g
+def _positions(g: Any, label: Any, even: Any) -> Any:
+    """The loss's gradient in the shape of the labels [N, 1, d...]; exactly 0 at ignored ones."""
+    return masked(reshape(g, label.shape) if g.ndim else g, even != 0)
 
 
 def _with_probabilities(

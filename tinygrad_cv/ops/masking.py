@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int
@@ -17,26 +15,23 @@ from tinygrad_cv.ops._dims import named
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
 from tinygrad_cv.ops.index import add_at, getitem, index_put, read, write
-from tinygrad_cv.ops.places import along, raw
+from tinygrad_cv.ops.places import Places, along, raw
 from tinygrad_cv.ops.select import where
 from tinygrad_cv.ops.shape import reshape
-from tinygrad_cv.ops.slicing import unbind
 
 __all__ = [
-    "NonZero",
-    "argwhere",
     "index_add",
     "index_copy",
     "index_fill",
     "index_select",
     "masked_fill",
     "masked_select",
-    "nonzero",
     "repeat_interleave",
     "take",
 ]
 
-TENSOR_FUNCTIONS = tuple(name for name in __all__ if name != "NonZero")
+TENSOR_FUNCTIONS = tuple(__all__)
+TENSOR_ARGUMENTS = ("index", "mask", "source")
 
 Shape = tuple[int, ...]
 
@@ -49,7 +44,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         value: a number or a 0-d tensor, cast to the input's dtype.
 
     Raises:
-        DTypeError: the mask is not bool, or a float value would go into an integer tensor.
+        DTypeError: the mask is not bool, or the value does not fit into an integer tensor: it is a
+            float, or too large. Unsigned tensors take negative numbers, which wrap around.
         ShapeError: the shapes do not broadcast, or the value is not one number.
 
     >>> import tinygrad_cv as tg
@@ -73,6 +69,10 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
             f"the float {value} does not fit into {input.dtype.name}",
             repair="Use an integer, or convert the input with x.float().",
         )
+    elif input.dtype.kind == "b":
+        value = bool(value)  # an int would make the result int64
+    elif input.dtype.kind in "iu":
+        value = _fitting("masked_fill", input.dtype, value)
     return where(mask, value, input)
 
 
@@ -107,46 +107,32 @@ def masked_select(input: Any, mask: Any) -> Any:
     return getitem(expand(input, shape), expand(mask, shape))
 
 
-def nonzero(input: Any, as_tuple: bool = False) -> Any:
-    """The positions of the elements that are not 0, in row-major order.
-
-    Returns:
-        int64 [K, ndim], or with ``as_tuple`` one vector [K] for each axis, fit to index with.
-
-    Raises:
-        GraphError: on the meta device, where K is unknown.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.nonzero(tg.tensor([[0, 5], [6, 0]])).tolist()
-    [[0, 1], [1, 0]]
-    """
-    found = NonZero.call(input)
-    return unbind(found, 1) if as_tuple else found
-
-
-def argwhere(input: Any) -> Any:
-    """:func:`nonzero` under NumPy's name.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.argwhere(tg.tensor([0, 5])).tolist()
-    [[1]]
-    """
-    return nonzero(input)
-
-
 def index_select(input: Any, dim: int, index: Any) -> Any:
-    """The slices of axis ``dim`` at the positions ``index`` (a vector).
+    """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number).
+
+    A 0-d input counts as a vector of one; the result is 0-d again.
 
     Raises:
         RangeError: a position is outside 0 .. size - 1.
-        ShapeError: the index is not a vector.
+        ShapeError: the index has more than one axis.
         DTypeError: the index is not integer.
 
     >>> import tinygrad_cv as tg
     >>> tg.index_select(tg.tensor([[1, 2], [3, 4]]), 1, tg.tensor([1, 1])).tolist()
     [[2, 2], [4, 4]]
     """
-    return read(input, _along("index_select", input, dim, index))
+    vector, places = _along("index_select", input, dim, index)
+    result = read(vector, places)
+    if input.shape:
+        return result
+    if result.shape != (1,):
+        raise ShapeError(
+            "index_select",
+            f"a 0-d input has one element, the index has {result.shape[0]}",
+            values=[("input", input.shape), ("index", index.shape)],
+            repair="Use input.reshape(1).",
+        )
+    return reshape(result, ())
 
 
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
@@ -162,11 +148,10 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) 
     >>> tg.index_add(tg.zeros(2), 0, tg.tensor([1, 1]), tg.tensor([2.0, 3.0])).tolist()
     [0.0, 5.0]
     """
-    places = _along("index_add", input, dim, index)
-    _check_source("index_add", places.result("index_add", input.shape), input, source)
+    vector, places = _along("index_add", input, dim, index)
     source = source if type(alpha) is int and alpha == 1 else source * alpha
-    source = source if source.dtype == input.dtype else cast(source, input.dtype)
-    return input + add_at(source, input.shape, places)
+    source = _source("index_add", places.result("index_add", vector.shape), input, source)
+    return input + reshape(add_at(source, vector.shape, places), input.shape)
 
 
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
@@ -179,14 +164,15 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
     >>> tg.index_copy(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0])).tolist()
     [6.0, 0.0, 5.0]
     """
-    places = _along("index_copy", input, dim, index)
-    _check_source("index_copy", places.result("index_copy", input.shape), input, source)
-    source = source if source.dtype == input.dtype else cast(source, input.dtype)
-    return write(input, source, places)
+    vector, places = _along("index_copy", input, dim, index)
+    source = _source("index_copy", places.result("index_copy", vector.shape), input, source)
+    return reshape(write(vector, source, places), input.shape)
 
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     """A copy of the input, with ``value`` in the slices of axis ``dim`` at the positions ``index``.
+
+    Negative positions count from the back here, as in PyTorch.
 
     Raises:
         RangeError, DTypeError: as :func:`index_select`.
@@ -195,8 +181,9 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Any:
     >>> tg.index_fill(tg.zeros(3), 0, tg.tensor([2, 0]), 1.0).tolist()
     [1.0, 0.0, 1.0]
     """
-    places = _along("index_fill", input, dim, index)
-    return index_put(input, (slice(None),) * places.dims[0] + (places.flat,), value)
+    vector, places = _along("index_fill", input, dim, index, negative=True)
+    filled = index_put(vector, (slice(None),) * places.dims[0] + (places.flat,), value)
+    return reshape(filled, input.shape)
 
 
 def take(input: Any, index: Any) -> Any:
@@ -247,46 +234,44 @@ def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = Non
     return index_select(input, along_axis, np.repeat(np.arange(size), counts))
 
 
-class NonZero(Op):
-    """The positions of the elements that are not 0. How many there are depends on the values."""
-
-    name = "nonzero"
-    equation = "y = all i with x[i] != 0, in row-major order"
-    shaped = False
-
-    @staticmethod
-    def infer(input: Spec) -> Spec:
-        raise GraphError(
-            "nonzero",
-            "the number of elements that are not 0 is not known on the meta device",
-            values=[("input", input.shape)],
-            repair="Use where or masked_fill, which keep the shape.",
-        )
-
-    @staticmethod
-    def forward(xp: Any, input: Any) -> Any:
-        if input.ndim == 0:
-            return xp.zeros((int(input != 0), 0), int64)
-        return xp.stack(xp.nonzero(input), axis=1)
-
-
-def _along(op: str, input: Any, dim: Any, index: Any) -> Any:
-    if len(index.shape) != 1 or not input.shape:
+def _along(op: str, input: Any, dim: Any, index: Any, negative: bool = False) -> tuple[Any, Places]:
+    """The input with at least one axis, and the positions along axis ``dim``. A number counts as a
+    vector of one, as input and as index."""
+    if len(index.shape) > 1:
         raise ShapeError(
             op,
-            "the index must be a vector, and the input needs an axis",
+            "the index must be a vector or one number",
             values=[("input", input.shape), ("index", index.shape)],
         )
-    return along(op, input, as_axis(op, dim, len(input.shape), input.shape), index)
+    axis = as_axis(op, dim, len(input.shape), input.shape)
+    index = index if index.shape else reshape(index, (1,))
+    vector = input if input.shape else reshape(input, (1,))
+    return vector, along(op, vector, axis, index, negative)
 
 
-def _check_source(op: str, wanted: Shape, input: Any, source: Any) -> None:
+def _source(op: str, wanted: Shape, input: Any, source: Any) -> Any:
+    """The source in the shape and dtype in which it is written."""
+    if not source.shape and wanted == (1,):
+        source = reshape(source, wanted)
     if source.shape != wanted:
         raise ShapeError(
             op,
-            f"source must have the shape {wanted}",
+            f"source must have the shape {wanted if input.shape else ()}",
             values=[("input", input.shape), ("source", source.shape)],
         )
+    return source if source.dtype == input.dtype else cast(source, input.dtype)
+
+
+def _fitting(op: str, dtype: Any, value: Any) -> Any:
+    """An int as this integer dtype holds it."""
+    info = np.iinfo(dtype)
+    if not (info.min or -info.max) <= value <= info.max:
+        raise DTypeError(
+            op,
+            f"{value} does not fit into {dtype.name}, which holds {info.min} to {info.max}",
+            repair="Convert the input to a larger dtype first.",
+        )
+    return int(np.asarray(value).astype(dtype))
 
 
 def _check_mask(op: str, input: Any, mask: Any) -> None:

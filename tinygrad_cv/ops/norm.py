@@ -24,6 +24,7 @@ from tinygrad_cv.ops.shape import reshape
 __all__ = ["BatchNorm", "BatchNormEval", "batch_norm"]
 
 NN_FUNCTIONS = ("batch_norm",)
+TENSOR_ARGUMENTS = ("running_mean", "running_var")
 
 
 def batch_norm(
@@ -54,7 +55,8 @@ def batch_norm(
     Raises:
         ShapeError: one value per channel in training (its variance is 0 and the output would be the
             bias), or a per-channel argument is not [C].
-        ArgumentError: ``eps`` is not positive, or only one running statistic is given.
+        ArgumentError: ``eps`` is negative, or 0 in training; or only one running statistic is
+            given.
 
     Edge rules: an empty batch in training gives an empty output and leaves the recorded statistics
     alone. On the meta device they do not advance either.
@@ -70,8 +72,14 @@ def batch_norm(
     """
     if (running_mean is None) != (running_var is None):
         raise ArgumentError("batch_norm", "running_mean and running_var must be given together")
-    if not eps > 0:
-        raise ArgumentError("batch_norm", f"eps must be positive, it is {eps}")
+    if not (eps > 0 or (eps == 0 and not training)):
+        wanted = "positive in training" if training else "at least 0"
+        raise ArgumentError(
+            "batch_norm",
+            f"eps must be {wanted}, it is {eps}",
+            repair="Use eps=1e-5.",
+            repairs=[{"eps": 1e-5}],
+        )
     if not training:
         if running_mean is None:
             raise ArgumentError(

@@ -20,6 +20,7 @@ from tinygrad_cv.backend.scatter import last_of_each
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
+from tinygrad_cv.ops._axes import check_within
 from tinygrad_cv.ops.slicing import ALL, Key, position
 
 __all__ = ["Places", "along", "check_positions", "parse", "raw"]
@@ -156,13 +157,14 @@ def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
 
 
 @on_input_device
-def along(op: str, input: Any, axis: int, index: Any) -> Places:
-    """Positions along one axis, given by an index array that counts from the front only."""
+def along(op: str, input: Any, axis: int, index: Any, negative: bool = False) -> Places:
+    """Positions along one axis, given by an index array that counts from the front only, unless
+    ``negative``."""
     array, size = raw(index), input.shape[axis]
     array = _entry(op, array) if array.ndim else array
     if array.dtype.kind == "b":
         raise DTypeError(op, "the index must be integer, a mask is not", repair="Use x[mask].")
-    places = check_positions(op, array, input.shape, axis, negative=False)
+    places = check_positions(op, array, input.shape, axis, negative)
     return _places(op, raw(input), [(axis, size, places)], False)
 
 
@@ -175,19 +177,10 @@ def check_positions(op: str, index: Any, shape: Shape, axis: int, negative: bool
     """A copy of an index array as int64, counted from the front; RangeError outside the axis."""
     if isinstance(index, Spec):
         return index._replace(dtype=int64)
-    size = shape[axis]
-    lowest = -size if negative else 0
-    wrong = (index < lowest) | (index >= size)
-    if wrong.any():
-        raise RangeError(
-            op,
-            f"index {int(index[wrong][0])} is out of range for axis {axis} of size {size}",
-            law=[f"{lowest} <= index < {size}"],
-            values=[("input", shape), ("index", index.shape)],
-        )
+    check_within(op, index, axis, shape, negative)
     if not negative:
         return index.astype(int64)
-    return xp_of(index).where(index < 0, index + size, index).astype(int64)
+    return xp_of(index).where(index < 0, index + shape[axis], index).astype(int64)
 
 
 def _entry(op: str, entry: Any) -> Any:

@@ -23,8 +23,7 @@ from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
-from tinygrad_cv.ops._spatial import Pairs, Sizes
-from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
 
 __all__ = [
     "MaxPool",
@@ -77,8 +76,8 @@ def max_pool2d(
         input: [N, C, H, W] or [C, H, W].
         kernel_size, dilation: an int, or one per axis.
         stride: the same; None is the kernel size.
-        padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
-            kernel. What is outside the input never wins.
+        padding: an int, one per axis, or a pair (before, after) per axis; at most half of
+            ``kernel_size``. What is outside the input never wins.
         ceil_mode: round the output size up: a last window may end beyond the padded input, if it
             starts inside the input or the padding before it.
         return_indices: also return where the winners are.
@@ -92,7 +91,8 @@ def max_pool2d(
     NaN, and its last NaN gets the gradient.
 
     Raises:
-        ShapeError: the kernel does not fit the padded input.
+        ShapeError: the kernel does not fit the padded input, or a dilation larger than the input
+            leaves a window without any pixel.
         ArgumentError: sizes below 1, or padding of more than half of the kernel.
         DTypeError: a bool input.
 
@@ -303,13 +303,8 @@ max_pool_gather = MaxPoolGather.call
 def _pooled(n: int, input: Any, return_indices: bool, *options: Any) -> Any:
     """Max pooling from arguments as the user gives them."""
     attributes = pool_args(f"max_pool{n}d", n, input, *options)
-    single = input.ndim == n + 1
-    batch = reshape(input, (1, *input.shape)) if single else input
-    if not return_indices:
-        output = _max_pool(batch, *attributes, bool(options[-1]))
-        return reshape(output, output.shape[1:]) if single else output
-    results = _max_pool_with_indices(batch, *attributes, bool(options[-1]))
-    return tuple(reshape(r, r.shape[1:]) if single else r for r in results)
+    pool = _max_pool_with_indices if return_indices else _max_pool
+    return batched(n, pool, input, *attributes, bool(options[-1]))
 
 
 def pool_specs(input: Any, positions: Sizes, taps: int) -> tuple[Spec, Spec]:

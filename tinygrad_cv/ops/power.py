@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend.dtypes import bool_, int64
+from tinygrad_cv.backend.elementwise import power
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.math import log
@@ -77,26 +80,16 @@ class Pow(Binary):
     equation = "y = a^b"
     gradients = {"input": "g b a^(b-1)", "exponent": "g y ln a"}
     inputs = ("input", "exponent")
+    ufunc = "power"
 
     @staticmethod
     def forward(xp: Any, input: Any, exponent: Any) -> Any:
-        kinds = [getattr(getattr(x, "dtype", type(x)), "kind", type(x)) for x in (input, exponent)]
-        if all(kind in ("b", bool) for kind in kinds):
+        kinds = {_kind(input), _kind(exponent)}
+        if kinds == {"b"}:
             return xp.logical_or(input, xp.logical_not(exponent))
-        try:
-            return input**exponent
-        except ValueError as problem:
-            if "negative integer" not in str(problem):
-                raise
-            raise ArgumentError(
-                "pow",
-                "an integer to a negative integer power is a fraction, not an integer",
-                values=[
-                    ("input", getattr(input, "shape", ())),
-                    ("exponent", getattr(exponent, "shape", ())),
-                ],
-                repair="Use floats, for example x.float() ** -1.",
-            ) from None
+        if "f" not in kinds:
+            _refuse_fractions(input, exponent)
+        return power(xp, input, exponent, Pow.infer)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, exponent: Any) -> Any:
@@ -118,6 +111,27 @@ class Pow(Binary):
         if input == 0:
             return masked(g * (output * -math.inf), exponent < 0)
         return g * (output * (float(log(input)) if input > 0 else math.nan))
+
+
+def _kind(value: Any) -> str:
+    """The kind of a dtype, of Python numbers too."""
+    kind: str = value.dtype.kind if hasattr(value, "dtype") else np.dtype(type(value)).kind
+    return kind
+
+
+def _refuse_fractions(input: Any, exponent: Any) -> None:
+    """NumPy refuses integers to a negative power, CuPy gives 0 or 1."""
+    negative = exponent < 0
+    if negative if isinstance(negative, bool) else negative.any():
+        raise ArgumentError(
+            "pow",
+            "an integer to a negative integer power is a fraction, not an integer",
+            values=[
+                ("input", getattr(input, "shape", ())),
+                ("exponent", getattr(exponent, "shape", ())),
+            ],
+            repair="Use floats, for example x.float() ** -1.",
+        )
 
 
 pow, square, reciprocal = Pow.call, Square.call, Reciprocal.call

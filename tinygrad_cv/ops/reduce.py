@@ -169,7 +169,8 @@ def sum(
         input: any shape; the sum of integers and bool is int64.
         dim: an axis, several, or None for all. NumPy's ``axis`` and ``keepdims`` are accepted too.
         keepdim: keep the summed axes with size 1.
-        dtype: convert the input first.
+        dtype: convert the input first; the result has this dtype. A small integer dtype wraps
+            around, the sum in bool says whether any is nonzero.
 
     Raises:
         RangeError: there is no such axis.
@@ -180,7 +181,9 @@ def sum(
     [4.0, 6.0]
     """
     if dtype is not None:
-        input = cast(input, as_dtype(dtype))
+        dtype = as_dtype(dtype)
+        total = sum(cast(input, dtype), dim, keepdim, axis=axis, keepdims=keepdims)
+        return cast(total, dtype)
     return _sum(
         input, every_dim("sum", input.shape, named("sum", dim, axis)), kept(keepdim, keepdims)
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import is_float
-from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec
+from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import broadcast_shape
@@ -17,6 +18,7 @@ from tinygrad_cv.ops.select import sign
 __all__ = ["L1Loss", "MSELoss", "l1_loss", "mse_loss"]
 
 NN_FUNCTIONS = ("l1_loss", "mse_loss")
+TENSOR_ARGUMENTS = ("weight",)
 
 
 def mse_loss(
@@ -76,8 +78,7 @@ class _PairLoss(Op, abstract=True):
     def infer(input: Spec, target: Spec, reduction: str) -> Spec:
         if reduction != "none":
             return Spec((), input.dtype)
-        same = input.layout == target.layout == CHANNELS_LAST
-        return Spec(input.shape, input.dtype, CHANNELS_LAST if same else CONTIGUOUS)
+        return Spec(input.shape, input.dtype, _common_layout(input, target))
 
     @staticmethod
     def flops(input: Spec, target: Spec, reduction: str) -> int:
@@ -93,7 +94,7 @@ class MSELoss(_PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = input - target
+        difference = _difference(xp, input, target)
         xp.multiply(difference, difference, out=difference)
         return _reduced(xp, difference, reduction)
 
@@ -118,7 +119,7 @@ class L1Loss(_PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = input - target
+        difference = _difference(xp, input, target)
         xp.absolute(difference, out=difference)
         return _reduced(xp, difference, reduction)
 
@@ -129,6 +130,17 @@ class L1Loss(_PairLoss):
     @staticmethod
     def vjp_target(g: Any, input: Any, target: Any, reduction: str) -> Any:
         return sign(target - input) * (g * _factor(input, reduction))
+
+
+def _common_layout(input: Any, target: Any) -> str:
+    same = layout_of(input) == layout_of(target) == CHANNELS_LAST
+    return CHANNELS_LAST if same else CONTIGUOUS
+
+
+def _difference(xp: Any, input: Any, target: Any) -> Any:
+    """``input - target``, channels-last if both are; CuPy by itself makes it row-major."""
+    out = memory.empty(input.shape, input.dtype, _common_layout(input, target), xp)
+    return xp.subtract(input, target, out=out)
 
 
 _mse_loss = MSELoss.call

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import as_dtype, int64
-from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
+from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
@@ -123,7 +124,12 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
         return x.astype(dtype)
     if reverse:
         return xp.flip(function(xp.flip(x, dim), axis=dim, dtype=dtype), dim)
-    return function(x, axis=dim, dtype=dtype)
+    result = function(x, axis=dim, dtype=dtype)
+    if layout_of(result) == layout_of(x):
+        return result
+    out = memory.empty(x.shape, dtype, layout_of(x), xp)  # CuPy's result is always row-major
+    out[...] = result
+    return out
 
 
 def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:
@@ -163,7 +169,7 @@ def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) 
     Args:
         input: any shape; integers and bool give int64.
         dim: the axis; NumPy's name ``axis`` is accepted too.
-        dtype: convert the input first.
+        dtype: convert the input first; the result has this dtype, in which small integers wrap.
 
     Raises:
         DTypeError: no axis is given.
@@ -173,7 +179,7 @@ def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) 
     >>> tg.cumsum(tg.tensor([1.0, 2.0, 3.0]), 0).tolist()
     [1.0, 3.0, 6.0]
     """
-    return _cumsum(*_arguments("cumsum", input, dim, dtype, axis), False)
+    return _running("cumsum", _cumsum, input, dim, dtype, axis)
 
 
 def cumprod(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:
@@ -183,13 +189,15 @@ def cumprod(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None)
     >>> tg.cumprod(tg.tensor([1.0, 2.0, 3.0]), 0).tolist()
     [1.0, 2.0, 6.0]
     """
-    return _cumprod(*_arguments("cumprod", input, dim, dtype, axis), False)
+    return _running("cumprod", _cumprod, input, dim, dtype, axis)
 
 
-def _arguments(op: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[Any, int]:
-    if dtype is not None:
-        input = cast(input, as_dtype(dtype))
-    return input, one_dim(op, input.shape, named(op, dim, axis))
+def _running(op: str, scan: Any, input: Any, dim: Any, dtype: Any, axis: Any) -> Any:
+    dim = one_dim(op, input.shape, named(op, dim, axis))
+    if dtype is None:
+        return scan(input, dim, False)
+    dtype = as_dtype(dtype)
+    return cast(scan(cast(input, dtype), dim, False), dtype)
 
 
 def prod(
@@ -207,7 +215,8 @@ def prod(
         input: any shape; integers and bool give int64.
         dim: an axis or None for all. NumPy's ``axis`` and ``keepdims`` are accepted too.
         keepdim: keep the reduced axis with size 1.
-        dtype: convert the input first.
+        dtype: convert the input first; the result has this dtype. A small integer dtype wraps
+            around, the product in bool says whether all are nonzero.
 
     The gradient of an element is the product of the others, right for zeros too.
 
@@ -219,7 +228,9 @@ def prod(
     [2.0, 12.0]
     """
     if dtype is not None:
-        input = cast(input, as_dtype(dtype))
+        dtype = as_dtype(dtype)
+        product = prod(cast(input, dtype), dim, keepdim, axis=axis, keepdims=keepdims)
+        return cast(product, dtype)
     dim, keepdim, shape = named("prod", dim, axis), kept(keepdim, keepdims), input.shape
     if dim is None or not shape:
         if dim is not None:

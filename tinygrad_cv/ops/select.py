@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.dtypes import get_default_dtype, promote
-from tinygrad_cv.backend.memory import empty_like
+from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
 from tinygrad_cv.ops.compare import isfinite
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.logic import logical_not, logical_or
+from tinygrad_cv.ops.nonzero import nonzero
 from tinygrad_cv.ops.rounding import StepFunction
 
 __all__ = [
@@ -43,9 +44,6 @@ __all__ = [
 TENSOR_FUNCTIONS = ("abs", "clamp", "clip", "maximum", "minimum", "nan_to_num", "sign")
 TG_FUNCTIONS = ("where",)
 
-_LARGE = 4096  # elements
-_INTEGERS = {4: np.dtype("int32"), 8: np.dtype("int64")}
-
 
 class Masked(Elementwise):
     """The input where the mask is True, exactly 0 elsewhere, even where the input is NaN or
@@ -68,17 +66,7 @@ class Masked(Elementwise):
 
     @staticmethod
     def forward(xp: Any, input: Any, mask: Any) -> Any:
-        bits = _INTEGERS.get(input.dtype.itemsize) if input.dtype.kind == "f" else None
-        if bits is None or mask.dtype.kind != "b":
-            return xp.where(mask, input, 0)
-        # As integers, bit by bit: a branch per element costs ten times more where the mask is
-        # irregular.
-        every_bit = xp.negative(mask.view(xp.int8))
-        if input.shape != mask.shape or not input.ndim:
-            return xp.bitwise_and(input.view(bits), every_bit).view(input.dtype)
-        out = empty_like(input)
-        xp.bitwise_and(input.view(bits), every_bit, out=out.view(bits))
-        return out
+        return keep(xp, input, mask)
 
     @staticmethod
     def vjp_input(g: Any, mask: Any) -> Any:
@@ -113,11 +101,7 @@ class Where(Elementwise):
         if isinstance(input, (bool, int, float)) and isinstance(other, (bool, int, float)):
             dtype = promote(input, other)
             input, other = dtype.type(input), dtype.type(other)
-        elif getattr(input, "shape", 0) == getattr(other, "shape", 1) == condition.shape != ():
-            bits = _INTEGERS.get(input.dtype.itemsize)
-            if bits is not None and condition.size >= _LARGE:
-                return _blend(xp, condition, input, other, bits)
-        return xp.where(condition, input, other)
+        return choose(xp, condition, input, other)
 
     @staticmethod
     def vjp_input(g: Any, condition: Any) -> Any:
@@ -126,18 +110,6 @@ class Where(Elementwise):
     @staticmethod
     def vjp_other(g: Any, condition: Any) -> Any:
         return masked(g, logical_not(condition))
-
-
-def _blend(xp: Any, mask: Any, a: Any, b: Any, bits: Any) -> Any:
-    """``xp.where`` bit by bit: where the mask is irregular, a branch per element costs five times
-    more.
-    """
-    out = empty_like(b)
-    work = out.view(bits)
-    xp.bitwise_xor(a.view(bits), b.view(bits), out=work)
-    xp.bitwise_and(work, xp.negative(mask.view(xp.int8)), out=work)
-    xp.bitwise_xor(work, b.view(bits), out=work)
-    return out
 
 
 def _as(dtype: Any, value: Any) -> Any:
@@ -293,12 +265,13 @@ maximum, minimum = Maximum.call, Minimum.call
 sign, abs = Sign.call, Abs.call
 
 
-def where(condition: Any, input: Any, other: Any) -> Any:
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` holds, ``other`` elsewhere; the three broadcast.
 
     Args:
         condition: bool.
-        input, other: tensors or numbers; their common dtype is the result's.
+        input, other: tensors or numbers; their common dtype is the result's. Without both,
+            ``where(condition)`` is ``nonzero(condition, as_tuple=True)``, of any dtype.
 
     The gradient goes to the chosen element only, and is exactly 0 for the other, even if it is
     infinite.
@@ -306,12 +279,19 @@ def where(condition: Any, input: Any, other: Any) -> Any:
     Raises:
         DTypeError: the condition is not bool.
         ShapeError: the shapes do not broadcast.
+        ArgumentError: only one of ``input`` and ``other`` is given.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([-1.0, 2.0])
     >>> tg.where(x > 0, x, 0.0).tolist()
     [0.0, 2.0]
+    >>> [t.tolist() for t in tg.where(tg.tensor([[0, 5], [6, 0]]))]
+    [[0, 1], [1, 0]]
     """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        raise ArgumentError("where", "input and other must be given together, or neither")
     if condition.dtype.kind != "b":
         raise DTypeError(
             "where",
@@ -350,6 +330,10 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     if input.dtype.kind == "b":
         raise DTypeError("clamp", "bool has no order", values=[("input", input.shape)])
     numbers = (bool, int, float, type(None))
+    for name, bound in (("min", min), ("max", max)):
+        if not isinstance(bound, numbers) and not hasattr(bound, "dtype"):
+            kind = type(bound).__name__
+            raise DTypeError("clamp", f"{name} must be a number or a tensor, not {kind} {bound!r}")
     if isinstance(min, numbers) and isinstance(max, numbers):
         if input.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
             input = cast(input, get_default_dtype())

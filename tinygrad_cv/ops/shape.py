@@ -362,7 +362,8 @@ def _view(self: Any, *shape: Any) -> Any:
             f"a view of other bytes is not supported ({shape[0]!r})",
             repair="Use x.to(dtype).",
         )
-    return reshape(self, shape)
+    sizes = as_ints("view", "shape", shape)
+    return _reshape(self, _resolve("view", self.shape, sizes))
 
 
 def _reshape_as(self: Any, other: Any) -> Any:

@@ -15,7 +15,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, RangeError, ShapeError
-from tinygrad_cv.ops._axes import as_axis, as_int, as_ints
+from tinygrad_cv.ops._axes import as_axis, as_int, as_ints, outside
 from tinygrad_cv.ops._strides import dense_strides, layout_from_strides, settled_layout
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 TENSOR_FUNCTIONS = ("chunk", "narrow", "select", "split", "tensor_split", "unbind")
+TENSOR_ARGUMENTS = ("tensor",)
 
 Shape = tuple[int, ...]
 Key = tuple[Any, ...]  # int | (start, stop, step) | None
@@ -298,12 +299,7 @@ def position(op: str, index: Any, axis: int, shape: Shape) -> int:
     """An index counted from the front; raises RangeError if it is outside its axis."""
     index, size = as_int(op, "index", index), shape[axis]
     if not -size <= index < size:
-        raise RangeError(
-            op,
-            f"index {index} is out of range for axis {axis} of size {size}",
-            law=[f"{-size} <= index < {size}"],
-            values=[("input", shape)],
-        )
+        raise outside(op, index, axis, shape, -size)
     return index % size
 
 

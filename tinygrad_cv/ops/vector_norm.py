@@ -66,8 +66,8 @@ class Norm(Op):
         if p == 2:
             return input * spread(g / length, input.shape, dims, keepdim)
         # Only elements other than 0 enter the power: 0^(p-1) is inf for p < 1, and so is its
-        # derivative for p < 2.
-        inside = input != 0
+        # derivative for p < 2. A negative p has the norm 0 as soon as one element is 0.
+        inside = (input != 0) & (spread(output, input.shape, dims, keepdim) != 0)
         ratio = abs(input) / spread(length, input.shape, dims, keepdim)
         slope = where(inside, ratio, 1) ** (p - 1) * sign(input)
         return masked(spread(g, input.shape, dims, keepdim) * slope, inside)

@@ -14,12 +14,12 @@ from typing import Any
 
 from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.writes import note_write
+from tinygrad_cv.backend.writes import is_writeable, note_write
 from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
-from tinygrad_cv.ops import arithmetic, index, power
+from tinygrad_cv.ops import arithmetic, index, layout, power
 
 __all__ = ["METHODS", "write"]
 
@@ -60,7 +60,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
 
 
 def _check_writable(target: Tensor, what: str) -> None:
-    if not getattr(getattr(target.array, "flags", None), "writeable", True):
+    if not is_writeable(target.array):
         raise GraphError(
             what,
             "the memory of this tensor is read-only, or one element of it stands for many",
@@ -151,13 +151,15 @@ def copy_(self: Tensor, source: Any) -> Tensor:
     >>> row.grad  # each element was copied three times
     tensor([3., 3.])
     """
-    source = as_tensor(source)
+    source = given = as_tensor(source)
     if source.dtype != self.dtype:
         source = source.to(self.dtype)
     if source.device != self.device:
         source = source.to(self.device)
     if source.shape != self.shape:
         source = source.expand(self.shape)
+    if state().grad and source.node is not None and source.node is given.node:
+        source = layout.clone(source)  # two tensors must not stand at one place of the graph
     return write(self, source, "copy_")
 
 

@@ -46,6 +46,7 @@ class Adam(Optimizer):
     """
 
     _decoupled = False  # weight decay as part of the gradient
+    _needed_state = ("step", "exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -89,8 +90,8 @@ class Adam(Optimizer):
             state["step"] = 0
             state["exp_avg"] = Tensor(xp.zeros_like(param))
             state["exp_avg_sq"] = Tensor(xp.zeros_like(param))
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = Tensor(xp.zeros_like(param))
+        if group["amsgrad"] and "max_exp_avg_sq" not in state:  # may be asked for on the way
+            state["max_exp_avg_sq"] = Tensor(xp.zeros_like(param))
         state["step"] += 1
         mean, square = state["exp_avg"].array, state["exp_avg_sq"].array
 

@@ -6,10 +6,12 @@ combine: the last one wins.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import cos, pi
+from numbers import Real
 from typing import Any
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.optim.optimizer import Group, Optimizer
 
 __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
@@ -25,8 +27,12 @@ class LRScheduler:
         optimizer: its groups' `"lr"` are written.
         last_epoch: number of the last step that was done, -1 for none.
 
+    A group that joins the optimiser later starts from the rate it has then and follows the schedule
+    from there on.
+
     Raises:
-        ArgumentError: `optimizer` is no Optimizer.
+        ArgumentError: `optimizer` is no Optimizer, or `last_epoch` is not -1 and a group does not
+            say from which rate the schedule began.
 
     A subclass writes `_rate(base)`; here a linear warm-up over four steps:
 
@@ -49,8 +55,16 @@ class LRScheduler:
             )
         self.optimizer = optimizer
         self.last_epoch = last_epoch
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
+        for number, group in enumerate(optimizer.param_groups):
+            if last_epoch == -1:
+                group.setdefault("initial_lr", group["lr"])
+            elif "initial_lr" not in group:  # its "lr" has been through the schedule already
+                raise ArgumentError(
+                    self._name,
+                    f"last_epoch is {last_epoch}, but param_groups[{number}] has no 'initial_lr', "
+                    "the rate from which the schedule began",
+                    repair="Load the optimizer's state_dict() first, or leave last_epoch at -1.",
+                )
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.step()
 
@@ -64,9 +78,21 @@ class LRScheduler:
         >>> schedule.last_epoch, optimizer.param_groups[0]["lr"]
         (1, 0.1)
         """
+        groups = self.optimizer.param_groups
+        for group in groups[len(self.base_lrs) :]:
+            self._join(group)
         self.last_epoch += 1
-        for number, group in enumerate(self.optimizer.param_groups):
+        for number, group in enumerate(groups):
             self._set(group, number)
+
+    def _join(self, group: Group) -> None:
+        """Take in a group that is new since the last step: the base whose rate now is its own."""
+        if "initial_lr" not in group:
+            # A rate is low + factor * base. Where the factor is 0 no base gives the group's own.
+            low = self._rate(0.0)
+            factor = self._rate(1.0) - low
+            group["initial_lr"] = (group["lr"] - low) / factor if factor else group["lr"]
+        self.base_lrs = [*self.base_lrs, group["initial_lr"]]  # a saved state keeps the old list
 
     def _set(self, group: Group, number: int) -> None:
         group["lr"] = self._rate(self.base_lrs[number])
@@ -112,6 +138,12 @@ class LRScheduler:
         >>> resumed.get_last_lr()
         [0.5]
         """
+        if not isinstance(state_dict, Mapping):
+            raise DTypeError(
+                f"{self._name}.load_state_dict",
+                f"a mapping is expected, not {type(state_dict).__name__}",
+                repair="Give what the state_dict() of a schedule returned.",
+            )
         self.__dict__.update(state_dict)
 
     @property
@@ -202,18 +234,20 @@ class OneCycleLR(LRScheduler):
 
     Args:
         optimizer: its rates and momenta are replaced.
-        max_lr: the peak.
+        max_lr: the peak; a list gives one for each parameter group.
         total_steps: length of the cycle; or give `epochs` and `steps_per_epoch`.
         pct_start: fraction of the cycle that is warm-up.
         anneal_strategy: "cos" or "linear".
         cycle_momentum: whether the momentum is moved at all.
-        base_momentum, max_momentum: at the peak of the rate, and at both ends.
+        base_momentum, max_momentum: at the peak of the rate, and at both ends; or lists.
         div_factor, final_div_factor: max_lr over the first rate, and the first over the last.
         three_phase: not supported; True raises.
         last_epoch: number of the last step that was done, -1 for none.
 
     Raises:
-        ArgumentError: no length, a value out of range, or a step past the end of the cycle.
+        ArgumentError: no length, a value out of range, a list that does not have one entry for each
+            group, a step past the end of the cycle, or one after a group has joined while the
+            groups have different cycles.
 
     >>> import tinygrad_cv as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0, momentum=0.9)
@@ -232,15 +266,15 @@ class OneCycleLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: float,
+        max_lr: float | Sequence[float],
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: str = "cos",
         cycle_momentum: bool = True,
-        base_momentum: float = 0.85,
-        max_momentum: float = 0.95,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,
@@ -265,9 +299,30 @@ class OneCycleLR(LRScheduler):
         self.total_steps = total_steps
         self.peak = pct_start * total_steps - 1
         self.anneal_strategy = anneal_strategy
-        self.rates = (max_lr / div_factor, max_lr, max_lr / (div_factor * final_div_factor))
-        self.momenta = (max_momentum, base_momentum, max_momentum) if cycle_momentum else None
+        peaks = _per_group(optimizer, "max_lr", max_lr)
+        ends = _per_group(optimizer, "max_momentum", max_momentum)
+        middles = _per_group(optimizer, "base_momentum", base_momentum)
+        self.rates = [(p / div_factor, p, p / (div_factor * final_div_factor)) for p in peaks]
+        self.momenta = (
+            [(end, middle, end) for end, middle in zip(ends, middles, strict=True)]
+            if cycle_momentum
+            else None
+        )
         super().__init__(optimizer, last_epoch)
+
+    def _join(self, group: Group) -> None:
+        for cycles in filter(None, (self.rates, self.momenta)):
+            if any(cycle != cycles[0] for cycle in cycles):
+                raise ArgumentError(
+                    "OneCycleLR",
+                    f"a group has joined the {len(cycles)} groups of the optimizer, which have "
+                    "different cycles; the cycle of the new one is not known",
+                    repair="Add all groups before the schedule is made.",
+                )
+        self.rates = [*self.rates, self.rates[0]]
+        if self.momenta is not None:
+            self.momenta = [*self.momenta, self.momenta[0]]
+        self.base_lrs = [*self.base_lrs, group.setdefault("initial_lr", self.rates[0][0])]
 
     def _set(self, group: Group, number: int) -> None:
         if self.last_epoch > self.total_steps:
@@ -275,12 +330,12 @@ class OneCycleLR(LRScheduler):
                 "OneCycleLR",
                 f"step {self.last_epoch} is past the end of a cycle of {self.total_steps}",
             )
-        group["lr"] = self._at(*self.rates)
+        group["lr"] = self._at(*self.rates[number])
         if self.momenta is not None:
             if "betas" in group:
-                group["betas"] = (self._at(*self.momenta), *group["betas"][1:])
+                group["betas"] = (self._at(*self.momenta[number]), *group["betas"][1:])
             elif "momentum" in group:
-                group["momentum"] = self._at(*self.momenta)
+                group["momentum"] = self._at(*self.momenta[number])
 
     def _at(self, start: float, peak: float, end: float) -> float:
         """The value now, on the way from start over peak to end."""
@@ -293,3 +348,19 @@ class OneCycleLR(LRScheduler):
         if self.anneal_strategy == "cos":
             fraction = (1 - cos(pi * fraction)) / 2
         return start + (end - start) * fraction
+
+
+def _per_group(optimizer: Optimizer, name: str, value: Any) -> list[float]:
+    """One number for each group of the optimizer, from a number or a list."""
+    groups = getattr(optimizer, "param_groups", [])  # none: the base class refuses it
+    values = list(value) if isinstance(value, list | tuple) else [value] * len(groups)
+    if len(values) != len(groups):
+        raise ArgumentError(
+            "OneCycleLR",
+            f"{name} has {len(values)} entries, the optimizer has {len(groups)} groups",
+            repair="Give one number, or one for each group.",
+        )
+    for entry in values:
+        if not isinstance(entry, Real):
+            raise ArgumentError("OneCycleLR", f"{name} must be a number; it is {entry!r}")
+    return [float(entry) for entry in values]

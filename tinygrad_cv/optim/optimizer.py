@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
-from tinygrad_cv.backend.array import asarray, copy_of, device_of, is_array, on_device_of
+from tinygrad_cv.autograd.modes import enable_grad
+from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import is_float
-from tinygrad_cv.backend.writes import note_writes
-from tinygrad_cv.core.mode import enable_grad
+from tinygrad_cv.backend.writes import is_writeable, note_writes
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from tinygrad_cv.optim._state import Group, State, plain, restored
 
 __all__ = ["Optimizer"]
-
-Group = dict[str, Any]
-State = dict[str, Any]
 
 
 class Optimizer:
@@ -54,6 +49,9 @@ class Optimizer:
     >>> p
     tensor([ 0.75, -1.75], requires_grad=True)
     """
+
+    # What the rule cannot go on without, once it remembers anything of a parameter.
+    _needed_state: tuple[str, ...] = ()
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
         if isinstance(params, Tensor | dict) or not isinstance(params, Iterable):
@@ -90,6 +88,8 @@ class Optimizer:
         Raises:
             ShapeError: a `.grad` has not its parameter's shape. Nothing is changed then.
             DTypeError: a `.grad` is neither a tensor nor None.
+            GraphError: a parameter cannot be written: its memory is read-only, or expanded from
+                fewer elements. Nothing is changed then.
 
         >>> import tinygrad_cv as tg
         >>> used, idle = tg.tensor([1.0], requires_grad=True), tg.tensor([1.0], requires_grad=True)
@@ -111,6 +111,7 @@ class Optimizer:
         ]
         for param, _ in active:
             _check_gradient(self._name, param)
+            _check_writeable(self._name, param)
         note_writes(param.array for param, _ in active)
         for param, group in active:
             with on_device_of(param.array):
@@ -148,6 +149,8 @@ class Optimizer:
                 param.grad = None
             elif param.grad is not None:
                 param.grad = param.grad.detach()  # a gradient with a graph lets go of it
+                if not is_writeable(param.grad.array):
+                    param.grad = param.grad.clone()
                 note_writes((param.grad.array,))
                 with on_device_of(param.grad.array):
                     param.grad.array[...] = 0
@@ -186,8 +189,14 @@ class Optimizer:
                 repair=f"Known options: {', '.join(self.defaults)}.",
             )
         params = param_group["params"]
+        if not isinstance(params, Iterable):
+            raise DTypeError(
+                self._name, f"params must be a tensor or several, not one {_kind(params)}"
+            )
         params = [params] if isinstance(params, Tensor) else list(params)
-        group = {**self.defaults, **param_group, "params": params}
+        options = {key: value for key, value in param_group.items() if key != "params"}
+        group = {key: plain(value) for key, value in {**self.defaults, **options}.items()}
+        group["params"] = params
         known = {id(param) for other in self.param_groups for param in other["params"]}
         for position, param in enumerate(params):
             self._check_param(param, position)
@@ -222,7 +231,8 @@ class Optimizer:
         values = group[name] if isinstance(group[name], tuple | list) else (group[name],)
         for value in values:
             if not isinstance(value, int | float) or not low <= value < high:
-                bound = f"at least {low:g}" + (f" and below {high:g}" if high < 1e300 else "")
+                bound = f"at least {low:g}" if low > -1e300 else "a number"
+                bound += f" and below {high:g}" if high < 1e300 else ""
                 raise ArgumentError(self._name, f"{name} must be {bound}; it is {value!r}")
 
     def state_dict(self) -> dict[str, Any]:
@@ -253,9 +263,13 @@ class Optimizer:
         Parameters are matched by their number, that is by their order in the groups.
 
         Raises:
-            DTypeError: it is not a mapping with the keys "state" and "param_groups".
-            ArgumentError: the groups do not have the same numbers of parameters.
-            ShapeError: a state array does not have its parameter's shape. Nothing is changed then.
+            DTypeError: it is not a mapping with the keys "state" and "param_groups", or an entry of
+                it has another type than `state_dict` gives.
+            ArgumentError: the groups do not have the same numbers of parameters, a value is out of
+                range, or the state is that of another kind of optimiser.
+            ShapeError: a state array does not have its parameter's shape.
+
+        After an error nothing is changed.
 
         >>> import tinygrad_cv as tg
         >>> def trained(steps, p, optimizer):
@@ -271,29 +285,16 @@ class Optimizer:
         >>> p.item() == q.item()
         True
         """
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise DTypeError(
-                f"{self._name}.load_state_dict",
-                "a mapping with the keys 'state' and 'param_groups' is expected",
-                repair="Give what the state_dict() of an optimiser returned.",
-            )
-        groups = copy.deepcopy(state_dict["param_groups"])
-        sizes = [len(group["params"]) for group in self.param_groups]
-        found = [len(group["params"]) for group in groups]
-        if sizes != found:
-            raise ArgumentError(
-                f"{self._name}.load_state_dict",
-                f"the numbers of parameters per group are {found}; the optimiser has {sizes}",
-            )
-        numbers = [number for group in groups for number in group["params"]]
-        params = dict(zip(numbers, self._params(), strict=True))
-        state: defaultdict[Tensor, State] = defaultdict(dict)
-        for number, entry in state_dict["state"].items():
-            param = params[number]
-            state[param] = {key: _restore(self._name, key, v, param) for key, v in entry.items()}
-        for group, own in zip(groups, self.param_groups, strict=True):
-            own.update({key: value for key, value in group.items() if key != "params"})
-        self.state = state
+        what = f"{self._name}.load_state_dict"
+        groups, state = restored(
+            what, state_dict, [group["params"] for group in self.param_groups], self._needed_state
+        )
+        merged = [{**own, **new} for own, new in zip(self.param_groups, groups, strict=True)]
+        for group in merged:
+            self._check(group)
+        for own, group in zip(self.param_groups, merged, strict=True):
+            own.update(group)
+        self.state = defaultdict(dict, state)
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]
@@ -310,24 +311,6 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _restore(name: str, key: str, value: Any, param: Tensor) -> Any:
-    """One entry of a state: counters become Python numbers, arrays take the parameter's place."""
-    if key == "step":
-        return int(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    source = value.array if isinstance(value, Tensor) else value
-    source = source if is_array(source) else np.asarray(source)
-    if source.shape != param.shape:
-        raise ShapeError(
-            f"{name}.load_state_dict",
-            f"the state {key!r} does not have its parameter's shape",
-            values=[(key, source.shape), ("parameter", param.shape)],
-        )
-    own = asarray(source, dtype=param.dtype, device=device_of(param.array))
-    return Tensor(copy_of(own))
-
-
 def _kind(value: Any) -> str:
     return type(value).__name__
 
@@ -342,4 +325,14 @@ def _check_gradient(name: str, param: Tensor) -> None:
             name,
             "a gradient does not have its parameter's shape",
             values=[("parameter", param.shape), (".grad", grad.shape)],
+        )
+
+
+def _check_writeable(name: str, param: Tensor) -> None:
+    if not is_writeable(param.array):
+        raise GraphError(
+            name,
+            "the memory of a parameter is read-only, or one element of it stands for many",
+            values=[("parameter", param.shape)],
+            repair="Give it memory of its own: p.data = p.data.clone().",
         )

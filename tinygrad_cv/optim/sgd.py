@@ -43,6 +43,8 @@ class SGD(Optimizer):
     tensor([0.8, 1.6], requires_grad=True)
     """
 
+    _needed_state = ("momentum_buffer",)
+
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[Group],
@@ -67,6 +69,7 @@ class SGD(Optimizer):
     def _check(self, group: Group) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             self._check_range(group, name, 0)
+        self._check_range(group, "dampening", float("-inf"))
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ArgumentError(
                 self._name,

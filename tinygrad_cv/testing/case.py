@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import inspect
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +18,8 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["Bad", "Case", "CheckFailure", "flatten", "parametrize_cases"]
+__all__ = ["Bad", "Case", "CheckFailure", "flatten", "layouts", "moved"]
+__all__ += ["parametrize_cases"]
 
 
 class CheckFailure(AssertionError):
@@ -205,6 +208,20 @@ class Case:
             generator.set_state(state)
         return list(flatten(result, Tensor))
 
+    def moved(self, device: str) -> Case:
+        """The same case with the arrays among its attributes on a device; the leaves move when the
+        case is called.
+
+        >>> import tinygrad_cv as tg
+        >>> attrs = (1, np.array([2, 0]))
+        >>> case = Case(tg.index_select, (np.ones((2, 3)),), attrs, reference=np.take)
+        >>> case.moved("meta").attrs[1].shape
+        (2,)
+        """
+        attrs = tuple(moved(value, device) for value in self.attrs)
+        kwargs = {name: moved(value, device) for name, value in self.kwargs.items()}
+        return dataclasses.replace(self, attrs=attrs, kwargs=kwargs)
+
 
 @dataclass(frozen=True, eq=False)
 class Bad:
@@ -295,6 +312,19 @@ def flatten(item: Any, kind: Any) -> Iterator[Any]:
             yield from flatten(part, kind)
 
 
+def moved(value: Any, device: str) -> Any:
+    """An argument of an operator on the device: an array, or an object that holds arrays."""
+    if isinstance(value, np.ndarray):
+        return backend_array.to_device(value, backend_array.as_device(device))
+    held = [n for n in getattr(value, "__slots__", ()) if isinstance(getattr(value, n), np.ndarray)]
+    if not held:
+        return value
+    other = copy.copy(value)
+    for name in held:
+        setattr(other, name, moved(getattr(value, name), device))
+    return other
+
+
 def to_tensors(
     leaves: Sequence[np.ndarray],
     device: str,
@@ -314,9 +344,23 @@ def to_tensors(
     return tensors
 
 
+# The memory orders of a test, with the axes that an array needs to be changed by one.
+_AXES = {"contiguous": 0, "strided": 1, "reversed": 1, "transposed": 2, "channels_last": 3}
+
+
+def layouts(leaves: Sequence[np.ndarray], *names: str) -> list[str]:
+    """Those of the memory orders that are not the plain one for these arrays."""
+    most = max((leaf.ndim for leaf in leaves), default=0)
+    return [name for name in names if _AXES[name] <= most]
+
+
 def relayout(array: Any, layout: str) -> Any:
     """The same values in other memory: strides must be read, not assumed."""
-    xp = backend_array.xp_of(array)
+    with backend_array.on_device_of(array):
+        return _relaid(backend_array.xp_of(array), array, layout)
+
+
+def _relaid(xp: Any, array: Any, layout: str) -> Any:
     if layout == "channels_last" and array.ndim > 2:
         return xp.moveaxis(xp.ascontiguousarray(xp.moveaxis(array, 1, -1)), -1, 1)
     if layout == "transposed" and array.ndim:  # NumPy makes 0-d arrays 1-d here

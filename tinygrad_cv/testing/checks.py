@@ -12,25 +12,28 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.array import Device, as_device
 from tinygrad_cv.backend.spec import Spec, layout_of, spec_of
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
-from tinygrad_cv.testing.case import Case, CheckFailure, flatten, to_tensors
+from tinygrad_cv.testing.case import Case, CheckFailure, flatten, layouts, to_tensors
 from tinygrad_cv.testing.compare import assert_close, check_derivatives, numpy_of, random_like, vjp
 from tinygrad_cv.testing.runs import (
     as_tuple,
     backward,
     cast,
+    computed,
     double,
     flatten_arrays,
     floating,
     forward,
     generic_rules,
     map_arrays,
+    met_operators,
     recorded_calls,
     run,
     same_count,
-    xp_of_inputs,
+    share_memory,
 )
 
 __all__ = ["CHECKS", "check_case"]
@@ -41,7 +44,7 @@ def check_case(case: Case, device: str = "cpu", only: Sequence[str] | None = Non
 
     Args:
         case: what to check.
-        device: where the arrays lie, "cpu" or "cuda".
+        device: where the arrays lie, among the arguments too: "cpu", "cuda", "cuda:1".
         only: names of checks to run; default all of ``testing.CHECKS`` but those the case skips.
 
     Example:
@@ -53,6 +56,7 @@ def check_case(case: Case, device: str = "cpu", only: Sequence[str] | None = Non
     unknown = set(case.skip) - set(CHECKS)
     if unknown:
         raise CheckFailure(f"{case.id}: skip names no check: {sorted(unknown)}")
+    case = case.moved(device)
     for name, check in CHECKS.items():
         if name in case.skip or (only is not None and name not in only):
             continue
@@ -102,7 +106,7 @@ def _check_aliases(op: Any, inputs: Any, results: Sequence[Any]) -> None:
     map_arrays(arrays.append, inputs)
     for label, result in zip(op.outputs, results, strict=False):
         for array in arrays[1:] if op.view else arrays:
-            if isinstance(array, np.ndarray) and np.may_share_memory(array, result):
+            if share_memory(array, result):
                 raise CheckFailure(
                     f"{op.name}: {label} shares memory with input, view is {op.view}"
                 )
@@ -128,6 +132,25 @@ def _check_meta_refused(case: Case) -> None:
         message = f"{type(error).__name__} instead of a GraphError: {error}"
         raise CheckFailure(f"{case.id}: on meta: {message}") from error
     raise CheckFailure(f"{case.id}: skips 'meta' but runs there")
+
+
+def check_device(case: Case, device: str) -> None:
+    """Results and gradients lie where the inputs lie, whichever device is the current one."""
+    if device == "cpu":
+        return  # there is no other place
+    here, leaves = as_device(device), double(case.leaves())
+    found = [(f"output {k}", y) for k, y in enumerate(run(case, leaves, device))]
+    _expect_device(found, here)
+    names = [f"the gradient of {case.names()[i]}" for i in case.differentiable()]
+    for create_graph in (False, True):
+        _, grads, _ = backward(case, leaves, device, create_graph)
+        _expect_device(list(zip(names, grads, strict=True)), here)
+
+
+def _expect_device(found: Sequence[tuple[str, Tensor]], device: Device) -> None:
+    for what, tensor in found:
+        if tensor.device != device:
+            raise CheckFailure(f"{what} lies on {tensor.device}, the inputs on {device}")
 
 
 def check_derivative(case: Case, device: str) -> None:
@@ -187,10 +210,10 @@ def check_kernels(case: Case, device: str) -> None:
     """Every kernel in the table that takes the case gives what the reference gives."""
     for dtype, rtol in ((np.float64, 1e-10), (np.float32, 2e-5)):
         leaves = cast(case.leaves(), dtype)
-        for layout in ("contiguous", "channels_last"):
+        for layout in layouts(leaves, "contiguous", "channels_last"):
             for op, inputs, attrs in recorded_calls(case, device, leaves, layout):
                 _compare_kernels(op, inputs, attrs, device, rtol)
-            if case.differentiable() and kernels.TABLE:
+            if case.differentiable():
                 _compare_kernel_gradients(case, leaves, device, layout, rtol)
 
 
@@ -202,8 +225,7 @@ def _compare_kernels(op: Any, inputs: Any, attrs: Any, device: str, rtol: float)
         return
     expected = as_tuple(forward(op, inputs, attrs))
     for kernel in rows:
-        xp = xp_of_inputs(inputs)
-        real = as_tuple(kernel.function(xp, *inputs, *attrs))
+        real = as_tuple(computed(kernel.function, inputs, attrs))
         same_count(real, expected, f"{op.name} by {kernel.provider}: ")
         for label, a, b in zip([*op.outputs, *op.residuals], real, expected, strict=True):
             what = f"{label} of {op.name} by {kernel.provider}"
@@ -216,9 +238,9 @@ def _compare_kernel_gradients(
     case: Case, leaves: Any, device: str, layout: str, rtol: float
 ) -> None:
     """The same for gradients: with every provider, against the reference (fused rules included)."""
-    with kernels.use("reference"):
+    with kernels.use("reference"), met_operators() as met:
         _, expected, _ = backward(case, leaves, device, True, layout)
-    for provider in sorted({*kernels.providers(), "reference"}):
+    for provider in _providers(met, device):
         with kernels.use(provider):
             _, real, _ = backward(case, leaves, device, layout=layout)
         for i, a, b in zip(case.differentiable(), real, expected, strict=True):
@@ -226,11 +248,22 @@ def _compare_kernel_gradients(
             assert_close(a, b, max(rtol, 1e-9), what=what, dtype=True)
 
 
+def _providers(ops: set[Any], device: str) -> list[str]:
+    """Who can serve these operators or their gradients on a device; the reference stands for fused
+    rules, which may in turn call what no recording shows."""
+    rows = [row for rows in kernels.TABLE.values() for row in rows]
+    here = [row for row in rows if row.device == device.partition(":")[0]]
+    if any(op.fused_vjp is not None for op in ops):
+        return sorted({row.provider for row in here} or {"reference"})
+    names = {op.name for op in ops}
+    return sorted({row.provider for row in here if row.op.removesuffix(".vjp") in names})
+
+
 def check_memory(case: Case, device: str) -> None:
     """Strided, reversed, transposed and channels-last inputs give the same numbers."""
     leaves = double(case.leaves())
     expected, wanted, _ = backward(case, leaves, device)
-    for layout in ("strided", "reversed", "transposed", "channels_last"):
+    for layout in layouts(leaves, "strided", "reversed", "transposed", "channels_last"):
         outputs, grads, _ = backward(case, leaves, device, layout=layout)
         for k, (a, b) in enumerate(zip(outputs, expected, strict=True)):
             assert_close(a, b, 1e-11, what=f"output {k} of {layout} inputs", dtype=True)
@@ -392,6 +425,7 @@ CHECKS: dict[str, Callable[[Case, str], None]] = {
     "value": check_value,
     "infer": check_infer,
     "meta": check_meta,
+    "device": check_device,
     "derivative": check_derivative,
     "gradient": check_gradient,
     "modes": check_modes,

@@ -63,7 +63,7 @@ def assert_close(
         at = tuple(int(i) for i in np.unravel_index(np.argmax(np.where(wrong, error, -1)), a.shape))
         raise CheckFailure(
             f"{what} is wrong at {int(wrong.sum())} of {a.size} places, worst at {list(at)}: "
-            f"{a[at]!r}, expected {e[at]!r} (rtol {rtol:g})"
+            f"{a.item(*at)!r}, expected {e.item(*at)!r} (rtol {rtol:g})"
         )
 
 

@@ -60,13 +60,20 @@ def backward(
                 f"not {leaves[i].shape}"
             )
         for other in (*cotangents, *tensors, *outputs):
-            if not create_graph and _share_memory(grad.array, other.array):
+            if not create_graph and share_memory(grad.array, other.array):
                 raise CheckFailure(f"the gradient of {case.names()[i]} shares memory")
     return outputs, grads, cotangents
 
 
-def _share_memory(a: Any, b: Any) -> bool:
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
+def share_memory(a: Any, b: Any) -> bool:
+    """True if two arrays may share memory; on different devices they do not, and a NumPy scalar
+    has none."""
+    if not (backend_array.is_array(a) and backend_array.is_array(b)):
+        return False
+    if backend_array.device_of(a) != backend_array.device_of(b):
+        return False
+    with backend_array.on_device_of(a):
+        return bool(backend_array.xp_of(a).may_share_memory(a, b))
 
 
 class _Recorder(mode.Recorder):
@@ -78,8 +85,27 @@ class _Recorder(mode.Recorder):
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         arrays = map_arrays(lambda array: array, inputs)
         if op.elementwise:
-            arrays = op.promoted(arrays)
+            with backend_array.on_device_of(first_array(arrays)):
+                arrays = op.promoted(arrays)
         self.calls.append((op, (arrays,) if op.variadic else arrays, tuple(attrs)))
+
+
+class _Met(mode.Recorder):
+    """Collects the operators that run, also for a gradient that is itself recorded."""
+
+    def __init__(self) -> None:
+        self.ops: set[Any] = set()
+
+    def add(self, op: Any, *_: Any) -> None:
+        self.ops.add(op)
+
+
+@contextmanager
+def met_operators() -> Iterator[set[Any]]:
+    """The operators that run inside the block, as a set that fills."""
+    met = _Met()
+    with mode.recording(met):
+        yield met.ops
 
 
 def recorded_calls(
@@ -114,8 +140,14 @@ def recorded_calls(
 
 def forward(op: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
     """The reference kernel of an operator on raw inputs."""
-    with np.errstate(all="ignore"):
-        return op.forward(xp_of_inputs(inputs), *inputs, *attrs)
+    return computed(op.forward, inputs, attrs)
+
+
+def computed(function: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
+    """What a kernel makes of raw inputs, on their device and in silence, as the engine calls it."""
+    first = first_array(inputs)
+    with np.errstate(all="ignore"), backend_array.on_device_of(first):
+        return function(backend_array.xp_of(first), *inputs, *attrs)
 
 
 def map_arrays(function: Callable[[Any], Any], item: Any) -> Any:
@@ -129,11 +161,11 @@ def map_arrays(function: Callable[[Any], Any], item: Any) -> Any:
     return item
 
 
-def xp_of_inputs(inputs: Any) -> Any:
-    """The array module of the first array among the inputs."""
+def first_array(inputs: Any) -> Any:
+    """The first array among the inputs, which says where to compute; without one the host does."""
     found: list[Any] = []
     map_arrays(found.append, inputs)
-    return backend_array.xp_of(found[0]) if found else np
+    return found[0] if found else np.zeros(())
 
 
 def flatten_arrays(result: Any) -> list[np.ndarray]:

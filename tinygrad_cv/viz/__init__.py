@@ -20,16 +20,23 @@ from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import capture
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import clean
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, Held, TensorInfo
+from tinygrad_cv.viz.model import (
+    Cluster,
+    FoldedTensor,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    TensorInfo,
+)
 from tinygrad_cv.viz.transforms import MAX_NODES
 
 __all__ = [
     "Cluster",
+    "FoldedTensor",
     "Graph",
     "GraphEdge",
     "GraphModel",
     "GraphNode",
-    "Held",
     "TensorInfo",
     "draw",
     "trace",

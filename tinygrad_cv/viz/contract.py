@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, Held, TensorInfo
+from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 
 __all__ = ["contract", "saved_bytes", "storages"]
 
@@ -101,7 +101,7 @@ def _block(
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
-    held: tuple[Held, ...] = ()
+    held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
@@ -134,7 +134,7 @@ def _with_operator(
     operator = operators[0]
     inside = {node.id: node for node in nodes if node.kind in ("param", "const")}
     held = tuple(
-        Held(
+        FoldedTensor(
             inside[edge.source].kind,
             edge.tensor,
             edge.argument,

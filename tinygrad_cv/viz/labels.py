@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, Held, TensorInfo
+from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 
 __all__ = [
     "Line",
@@ -216,7 +216,7 @@ def _kinds_lines(node: GraphNode) -> list[Line]:
     return [Line(", ".join(parts) + (" …" if len(kinds) > 3 else ""))]
 
 
-def _held_lines(held: Sequence[Held]) -> list[Line]:
+def _held_lines(held: Sequence[FoldedTensor]) -> list[Line]:
     lines = []
     for item in held:
         if item.kind == "gradient":

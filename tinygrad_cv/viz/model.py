@@ -20,10 +20,10 @@ __all__ = [
     "KINDS",
     "PHASES",
     "Cluster",
+    "FoldedTensor",
     "GraphEdge",
     "GraphModel",
     "GraphNode",
-    "Held",
     "TensorInfo",
 ]
 
@@ -59,7 +59,7 @@ class TensorInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class FoldedTensor:
     """A tensor that is drawn as a line inside an operator instead of as a node of its own.
 
     Attributes:
@@ -122,7 +122,7 @@ class GraphNode:
     outputs: tuple[TensorInfo, ...] = ()
     attributes: tuple[tuple[str, str], ...] = ()
     cluster: int | None = None
-    held: tuple[Held, ...] = ()
+    held: tuple[FoldedTensor, ...] = ()
     pair: int | None = None
     count: int = 1
     title: str = ""
@@ -347,7 +347,9 @@ def _node(entry: Mapping[str, Any]) -> GraphNode:
     parts: dict[str, Any] = dict(entry)
     parts["outputs"] = tuple(_tensor(t) for t in entry["outputs"])
     parts["attributes"] = tuple((name, text) for name, text in entry["attributes"])
-    parts["held"] = tuple(Held(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"])
+    parts["held"] = tuple(
+        FoldedTensor(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"]
+    )
     return GraphNode(**parts)
 
 

@@ -14,10 +14,10 @@ from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import contract, saved_bytes, storages
 from tinygrad_cv.viz.model import (
     Cluster,
+    FoldedTensor,
     GraphEdge,
     GraphModel,
     GraphNode,
-    Held,
     cluster_paths,
     common_cluster,
 )
@@ -95,17 +95,19 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
         for node in model.nodes
         if node.facts.get("of") == kind and (node.pair in candidates or node.pair not in ids)
     }
-    held: dict[int, list[Held]] = defaultdict(list)
+    held: dict[int, list[FoldedTensor]] = defaultdict(list)
     edges = []
     for edge in model.edges:
         if edge.source in candidates:
             node = candidates[edge.source]
             held[edge.target].append(
-                Held(kind, node.outputs[0], edge.argument, node.id, node.value)
+                FoldedTensor(kind, node.outputs[0], edge.argument, node.id, node.value)
             )
         elif edge.target in gradients:
             node = gradients[edge.target]
-            held[edge.source].append(Held("gradient", node.outputs[0], edge.argument, node.id))
+            held[edge.source].append(
+                FoldedTensor("gradient", node.outputs[0], edge.argument, node.id)
+            )
         else:
             edges.append(edge)
     nodes = tuple(
@@ -136,7 +138,7 @@ def fold_saved(model: GraphModel) -> GraphModel:
         if node.id in first:
             parts = first[node.id]
             held = tuple(
-                Held("saved", p.outputs[0], p.name, p.facts.get("storage", p.id), p.value)
+                FoldedTensor("saved", p.outputs[0], p.name, p.facts.get("storage", p.id), p.value)
                 for p in parts
             )
             facts = {"saved_bytes": saved_bytes(parts), "storages": storages(parts)}

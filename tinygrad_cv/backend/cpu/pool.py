@@ -14,7 +14,9 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu.compiling import compiled, usable
 from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.layout import pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST
+from tinygrad_cv.backend.windows import output_size
 
 __all__ = ["max_pool", "max_pool_scatter", "register_kernels"]
 
@@ -74,15 +76,12 @@ def max_pool(
 ) -> tuple[Any, Any]:
     """The values, and the number of the tap that each of them came from."""
     shape = input.shape[:2] + tuple(
-        (size + before + after - k) // s + 1
-        for size, k, s, (before, after) in zip(
-            input.shape[2:], kernel_size, stride, padding, strict=True
-        )
+        map(output_size, input.shape[2:], kernel_size, stride, padding, dilation)
     )
     output = memory.empty(shape, np.float32, CHANNELS_LAST)
     argmax = memory.empty(shape, np.uint8, CHANNELS_LAST)
     geometry = (*kernel_size, *stride, padding[0][0], padding[1][0])
-    _pool(_pixels(input), _pixels(output), _pixels(argmax), *geometry)
+    _pool(pixels(input), pixels(output), pixels(argmax), *geometry)
     return output, argmax
 
 
@@ -99,12 +98,8 @@ def max_pool_scatter(
     """The gradient of every window, put to the tap that won it."""
     spread = memory.empty(input_shape, np.float32, CHANNELS_LAST)
     geometry = (*kernel_size, *stride, padding[0][0], padding[1][0])
-    _scatter(_pixels(grad), _pixels(argmax), _pixels(spread), *geometry)
+    _scatter(pixels(grad), pixels(argmax), pixels(spread), *geometry)
     return spread
-
-
-def _pixels(array: Any) -> Any:
-    return array.transpose(0, 2, 3, 1)
 
 
 _READ = "Array({}, 4, 'C', readonly=True)"

@@ -7,12 +7,14 @@ that it is in. So nothing is added by atomics, and every run gives the same bits
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
+from tinygrad_cv.backend.windows import output_size
 
 __all__ = ["max_pool", "max_pool_scatter", "register_kernels"]
 
@@ -31,7 +33,7 @@ def register_kernels() -> None:
 
 def _takes_pool(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (input,), (kernel, _, _, _, ceil_mode) = specs, attributes
-    return input.dtype.kind == "f" and _taps(kernel) <= 256 and not ceil_mode
+    return input.dtype.kind == "f" and math.prod(kernel) <= 256 and not ceil_mode
 
 
 def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -49,12 +51,7 @@ def max_pool(
     ceil_mode: bool,
 ) -> tuple[Any, Any]:
     """The values, and the number of the tap that each of them came from."""
-    positions = tuple(
-        (size + sum(pads) - d * (k - 1) - 1) // s + 1
-        for size, k, s, pads, d in zip(
-            input.shape[2:], kernel_size, stride, padding, dilation, strict=True
-        )
-    )
+    positions = tuple(map(output_size, input.shape[2:], kernel_size, stride, padding, dilation))
     shape = (*input.shape[:2], *positions)
     output = memory.empty(shape, input.dtype, layout_of(input), xp)
     argmax = memory.empty(shape, "uint8", layout_of(input), xp)
@@ -89,13 +86,6 @@ def max_pool_scatter(
             size=spread.size,
         )
     return spread
-
-
-def _taps(kernel: Sizes) -> int:
-    count = 1
-    for size in kernel:
-        count *= size
-    return count
 
 
 def _three(values: Sizes, missing: int) -> Sizes:
