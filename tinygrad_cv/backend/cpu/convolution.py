@@ -17,8 +17,8 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import reordered
-from tinygrad_cv.backend.spec import CHANNELS_LAST
+from tinygrad_cv.backend.layout import contiguous_pixels
+from tinygrad_cv.backend.windows import output_size
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
 
@@ -244,7 +244,7 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
     tile = points * max(c, o)
     if points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        u = memory.scratch((points, c, o), np.float32, slot="winograd.weights")
+        u = memory.scratch((points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o) + 32) + tile)
         kernels.weights(w, u, int(turn), workers)
         kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
@@ -270,7 +270,7 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
     block = min(tiles, max(32, (4 * CACHE if whole else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     if whole:
-        du = memory.scratch((points, c, o), np.float32, slot="winograd.weights")
+        du = memory.scratch((points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, tile)
         kernels.weight_gradient(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
         return not spoilt.any()
@@ -290,7 +290,7 @@ def _tiling(y: Any) -> tuple[int, int]:
 def _tiles(name: str, points: int, block: int, channels: int) -> Any:
     """Room for ``block`` transformed tiles, with a gap after each point."""
     size = points * (block * channels + 16)
-    return memory.scratch((size,), np.float32, slot=f"winograd.{name}")
+    return memory.scratch((size,), np.float32, f"winograd.{name}")
 
 
 # Arrays as the loops want them --------------------------------------------------------------------
@@ -298,11 +298,7 @@ def _tiles(name: str, points: int, block: int, channels: int) -> Any:
 
 def _pixels(array: Any) -> Any:
     """[N, C, spatial...] as [N, D, H, W, C] without gaps, copied if it does not lie so."""
-    axes = (0, *range(2, array.ndim), 1)
-    moved = array.transpose(axes)
-    if not moved.flags.c_contiguous:
-        moved = reordered(np, array, CHANNELS_LAST).transpose(axes)
-    return _five(moved)
+    return _five(contiguous_pixels(np, array))
 
 
 def _five(array: Any) -> Any:
@@ -327,7 +323,7 @@ def _swapped(w: Any, kernel: Sizes) -> Any:
     from tinygrad_cv.backend.cpu.compiled import winograd
 
     taps, c, o = w.shape
-    out = memory.scratch((taps, o, c), np.float32, slot="convolution.swapped")
+    out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
     winograd.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
     return out
 
@@ -352,12 +348,12 @@ def _runs(across: int) -> tuple[int, int]:
 
 def _scratch(name: str, workers: int, floats: int) -> Any:
     """A row of working memory for each thread."""
-    return memory.scratch((workers, -(-floats // 16) * 16), np.float32, slot=f"convolution.{name}")
+    return memory.scratch((workers, -(-floats // 16) * 16), np.float32, f"convolution.{name}")
 
 
 def _parts(*shape: int) -> Any:
     """Room for sums of each thread, which are added up at the end."""
-    return memory.scratch(shape, np.float32, slot="convolution.parts")
+    return memory.scratch(shape, np.float32, "convolution.parts")
 
 
 def _workers() -> int:
@@ -367,10 +363,7 @@ def _workers() -> int:
 def _positions(
     input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
 ) -> Sizes:
-    return tuple(
-        (size + sum(pad) - d * (k - 1) - 1) // s + 1
-        for size, k, s, pad, d in zip(input[2:], weight[2:], stride, padding, dilation, strict=True)
-    )
+    return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
 
 
 def _case(

@@ -102,4 +102,4 @@ def _rows(array: Any) -> Any:
 
 def _parts(channels: int) -> Any:
     workers = threads.get_num_threads()
-    return memory.scratch((workers, 2, channels), np.float64, slot="norm.parts")
+    return memory.scratch((workers, 2, channels), np.float64, "norm.parts")
