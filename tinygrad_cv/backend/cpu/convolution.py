@@ -27,7 +27,9 @@ DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's
 WIDEST = 4096  # floats of a window that is copied
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
-WEIGHTS = 3 << 20  # bytes of transformed weights that are kept whole
+WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
+PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
+WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
 
 Sizes = tuple[int, ...]
@@ -245,7 +247,7 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
     if points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, points * (block * (c + o) + 32) + tile)
+        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
         kernels.weights(w, u, int(turn), workers)
         kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
         return not spoilt.any()
@@ -266,7 +268,13 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
     kernels, points = winograd.KERNELS[m], (m + 2) ** 2
     (c, o), workers, chunk = dw.shape[2:], _workers(), winograd.CHUNK
     per_tile, tile = points * 4 * (c + o), points * max(c, o)
-    whole, spoilt = points * c * o * 4 <= WEIGHTS, np.zeros(workers, np.float32)
+    whole, spoilt = points * c * o * 4 <= WHOLE, np.zeros(workers, np.float32)
+    if points * c * o * 4 <= PRIVATE:
+        block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
+        du = memory.scratch((workers, points, c, o), np.float32, "winograd.weights")
+        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
+        kernels.private_weight_gradient(x, dy, dw, du, scratch, spoilt, *before, block)
+        return not spoilt.any()
     block = min(tiles, max(32, (4 * CACHE if whole else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     if whole:
@@ -289,7 +297,7 @@ def _tiling(y: Any) -> tuple[int, int]:
 
 def _tiles(name: str, points: int, block: int, channels: int) -> Any:
     """Room for ``block`` transformed tiles, with a gap after each point."""
-    size = points * (block * channels + 16)
+    size = points * (block * (channels + 16) + 16)
     return memory.scratch((size,), np.float32, f"winograd.{name}")
 
 

@@ -21,6 +21,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     WORD,
     Emitter,
     mask_of,
+    prefetch,
     word,
 )
 
@@ -97,6 +98,12 @@ def product(
     while j + _BLOCK <= n:
         i = 0
         while i + 6 <= m:
+            if a_column == 4 and i + 12 <= m:  # the rows after these, which may come from far
+                for row in range(i + 6, i + 12):
+                    for byte in range(0, 4 * k, 64):
+                        prefetch(a + row * a_row + byte)
+                    for byte in range(0, 4 * _BLOCK, 64):
+                        prefetch(c + row * c_row + 4 * j + byte)
             _wide(
                 k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
                 accumulate, 0,

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["COLUMNS", "VECTOR", "WIDTH", "WORD", "Emitter", "add_products", "add_scaled", "copy"]
-__all__ += ["for_each_vector", "mask_of", "word", "zero"]
+__all__ += ["for_each_vector", "mask_of", "prefetch", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -135,6 +135,21 @@ def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def prefetch(typingctx: Any, address: Any) -> Any:
+    """Ask for the cache line at ``address``, which will be read soon."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], BYTE.as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, LANE, LANE, LANE])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, often, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
+        builder.call(function, [pointer, read, often, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), emit
 
 
 @intrinsic

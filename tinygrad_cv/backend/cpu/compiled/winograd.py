@@ -72,6 +72,7 @@ class Kernels(NamedTuple):
     weights: Callable[..., None]
     blocks: Callable[..., None]
     stationary: Callable[..., None]
+    private_weight_gradient: Callable[..., None]
     weight_gradient: Callable[..., None]
     stationary_weight_gradient: Callable[..., None]
 
@@ -80,6 +81,12 @@ _R4, _W4 = "Array(float32, 4, 'C', readonly=True)", "float32[:, :, :, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
 _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 _W2 = "float32[:, ::1]"
+
+
+@njit(inline="always")
+def pitch(channels):  # type: ignore[no-untyped-def]
+    """Bytes from tile to tile: rows a large power of two apart would share few cache lines."""
+    return channels * 4 + (GAP if channels % 128 == 0 else 0)
 
 
 def _kernels(m: int) -> Kernels:
@@ -167,7 +174,8 @@ def _kernels(m: int) -> Kernels:
         c, o = x.shape[3], y.shape[3]
         down, across = (y.shape[1] + m - 1) // m, (y.shape[2] + m - 1) // m
         tiles, workers = y.shape[0] * down * across, scratch.shape[0]
-        v_step, m_step = block * c * 4 + GAP, block * o * 4 + GAP
+        v_line, m_line = pitch(c), pitch(o)
+        v_step, m_step = block * v_line + GAP, block * m_line + GAP
         for q in prange(workers):
             v = scratch[q].ctypes.data
             mm = v + points * v_step
@@ -179,16 +187,16 @@ def _kernels(m: int) -> Kernels:
                 for i in range(count):
                     image, place = divmod(t + i, down * across)
                     h, w = place // across * m, place % across * m
-                    take(x, image, h - top, w - left, tile, v + i * c * 4, v_step)
+                    take(x, image, h - top, w - left, tile, v + i * v_line, v_step)
                 for k in range(points):
                     product(
-                        count, o, c, v + k * v_step, c * 4, 4, u.ctypes.data + k * c * o * 4, o * 4,
-                        mm + k * m_step, o * 4, 0,
+                        count, o, c, v + k * v_step, v_line, 4,
+                        u.ctypes.data + k * c * o * 4, o * 4, mm + k * m_step, m_line, 0,
                     )  # fmt: skip
                 for i in range(count):
                     image, place = divmod(t + i, down * across)
                     h, w = place // across * m, place % across * m
-                    total += put(y, image, h, w, tile, mm + i * o * 4, m_step, bias)
+                    total += put(y, image, h, w, tile, mm + i * m_line, m_step, bias)
                 t += count
             spoilt[q] = total
 
@@ -206,7 +214,9 @@ def _kernels(m: int) -> Kernels:
         c, o = x.shape[3], y.shape[3]
         down, across = (y.shape[1] + m - 1) // m, (y.shape[2] + m - 1) // m
         tiles, workers = y.shape[0] * down * across, scratch.shape[0]
-        v_step, m_step, u_step = block * c * 4 + GAP, block * o * 4 + GAP, CHUNK * CHUNK * 4 + GAP
+        v_line, m_line = pitch(c), pitch(o)
+        v_step, m_step = block * v_line + GAP, block * m_line + GAP
+        u_step = CHUNK * CHUNK * 4 + GAP
         v, mm, size = vs.ctypes.data, ms.ctypes.data, c * o * 4
         across_t = workers // across_o
         for start in range(0, tiles, block):
@@ -216,7 +226,7 @@ def _kernels(m: int) -> Kernels:
                 for i in range(count * q // workers, count * (q + 1) // workers):
                     image, place = divmod(start + i, down * across)
                     h, w_ = place // across * m, place % across * m
-                    take(x, image, h - top, w_ - left, tile, v + i * c * 4, v_step)
+                    take(x, image, h - top, w_ - left, tile, v + i * v_line, v_step)
             for q in prange(across_o * across_t):
                 u = scratch[q].ctypes.data
                 t0, t1 = (
@@ -241,16 +251,16 @@ def _kernels(m: int) -> Kernels:
                                 enter(source, 3 * size, size, target, n * u_step, u_step, wide)
                         for k in range(points):
                             product(
-                                t1 - t0, wide, deep, v + k * v_step + (t0 * c + c0) * 4, c * 4, 4,
-                                u + k * u_step, CHUNK * 4, mm + k * m_step + (t0 * o + o0) * 4,
-                                o * 4, c0,
+                                t1 - t0, wide, deep, v + k * v_step + t0 * v_line + c0 * 4, v_line,
+                                4, u + k * u_step, CHUNK * 4,
+                                mm + k * m_step + t0 * m_line + o0 * 4, m_line, c0,
                             )  # fmt: skip
             for q in prange(workers):
                 tile = scratch[q].ctypes.data
                 for i in range(count * q // workers, count * (q + 1) // workers):
                     image, place = divmod(start + i, down * across)
                     h, w_ = place // across * m, place % across * m
-                    spoilt[q] += put(y, image, h, w_, tile, mm + i * o * 4, m_step, bias)
+                    spoilt[q] += put(y, image, h, w_, tile, mm + i * m_line, m_step, bias)
 
     @njit(inline="always")
     def both(x, dy, start, count, q, workers, top, left, tile, v, v_step, dm, m_step):  # type: ignore[no-untyped-def]
@@ -260,8 +270,48 @@ def _kernels(m: int) -> Kernels:
         for i in range(count * q // workers, count * (q + 1) // workers):
             image, place = divmod(start + i, down * across)
             h, w = place // across * m, place % across * m
-            take(x, image, h - top, w - left, tile, v + i * c * 4, v_step)
-            take_gradient(dy, image, h, w, tile, dm + i * o * 4, m_step)
+            take(x, image, h - top, w - left, tile, v + i * pitch(c), v_step)
+            take_gradient(dy, image, h, w, tile, dm + i * pitch(o), m_step)
+
+    @compiled(f"void({_R4}, {_R4}, {_W4}, {_W4}, {_W2}, {_W1}, int64, int64, int64)", parallel=True)
+    def private_weight_gradient(x, dy, dw, du, scratch, spoilt, top, left, block):  # type: ignore[no-untyped-def]
+        """Each thread has a dU of its own for its tiles, ``block`` at a time."""
+        c, o = x.shape[3], dy.shape[3]
+        down, across = (dy.shape[1] + m - 1) // m, (dy.shape[2] + m - 1) // m
+        tiles, workers, size = dy.shape[0] * down * across, scratch.shape[0], c * o * 4
+        v_line, m_line = pitch(c), pitch(o)
+        v_step, m_step = block * v_line + GAP, block * m_line + GAP
+        for q in prange(workers):
+            v = scratch[q].ctypes.data
+            dm = v + points * v_step
+            tile = dm + points * m_step
+            first, end = tiles * q // workers, tiles * (q + 1) // workers
+            if first == end:
+                zero(du[q].ctypes.data, points * size)
+            for start in range(first, end, block):
+                count = min(block, end - start)
+                both(x, dy, start, count, 0, 1, top, left, tile, v, v_step, dm, m_step)
+                for k in range(points):
+                    product(
+                        c, o, count, v + k * v_step, 4, v_line, dm + k * m_step, m_line,
+                        du[q].ctypes.data + k * size, o * 4, start - first,
+                    )  # fmt: skip
+        for q in prange(workers):
+            first, last = c * q // workers, c * (q + 1) // workers
+            for k in range(points):
+                for i in range(first, last):
+                    total = du[0, k, i]
+                    for other in range(1, workers):
+                        part = du[other, k, i]
+                        for j in range(o):
+                            total[j] += part[j]
+            source, target = du.ctypes.data + first * o * 4, dw.ctypes.data + first * o * 4
+            gather(source, n * size, size, target, 3 * size, size, (last - first) * o)
+            for tap in range(9):
+                for i in range(first, last):
+                    line = dw[tap // 3, tap % 3, i]
+                    for j in range(o):
+                        spoilt[q] += line[j] * np.float32(0)
 
     @compiled(
         f"void({_R4}, {_R4}, {_W4}, {_W3}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, int64)",
@@ -272,7 +322,8 @@ def _kernels(m: int) -> Kernels:
         c, o = x.shape[3], dy.shape[3]
         down, across = (dy.shape[1] + m - 1) // m, (dy.shape[2] + m - 1) // m
         tiles, workers = dy.shape[0] * down * across, scratch.shape[0]
-        v_step, m_step = block * c * 4 + GAP, block * o * 4 + GAP
+        v_line, m_line = pitch(c), pitch(o)
+        v_step, m_step = block * v_line + GAP, block * m_line + GAP
         v, dm, size = vs.ctypes.data, ms.ctypes.data, c * o * 4
         for start in range(0, tiles, block):
             count = min(block, tiles - start)
@@ -281,7 +332,7 @@ def _kernels(m: int) -> Kernels:
                 both(x, dy, start, count, q, workers, top, left, tile, v, v_step, dm, m_step)
             for k in prange(points):
                 product(
-                    c, o, count, v + k * v_step, 4, c * 4, dm + k * m_step, o * 4,
+                    c, o, count, v + k * v_step, 4, v_line, dm + k * m_step, m_line,
                     du.ctypes.data + k * size, o * 4, start,
                 )  # fmt: skip
         for q in prange(workers):
@@ -303,7 +354,9 @@ def _kernels(m: int) -> Kernels:
         c, o = x.shape[3], dy.shape[3]
         down, across = (dy.shape[1] + m - 1) // m, (dy.shape[2] + m - 1) // m
         tiles, workers = dy.shape[0] * down * across, scratch.shape[0]
-        v_step, m_step, u_step = block * c * 4 + GAP, block * o * 4 + GAP, CHUNK * CHUNK * 4 + GAP
+        v_line, m_line = pitch(c), pitch(o)
+        v_step, m_step = block * v_line + GAP, block * m_line + GAP
+        u_step = CHUNK * CHUNK * 4 + GAP
         v, dm, size = vs.ctypes.data, ms.ctypes.data, c * o * 4
         pieces_c, pieces_o = (c + CHUNK - 1) // CHUNK, (o + CHUNK - 1) // CHUNK
         pieces = pieces_c * pieces_o
@@ -320,8 +373,8 @@ def _kernels(m: int) -> Kernels:
                     deep, wide = min(CHUNK, c - c0), min(CHUNK, o - o0)
                     for k in range(points):
                         product(
-                            deep, wide, count, v + k * v_step + c0 * 4, 4, c * 4,
-                            dm + k * m_step + o0 * 4, o * 4, du + k * u_step, CHUNK * 4, 0,
+                            deep, wide, count, v + k * v_step + c0 * 4, 4, v_line,
+                            dm + k * m_step + o0 * 4, m_line, du + k * u_step, CHUNK * 4, 0,
                         )  # fmt: skip
                     for i in range(deep):
                         target = dw.ctypes.data + ((c0 + i) * o + o0) * 4
@@ -338,7 +391,14 @@ def _kernels(m: int) -> Kernels:
                                     for j in range(wide):
                                         dw[a, b, c0 + i, o0 + j] += sums[j]
 
-    return Kernels(weights, blocks, stationary, weight_gradient, stationary_weight_gradient)
+    return Kernels(
+        weights,
+        blocks,
+        stationary,
+        private_weight_gradient,
+        weight_gradient,
+        stationary_weight_gradient,
+    )
 
 
 KERNELS = {m: _kernels(m) for m in POINTS}
