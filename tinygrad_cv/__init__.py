@@ -23,6 +23,7 @@ from tinygrad_cv.backend import cupy as _cupy  # noqa: F401  (the same, without 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.array import Device as device  # noqa: N813  (PyTorch's name)
 from tinygrad_cv.backend.array import cuda_is_available, default_device, set_default_device
+from tinygrad_cv.backend.cpu.threads import get_num_threads, set_num_threads
 from tinygrad_cv.backend.dtypes import (
     bool_,
     float32,
@@ -79,6 +80,7 @@ __all__ = [
     "float32",
     "float64",
     "get_default_dtype",
+    "get_num_threads",
     "int8",
     "int16",
     "int32",
@@ -91,6 +93,7 @@ __all__ = [
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
+    "set_num_threads",
     "uint8",
     "use_kernels",
     *_LAZY,

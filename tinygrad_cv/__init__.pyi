@@ -16,6 +16,8 @@ from tinygrad_cv.backend.array import Device as device
 from tinygrad_cv.backend.array import cuda_is_available as cuda_is_available
 from tinygrad_cv.backend.array import default_device as default_device
 from tinygrad_cv.backend.array import set_default_device as set_default_device
+from tinygrad_cv.backend.cpu.threads import get_num_threads as get_num_threads
+from tinygrad_cv.backend.cpu.threads import set_num_threads as set_num_threads
 from tinygrad_cv.backend.dtypes import bool_ as bool_
 from tinygrad_cv.backend.dtypes import float32 as float32
 from tinygrad_cv.backend.dtypes import float64 as float64

@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import pickle
+import shutil
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +71,25 @@ def compiled(
 
 
 def _compile(function: Callable[..., None], signature: str, parallel: bool) -> Callable[..., None]:
-    import numba
-
     if parallel:
         threads.layer()
     directory = cache_directory()
+    with _progress(function.__name__):
+        try:
+            return _with_numba(function, signature, parallel, directory)
+        except (EOFError, ImportError, OSError, ValueError, pickle.PickleError):
+            if directory is None:
+                raise
+            # What another process left half written, or what cannot be locked, is done without.
+            shutil.rmtree(directory, ignore_errors=True)
+            return _with_numba(function, signature, parallel, None)
+
+
+def _with_numba(
+    function: Callable[..., None], signature: str, parallel: bool, directory: Path | None
+) -> Callable[..., None]:
+    import numba
+
     before = numba.config.CACHE_DIR
     try:
         if directory is not None:
@@ -91,25 +108,39 @@ def _compile(function: Callable[..., None], signature: str, parallel: bool) -> C
         numba.config.CACHE_DIR = before
 
 
-@functools.cache
-def _digest() -> str:
-    """Changes with any source of this folder: Numba itself notices a change of a kernel's own file,
+@contextmanager
+def _progress(name: str) -> Iterator[None]:
+    """One line on a terminal while a kernel is compiled, which takes seconds the first time."""
+    shown = sys.stderr.isatty()
+    line = f"tinygrad_cv: compiling {name} (the first time only)"
+    if shown:
+        print(line, end="\r", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        if shown:
+            print(" " * len(line), end="\r", file=sys.stderr, flush=True)
+
+
+def _digest(folder: Path) -> str:
+    """Changes with any source of the folder: Numba itself notices a change of a kernel's own file,
     not one of a file that the kernel takes functions from."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(folder.rglob("*.py")):
         total.update(path.read_bytes())
     return total.hexdigest()[:16]
 
 
-def cache_directory() -> Path | None:
-    """Where machine code is kept, made if need be; None if nothing can be written there."""
+def cache_directory(folder: Path = Path(__file__).parent) -> Path | None:
+    """Where the machine code of the kernels in ``folder`` is kept, made if need be; None if nothing
+    can be written there."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Caches"
     else:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(base) / "tinygrad_cv" / f"numba-{_digest()}"
+    directory = Path(base) / "tinygrad_cv" / f"numba-{_digest(folder)}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -8,6 +8,7 @@ lock of ours: it must not be entered by two threads at once.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import sys
 import threading
@@ -87,6 +88,8 @@ def layer() -> str:
 
 def _load_tbb() -> bool:
     """Make the library of the wheel ``tbb`` known to the process, which Numba does not do."""
+    if importlib.util.find_spec("numba.np.ufunc.tbbpool") is None:
+        return False  # this build of Numba cannot use it
     name = _NAMES.get(sys.platform, "libtbb.so.12")
     folder = Path(sys.prefix) / ("Library/bin" if sys.platform == "win32" else "lib")
     for path in (str(folder / name), name):

@@ -47,9 +47,11 @@ class Emitter:
         self.mask = mask
 
     def constant(self, value: float) -> Any:
+        """``value`` in all lanes."""
         return ir.Constant(VECTOR, [value] * WIDTH)
 
     def load(self, address: Any) -> Any:
+        """The floats at an address; lanes that do not count are 0 and not read."""
         pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
         if self.mask is None:
             return self.builder.load(pointer, align=4)
@@ -60,6 +62,7 @@ class Emitter:
         return self.builder.call(function, [pointer, align, self.mask, self.constant(0.0)])
 
     def store(self, value: Any, address: Any) -> None:
+        """Write the lanes that count."""
         pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
         if self.mask is None:
             self.builder.store(value, pointer, align=4)
@@ -74,6 +77,7 @@ class Emitter:
         return self.spread(value, VECTOR)
 
     def spread(self, value: Any, kind: Any) -> Any:
+        """``value`` in all lanes of a vector of type ``kind``."""
         nothing = ir.Constant(kind, ir.Undefined)
         first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
         places = ir.Constant(ir.VectorType(LANE, kind.count), [0] * kind.count)
@@ -89,6 +93,7 @@ class Emitter:
         return self.builder.fmul(a, b, flags=FAST)
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """a * b + c, rounded once."""
         function = self._intrinsic(f"llvm.fma.v{WIDTH}f32", VECTOR, [VECTOR] * 3, exact=True)
         return self.builder.call(function, [a, b, c])
 
@@ -102,6 +107,7 @@ class Emitter:
 
 
 def word(value: int) -> Any:
+    """An integer of the size of an address."""
     return ir.Constant(WORD, value)
 
 
