@@ -100,9 +100,9 @@ def _algorithm(case: Case) -> str | None:
         return "depthwise"
     if case.groups > 1:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
-    flat = case.kernel == (3, 3) and case.stride == case.dilation == (1, 1)
-    if flat and min(deep, wide) >= DEEP and min(case.positions) >= 2 and max(case.before) <= 2:
-        return "winograd"
+    near = case.kernel[-2:] == (3, 3) and {*case.stride, *case.dilation} == {1}
+    if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
+        return "winograd" if max(case.before[-2:]) <= 2 else "taps"
     if deep >= DEEP:
         return "taps"
     return "windows" if math.prod(case.kernel) * deep <= WIDEST else None
@@ -129,8 +129,7 @@ def conv(
     output = memory.empty((case.images, *positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        taps = w.reshape(3, 3, *w.shape[1:])
-        if _winograd(x[:, 0], taps, b, y[:, 0], case.before, turn=False):
+        if _winograd(x, w, b, y, _three(case.before), turn=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -174,9 +173,9 @@ def conv_input_grad(
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     if algorithm == "winograd":
-        turned = swapped.reshape(3, 3, *swapped.shape[1:])
-        before = tuple(2 - p for p in case.before)
-        if _winograd(dy[:, 0], turned, np.zeros(0, np.float32), dx[:, 0], before, turn=True):
+        reach = zip(_three(case.kernel, 1), _three(case.before), strict=True)
+        before = tuple(k - 1 - p for k, p in reach)
+        if _winograd(dy, swapped, np.zeros(0, np.float32), dx, before, turn=True):
             return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -205,7 +204,7 @@ def conv_weight_grad(
     dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
-        if _winograd_weight_gradient(x[:, 0], dy[:, 0], result, case.before):
+        if _winograd_weight_gradient(x, dy, dw, _three(case.before)):
             return result.transpose(-1, -2, *range(len(case.kernel)))
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -235,18 +234,19 @@ def conv_weight_grad(
 
 
 def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> bool:
-    """y [N, P, Q, O] of x [N, H, W, C] and w [3, 3, C, O]; with ``turn`` of the turned kernel.
-    Returns False if not all of y is finite: then it is to be computed directly."""
+    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` of the turned
+    kernel. Returns False if not all of y is finite: then it is to be computed directly."""
     from tinygrad_cv.backend.cpu.compiled import winograd
 
     m, tiles = _tiling(y)
     kernels, points = winograd.KERNELS[m], (m + 2) ** 2
-    (c, o), workers = w.shape[2:], _workers()
+    (taps, c, o), workers = w.shape, _workers()
+    w, depth = w.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
     tile = points * max(c, o)
-    if points * c * o * 4 <= WEIGHTS:
+    if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        u = memory.scratch((points, c, o), np.float32, "winograd.weights")
+        u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
         kernels.weights(w, u, int(turn), workers)
         kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
@@ -261,36 +261,37 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
 
 
 def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
-    """dw [3, 3, C, O] of x [N, H, W, C] and dy [N, P, Q, O]. Returns as ``_winograd``."""
-    from tinygrad_cv.backend.cpu.compiled import winograd
+    """dw [taps, C, O] of x [N, D, H, W, C] and dy [N, D, P, Q, O]. Returns as ``_winograd``."""
+    from tinygrad_cv.backend.cpu.compiled import winograd, winograd_weights
 
     m, tiles = _tiling(dy)
-    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
-    (c, o), workers, chunk = dw.shape[2:], _workers(), winograd.CHUNK
+    kernels, points = winograd_weights.KERNELS[m], (m + 2) ** 2
+    (taps, c, o), workers, chunk = dw.shape, _workers(), winograd.CHUNK
+    dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, tile = points * 4 * (c + o), points * max(c, o)
-    whole, spoilt = points * c * o * 4 <= WHOLE, np.zeros(workers, np.float32)
-    if points * c * o * 4 <= PRIVATE:
+    size, spoilt = depth * points * c * o * 4, np.zeros(workers, np.float32)
+    if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        du = memory.scratch((workers, points, c, o), np.float32, "winograd.weights")
+        du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        kernels.private_weight_gradient(x, dy, dw, du, scratch, spoilt, *before, block)
+        kernels.private(x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
-    block = min(tiles, max(32, (4 * CACHE if whole else SHARED) // per_tile))
+    block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
-    if whole:
-        du = memory.scratch((points, c, o), np.float32, "winograd.weights")
+    if size <= WHOLE:
+        du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, tile)
-        kernels.weight_gradient(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
+        kernels.shared(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
         return not spoilt.any()
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
-    kernels.stationary_weight_gradient(x, dy, dw, vs, ms, scratch, spoilt, *before, block)
+    kernels.stationary(x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 
 
 def _tiling(y: Any) -> tuple[int, int]:
     """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
-    images, rows, across = y.shape[:3]
-    counts = {m: images * -(-rows // m) * -(-across // m) for m in (4, 2)}
+    planes, rows, across = y.shape[0] * y.shape[1], *y.shape[2:4]
+    counts = {m: planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
     m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
     return m, counts[m]
 
@@ -342,10 +343,14 @@ def _channels_second(array: Any) -> Any:
 
 def _geometry(case: Case) -> Any:
     """Kernel, stride, padding before and dilation for three axes, then the groups."""
-    numbers: list[int] = []
-    for values, fill in ((case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)):
-        numbers += [fill] * (3 - len(values)) + list(values)
+    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
+    numbers = [number for values, fill in lists for number in _three(values, fill)]
     return np.array([*numbers, case.groups], np.int64)
+
+
+def _three(values: Sizes, fill: int = 0) -> Sizes:
+    """Numbers of the last axes, with those of the missing axes in front."""
+    return (fill,) * (3 - len(values)) + values
 
 
 def _runs(across: int) -> tuple[int, int]:
