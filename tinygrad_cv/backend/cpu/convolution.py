@@ -290,8 +290,8 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
 
 def _tiling(y: Any) -> tuple[int, int]:
     """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
-    planes, rows, across = y.shape[0] * y.shape[1], *y.shape[2:4]
-    counts = {m: planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
+    images, planes, rows, across = y.shape[:4]
+    counts = {m: images * planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
     m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
     return m, counts[m]
 
