@@ -113,7 +113,7 @@ def test_any_number_of_threads(workers):
 @pytest.mark.parametrize(
     ("algorithm", "channels", "outputs", "groups"),
     [("depthwise", 5, 5, 5), ("depthwise", 40, 40, 40), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
-     ("windows", 3, 8, 1), ("windows", 1, 6, 1)],
+     ("rows", 3, 8, 1), ("rows", 1, 6, 1)],
 )  # fmt: skip
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)

@@ -1,8 +1,8 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
 Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 with enough channels; one product per tap where the channels make it long enough; windows
-copied into columns for the rest. All read and write channels-last memory. Weights are fastest if
+stride 1 with enough channels; one product per tap where the channels make it long enough; one per
+line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
 their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
@@ -24,13 +24,14 @@ __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
 
 SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never pay
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
-WIDEST = 4096  # floats of a window that is copied
+WIDEST = 4096  # floats of a window that is read as a whole
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
 WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
 PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
 WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
+LINES = 16  # lines of outputs for which the input is padded together
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -105,7 +106,7 @@ def _algorithm(case: Case) -> str | None:
         return "winograd" if max(case.before[-2:]) <= 2 else "taps"
     if deep >= DEEP:
         return "taps"
-    return "windows" if math.prod(case.kernel) * deep <= WIDEST else None
+    return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
 
 
 # The operators ------------------------------------------------------------------------------------
@@ -146,8 +147,8 @@ def conv(
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        scratch = _scratch("windows", _workers(), RUN * w.shape[0] * w.shape[1])
-        convolution.by_windows(x, w, b, y, scratch, _geometry(case), RUN)
+        scratch, *lines = _lines(case)
+        convolution.by_rows(x, w, b, y, scratch, _geometry(case), *lines)
     return _channels_second(output)
 
 
@@ -179,6 +180,12 @@ def conv_input_grad(
             return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
+    turned = _turned(case)
+    if algorithm == "rows" and turned is not None:
+        (scratch, *lines), empty = _lines(turned), np.zeros(0, np.float32)
+        w = np.ascontiguousarray(swapped[::-1])
+        convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
+        return _channels_second(spread)
     if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
@@ -212,12 +219,11 @@ def conv_weight_grad(
 
         parts = _parts(workers, taps, outputs)
         depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
-    elif algorithm == "windows":
+    elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        parts = _parts(workers, *dw.shape)
-        scratch = _scratch("windows", workers, RUN * taps * deep)
-        convolution.weight_gradient_by_windows(x, dy, dw, parts, scratch, geometry, RUN)
+        (scratch, *lines), parts = _lines(case), _parts(workers, *dw.shape)
+        convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -357,6 +363,37 @@ def _runs(across: int) -> tuple[int, int]:
     """The length of a run of outputs in a row, and how many runs are worked on together."""
     length = min(RUN, across)
     return length, max(1, RUN // length)
+
+
+def _turned(case: Case) -> Case | None:
+    """The convolution of the output gradient with the turned kernel that gives the input gradient;
+    None if there is none: with a stride, or with more padding than the kernel reaches."""
+    reach = zip(case.kernel, case.dilation, case.before, strict=True)
+    before = tuple((k - 1) * d - p for k, d, p in reach)
+    taps = math.prod(case.kernel)
+    if max(case.stride) > 1 or min(before) < 0 or taps * case.outputs > WIDEST:
+        return None
+    return case._replace(
+        channels=case.outputs, sizes=case.positions, outputs=case.channels, positions=case.sizes,
+        before=before,
+    )  # fmt: skip
+
+
+def _lines(case: Case) -> tuple[Any, int, int]:
+    """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
+    padded input."""
+    kernel, stride = _three(case.kernel, 1), _three(case.stride, 1)
+    dilation, positions = _three(case.dilation, 1), _three(case.positions, 1)
+    rows, width = (
+        (count - 1) * s + (k - 1) * d + 1
+        for count, s, k, d in zip(
+            (min(LINES, positions[1]), positions[2]), stride[1:], kernel[1:], dilation[1:],
+            strict=True,
+        )
+    )  # fmt: skip
+    width = max(width, case.before[-1] + 1)
+    scratch = _scratch("lines", _workers(), rows * width * case.channels)
+    return scratch, min(LINES, positions[1]), width
 
 
 def _scratch(name: str, workers: int, floats: int) -> Any:
