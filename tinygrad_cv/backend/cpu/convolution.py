@@ -245,7 +245,7 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
     from tinygrad_cv.backend.cpu.compiled import winograd
 
     m, tiles = _tiling(y)
-    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
+    points = (m + 2) ** 2
     (taps, c, o), workers = w.shape, _workers()
     w, depth = w.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
@@ -254,15 +254,17 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        kernels.weights(w, u, int(turn), workers)
-        kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
+        winograd.weights(m, w, u, int(turn), workers)
+        winograd.blocks(m, x, u, bias, y, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     chunk = winograd.CHUNK
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16), tile))
     across = max(1, min(workers, -(-o // chunk)))
-    kernels.stationary(x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across)
+    winograd.stationary(
+        m, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across
+    )
     return not spoilt.any()
 
 
@@ -271,7 +273,7 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
     from tinygrad_cv.backend.cpu.compiled import winograd, winograd_weights
 
     m, tiles = _tiling(dy)
-    kernels, points = winograd_weights.KERNELS[m], (m + 2) ** 2
+    points = (m + 2) ** 2
     (taps, c, o), workers, chunk = dw.shape, _workers(), winograd.CHUNK
     dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, tile = points * 4 * (c + o), points * max(c, o)
@@ -280,17 +282,17 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        kernels.private(x, dy, dw, du, scratch, spoilt, *before, block)
+        winograd_weights.private(m, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     if size <= WHOLE:
         du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, tile)
-        kernels.shared(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
+        winograd_weights.shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
         return not spoilt.any()
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
-    kernels.stationary(x, dy, dw, vs, ms, scratch, spoilt, *before, block)
+    winograd_weights.stationary(m, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 
 
