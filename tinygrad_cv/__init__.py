@@ -36,6 +36,7 @@ from tinygrad_cv.backend.dtypes import (
     set_default_dtype,
     uint8,
 )
+from tinygrad_cv.backend.precision import get_convolution_precision, set_convolution_precision
 from tinygrad_cv.backend.random import Generator, default_generator, manual_seed
 from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.tensor import Tensor
@@ -79,6 +80,7 @@ __all__ = [
     "enable_grad",
     "float32",
     "float64",
+    "get_convolution_precision",
     "get_default_dtype",
     "get_num_threads",
     "int8",
@@ -90,6 +92,7 @@ __all__ = [
     "manual_seed",
     "memory",
     "no_grad",
+    "set_convolution_precision",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",

@@ -28,6 +28,8 @@ from tinygrad_cv.backend.dtypes import int64 as int64
 from tinygrad_cv.backend.dtypes import int8 as int8
 from tinygrad_cv.backend.dtypes import set_default_dtype as set_default_dtype
 from tinygrad_cv.backend.dtypes import uint8 as uint8
+from tinygrad_cv.backend.precision import get_convolution_precision as get_convolution_precision
+from tinygrad_cv.backend.precision import set_convolution_precision as set_convolution_precision
 from tinygrad_cv.backend.random import Generator as Generator
 from tinygrad_cv.backend.random import default_generator as default_generator
 from tinygrad_cv.backend.random import manual_seed as manual_seed

@@ -190,3 +190,22 @@ def test_what_is_declined():
     assert not takes(x[:0], w)
     few, narrow, _ = arrays((2, 4, 8, 8), (3, 3), 4, groups=2)
     assert not takes(few, narrow, groups=2)
+
+
+@pytest.mark.parametrize("channels", [64, 256])
+def test_exact_convolution_is_direct(channels):
+    x, w, _ = arrays((2, channels, 16, 16), (3, 3), 64, bias=False)
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    expected = Conv.forward(np, x.astype(np.float64), w.astype(np.float64), None, *options)
+    errors = {}
+    try:
+        for precision in ("exact", "fast"):
+            tg.set_convolution_precision(precision)
+            error = convolution.conv(np, x, w, None, *options) - expected
+            errors[precision] = np.sqrt((error**2).mean())
+    finally:
+        tg.set_convolution_precision("fast")
+    assert errors["exact"] < 1e-6
+    assert errors["exact"] < errors["fast"] < 2e-6
+    with pytest.raises(tg.ArgumentError, match="'fast' or 'exact', not 'double'"):
+        tg.set_convolution_precision("double")

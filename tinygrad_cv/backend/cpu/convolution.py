@@ -18,6 +18,7 @@ from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous_pixels
+from tinygrad_cv.backend.precision import get_convolution_precision
 from tinygrad_cv.backend.windows import output_size
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
@@ -103,7 +104,8 @@ def _algorithm(case: Case) -> str | None:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
     near = case.kernel[-2:] == (3, 3) and {*case.stride, *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
-        return "winograd" if max(case.before[-2:]) <= 2 else "taps"
+        coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
+        return "winograd" if coarse else "taps"
     if deep >= DEEP:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
