@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -146,45 +145,11 @@ def test_threads_may_pool_at_the_same_time():
             np.testing.assert_array_equal(y, expected)
 
 
-def test_the_cache_is_the_users_and_follows_the_source(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(sys, "platform", "linux")
-    source = tmp_path / "kernels" / "kernel.py"
-    source.parent.mkdir()
-    source.write_text("a = 1")
-    first = compiling.cache_directory(source.parent)
-    assert first.is_dir()
-    assert first.parent == tmp_path / "tinygrad_cv"
-    source.write_text("a = 2")
-    assert compiling.cache_directory(source.parent) != first
-
-
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
-    monkeypatch.setattr(sys, "platform", "linux")
-    (tmp_path / "file").write_text("in the way")
-    assert compiling.cache_directory() is None
-
-    def double(x):
-        x[0] = 2 * x[0]
-
-    compiled = compiling.compiled("void(float64[::1])")(double)
-    x = np.ones(1)
-    compiled(x)
-    assert x[0] == 2
-
-
-FAMILIES = ("convolution", "depthwise", "elementwise", "norm", "winograd", "winograd_weights")
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_machine_code_of_every_kernel_can_be_found_on_disk_again(family):
+def test_machine_code_of_every_kernel_can_be_found_on_disk_again():
     """Numba hashes what a closure holds, and compiled functions in it differ in every process."""
-    module = importlib.import_module(f"tinygrad_cv.backend.cpu.compiled.{family}")
-    made = compiling.compiled("void()")(lambda: None).__code__
-    kernels_ = [f for f in vars(module).values() if getattr(f, "__code__", None) is made]
-    assert kernels_
-    assert [f.__name__ for f in kernels_ if f.__wrapped__.__closure__] == []
+    made = compiling.kernels()
+    assert len(made) > 20
+    assert [kernel.name for kernel in made if kernel.function.__closure__] == []
 
 
 def test_a_second_process_compiles_nothing(tmp_path):

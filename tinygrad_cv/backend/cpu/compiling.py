@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import hashlib
+import importlib
 import os
-import pickle
-import shutil
+import pkgutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu import cache, checking, threads
 
-__all__ = ["cache_directory", "compiled", "usable"]
+__all__ = ["Compiled", "compiled", "kernels", "usable"]
 
 _lock = threading.RLock()
 
@@ -32,12 +32,59 @@ if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that anot
 
 @functools.cache
 def usable() -> bool:
-    """True if Numba can be imported: an installed Numba may be too old for this NumPy."""
+    """True if Numba can compile: an installed Numba may be too old for this NumPy, or told not
+    to."""
     try:
-        import numba  # noqa: F401
+        import numba
     except ImportError:
         return False
-    return True
+    return not numba.config.DISABLE_JIT
+
+
+class Compiled:
+    """A kernel that is compiled for exactly one signature, at its first call.
+
+    Called like the function it is made of.
+    """
+
+    def __init__(self, function: Callable[..., None], signature: str, parallel: bool) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.signature, self.parallel = function, signature, parallel
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        self._made: Callable[..., None] | None = None
+
+    def __call__(self, *args: Any) -> None:
+        made = self._made
+        if made is None:
+            self.compile()
+            made = self._made
+            assert made is not None
+        if self.parallel:
+            with threads.parallel_region():
+                made(*args)
+        else:
+            made(*args)
+
+    def compile(self) -> bool:
+        """Get ready without running. True if the machine code was there, False if it was made."""
+        with _lock:
+            if self._made is not None:
+                return True
+            made, found = _compile(self)
+            if checking.ON:
+                writes = [getattr(k, "mutable", False) for k in made.nopython_signatures[0].args]
+                self._made = checking.checked(self.name, self.function, made, writes)
+            else:
+                self._made = made
+            return found
+
+    def is_kept(self) -> bool:
+        """True if the machine code lies in the cache on disk."""
+        place = cache.place(self.name)
+        return place is not None and cache.is_sealed(place)
+
+
+_KERNELS: list[Compiled] = []
 
 
 def compiled(
@@ -51,61 +98,78 @@ def compiled(
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        made: list[Callable[..., None]] = []
-
-        @functools.wraps(function)
-        def call(*args: Any) -> None:
-            if not made:
-                with _lock:
-                    if not made:
-                        made.append(_compile(function, signature, parallel))
-            if parallel:
-                with threads.parallel_region():
-                    made[0](*args)
-            else:
-                made[0](*args)
-
-        return call
+        kernel = Compiled(function, signature, parallel)
+        _KERNELS.append(kernel)
+        return kernel
 
     return decorate
 
 
-def _compile(function: Callable[..., None], signature: str, parallel: bool) -> Callable[..., None]:
-    if parallel:
+def kernels() -> list[Compiled]:
+    """The compiled kernels of all families of this package, in order of their names."""
+    package = importlib.import_module(__package__)
+    for module in pkgutil.walk_packages(package.__path__, f"{__package__}."):
+        importlib.import_module(module.name)
+    ours = (k for k in _KERNELS if k.function.__module__.startswith(f"{__package__}."))
+    return sorted(ours, key=lambda kernel: kernel.name)
+
+
+def _compile(kernel: Compiled) -> tuple[Any, bool]:
+    """What Numba made, and whether it came from the disk."""
+    from numba.core.errors import NumbaError
+
+    if kernel.parallel:
         threads.layer()
-    directory = cache_directory()
-    with _progress(function.__name__):
-        try:
-            return _with_numba(function, signature, parallel, directory)
-        except (EOFError, ImportError, OSError, ValueError, pickle.PickleError):
-            if directory is None:
+    place = cache.place(kernel.name)
+    with _progress(kernel.name):
+        if place is not None:
+            try:
+                return _with_cache(kernel, place)
+            except NumbaError:  # a fault of the kernel, not of the disk
                 raise
-            # What another process left half written, or what cannot be locked, is done without.
-            shutil.rmtree(directory, ignore_errors=True)
-            return _with_numba(function, signature, parallel, None)
+            except Exception:  # what is not a cache can raise anything when it is unpickled
+                cache.clear(place)
+        return _with_numba(kernel, None)
 
 
-def _with_numba(
-    function: Callable[..., None], signature: str, parallel: bool, directory: Path | None
-) -> Callable[..., None]:
+def _with_cache(kernel: Compiled, place: Path) -> tuple[Any, bool]:
+    if cache.is_sealed(place):
+        with cache.readable(place) as folder:
+            made, found = _with_numba(kernel, folder)
+        if found:
+            return made, found
+    else:
+        cache.clear(place)
+        if not cache.is_writable(place):
+            return _with_numba(kernel, None)
+        made, found = _with_numba(kernel, place)
+    with contextlib.suppress(OSError):
+        cache.seal(place)
+    return made, found
+
+
+def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
     import numba
 
-    before = numba.config.CACHE_DIR
+    before = numba.config.CACHE_DIR, numba.config.BOUNDSCHECK
     try:
-        if directory is not None:
-            numba.config.CACHE_DIR = str(directory)
-        decorator = numba.njit(
-            signature,
+        if folder is not None:
+            numba.config.CACHE_DIR = str(folder)
+        if checking.ON:  # in the functions that the kernel calls, too
+            numba.config.BOUNDSCHECK = 1
+        made = numba.njit(
+            kernel.signature,
             nogil=True,
-            parallel=parallel,
-            cache=directory is not None,
+            # An error in a loop that runs on several threads would be lost.
+            parallel=kernel.parallel and not checking.ON,
+            boundscheck=checking.ON,
+            cache=folder is not None,
             error_model="numpy",
             fastmath={"contract", "reassoc", "nsz", "arcp"},
-        )
-        result: Callable[..., None] = decorator(function)
-        return result
+        )(kernel.function)
     finally:
-        numba.config.CACHE_DIR = before
+        numba.config.CACHE_DIR, numba.config.BOUNDSCHECK = before
+    return made, bool(made.stats.cache_hits)
 
 
 @contextmanager
@@ -120,29 +184,3 @@ def _progress(name: str) -> Iterator[None]:
     finally:
         if shown:
             print(" " * len(line), end="\r", file=sys.stderr, flush=True)
-
-
-def _digest(folder: Path) -> str:
-    """Changes with any source of the folder: Numba itself notices a change of a kernel's own file,
-    not one of a file that the kernel takes functions from."""
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        total.update(path.read_bytes())
-    return total.hexdigest()[:16]
-
-
-def cache_directory(folder: Path = Path(__file__).parent) -> Path | None:
-    """Where the machine code of the kernels in ``folder`` is kept, made if need be; None if nothing
-    can be written there."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(base) / "tinygrad_cv" / f"numba-{_digest(folder)}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return directory if os.access(directory, os.W_OK) else None

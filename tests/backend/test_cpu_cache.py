@@ -1,0 +1,253 @@
+"""The cache of compiled kernels survives what happens to folders and files, and is never wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+from tinygrad_cv.backend.cpu import cache, compiling
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# A module with the cheapest kernel there is.
+KERNEL = """
+from tinygrad_cv.backend.cpu.compiling import compiled
+
+@compiled("void(float64[::1])")
+def double(x):
+    x[0] = 2 * x[0]
+"""
+
+# Compiles it, uses it, and says where the machine code came from.
+USE = """
+import numpy as np, scratch_kernel
+from tinygrad_cv.backend.cpu import cache
+{before}
+found = scratch_kernel.double.compile()
+x = np.full(1, 21.0)
+scratch_kernel.double(x)
+assert x[0] == 42
+print("found" if found else "made", "kept" if scratch_kernel.double.is_kept() else "lost")
+"""
+
+
+@pytest.fixture
+def scratch(tmp_path):
+    """A folder with the kernel; its cache lies in the folder ``cache`` there."""
+    (tmp_path / "scratch_kernel.py").write_text(KERNEL)
+    return tmp_path
+
+
+def start(folder, before="", code=USE, **variables):
+    """A process that uses the kernel."""
+    variables = {"XDG_CACHE_HOME": str(folder / "cache"), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code.replace("{before}", before)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}", **variables},
+    )
+
+
+def outcome(child):
+    out, errors = child.communicate(timeout=120)
+    assert child.returncode == 0, errors
+    assert errors == ""
+    return out.strip()
+
+
+def use(folder, before="", **variables):
+    return outcome(start(folder, before, **variables))
+
+
+def files(scratch, ending):
+    found = list((scratch / "cache").rglob(f"*{ending}"))
+    assert found, ending
+    return found
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the folder is named as on Linux")
+
+
+@linux
+@pytest.mark.parametrize("ending", [".nbi", ".nbc", "seal"])
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "one bit", "missing"])
+def test_a_broken_file_is_made_again(scratch, monkeypatch, ending, damage):
+    """All in one process: to the cache, a new kernel object is like a new process."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(scratch / "cache"))
+    monkeypatch.syspath_prepend(str(scratch))
+
+    def fresh():
+        source = compile(KERNEL, str(scratch / "scratch_kernel.py"), "exec")
+        monkeypatch.setattr(compiling, "_KERNELS", [])
+        names = {"__name__": "scratch_kernel"}
+        exec(source, names)
+        found, x = names["double"].compile(), np.ones(1)
+        names["double"](x)
+        assert x[0] == 2
+        return found
+
+    assert not fresh()
+    assert fresh()
+    for file in files(scratch, ending):
+        data = file.read_bytes()
+        middle = len(data) // 2
+        new = {
+            "truncated": data[:middle],
+            "garbage": os.urandom(len(data)),
+            "empty": b"",
+            "one bit": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+            "missing": None,
+        }[damage]
+        file.unlink() if new is None else file.write_bytes(new)
+    assert not fresh()
+    assert fresh()
+
+
+@linux
+def test_a_sealed_file_that_cannot_be_read_is_made_again(scratch):
+    """As another version of a library could have left it."""
+    assert use(scratch) == "made kept"
+    for file in files(scratch, ".nbi"):
+        file.write_bytes(b"\x80\x05nonsense")
+    (place,) = (file.parent for file in files(scratch, "seal"))
+    cache.seal(place)
+    assert use(scratch) == "made lost"
+    assert use(scratch) == "made kept"
+
+
+@linux
+def test_a_missing_folder_is_made_and_one_that_cannot_be_is_done_without(scratch):
+    assert use(scratch, XDG_CACHE_HOME=str(scratch / "a" / "b")) == "made kept"
+    (scratch / "file").write_text("in the way")
+    assert use(scratch, XDG_CACHE_HOME=str(scratch / "file" / "below")) == "made lost"
+    assert use(scratch, XDG_CACHE_HOME="/proc/nothing") == "made lost"
+
+
+# Root may write anywhere; without this capability (number 1) it obeys the permissions.
+OBEDIENT = """
+import ctypes
+libc, sets = ctypes.CDLL(None), (ctypes.c_uint32 * 6)()
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+libc.capget(header, sets)
+sets[0] &= ~2
+sets[1] &= ~2
+assert libc.capset(header, sets) == 0
+"""
+
+
+@linux
+def test_a_folder_that_is_only_readable(scratch):
+    def only_readable(on):
+        for path in (scratch / "cache", *(scratch / "cache").rglob("*")):
+            if path.is_dir():
+                path.chmod(0o555 if on else 0o755)
+
+    (scratch / "cache").mkdir()
+    only_readable(True)
+    assert use(scratch, OBEDIENT) == "made lost"
+    only_readable(False)
+    assert use(scratch) == "made kept"
+    only_readable(True)
+    assert use(scratch, OBEDIENT) == "found kept"  # filled by an administrator
+    only_readable(False)
+
+
+@linux
+def test_two_processes_at_once(scratch):
+    several = [start(scratch) for _ in range(2)]
+    assert all(outcome(child).startswith("made") for child in several)
+    assert use(scratch).endswith("kept")
+    assert use(scratch) == "found kept"
+
+
+# What the name of the folder depends on -----------------------------------------------------------
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """A folder with one source."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "platform", "linux")
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "kernel.py").write_text("a = 1")
+    cache._machine.cache_clear()
+    yield tmp_path / "kernels"
+    cache._machine.cache_clear()
+
+
+def test_the_cache_is_the_users_and_follows_the_source(sources):
+    first = cache.directory(sources)
+    assert first.is_dir()
+    assert first.parent == sources.parent / "tinygrad_cv"
+    (sources / "kernel.py").write_text("a = 2")
+    assert cache.directory(sources) != first
+    (sources / "kernel.py").write_text("a = 1")
+    assert cache.directory(sources) == first
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("llvmlite.binding.get_host_cpu_name", lambda: "i486"),
+        ("numba.__version__", "99"),
+        ("numba.config.CPU_NAME", "generic"),
+        ("tinygrad_cv.backend.cpu.checking.ON", not compiling.checking.ON),
+    ],
+)
+def test_the_cache_follows_the_machine(sources, monkeypatch, place, value):
+    first = cache.path(sources)
+    monkeypatch.setattr(place, value)
+    cache._machine.cache_clear()
+    assert cache.path(sources) != first
+
+
+def test_other_features_of_the_cpu(sources, monkeypatch):
+    import llvmlite.binding as llvm
+
+    first, features = cache.path(sources), llvm.get_host_cpu_features()
+    features["more"] = True
+    monkeypatch.setattr(llvm, "get_host_cpu_features", lambda: features)
+    cache._machine.cache_clear()
+    assert cache.path(sources) != first
+
+
+def test_what_is_compiled_after_an_edit_is_not_kept(monkeypatch):
+    assert cache.place("family.kernel") is not None
+    monkeypatch.setattr(cache, "_AT_START", "what this process was started with")
+    assert cache.place("family.kernel") is None
+
+
+def test_no_home(monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    assert cache.path() is None
+    assert cache.directory() is None
+    assert cache.place("family.kernel") is None
+
+
+def test_a_fault_of_the_kernel_is_not_blamed_on_the_cache(tmp_path, monkeypatch):
+    from numba.core.errors import NumbaError
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def wrong(x):
+        x[0] = "text" + 1
+
+    tries = []
+    with_numba = compiling._with_numba
+    monkeypatch.setattr(compiling, "_with_numba", lambda *a: tries.append(a) or with_numba(*a))
+    with pytest.raises(NumbaError):
+        compiling.compiled("void(float64[::1])")(wrong)(np.ones(1))
+    assert len(tries) == 1
