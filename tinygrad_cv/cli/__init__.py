@@ -1,8 +1,9 @@
-"""The command line: ``tinygrad-cv graph`` draws a graph, ``tinygrad-cv ops`` lists the operators.
+"""The command line: ``tinygrad-cv graph`` draws a graph, ``tinygrad-cv ops`` lists the operators,
+``tinygrad-cv doctor`` tells what the speed depends on, ``tinygrad-cv warmup`` compiles all kernels.
 
 Exit codes: 0 done; 1 the model or its input is wrong (for ``graph``, the part that ran has been
-drawn); 2 the command line is wrong; 3 no Graphviz engine could draw (the ``.dot`` file has been
-written); 4 the file could not be written.
+drawn), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could
+draw (the ``.dot`` file has been written); 4 the file could not be written.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from tinygrad_cv.errors import ArgumentError, BackendError, DataError, TinygradE
 __all__ = ["main"]
 
 DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
-EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn);
-2 the command line is wrong; 3 no Graphviz engine could draw (the .dot file has been written);
-4 the file could not be written"""
+NO_KERNEL = WRONG_MODEL
+EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn), or
+a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could draw (the
+.dot file has been written); 4 the file could not be written"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,6 +125,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     ops.add_argument("name", nargs="?", help="an operator to explain")
     ops.set_defaults(run=_ops)
+
+    told = "tell what the speed depends on here, and what to do to be faster"
+    doctor = commands.add_parser("doctor", help=told, description=f"{told.capitalize()}.")
+    doctor.add_argument("--json", action="store_true", help="print the same facts as JSON")
+    doctor.set_defaults(run=_doctor)
+
+    told = "compile every kernel ahead, which programs otherwise do at the first use"
+    warmup = commands.add_parser("warmup", help=told, description=f"{told.capitalize()}.")
+    warmup.set_defaults(run=_warmup)
     return parser
 
 
@@ -291,5 +302,26 @@ def _explained(op: Any) -> list[str]:
     return [*lines, f"  {document[0].strip()}"] if document else lines
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+# ---- doctor and warmup
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    import json
+
+    from tinygrad_cv.cli import doctor
+
+    facts = doctor.examine()
+    print(json.dumps(facts, indent=2) if options.json else doctor.text(facts))
+    return DONE
+
+
+def _warmup(options: argparse.Namespace) -> int:
+    from tinygrad_cv.cli.warmup import warmup
+
+    try:
+        failed = warmup()
+    except BackendError as error:
+        raise _Refused(NO_KERNEL, str(error)) from error
+    if failed:
+        raise _Refused(NO_KERNEL, f"these kernels cannot be compiled: {', '.join(failed)}")
+    return DONE

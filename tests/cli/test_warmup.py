@@ -1,0 +1,74 @@
+"""``tinygrad-cv warmup``: every kernel, a line for each, and the code 1 if one fails."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("numba")
+
+from tinygrad_cv import cli
+from tinygrad_cv.backend.cpu import compiling
+
+
+@pytest.fixture
+def few(monkeypatch, tmp_path):
+    """Only the two cheapest kernels, not compiled yet, and an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def kernels():
+        chosen = [k for k in every if k.name in ("pool._pool", "pool._scatter")]
+        for kernel in chosen:
+            monkeypatch.setattr(kernel, "_made", None)
+        return chosen
+
+    every = compiling.kernels()
+    monkeypatch.setattr(compiling, "kernels", kernels)
+
+
+def test_every_kernel_of_every_family_is_known():
+    names = [kernel.name for kernel in compiling.kernels()]
+    assert len(names) == len(set(names))
+    families = {name.partition(".")[0] for name in names}
+    assert {"convolution", "depthwise", "elementwise", "norm", "pool", "winograd"} <= families
+
+
+def test_lines_and_the_second_time(few, capsys):
+    assert cli.main(["warmup"]) == cli.DONE
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/2] pool._pool ")
+    assert second.startswith("[2/2] pool._scatter ")
+    assert first.endswith(" s  compiled")
+    assert second.endswith(" s  compiled")
+    assert total.startswith("2 kernels in ")
+    assert total.endswith(" s: 2 compiled, 0 from the cache, 0 failed")
+    assert cli.main(["warmup"]) == cli.DONE
+    first, _, total = capsys.readouterr().out.splitlines()
+    assert first.endswith("from the cache")
+    assert total.endswith(" s: 0 compiled, 2 from the cache, 0 failed")
+
+
+def test_one_that_fails_is_named(few, monkeypatch, capsys):
+    chosen = compiling.kernels()
+    monkeypatch.setattr(chosen[0], "signature", "void(nonsense)")
+    monkeypatch.setattr(compiling, "kernels", lambda: chosen)
+    assert cli.main(["warmup"]) == cli.NO_KERNEL
+    captured = capsys.readouterr()
+    assert "[1/2] pool._pool " in captured.out
+    assert "1 compiled, 0 from the cache, 1 failed" in captured.out
+    assert "these kernels cannot be compiled: pool._pool" in captured.err
+    assert "nonsense" in captured.err
+
+
+def test_nothing_is_kept(few, monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert cli.main(["warmup"]) == cli.DONE
+    assert "doctor` says why" in capsys.readouterr().err
+
+
+def test_without_numba(monkeypatch, capsys):
+    monkeypatch.setattr(compiling, "usable", lambda: False)
+    assert cli.main(["warmup"]) == cli.NO_KERNEL
+    message = capsys.readouterr().err
+    assert "Numba is not installed" in message
+    assert "pip install 'tinygrad-cv[fast]'" in message
