@@ -18,7 +18,7 @@ def few(monkeypatch, tmp_path):
     def kernels():
         chosen = [k for k in every if k.name in ("pool._pool", "pool._scatter")]
         for kernel in chosen:
-            monkeypatch.setattr(kernel, "_made", None)
+            monkeypatch.setattr(kernel, "made", None)
         return chosen
 
     every = compiling.kernels()

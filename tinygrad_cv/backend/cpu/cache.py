@@ -100,7 +100,9 @@ def _checksum(folder: Path) -> str:
 
 
 def seal(folder: Path) -> None:
-    """Say that the files of a kernel's folder are whole."""
+    """Say that the files of a kernel's folder are whole, if Numba could keep any."""
+    if not any(p.is_file() for p in folder.rglob("*")):
+        return
     new = folder / f"{SEAL}.{os.getpid()}"
     text = _checksum(folder)
     new.write_text(text)

@@ -42,41 +42,31 @@ def usable() -> bool:
 
 
 class Compiled:
-    """A kernel that is compiled for exactly one signature, at its first call.
-
-    Called like the function it is made of.
-    """
+    """A kernel: a function, the one signature that it is compiled for, and what Numba made."""
 
     def __init__(self, function: Callable[..., None], signature: str, parallel: bool) -> None:
-        functools.update_wrapper(self, function)
         self.function, self.signature, self.parallel = function, signature, parallel
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        self._made: Callable[..., None] | None = None
-
-    def __call__(self, *args: Any) -> None:
-        made = self._made
-        if made is None:
-            self.compile()
-            made = self._made
-            assert made is not None
-        if self.parallel:
-            with threads.parallel_region():
-                made(*args)
-        else:
-            made(*args)
+        self.made: Callable[..., None] | None = None
 
     def compile(self) -> bool:
         """Get ready without running. True if the machine code was there, False if it was made."""
         with _lock:
-            if self._made is not None:
+            if self.made is not None:
                 return True
             made, found = _compile(self)
             if checking.ON:
                 writes = [getattr(k, "mutable", False) for k in made.nopython_signatures[0].args]
-                self._made = checking.checked(self.name, self.function, made, writes)
+                self.made = checking.checked(self.name, self.function, made, writes)
             else:
-                self._made = made
+                self.made = made
             return found
+
+    def ready(self) -> Callable[..., None]:
+        """What to call, compiled if need be."""
+        self.compile()
+        assert self.made is not None
+        return self.made
 
     def is_kept(self) -> bool:
         """True if the machine code lies in the cache on disk."""
@@ -100,7 +90,17 @@ def compiled(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         kernel = Compiled(function, signature, parallel)
         _KERNELS.append(kernel)
-        return kernel
+
+        @functools.wraps(function)
+        def call(*args: Any) -> None:
+            made = kernel.made or kernel.ready()
+            if parallel:
+                with threads.parallel_region():
+                    made(*args)
+            else:
+                made(*args)
+
+        return call
 
     return decorate
 
@@ -162,7 +162,6 @@ def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
             nogil=True,
             # An error in a loop that runs on several threads would be lost.
             parallel=kernel.parallel and not checking.ON,
-            boundscheck=checking.ON,
             cache=folder is not None,
             error_model="numpy",
             fastmath={"contract", "reassoc", "nsz", "arcp"},
