@@ -202,18 +202,16 @@ def _means(input: Any, geometry: Geometry, counts: Counts) -> Any:
 
 
 def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
-    """For every pixel, the sum over its windows of the value divided by the count. Where all counts
-    are equal the sum is divided, else the values are before."""
+    """For every pixel, the sum over its windows of the value divided by the count. The values are
+    divided first: there are fewer of them than pixels, mostly."""
     from tinygrad_cv.backend.cpu.compiled import pool
 
-    g, even = contiguous_pixels(np, grad), counts
-    if any(isinstance(count, list) for count in counts):
-        divided = memory.scratch(g.shape, np.float32, "pool.divided")
-        divide(np, g, divided, counts, 1)
-        g, even = divided, [1]
+    g = contiguous_pixels(np, grad)
+    divided = memory.scratch(g.shape, np.float32, "pool.divided")
+    divide(np, g, divided, counts, 1)
     spread = memory.empty(grad.shape[:2] + geometry.sizes, np.float32, CHANNELS_LAST)
     lists = _lists(geometry, grad.shape[1], back=True)
-    pool.sums(_spaced(g), _five(spread), _per_axis(even, geometry.sizes), *lists)
+    pool.sums(_spaced(divided), _five(spread), _per_axis([1], geometry.sizes), *lists)
     return spread
 
 

@@ -254,8 +254,10 @@ def _sum(
                 builder.store(e.constant(0.0), run)
 
             _follow(builder, links, collect, finish_run)
-            mean = builder.fdiv(builder.load(total), e.spread(divisor, VECTOR))
-            e.store(mean, builder.add(y, offset))
+            with builder.if_then(builder.fcmp_unordered("!=", divisor, divisor.type(1.0))):
+                mean = builder.fdiv(builder.load(total), e.spread(divisor, VECTOR))
+                builder.store(mean, total)
+            e.store(builder.load(total), builder.add(y, offset))
 
         for_each_vector(builder, c, body)
         return context.get_dummy_value()
