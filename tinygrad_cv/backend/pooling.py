@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ from tinygrad_cv.backend.windows import (
 
 __all__ = [
     "Counts",
+    "divide",
     "spread_means",
+    "window_counts",
     "window_maxima",
     "window_means",
     "winner_positions",
@@ -120,7 +123,7 @@ def window_means(xp: Any, input: Any, means: Spec, geometry: Geometry, counts: C
             target = y[block] if last else _halfway(xp, source, axis, geometry.positions[n], n)
             _gather(xp, source, target, axis, taps)
             source = target
-        _divide(xp, source, source, counts, first)
+        divide(xp, source, source, counts, first)
     return output
 
 
@@ -131,13 +134,48 @@ def spread_means(xp: Any, grad: Any, pixels: Spec, geometry: Geometry, counts: C
     axes = windows(geometry)
     for block in _images(xp, d):
         source = memory.scratch(g[block].shape, grad.dtype, "pooling.divided", xp)
-        _divide(xp, g[block], source, counts, first)
+        divide(xp, g[block], source, counts, first)
         for n in range(len(axes) - 1, -1, -1):
             axis = first + n
             target = d[block] if n == 0 else _halfway(xp, source, axis, geometry.sizes[n], n)
             _scatter(xp, source, target, axis, axes[n])
             source = target
     return output
+
+
+@lru_cache(maxsize=256)
+def window_counts(
+    geometry: Geometry, include_pad: bool = False, divisor: int | None = None
+) -> Counts:
+    """How many pixels every window divides by, per axis: a number, or a list if it varies."""
+    if divisor is not None:
+        return [divisor]
+    sizes, starts = geometry.sizes, first_pixels(geometry)
+    if geometry.kernel is None:
+        axes = zip(sizes, geometry.positions, starts, strict=True)
+        spans = [
+            [-(-(p + 1) * size // many) - start for p, start in enumerate(firsts)]
+            for size, many, firsts in axes
+        ]
+    else:
+        regular: Any = geometry
+        spans = []
+        for size, firsts, k, (before, after) in zip(
+            sizes, starts, regular.kernel, regular.padding, strict=True
+        ):
+            low, high = (-before, size + after) if include_pad else (0, size)
+            spans.append([min(start + k, high) - max(start, low) for start in firsts])
+    return [axis[0] if len(set(axis)) == 1 else axis for axis in spans]
+
+
+def divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> None:
+    """``target = source / count``, the count being a product over the axes."""
+    even = math.prod(c for c in counts if not isinstance(c, list))
+    xp.true_divide(source, even, out=target)
+    for n, count in enumerate(counts):
+        if isinstance(count, list):
+            below = (1,) * (target.ndim - first - n - 1)
+            xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)
 
 
 def _oriented(like: Any, *arrays: Any) -> tuple[int, tuple[Any, ...]]:
@@ -250,13 +288,3 @@ def _scatter(xp: Any, source: Any, target: Any, axis: int, taps: list[list[Piece
             part[...] = source[(*lead, at)]
         else:
             part += source[(*lead, at)]
-
-
-def _divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> None:
-    """``target = source / count``, the count being a product over the axes."""
-    even = math.prod(c for c in counts if not isinstance(c, list))
-    xp.true_divide(source, even, out=target)
-    for n, count in enumerate(counts):
-        if isinstance(count, list):
-            below = (1,) * (target.ndim - first - n - 1)
-            xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)

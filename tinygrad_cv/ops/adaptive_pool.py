@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.pooling import (
-    Counts,
     spread_means,
+    window_counts,
     window_maxima,
     window_means,
     winner_positions,
 )
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.windows import Geometry
+from tinygrad_cv.backend.windows import Geometry, windows
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._pooling import adaptive_size, layout, refuse_empty
 from tinygrad_cv.ops._spatial import Sizes, batched
@@ -161,7 +161,7 @@ class AdaptiveAvgPool(Op):
     def forward(xp: Any, input: Any, output_size: Sizes) -> Any:
         geometry = Geometry(input.shape[2:], output_size)
         means = AdaptiveAvgPool.infer(input, output_size)
-        return window_means(xp, input, means, geometry, _counts(geometry))
+        return window_means(xp, input, means, geometry, window_counts(geometry))
 
     @staticmethod
     def vjp_input(g: Any, input_shape: Any) -> Any:
@@ -189,7 +189,7 @@ class AdaptiveAvgPoolInputGrad(Op):
     def forward(xp: Any, grad: Any, input_shape: Sizes) -> Any:
         geometry = Geometry(input_shape[2:], grad.shape[2:])
         pixels = AdaptiveAvgPoolInputGrad.infer(grad, input_shape)
-        return spread_means(xp, grad, pixels, geometry, _counts(geometry))
+        return spread_means(xp, grad, pixels, geometry, window_counts(geometry))
 
     @staticmethod
     def vjp_grad(g: Any, grad_shape: Any) -> Any:
@@ -213,8 +213,8 @@ class AdaptiveMaxPool(Op):
     def infer(input: Spec, output_size: Sizes) -> tuple[Spec, ...]:
         n = len(output_size)
         refuse_empty(f"adaptive_max_pool{n}d", n, input)
-        longest = [max(axis) for axis in _spans(input.shape[2:], output_size)]
-        output, argmax = pool_specs(input, output_size, math.prod(longest))
+        longest = math.prod(map(len, windows(Geometry(input.shape[2:], output_size))))
+        output, argmax = pool_specs(input, output_size, longest)
         return output, argmax._replace(dtype=np.dtype("int64")), argmax
 
     @staticmethod
@@ -249,16 +249,3 @@ def _max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     size = adaptive_size(f"adaptive_max_pool{n}d", n, input, output_size)
     results = batched(n, _adaptive_max_pool, input, size)
     return results if return_indices else results[0]
-
-
-def _spans(sizes: Sizes, positions: Sizes) -> list[list[int]]:
-    """Along every axis, how many pixels each window has."""
-    return [
-        [-(-(p + 1) * size // count) - p * size // count for p in range(count)]
-        for size, count in zip(sizes, positions, strict=True)
-    ]
-
-
-def _counts(geometry: Geometry) -> Counts:
-    spans = _spans(geometry.sizes, geometry.positions)
-    return [axis[0] if len(set(axis)) == 1 else axis for axis in spans]

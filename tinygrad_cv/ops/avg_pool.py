@@ -7,10 +7,9 @@ The mean over a window is a sum along each axis in turn, divided by the number o
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
-from tinygrad_cv.backend.pooling import Counts, spread_means, window_means
+from tinygrad_cv.backend.pooling import spread_means, window_counts, window_means
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
@@ -155,7 +154,7 @@ class AvgPool(Op):
         )
         sizes = input.shape[2:], means.shape[2:]
         geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
-        counts = _counts(geometry, count_include_pad, divisor)
+        counts = window_counts(geometry, count_include_pad, divisor)
         return window_means(xp, input, means, geometry, counts)
 
     @staticmethod
@@ -204,7 +203,7 @@ class AvgPoolInputGrad(Op):
     ) -> Any:
         sizes = input_shape[2:], grad.shape[2:]
         geometry = Geometry(*sizes, kernel_size, stride, padding, (1,) * len(stride))
-        counts = _counts(geometry, count_include_pad, divisor)
+        counts = window_counts(geometry, count_include_pad, divisor)
         pixels = AvgPoolInputGrad.infer(grad, input_shape)
         return spread_means(xp, grad, pixels, geometry, counts)
 
@@ -259,18 +258,3 @@ def check_float(op: str, input: Any) -> None:
             values=[("input", input.shape)],
             repair="Convert with .float().",
         )
-
-
-@lru_cache(maxsize=256)
-def _counts(geometry: Geometry, include_pad: bool, divisor: int | None) -> Counts:
-    """How many pixels every window divides by, per axis: a number, or a list if it varies."""
-    if divisor is not None:
-        return [divisor]
-    counts: Counts = []
-    regular: Any = geometry
-    for size, many, k, s, (before, after), _ in zip(*regular, strict=True):
-        low, high = (-before, size + after) if include_pad else (0, size)
-        starts = range(-before, many * s - before, s)
-        spans = [min(start + k, high) - max(start, low) for start in starts]
-        counts.append(spans[0] if len(set(spans)) == 1 else spans)
-    return counts

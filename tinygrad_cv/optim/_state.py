@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import asarray, copy_of, device_of, is_array
+from tinygrad_cv.backend.array import asarray, device_of, is_array, on_device_of
+from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
@@ -130,4 +131,7 @@ def _restore(what: str, key: str, value: Any, param: Tensor) -> Any:
             values=[(key, source.shape), ("parameter", param.shape)],
         )
     own = asarray(source, dtype=param.dtype, device=device_of(param.array))
-    return Tensor(copy_of(own))
+    with on_device_of(own):
+        copy = empty_like(param.array)  # in the memory order of the parameter
+        copy[...] = own
+    return Tensor(copy)

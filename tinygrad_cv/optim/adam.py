@@ -47,6 +47,7 @@ class Adam(Optimizer):
 
     _decoupled = False  # weight decay as part of the gradient
     _needed_state = ("step", "exp_avg", "exp_avg_sq")
+    _kernel = "optim.adam"
 
     def __init__(
         self,
@@ -135,6 +136,7 @@ class AdamW(Adam):
     """
 
     _decoupled = True
+    _kernel = "optim.adamw"
 
     def __init__(
         self,

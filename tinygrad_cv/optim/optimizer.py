@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.autograd.modes import enable_grad
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.writes import is_writeable, note_writes
@@ -52,6 +55,14 @@ class Optimizer:
 
     # What the rule cannot go on without, once it remembers anything of a parameter.
     _needed_state: tuple[str, ...] = ()
+
+    # What the kernel table calls a step of many parameters at once, by the rule of this class.
+    _kernel: str | None = None
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "_update" in cls.__dict__ and "_kernel" not in cls.__dict__:
+            cls._kernel = None  # a rule of its own
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
         if isinstance(params, Tensor | dict) or not isinstance(params, Iterable):
@@ -103,19 +114,19 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        active = [
-            (param, group)
+        active: list[tuple[Group, list[Any]]] = [
+            (group, [param for param in group["params"] if param.grad is not None])
             for group in self.param_groups
-            for param in group["params"]
-            if param.grad is not None
         ]
-        for param, _ in active:
-            _check_gradient(self._name, param)
-            _check_writeable(self._name, param)
-        note_writes(param.array for param, _ in active)
-        for param, group in active:
-            with on_device_of(param.array):
-                self._update(param.array, param.grad.array, group, self.state[param])
+        for _, params in active:
+            for param in params:
+                _check_gradient(self._name, param)
+                _check_writeable(self._name, param)
+        note_writes(param.array for _, params in active for param in params)
+        for group, params in active:
+            for param in self._update_together(params, group):
+                with on_device_of(param.array):
+                    self._update(param.array, param.grad.array, group, self.state[param])
         return loss
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
@@ -124,6 +135,37 @@ class Optimizer:
         `grad` belongs to the user and stays as it is. `state` is empty at the first step.
         """
         raise NotImplementedError
+
+    def _update_together(self, params: list[Any], group: Group) -> list[Any]:
+        """Let a kernel of the table take the step of as many parameters as it serves, and return
+        the others. It is only asked for those that have their state: the first step is the rule's.
+        """
+        rows = kernels.candidates(self._kernel) if self._kernel else None
+        if rows is None:
+            return params
+        names = self._arrays(group)
+        ready, kinds = [], []  # parameters; parameter, gradient and states of each, as raw arrays
+        for param in params:
+            tensors = [param, param.grad, *map(self.state[param].get, names)]
+            arrays = [getattr(tensor, "array", None) for tensor in tensors]
+            if all(type(array) is np.ndarray for array in arrays):
+                ready.append(param)
+                kinds.append(arrays)
+        firsts = tuple(arrays[0] for arrays in kinds)
+        kernel = kernels.choose(rows, "cpu", firsts, (group,)) if ready else None
+        if kernel is None:
+            return params
+        steps = [self.state[param].get("step", 0) + 1 for param in ready]
+        taken = kernel.function(np, kinds, steps, group)
+        done = {id(param) for param, took in zip(ready, taken, strict=True) if took}
+        for param, step in zip(ready, steps, strict=True):
+            if id(param) in done and "step" in self.state[param]:
+                self.state[param]["step"] = step
+        return [param for param in params if id(param) not in done]
+
+    def _arrays(self, group: Group) -> tuple[str, ...]:
+        """The state arrays that the rule reads and writes with the options of a group."""
+        return tuple(name for name in self._needed_state if name != "step")
 
     def _check(self, group: Group) -> None:
         """Raise an ArgumentError for a hyper-parameter out of range."""

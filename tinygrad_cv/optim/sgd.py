@@ -44,6 +44,7 @@ class SGD(Optimizer):
     """
 
     _needed_state = ("momentum_buffer",)
+    _kernel = "optim.sgd"
 
     def __init__(
         self,
@@ -76,6 +77,9 @@ class SGD(Optimizer):
                 "nesterov needs a momentum above 0 and dampening 0; they are "
                 f"{group['momentum']} and {group['dampening']}",
             )
+
+    def _arrays(self, group: Group) -> tuple[str, ...]:
+        return self._needed_state if group["momentum"] else ()
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
         xp = xp_of(param)

@@ -70,15 +70,15 @@ def by_operator(step: Any, steps: int) -> None:
         shapes = " ".join("x".join(map(str, getattr(a, "shape", ()))) for a in arrays[:2])
         return f"{operator.name:24s} {shapes}"
 
-    fused = engine.run_fused
+    rules = engine.run_rules
     dispatch._run = clock.wrap(original, name_of)
-    engine.run_fused = clock.wrap(fused, lambda plan, *_: f"{plan.op.name + '.vjp':24s}")
+    engine.run_rules = clock.wrap(rules, lambda plan, *_: f"{plan.op.name + '.vjp':24s}")
     started = now()
     try:
         for _ in range(steps):
             step()
     finally:
-        dispatch._run, engine.run_fused = original, fused
+        dispatch._run, engine.run_rules = original, rules
     total = (now() - started) / steps * 1e3
     rows = sorted(clock.seconds.items(), key=lambda item: -item[1])
     kernels = sum(clock.seconds.values()) / steps * 1e3

@@ -239,7 +239,8 @@ def main() -> None:
                 if provider:
                     from tinygrad_cv.backend import kernels
 
-                    kernels.use(provider).__enter__()
+                    forced = kernels.use(provider)  # named: it ends when nothing holds it
+                    forced.__enter__()
             answer = getattr(worker, request.pop("do"))(**request)
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,87 +1,126 @@
-"""Max pooling of float32 images in channels-last memory, compiled by Numba.
+"""Max and average pooling of float32 in channels-last memory: cases, memory, and lists of pixels.
 
-One pass over the input, where NumPy makes one per tap. The inner loops run over the channels and
-choose without a branch, so that the compiler turns them into vector instructions.
+The compiled loops do not know about kernels and strides. They follow lists of which pixels belong
+to which windows along each axis, made here from the geometry that the reference uses too, and kept.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu.compiling import compiled, usable
+from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import pixels
+from tinygrad_cv.backend.layout import contiguous_pixels, pixels
+from tinygrad_cv.backend.pooling import Counts, divide, window_counts
 from tinygrad_cv.backend.spec import CHANNELS_LAST
-from tinygrad_cv.backend.windows import output_size
+from tinygrad_cv.backend.windows import Geometry, output_size, windows
 
-__all__ = ["max_pool", "max_pool_scatter", "register_kernels"]
+__all__ = [
+    "adaptive_avg_pool",
+    "adaptive_avg_pool_input_grad",
+    "avg_pool",
+    "avg_pool_input_grad",
+    "max_pool",
+    "max_pool_scatter",
+    "register_kernels",
+]
 
 SMALLEST = 1 << 16  # elements of input; for less, loading the compiler would never pay
-CHANNELS = 16  # with fewer the vectors stay empty, and NumPy is as fast
+OVERLAP = 16  # windows that a pixel may be in: with more, one axis after the other is less work
 
-Axes = tuple[int, int]
-Pairs = tuple[tuple[int, int], tuple[int, int]]
+Sizes = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
 
 
 def register_kernels() -> None:
     """Enter the kernels of this file into the table."""
-    register("max_pool", provider="numba", priority=10, supports=_takes_pool)(max_pool)
-    register("max_pool_scatter", provider="numba", priority=10, supports=_takes_scatter)(
-        max_pool_scatter
-    )
+    for op, function, supports in (
+        ("max_pool", max_pool, _takes_pool),
+        ("max_pool_scatter", max_pool_scatter, _takes_scatter),
+        ("avg_pool", avg_pool, _takes_means),
+        ("avg_pool_input_grad", avg_pool_input_grad, _takes_means_grad),
+        ("adaptive_avg_pool", adaptive_avg_pool, _takes_adaptive),
+        ("adaptive_avg_pool_input_grad", adaptive_avg_pool_input_grad, _takes_adaptive_grad),
+    ):
+        register(op, provider="numba", priority=10, supports=supports)(function)
+
+
+# What is served -----------------------------------------------------------------------------------
 
 
 def _takes_pool(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    (input,), (kernel, _, _, dilation, ceil_mode) = specs, attributes
-    return (
-        input.dtype == np.float32
-        and input.layout == CHANNELS_LAST
-        and len(kernel) == 2
-        and kernel[0] * kernel[1] <= 256
-        and dilation == (1, 1)
-        and not ceil_mode
-        and input.shape[1] >= CHANNELS
-        and input.size >= SMALLEST
-        and usable()
-    )
+    (input,), (kernel, *_) = specs, attributes
+    return math.prod(kernel) <= 256 and _takes(input, input.shape)  # taps are numbered in a byte
 
 
 def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    (grad, argmax), (shape, kernel, _, _, dilation) = specs, attributes
+    (grad, argmax), (shape, *_) = specs, attributes
     return (
-        grad.dtype == np.float32
-        and grad.layout == argmax.layout == CHANNELS_LAST
-        and argmax.dtype == np.uint8
-        and len(shape) == 4
-        and kernel is not None
-        and dilation == (1, 1)
-        and shape[1] >= CHANNELS
+        argmax.dtype == np.uint8
+        and argmax.shape == grad.shape
+        and _takes(argmax._replace(dtype=grad.dtype), shape)
+    )
+
+
+def _takes_means(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    (input,), (kernel, stride, *_) = specs, attributes
+    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(input, input.shape)
+
+
+def _takes_means_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    (grad,), (shape, kernel, stride, *_) = specs, attributes
+    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(grad, shape)
+
+
+def _takes_adaptive(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    return _takes(specs[0], specs[0].shape)
+
+
+def _takes_adaptive_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    return _takes(specs[0], attributes[0])
+
+
+def _takes(array: Any, shape: Sizes) -> bool:
+    """``shape`` is that of the pixels. One channel, or one position, lies in both orders."""
+    trivial = array.shape[1] == 1 or (array.shape != shape and math.prod(array.shape[2:]) == 1)
+    return (
+        array.dtype == np.float32
+        and (array.layout == CHANNELS_LAST or trivial)
+        and array.shape[:2] == shape[:2]
+        and array.ndim == len(shape) <= 5
         and math.prod(shape) >= SMALLEST
         and usable()
     )
 
 
+# The operators ------------------------------------------------------------------------------------
+
+
 def max_pool(
     xp: Any,
     input: Any,
-    kernel_size: Axes,
-    stride: Axes,
+    kernel_size: Sizes,
+    stride: Sizes,
     padding: Pairs,
-    dilation: Axes,
+    dilation: Sizes,
     ceil_mode: bool,
 ) -> tuple[Any, Any]:
-    """The values, and the number of the tap that each of them came from."""
-    shape = input.shape[:2] + tuple(
-        map(output_size, input.shape[2:], kernel_size, stride, padding, dilation)
-    )
+    """``MaxPool.forward``: the values, and the number of the tap that each of them came from."""
+    from tinygrad_cv.backend.cpu.compiled import pool
+
+    positions = _positions(input, kernel_size, stride, padding, dilation, ceil_mode)
+    geometry = Geometry(input.shape[2:], positions, kernel_size, stride, padding, dilation)
+    shape = input.shape[:2] + positions
     output = memory.empty(shape, np.float32, CHANNELS_LAST)
     argmax = memory.empty(shape, np.uint8, CHANNELS_LAST)
-    geometry = (*kernel_size, *stride, padding[0][0], padding[1][0])
-    _pool(pixels(input), pixels(output), pixels(argmax), *geometry)
+    lists = _lists(geometry, input.shape[1], back=False)
+    pool.maxima(_five(input), _five(output), _five(argmax), *lists)
     return output, argmax
 
 
@@ -89,75 +128,160 @@ def max_pool_scatter(
     xp: Any,
     grad: Any,
     argmax: Any,
-    input_shape: tuple[int, ...],
-    kernel_size: Axes,
-    stride: Axes,
-    padding: Pairs,
-    dilation: Axes,
+    input_shape: Sizes,
+    kernel_size: Sizes | None,
+    stride: Sizes | None,
+    padding: Pairs | None,
+    dilation: Sizes | None,
 ) -> Any:
-    """The gradient of every window, put to the tap that won it."""
+    """``MaxPoolScatter.forward``."""
+    from tinygrad_cv.backend.cpu.compiled import pool
+
+    geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
     spread = memory.empty(input_shape, np.float32, CHANNELS_LAST)
-    geometry = (*kernel_size, *stride, padding[0][0], padding[1][0])
-    _scatter(pixels(grad), pixels(argmax), pixels(spread), *geometry)
+    lists = _lists(geometry, input_shape[1], back=True)
+    pool.winners(_five(grad), _five(argmax), _five(spread), *lists)
     return spread
 
 
-_READ = "Array({}, 4, 'C', readonly=True)"
-_SIZES = "int64, int64, int64, int64, int64, int64"
+def avg_pool(
+    xp: Any,
+    input: Any,
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Any:
+    """``AvgPool.forward``."""
+    near = (1,) * len(kernel_size)
+    positions = _positions(input, kernel_size, stride, padding, near, ceil_mode)
+    geometry = Geometry(input.shape[2:], positions, kernel_size, stride, padding, near)
+    return _means(input, geometry, window_counts(geometry, count_include_pad, divisor))
 
 
-@compiled(f"void({_READ.format('float32')}, float32[:, :, :, ::1], uint8[:, :, :, ::1], {_SIZES})")
-def _pool(x: Any, y: Any, k: Any, kh: int, kw: int, sh: int, sw: int, top: int, left: int) -> None:
-    """The first largest pixel of every window, or its last NaN."""
-    for n in range(y.shape[0]):
-        for p in range(y.shape[1]):
-            for q in range(y.shape[2]):
-                best, tap = y[n, p, q], k[n, p, q]
-                first = True
-                for i in range(kh):
-                    h = p * sh + i - top
-                    if h < 0 or h >= x.shape[1]:
-                        continue
-                    for j in range(kw):
-                        w = q * sw + j - left
-                        if w < 0 or w >= x.shape[2]:
-                            continue
-                        t = np.uint8(i * kw + j)
-                        pixel = x[n, h, w]
-                        if first:
-                            first = False
-                            for c in range(best.size):
-                                best[c] = pixel[c]
-                                tap[c] = t
-                            continue
-                        for c in range(best.size):
-                            value = pixel[c]
-                            better = (value > best[c]) | (value != value)
-                            best[c] = value if better else best[c]
-                            tap[c] = t if better else tap[c]
+def avg_pool_input_grad(
+    xp: Any,
+    grad: Any,
+    input_shape: Sizes,
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Pairs,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Any:
+    """``AvgPoolInputGrad.forward``."""
+    near = (1,) * len(kernel_size)
+    geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, near)
+    return _spread(grad, geometry, window_counts(geometry, count_include_pad, divisor))
 
 
-@compiled(
-    f"void({_READ.format('float32')}, {_READ.format('uint8')}, float32[:, :, :, ::1], {_SIZES})"
-)
-def _scatter(
-    g: Any, k: Any, d: Any, kh: int, kw: int, sh: int, sw: int, top: int, left: int
-) -> None:
-    """Every pixel gets the gradients of the windows that it won."""
-    for n in range(d.shape[0]):
-        d[n] = 0
-        for p in range(g.shape[1]):
-            for q in range(g.shape[2]):
-                value, tap = g[n, p, q], k[n, p, q]
-                for i in range(kh):
-                    h = p * sh + i - top
-                    if h < 0 or h >= d.shape[1]:
-                        continue
-                    for j in range(kw):
-                        w = q * sw + j - left
-                        if w < 0 or w >= d.shape[2]:
-                            continue
-                        t = np.uint8(i * kw + j)
-                        pixel = d[n, h, w]
-                        for c in range(value.size):
-                            pixel[c] += value[c] if tap[c] == t else np.float32(0)
+def adaptive_avg_pool(xp: Any, input: Any, output_size: Sizes) -> Any:
+    """``AdaptiveAvgPool.forward``."""
+    geometry = Geometry(input.shape[2:], tuple(output_size))
+    return _means(input, geometry, window_counts(geometry))
+
+
+def adaptive_avg_pool_input_grad(xp: Any, grad: Any, input_shape: Sizes) -> Any:
+    """``AdaptiveAvgPoolInputGrad.forward``."""
+    geometry = Geometry(input_shape[2:], grad.shape[2:])
+    return _spread(grad, geometry, window_counts(geometry))
+
+
+def _means(input: Any, geometry: Geometry, counts: Counts) -> Any:
+    """The sum of every window, divided by its count."""
+    from tinygrad_cv.backend.cpu.compiled import pool
+
+    output = memory.empty((*input.shape[:2], *geometry.positions), np.float32, CHANNELS_LAST)
+    divisors = _per_axis(counts, geometry.positions)
+    lists = _lists(geometry, input.shape[1], back=False)
+    pool.sums(_five(input), _five(output), divisors, *lists)
+    return output
+
+
+def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
+    """For every pixel, the sum over its windows of the value divided by the count. The values are
+    divided first: there are fewer of them than pixels, mostly."""
+    from tinygrad_cv.backend.cpu.compiled import pool
+
+    g = contiguous_pixels(np, grad)
+    divided = memory.scratch(g.shape, np.float32, "pool.divided")
+    divide(np, g, divided, counts, 1)
+    spread = memory.empty(grad.shape[:2] + geometry.sizes, np.float32, CHANNELS_LAST)
+    lists = _lists(geometry, grad.shape[1], back=True)
+    pool.sums(_spaced(divided), _five(spread), _per_axis([1], geometry.sizes), *lists)
+    return spread
+
+
+# Arrays and lists as the loops want them ----------------------------------------------------------
+
+
+def _lists(geometry: Geometry, channels: int, back: bool) -> tuple[Any, Any, Any]:
+    """What the loops follow, and room for each thread to join the lists of two axes."""
+    starts, links, most = _linked(geometry, channels, back)
+    return starts, links, memory.scratch((threads.get_num_threads(), most, 2), np.int64, "pool.row")
+
+
+@lru_cache(maxsize=256)
+def _linked(geometry: Geometry, channels: int, back: bool) -> tuple[Any, Any, int]:
+    """The pixels of every window, or ``back`` the windows of every pixel, along three axes; and how
+    many a target has at most on the first two together."""
+    missing = 3 - len(geometry.sizes)
+    sizes = (1,) * missing + geometry.sizes
+    positions = (1,) * missing + geometry.positions
+    taps: list[Any] = [[[(slice(0, 1), slice(0, 1))]]] * missing + windows(geometry)
+    targets, sources = (sizes, positions) if back else (positions, sizes)
+    starts, links, longest = [0], [], []
+    for axis in range(3):
+        found: list[list[tuple[int, int]]] = [[] for _ in range(targets[axis])]
+        step = math.prod(sources[axis + 1 :]) * channels
+        number = math.prod(len(other) for other in taps[axis + 1 :])
+        for tap, pieces in enumerate(taps[axis]):
+            for into, at in pieces:
+                for pixel, window in zip(
+                    range(*into.indices(sizes[axis])), range(at.start, at.stop), strict=True
+                ):
+                    target, source = (pixel, window) if back else (window, pixel)
+                    found[target].append((source * step, tap * number))
+        longest.append(max(map(len, found)))
+        for items in found:
+            links += items
+            starts.append(len(links))
+    links.append((0, 0))  # so that the first link of a window without any can be read
+    arrays = np.array(starts, np.int64), np.array(links, np.int64)
+    for array in arrays:
+        array.flags.writeable = False  # they are shared
+    return *arrays, max(longest[0] * longest[1], 1)
+
+
+def _per_axis(counts: Counts, targets: Sizes) -> Any:
+    """One factor of the count for every target of three axes."""
+    numbers = [np.ones(1, np.float32)] * (3 - len(targets))
+    numbers += [np.ones(size, np.float32) for size in targets]
+    if len(counts) == len(targets):
+        for axis, count in zip(numbers[-len(targets) :], counts, strict=True):
+            axis[:] = count
+    else:
+        numbers[-1][:] = math.prod(counts)
+    return np.concatenate(numbers)
+
+
+def _five(array: Any) -> Any:
+    """[N, C, spatial...] as [N, D, H, W, C] without gaps, copied if it does not lie so."""
+    view = pixels(array)
+    return _spaced(view if view.flags.c_contiguous else contiguous_pixels(np, array))
+
+
+def _spaced(array: Any) -> Any:
+    """[N, spatial..., C] with the missing spatial axes in front."""
+    n, *sizes, c = array.shape
+    return array.reshape(n, *(1,) * (3 - len(sizes)), *sizes, c)
+
+
+def _positions(
+    input: Any, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes, ceil_mode: bool
+) -> Sizes:
+    axes = zip(input.shape[2:], kernel, stride, padding, dilation, strict=True)
+    return tuple(output_size(*axis, ceil_mode) for axis in axes)

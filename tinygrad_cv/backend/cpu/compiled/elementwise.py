@@ -7,9 +7,11 @@ from numba import prange
 
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["add", "relu", "relu_gradient"]
+__all__ = ["add", "leaky_relu", "masked_scale", "multiply", "relu", "relu_gradient"]
+__all__ += ["sigmoid_gradient", "tanh_gradient"]
 
 _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
+_MASK = "Array(uint8, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
@@ -44,3 +46,61 @@ def relu_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
         for k in range(out.size):
             value = gradient[k]
             out[k] = value if output[k] != 0 else np.float32(0)
+
+
+@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
+def multiply(a, b, y, workers):  # type: ignore[no-untyped-def]
+    """y = a b."""
+    n = a.size
+    for worker in prange(workers):
+        first, last = n * worker // workers, n * (worker + 1) // workers
+        left, right, out = a[first:last], b[first:last], y[first:last]
+        for k in range(out.size):
+            out[k] = left[k] * right[k]
+
+
+@compiled(f"void({_R1}, {_MASK}, {_W1}, float32, int64)", parallel=True)
+def masked_scale(x, mask, y, scale, workers):  # type: ignore[no-untyped-def]
+    """y = x mask scale, the mask being 0 or 1; so NaN and infinity stay NaN where it is 0."""
+    n = x.size
+    for worker in prange(workers):
+        first, last = n * worker // workers, n * (worker + 1) // workers
+        source, keep, out = x[first:last], mask[first:last], y[first:last]
+        for k in range(out.size):
+            out[k] = source[k] * np.float32(keep[k]) * scale
+
+
+@compiled(f"void({_R1}, {_R1}, {_W1}, float32, int64)", parallel=True)
+def leaky_relu(s, x, y, slope, workers):  # type: ignore[no-untyped-def]
+    """y = s if x > 0 else slope s: with s = x the function, with s = g its gradient."""
+    n = s.size
+    for worker in prange(workers):
+        first, last = n * worker // workers, n * (worker + 1) // workers
+        source, input, out = s[first:last], x[first:last], y[first:last]
+        for k in range(out.size):
+            value = source[k]
+            out[k] = value if input[k] > 0 else slope * value
+
+
+@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
+def sigmoid_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
+    """dx = g y (1 - y)."""
+    n = g.size
+    for worker in prange(workers):
+        first, last = n * worker // workers, n * (worker + 1) // workers
+        gradient, output, out = g[first:last], y[first:last], dx[first:last]
+        for k in range(out.size):
+            value = output[k]
+            out[k] = gradient[k] * (value * (np.float32(1) - value))
+
+
+@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
+def tanh_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
+    """dx = g (1 - y^2)."""
+    n = g.size
+    for worker in prange(workers):
+        first, last = n * worker // workers, n * (worker + 1) // workers
+        gradient, output, out = g[first:last], y[first:last], dx[first:last]
+        for k in range(out.size):
+            value = output[k]
+            out[k] = gradient[k] * (np.float32(1) - value * value)

@@ -16,8 +16,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["COLUMNS", "VECTOR", "WIDTH", "WORD", "Emitter", "add_products", "add_scaled", "copy"]
-__all__ += ["for_each_vector", "mask_of", "prefetch", "word", "zero"]
+__all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
+__all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "mask_of", "prefetch"]
+__all__ += ["word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -37,6 +38,7 @@ def _host() -> tuple[int, int]:
 
 WIDTH, COLUMNS = _host()
 VECTOR = ir.VectorType(FLOAT, WIDTH)
+BYTES, LANES = ir.VectorType(BYTE, WIDTH), ir.VectorType(LANE, WIDTH)
 
 
 class Emitter:
@@ -50,26 +52,30 @@ class Emitter:
         """``value`` in all lanes."""
         return ir.Constant(VECTOR, [value] * WIDTH)
 
-    def load(self, address: Any) -> Any:
-        """The floats at an address; lanes that do not count are 0 and not read."""
-        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+    def load(self, address: Any, kind: Any = VECTOR) -> Any:
+        """The vector at an address; lanes that do not count are 0 and not read."""
+        pointer, align = self.builder.inttoptr(address, kind.as_pointer()), _align(kind)
         if self.mask is None:
-            return self.builder.load(pointer, align=4)
+            return self.builder.load(pointer, align=align)
         function = self._intrinsic(
-            "llvm.masked.load", VECTOR, [pointer.type, LANE, self._lanes(), VECTOR]
+            f"llvm.masked.load.{_suffix(kind)}.p0", kind, [pointer.type, LANE, self._lanes(), kind]
         )
-        align = ir.Constant(LANE, 4)
-        return self.builder.call(function, [pointer, align, self.mask, self.constant(0.0)])
+        nothing = ir.Constant(kind, None)
+        return self.builder.call(function, [pointer, ir.Constant(LANE, align), self.mask, nothing])
 
     def store(self, value: Any, address: Any) -> None:
         """Write the lanes that count."""
-        pointer = self.builder.inttoptr(address, VECTOR.as_pointer())
+        kind = value.type
+        pointer, align = self.builder.inttoptr(address, kind.as_pointer()), _align(kind)
         if self.mask is None:
-            self.builder.store(value, pointer, align=4)
+            self.builder.store(value, pointer, align=align)
             return
-        arguments = [VECTOR, pointer.type, LANE, self._lanes()]
-        function = self._intrinsic("llvm.masked.store", ir.VoidType(), arguments)
-        self.builder.call(function, [value, pointer, ir.Constant(LANE, 4), self.mask])
+        function = self._intrinsic(
+            f"llvm.masked.store.{_suffix(kind)}.p0",
+            ir.VoidType(),
+            [kind, pointer.type, LANE, self._lanes()],
+        )
+        self.builder.call(function, [value, pointer, ir.Constant(LANE, align), self.mask])
 
     def splat(self, address: Any) -> Any:
         """One float in all lanes."""
@@ -94,16 +100,25 @@ class Emitter:
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """a * b + c, rounded once."""
-        function = self._intrinsic(f"llvm.fma.v{WIDTH}f32", VECTOR, [VECTOR] * 3, exact=True)
+        function = self._intrinsic(f"llvm.fma.{_suffix(VECTOR)}", VECTOR, [VECTOR] * 3)
         return self.builder.call(function, [a, b, c])
 
     def _lanes(self) -> Any:
         return ir.VectorType(BIT, WIDTH)
 
-    def _intrinsic(self, name: str, result: Any, arguments: list[Any], exact: bool = False) -> Any:
-        full = name if exact else f"{name}.v{WIDTH}f32.p0"
+    def _intrinsic(self, name: str, result: Any, arguments: list[Any]) -> Any:
         kind = ir.FunctionType(result, arguments)
-        return cgutils.get_or_insert_function(self.builder.module, kind, full)
+        return cgutils.get_or_insert_function(self.builder.module, kind, name)
+
+
+def _suffix(kind: Any) -> str:
+    """The name of a vector's type inside the name of an instruction."""
+    return f"v{kind.count}{'f32' if kind.element == FLOAT else kind.element}"
+
+
+def _align(kind: Any) -> int:
+    """Bytes of an element."""
+    return 4 if kind.element == FLOAT else kind.element.width // 8
 
 
 def word(value: int) -> Any:
@@ -124,9 +139,8 @@ def for_each_vector(builder: Any, count: Any, body: Callable[[Emitter, Any], Non
 
 def mask_of(builder: Any, count: Any) -> Any:
     """The first ``count`` lanes."""
-    kind = ir.VectorType(LANE, WIDTH)
-    lanes = ir.Constant(kind, list(range(WIDTH)))
-    limit = Emitter(builder).spread(builder.trunc(count, LANE), kind)
+    lanes = ir.Constant(LANES, list(range(WIDTH)))
+    limit = Emitter(builder).spread(builder.trunc(count, LANE), LANES)
     return builder.icmp_signed("<", lanes, limit)
 
 
