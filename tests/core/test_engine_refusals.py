@@ -81,3 +81,15 @@ def test_one_gradient_for_two_tensors_is_refused():
 
 def test_no_outputs_have_no_gradients():
     assert autograd.grad([], []) == ()
+
+
+@pytest.mark.parametrize("square", [lambda g: g.sum(), lambda g: (g**2).sum()])
+def test_a_gradient_of_a_gradient_without_a_graph_names_the_way(square):
+    x = leaf(3)
+    (gradient,) = autograd.grad((x**3).sum(), x)
+    for differentiate in (lambda t: t.backward(), lambda t: autograd.grad(t, x)):
+        with pytest.raises(tg.GraphError, match="does not require a gradient") as caught:
+            differentiate(square(gradient))
+        assert "compute that with create_graph=True" in caught.value.repair
+    (gradient,) = autograd.grad((x**3).sum(), x, create_graph=True)  # the repair
+    square(gradient).backward()
