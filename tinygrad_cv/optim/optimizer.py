@@ -52,13 +52,16 @@ class Optimizer:
 
     # What the rule cannot go on without, once it remembers anything of a parameter.
     _needed_state: tuple[str, ...] = ()
+    _has_stepped = False  # or was loaded; a schedule that comes first skips its first rate
 
     def __init__(self, params: Iterable[Tensor] | Iterable[Group], defaults: Group) -> None:
         if isinstance(params, Tensor | dict) or not isinstance(params, Iterable):
             raise DTypeError(
                 self._name,
                 f"params must be an iterable of tensors or of groups, not one {_kind(params)}",
-                repair="Give a list: [parameter], or model.parameters().",
+                repair="Call it: model.parameters()."
+                if callable(params)
+                else "Give a list: [parameter], or model.parameters().",
             )
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
@@ -99,6 +102,7 @@ class Optimizer:
         >>> round(used.item(), 2), idle.item()  # without a gradient a parameter stays as it is
         (0.8, 1.0)
         """
+        self._has_stepped = True
         loss = None
         if closure is not None:
             with enable_grad():
@@ -295,6 +299,7 @@ class Optimizer:
         for own, group in zip(self.param_groups, merged, strict=True):
             own.update(group)
         self.state = defaultdict(dict, state)
+        self._has_stepped = True
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]
