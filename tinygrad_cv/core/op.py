@@ -239,7 +239,7 @@ def _wrapped(array: Any, is_view: bool) -> Tensor:
     """``Tensor(array)`` for what is known to be an array."""
     tensor: Tensor = object.__new__(Tensor)
     tensor.array = array
-    tensor.node = tensor.grad = None
+    tensor.node = tensor._grad = None
     tensor.index = 0
     tensor.is_view = is_view
     return tensor

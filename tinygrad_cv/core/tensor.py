@@ -48,12 +48,12 @@ class Tensor(TensorMethods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node")
+    __slots__ = ("__weakref__", "_grad", "array", "index", "is_view", "node")
 
     array: Any
     node: Source | None
     index: int
-    grad: Tensor | None
+    _grad: Tensor | None  # behind the property `grad`, which autograd gives
     is_view: bool
 
     def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
@@ -67,7 +67,7 @@ class Tensor(TensorMethods):
         self.array = data if type(data) is np.ndarray and data.dtype in _DTYPES else asarray(data)
         self.node = None
         self.index = 0
-        self.grad = None
+        self._grad = None
         self.is_view = False
         if requires_grad:
             self.requires_grad_()
