@@ -78,6 +78,18 @@ def test_winograd(shape, outputs, padding):
     compare(x, w, b, (1, 1), pads, (1, 1), 1)
 
 
+@pytest.mark.parametrize("front", [0, 1, 2])
+@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize(
+    ("shape", "outputs"), [((2, 16, 5, 7, 6), 32), ((1, 70, 3, 4, 4), 70), ((1, 300, 3, 5, 4), 160)]
+)
+def test_winograd_in_three_dimensions(shape, outputs, depth, front):
+    x, w, b = arrays(shape, (depth, 3, 3), outputs)
+    pads = ((front, 0), (1, 1), (1, 1))
+    assert convolution._algorithm(case(x, w, pads, (1, 1, 1), (1, 1, 1))) == "winograd"
+    compare(x, w, b, (1, 1, 1), pads, (1, 1, 1), 1)
+
+
 def case(x, w, padding, stride=(1, 1), dilation=(1, 1), groups=1):
     options = (stride, padding, dilation)
     positions = convolution._positions(x.shape, w.shape, *options)
@@ -101,7 +113,7 @@ def test_any_number_of_threads(workers):
 @pytest.mark.parametrize(
     ("algorithm", "channels", "outputs", "groups"),
     [("depthwise", 5, 5, 5), ("depthwise", 40, 40, 40), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
-     ("windows", 3, 8, 1), ("windows", 1, 6, 1)],
+     ("rows", 3, 8, 1), ("rows", 1, 6, 1)],
 )  # fmt: skip
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -170,3 +172,33 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     x = np.ones(1)
     compiled(x)
     assert x[0] == 2
+
+
+FAMILIES = ("convolution", "depthwise", "elementwise", "norm", "winograd", "winograd_weights")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_machine_code_of_every_kernel_can_be_found_on_disk_again(family):
+    """Numba hashes what a closure holds, and compiled functions in it differ in every process."""
+    module = importlib.import_module(f"tinygrad_cv.backend.cpu.compiled.{family}")
+    made = compiling.compiled("void()")(lambda: None).__code__
+    kernels_ = [f for f in vars(module).values() if getattr(f, "__code__", None) is made]
+    assert kernels_
+    assert [f.__name__ for f in kernels_ if f.__wrapped__.__closure__] == []
+
+
+def test_a_second_process_compiles_nothing(tmp_path):
+    code = (
+        "import numpy as np, numba.core.event as e;"
+        "from tinygrad_cv.backend.cpu.compiled import winograd;"
+        "w, u = np.ones((1, 3, 3, 16, 16), 'f'), np.empty((1, 36, 16, 16), 'f');"
+        "seen = e.RecordingListener();"
+        "e.register('numba:compile', seen);"
+        "winograd.weights(4, w, u, 0, 1); print(len(seen.buffer) > 0)"
+    )
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    found = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment).stdout
+        for _ in range(2)
+    ]
+    assert [text.decode().strip() for text in found] == ["True", "False"]

@@ -51,7 +51,7 @@ def test_user_threads_and_a_forked_child(layer):
     )
     assert done.returncode == 0, done.stderr
     expected = threads.layer() if layer == "any" else "workqueue"
-    assert done.stdout.strip() == expected
+    assert done.stdout.split()[-1] == expected  # TBB may have said that it restarts its threads
 
 
 def test_scratch_memory_belongs_to_one_thread():

@@ -1,8 +1,8 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
 Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 with enough channels; one product per tap where the channels make it long enough; windows
-copied into columns for the rest. All read and write channels-last memory. Weights are fastest if
+stride 1 with enough channels; one product per tap where the channels make it long enough; one per
+line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
 their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
@@ -24,13 +24,14 @@ __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
 
 SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never pay
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
-WIDEST = 4096  # floats of a window that is copied
+WIDEST = 4096  # floats of a window that is read as a whole
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
 WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
 PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
 WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
+LINES = 16  # lines of outputs for which the input is padded together
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
@@ -100,12 +101,12 @@ def _algorithm(case: Case) -> str | None:
         return "depthwise"
     if case.groups > 1:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
-    flat = case.kernel == (3, 3) and case.stride == case.dilation == (1, 1)
-    if flat and min(deep, wide) >= DEEP and min(case.positions) >= 2 and max(case.before) <= 2:
-        return "winograd"
+    near = case.kernel[-2:] == (3, 3) and {*case.stride, *case.dilation} == {1}
+    if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
+        return "winograd" if max(case.before[-2:]) <= 2 else "taps"
     if deep >= DEEP:
         return "taps"
-    return "windows" if math.prod(case.kernel) * deep <= WIDEST else None
+    return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
 
 
 # The operators ------------------------------------------------------------------------------------
@@ -129,8 +130,7 @@ def conv(
     output = memory.empty((case.images, *positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        taps = w.reshape(3, 3, *w.shape[1:])
-        if _winograd(x[:, 0], taps, b, y[:, 0], case.before, turn=False):
+        if _winograd(x, w, b, y, _three(case.before), turn=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -147,8 +147,8 @@ def conv(
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        scratch = _scratch("windows", _workers(), RUN * w.shape[0] * w.shape[1])
-        convolution.by_windows(x, w, b, y, scratch, _geometry(case), RUN)
+        scratch, *lines = _lines(case)
+        convolution.by_rows(x, w, b, y, scratch, _geometry(case), *lines)
     return _channels_second(output)
 
 
@@ -174,12 +174,18 @@ def conv_input_grad(
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     if algorithm == "winograd":
-        turned = swapped.reshape(3, 3, *swapped.shape[1:])
-        before = tuple(2 - p for p in case.before)
-        if _winograd(dy[:, 0], turned, np.zeros(0, np.float32), dx[:, 0], before, turn=True):
+        reach = zip(_three(case.kernel, 1), _three(case.before), strict=True)
+        before = tuple(k - 1 - p for k, p in reach)
+        if _winograd(dy, swapped, np.zeros(0, np.float32), dx, before, turn=True):
             return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
+    turned = _turned(case)
+    if algorithm == "rows" and turned is not None:
+        (scratch, *lines), empty = _lines(turned), np.zeros(0, np.float32)
+        w = np.ascontiguousarray(swapped[::-1])
+        convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
+        return _channels_second(spread)
     if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
@@ -205,7 +211,7 @@ def conv_weight_grad(
     dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
-        if _winograd_weight_gradient(x[:, 0], dy[:, 0], result, case.before):
+        if _winograd_weight_gradient(x, dy, dw, _three(case.before)):
             return result.transpose(-1, -2, *range(len(case.kernel)))
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -213,12 +219,11 @@ def conv_weight_grad(
 
         parts = _parts(workers, taps, outputs)
         depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
-    elif algorithm == "windows":
+    elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        parts = _parts(workers, *dw.shape)
-        scratch = _scratch("windows", workers, RUN * taps * deep)
-        convolution.weight_gradient_by_windows(x, dy, dw, parts, scratch, geometry, RUN)
+        (scratch, *lines), parts = _lines(case), _parts(workers, *dw.shape)
+        convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -235,62 +240,66 @@ def conv_weight_grad(
 
 
 def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> bool:
-    """y [N, P, Q, O] of x [N, H, W, C] and w [3, 3, C, O]; with ``turn`` of the turned kernel.
-    Returns False if not all of y is finite: then it is to be computed directly."""
+    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` of the turned
+    kernel. Returns False if not all of y is finite: then it is to be computed directly."""
     from tinygrad_cv.backend.cpu.compiled import winograd
 
     m, tiles = _tiling(y)
-    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
-    (c, o), workers = w.shape[2:], _workers()
+    points = (m + 2) ** 2
+    (taps, c, o), workers = w.shape, _workers()
+    w, depth = w.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
     tile = points * max(c, o)
-    if points * c * o * 4 <= WEIGHTS:
+    if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        u = memory.scratch((points, c, o), np.float32, "winograd.weights")
+        u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        kernels.weights(w, u, int(turn), workers)
-        kernels.blocks(x, u, bias, y, scratch, spoilt, *before, block)
+        winograd.weights(m, w, u, int(turn), workers)
+        winograd.blocks(m, x, u, bias, y, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     chunk = winograd.CHUNK
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16), tile))
     across = max(1, min(workers, -(-o // chunk)))
-    kernels.stationary(x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across)
+    winograd.stationary(
+        m, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across
+    )
     return not spoilt.any()
 
 
 def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
-    """dw [3, 3, C, O] of x [N, H, W, C] and dy [N, P, Q, O]. Returns as ``_winograd``."""
-    from tinygrad_cv.backend.cpu.compiled import winograd
+    """dw [taps, C, O] of x [N, D, H, W, C] and dy [N, D, P, Q, O]. Returns as ``_winograd``."""
+    from tinygrad_cv.backend.cpu.compiled import winograd, winograd_weights
 
     m, tiles = _tiling(dy)
-    kernels, points = winograd.KERNELS[m], (m + 2) ** 2
-    (c, o), workers, chunk = dw.shape[2:], _workers(), winograd.CHUNK
+    points = (m + 2) ** 2
+    (taps, c, o), workers, chunk = dw.shape, _workers(), winograd.CHUNK
+    dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
     per_tile, tile = points * 4 * (c + o), points * max(c, o)
-    whole, spoilt = points * c * o * 4 <= WHOLE, np.zeros(workers, np.float32)
-    if points * c * o * 4 <= PRIVATE:
+    size, spoilt = depth * points * c * o * 4, np.zeros(workers, np.float32)
+    if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        du = memory.scratch((workers, points, c, o), np.float32, "winograd.weights")
+        du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        kernels.private_weight_gradient(x, dy, dw, du, scratch, spoilt, *before, block)
+        winograd_weights.private(m, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
-    block = min(tiles, max(32, (4 * CACHE if whole else SHARED) // per_tile))
+    block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
-    if whole:
-        du = memory.scratch((points, c, o), np.float32, "winograd.weights")
+    if size <= WHOLE:
+        du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, tile)
-        kernels.weight_gradient(x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
+        winograd_weights.shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
         return not spoilt.any()
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
-    kernels.stationary_weight_gradient(x, dy, dw, vs, ms, scratch, spoilt, *before, block)
+    winograd_weights.stationary(m, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 
 
 def _tiling(y: Any) -> tuple[int, int]:
     """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
-    images, rows, across = y.shape[:3]
-    counts = {m: images * -(-rows // m) * -(-across // m) for m in (4, 2)}
+    images, planes, rows, across = y.shape[:4]
+    counts = {m: images * planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
     m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
     return m, counts[m]
 
@@ -342,16 +351,51 @@ def _channels_second(array: Any) -> Any:
 
 def _geometry(case: Case) -> Any:
     """Kernel, stride, padding before and dilation for three axes, then the groups."""
-    numbers: list[int] = []
-    for values, fill in ((case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)):
-        numbers += [fill] * (3 - len(values)) + list(values)
+    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
+    numbers = [number for values, fill in lists for number in _three(values, fill)]
     return np.array([*numbers, case.groups], np.int64)
+
+
+def _three(values: Sizes, fill: int = 0) -> Sizes:
+    """Numbers of the last axes, with those of the missing axes in front."""
+    return (fill,) * (3 - len(values)) + values
 
 
 def _runs(across: int) -> tuple[int, int]:
     """The length of a run of outputs in a row, and how many runs are worked on together."""
     length = min(RUN, across)
     return length, max(1, RUN // length)
+
+
+def _turned(case: Case) -> Case | None:
+    """The convolution of the output gradient with the turned kernel that gives the input gradient;
+    None if there is none: with a stride, or with more padding than the kernel reaches."""
+    reach = zip(case.kernel, case.dilation, case.before, strict=True)
+    before = tuple((k - 1) * d - p for k, d, p in reach)
+    taps = math.prod(case.kernel)
+    if max(case.stride) > 1 or min(before) < 0 or taps * case.outputs > WIDEST:
+        return None
+    return case._replace(
+        channels=case.outputs, sizes=case.positions, outputs=case.channels, positions=case.sizes,
+        before=before,
+    )  # fmt: skip
+
+
+def _lines(case: Case) -> tuple[Any, int, int]:
+    """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
+    padded input."""
+    kernel, stride = _three(case.kernel, 1), _three(case.stride, 1)
+    dilation, positions = _three(case.dilation, 1), _three(case.positions, 1)
+    rows, width = (
+        (count - 1) * s + (k - 1) * d + 1
+        for count, s, k, d in zip(
+            (min(LINES, positions[1]), positions[2]), stride[1:], kernel[1:], dilation[1:],
+            strict=True,
+        )
+    )  # fmt: skip
+    width = max(width, case.before[-1] + 1)
+    scratch = _scratch("lines", _workers(), rows * width * case.channels)
+    return scratch, min(LINES, positions[1]), width
 
 
 def _scratch(name: str, workers: int, floats: int) -> Any:

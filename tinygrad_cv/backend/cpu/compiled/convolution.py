@@ -7,8 +7,10 @@ the rows of a matrix with a larger step, and each tap adds one product::
 
     y[n,d,p, q0:q1, :] += x[n,z,h, w0:w1:stride, :] w[tap]        for the q whose pixel exists
 
-With few channels a product per tap would be mostly overhead; then the windows of a block of outputs
-are copied together (``windows``), and one product does all taps.
+With few channels a product per tap would be mostly overhead. But the channels of neighbouring
+pixels follow each other, so a line of a window is one run of floats, and one product can do all
+taps of a plane (``by_rows``), if the lines have their padding around them: they are copied for
+that.
 
 ``geometry`` is (kernel, stride, padding before, dilation), three numbers each, then the groups.
 """
@@ -17,12 +19,12 @@ from __future__ import annotations
 
 from numba import njit, prange
 
-from tinygrad_cv.backend.cpu.compiled.product import product
+from tinygrad_cv.backend.cpu.compiled.product import product, product_in_turns
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["CHUNK", "by_taps", "by_windows", "input_gradient", "weight_gradient"]
-__all__ += ["weight_gradient_by_windows"]
+__all__ = ["CHUNK", "by_rows", "by_taps", "input_gradient", "weight_gradient"]
+__all__ += ["weight_gradient_by_rows"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
 
@@ -219,80 +221,90 @@ def _add_up(parts, total, workers):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _windows(x, packed, start, count, shape, geometry):  # type: ignore[no-untyped-def]
-    """The windows of ``count`` outputs from number ``start``, one row [taps * C] each."""
-    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
-    depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
-    planes, rows, across = shape
+def _padded(x, image, z, first, rows, left, width, packed):  # type: ignore[no-untyped-def]
+    """``rows`` lines of a plane from line ``first`` on, ``width`` pixels each, zeros around."""
+    depth, height, across, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     pixel = c * 4
-    place = packed
-    for t in range(start, start + count):
-        row, q = divmod(t, across)
-        plane, p = divmod(row, rows)
-        image, d = divmod(plane, planes)
-        v = q * sw - left
-        for a in range(kd):
-            z = d * sd - front + a * dd
-            for i in range(kh):
-                h = p * sh - top + i * dh
-                if z < 0 or z >= depth or h < 0 or h >= height:
-                    zero(place, kw * pixel)
-                    place += kw * pixel
-                    continue
-                line = x.ctypes.data + (((image * depth + z) * height + h) * width + v) * pixel
-                if dw == 1 and v >= 0 and v + kw <= width:
-                    copy(place, line, kw * pixel)
-                    place += kw * pixel
-                    continue
-                for j in range(kw):
-                    if v + j * dw >= 0 and v + j * dw < width:
-                        copy(place, line + j * dw * pixel, pixel)
-                    else:
-                        zero(place, pixel)
-                    place += pixel
+    for i in range(rows):
+        line, h = packed + i * width * pixel, first + i
+        if z < 0 or z >= depth or h < 0 or h >= height:
+            zero(line, width * pixel)
+            continue
+        inside = min(across, width - left)
+        source = x.ctypes.data + ((image * depth + z) * height + h) * across * pixel
+        zero(line, left * pixel)
+        copy(line + left * pixel, source, inside * pixel)
+        zero(line + (left + inside) * pixel, (width - left - inside) * pixel)
 
 
-@compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64)", parallel=True)
-def by_windows(x, w, bias, y, scratch, geometry, block):  # type: ignore[no-untyped-def]
-    """y of x and w [taps, C, O], without groups: ``block`` outputs at a time."""
-    o, outputs, workers = y.shape[4], y.size // y.shape[4], scratch.shape[0]
-    k, shape, lines = w.shape[0] * w.shape[1], y.shape[1:4], y.reshape((-1, y.shape[4]))
+@compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64, int64)", parallel=True)
+def by_rows(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[no-untyped-def]
+    """y of x and w [taps, C, O], without groups.
+
+    A unit of work is ``together`` lines of outputs. The lines of the input that they see are copied
+    with the padding, ``width`` pixels long; the windows are then rows of a matrix where they lie.
+    """
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
+    images, planes, rows, across, o = y.shape
+    c, workers = x.shape[4], scratch.shape[0]
+    parts, pixel = (rows + together - 1) // together, c * 4
+    units = images * planes * parts
+    deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
     for worker in prange(workers):
         packed = scratch[worker].ctypes.data
-        start, end = outputs * worker // workers, outputs * (worker + 1) // workers
-        while start < end:
-            count = min(block, end - start)
-            _windows(x, packed, start, count, shape, geometry)
-            product(
-                count, o, k, packed, k * 4, 4, w.ctypes.data, o * 4, y.ctypes.data + start * o * 4,
-                o * 4, 0,
-            )  # fmt: skip
-            if bias.size:
-                for t in range(start, start + count):
-                    for j in range(o):
-                        lines[t, j] += bias[j]
-            start += count
+        for unit in range(units * worker // workers, units * (worker + 1) // workers):
+            plane, part = divmod(unit, parts)
+            image, d = divmod(plane, planes)
+            p0 = part * together
+            p1 = min(p0 + together, rows)
+            for p in range(p0, p1):
+                _fill(y, image, d, p, 0, across, bias)
+            for a in range(kd):
+                lines = (p1 - p0 - 1) * sh + (kh - 1) * dh + 1
+                z = d * sd - front + a * dd
+                _padded(x, image, z, p0 * sh - top, lines, left, width, packed)
+                for p in range(p0, p1):
+                    source = packed + (p - p0) * sh * width * pixel
+                    target = y.ctypes.data + ((plane * rows + p) * across) * o * 4
+                    for j in range(pieces):
+                        product_in_turns(
+                            across, o, deep, kh, source + j * dw * pixel, sw * pixel, 4,
+                            dh * width * pixel, w.ctypes.data + (a * kh * kw + j) * c * o * 4,
+                            o * 4, kw * c * o * 4, target, o * 4, 1,
+                        )  # fmt: skip
 
 
 @compiled(
-    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64)", parallel=True
+    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64)",
+    parallel=True,
 )
-def weight_gradient_by_windows(x, dy, dw, parts, scratch, geometry, block):  # type: ignore[no-untyped-def]
+def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width):  # type: ignore[no-untyped-def]
     """dw [taps, C, O]: every thread adds up its outputs in its part, then the parts are added."""
-    o, outputs, workers = dy.shape[4], dy.size // dy.shape[4], parts.shape[0]
-    k, shape = dw.shape[0] * dw.shape[1], dy.shape[1:4]
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
+    images, planes, rows, across, o = dy.shape
+    c, workers = x.shape[4], scratch.shape[0]
+    blocks, pixel = (rows + together - 1) // together, c * 4
+    units = images * planes * blocks
+    deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
     for worker in prange(workers):
-        packed = scratch[worker].ctypes.data
-        first, end = outputs * worker // workers, outputs * (worker + 1) // workers
-        start = first
-        if first == end:
-            zero(parts[worker].ctypes.data, k * o * 4)
-        while start < end:
-            count = min(block, end - start)
-            _windows(x, packed, start, count, shape, geometry)
-            product(
-                k, o, count, packed, 4, k * 4, dy.ctypes.data + start * o * 4, o * 4,
-                parts[worker].ctypes.data, o * 4, start - first,
-            )  # fmt: skip
-            start += count
-    _add_up(parts, dw, workers)
+        packed, sums = scratch[worker].ctypes.data, parts[worker].ctypes.data
+        zero(sums, kd * kh * kw * c * o * 4)
+        for unit in range(units * worker // workers, units * (worker + 1) // workers):
+            plane, block = divmod(unit, blocks)
+            image, d = divmod(plane, planes)
+            p0 = block * together
+            p1 = min(p0 + together, rows)
+            for a in range(kd):
+                lines = (p1 - p0 - 1) * sh + (kh - 1) * dh + 1
+                z = d * sd - front + a * dd
+                _padded(x, image, z, p0 * sh - top, lines, left, width, packed)
+                for p in range(p0, p1):
+                    source = dy.ctypes.data + ((plane * rows + p) * across) * o * 4
+                    for i in range(kh):
+                        line = packed + ((p - p0) * sh + i * dh) * width * pixel
+                        for j in range(pieces):
+                            product(
+                                deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
+                                o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
+                            )  # fmt: skip
+    _add_up(parts, dw_, workers)

@@ -4,6 +4,10 @@ A tile of six rows and a few vectors of C stays in registers while one row of B 
 multiplied with one column of A. Nothing is packed: A may lie anyhow (a step from row to row and one
 from column to column), B and C have rows without gaps. Reads of B stream from the level-2 cache.
 BLAS libraries need more: they pack, start threads, and are slow for matrices this small.
+
+``turns`` lets a sum have two levels: after every k columns of A and rows of B, A goes on ``a_turn``
+and B ``b_turn`` bytes after where this turn began. So the windows of an image are rows of A where
+they lie, without having been copied: k runs along a line of the window, turns from line to line.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     word,
 )
 
-__all__ = ["product"]
+__all__ = ["product", "product_in_turns"]
 
 
 def _tile(rows: int, columns: int, masked: bool = False) -> Any:
@@ -34,11 +38,12 @@ def _tile(rows: int, columns: int, masked: bool = False) -> Any:
 
     @intrinsic
     def tile(
-        typingctx: Any, k: Any, a: Any, a_row: Any, a_column: Any, b: Any, b_row: Any, c: Any,
-        c_row: Any, accumulate: Any, lanes: Any,
+        typingctx: Any, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any, a_row: Any,
+        a_column: Any, b: Any, b_row: Any, c: Any, c_row: Any, accumulate: Any, lanes: Any,
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            k, a, a_row, a_column, b, b_row, c, c_row, accumulate, lanes = arguments
+            turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
+            c, c_row, accumulate, lanes = rest
             e = Emitter(builder, mask_of(builder, lanes) if masked else None)
             registers = [
                 [cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)
@@ -56,20 +61,23 @@ def _tile(rows: int, columns: int, masked: bool = False) -> Any:
                 with other:
                     _each(registers, places, lambda r, p: builder.store(e.constant(0.0), r))
             down = [builder.mul(a_row, word(i)) for i in range(rows)]
-            with cgutils.for_range(builder, k, intp=WORD) as loop:
-                row = builder.add(b, builder.mul(loop.index, b_row))
-                column = builder.add(a, builder.mul(loop.index, a_column))
-                line = [e.load(builder.add(row, word(4 * WIDTH * j))) for j in range(columns)]
-                for i in range(rows):
-                    factor = e.splat(builder.add(column, down[i]))
-                    for j in range(columns):
-                        register = registers[i][j]
-                        total = e.multiply_add(factor, line[j], builder.load(register))
-                        builder.store(total, register)
+            with cgutils.for_range(builder, turns, intp=WORD) as turn:
+                first_a = builder.add(a, builder.mul(turn.index, a_turn))
+                first_b = builder.add(b, builder.mul(turn.index, b_turn))
+                with cgutils.for_range(builder, k, intp=WORD) as loop:
+                    row = builder.add(first_b, builder.mul(loop.index, b_row))
+                    column = builder.add(first_a, builder.mul(loop.index, a_column))
+                    line = [e.load(builder.add(row, word(4 * WIDTH * j))) for j in range(columns)]
+                    for i in range(rows):
+                        factor = e.splat(builder.add(column, down[i]))
+                        for j in range(columns):
+                            register = registers[i][j]
+                            total = e.multiply_add(factor, line[j], builder.load(register))
+                            builder.store(total, register)
             _each(registers, places, lambda r, p: e.store(builder.load(r), p))
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 10), emit
+        return types.void(*[types.intp] * 13), emit
 
     return tile
 
@@ -81,7 +89,8 @@ def _each(registers: Any, places: Any, action: Any) -> None:
 
 
 _wide, _wide2, _wide1 = _tile(6, COLUMNS), _tile(2, COLUMNS), _tile(1, COLUMNS)
-_narrow, _narrow1 = _tile(6, 1, masked=True), _tile(1, 1, masked=True)
+_narrow, _narrow2 = _tile(6, 1, masked=True), _tile(2, 1, masked=True)
+_narrow1 = _tile(1, 1, masked=True)
 _BLOCK = WIDTH * COLUMNS
 
 
@@ -94,31 +103,40 @@ def product(
 
     a, b, c are addresses, the others strides in bytes.
     """
+    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)
+
+
+@njit(error_model="numpy", boundscheck=False)
+def product_in_turns(
+    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
+    b_row: int, b_turn: int, c: int, c_row: int, accumulate: int,
+) -> None:  # fmt: skip
+    """The same with ``turns`` times k columns of A and rows of B."""
     j = 0
     while j + _BLOCK <= n:
         i = 0
         while i + 6 <= m:
-            if a_column == 4 and i + 12 <= m:  # the rows after these, which may come from far
+            if turns == 1 and a_column == 4 and i + 12 <= m:  # the rows after these may be far
                 for row in range(i + 6, i + 12):
                     for byte in range(0, 4 * k, 64):
                         prefetch(a + row * a_row + byte)
                     for byte in range(0, 4 * _BLOCK, 64):
                         prefetch(c + row * c_row + 4 * j + byte)
             _wide(
-                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
-                accumulate, 0,
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, 0,
             )  # fmt: skip
             i += 6
         while i + 2 <= m:
             _wide2(
-                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
-                accumulate, 0,
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, 0,
             )  # fmt: skip
             i += 2
         if i < m:
             _wide1(
-                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
-                accumulate, 0,
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, 0,
             )  # fmt: skip
         j += _BLOCK
     while j < n:
@@ -126,14 +144,19 @@ def product(
         i = 0
         while i + 6 <= m:
             _narrow(
-                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
-                accumulate, lanes,
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, lanes,
             )  # fmt: skip
             i += 6
-        while i < m:
-            _narrow1(
-                k, a + i * a_row, a_row, a_column, b + 4 * j, b_row, c + i * c_row + 4 * j, c_row,
-                accumulate, lanes,
+        while i + 2 <= m:
+            _narrow2(
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, lanes,
             )  # fmt: skip
-            i += 1
+            i += 2
+        if i < m:
+            _narrow1(
+                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
+                c + i * c_row + 4 * j, c_row, accumulate, lanes,
+            )  # fmt: skip
         j += WIDTH
