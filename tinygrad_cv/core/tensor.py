@@ -58,7 +58,7 @@ class Tensor(TensorMethods):
 
     def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
         if sizes:
-            numbers = ", ".join(str(n) for n in (data, *sizes) if type(n) in (int, float))
+            numbers = ", ".join(f"{n:.0f}" for n in (data, *sizes) if type(n) in (int, float))
             raise ArgumentError(
                 "Tensor",
                 f"it takes one array or number and requires_grad by its name, not {1 + len(sizes)}",
