@@ -1,4 +1,11 @@
-"""A convolution, its gradients, and the picture of both: the first picture of the README."""
+"""A convolution, its gradients, and the picture of both: the first picture of the README. Writes
+first_graph.svg into the working directory."""
+
+import argparse
+import sys
+
+if len(sys.argv) > 1:  # --help, or an argument that it does not take
+    argparse.ArgumentParser(description=__doc__).parse_args()
 
 import tinygrad_cv as tg
 import tinygrad_cv.nn.functional as F

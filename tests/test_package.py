@@ -49,6 +49,9 @@ def test_public_names_exist():
     for name in tg.__all__:
         assert getattr(tg, name) is not None
     assert set(tg.__all__) <= set(dir(tg))
+    public = {name for name in dir(tg) if not name.startswith("__")}
+    assert public <= set(tg.__all__)  # no module that an import has left behind
+    assert dir(tg.nn.functional) == sorted(tg.nn.functional.__all__)
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
         _ = tg.no_such_name
 

@@ -1,6 +1,8 @@
 """The README says what is true: its Python runs, its pictures are there."""
 
 import re
+import subprocess
+import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from xml.etree import ElementTree
@@ -27,6 +29,18 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
 def test_the_first_block_is_the_example_of_that_name():
     source = (ROOT / "examples" / "first_graph.py").read_text()
     assert source.endswith(PYTHON[0])
+
+
+def test_the_first_example_explains_itself_and_does_not_run(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "first_graph.py"), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert "picture" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_links_and_pictures_exist():

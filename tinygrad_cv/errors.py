@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+# The repair where None stands for a tensor.
+NO_VALUE = "A function without return gives None: is a return missing, as at the end of forward()?"
+
+
 class TinygradError(Exception):
     """Base of all errors raised on purpose by tinygrad_cv.
 
@@ -171,7 +175,8 @@ class GraphError(TinygradError, RuntimeError):
     ...     tg.ones(2).sum().backward()
     ... except tg.GraphError as error:
     ...     print(error.repair)
-    Call requires_grad_() on the inputs or parameters before the forward pass.
+    Call requires_grad_() on the inputs or parameters before the forward pass. If it is itself a
+    gradient, compute that with create_graph=True.
     """
 
 

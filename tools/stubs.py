@@ -106,6 +106,9 @@ def methods_stub() -> str:
     for name, member in sorted(given.items()):
         if isinstance(member, property):
             members.append("@property\n" + declare(name, member.fget, imports, method=True))
+            if member.fset is not None:
+                setter = declare(name, member.fset, imports, method=True)
+                members.append(f"@{name}.setter\n{setter}")
         elif callable(member):
             members.append(declare(name, member, imports, method=True))
     text = textwrap.indent("".join(members), "    ")

@@ -81,3 +81,36 @@ def test_one_gradient_for_two_tensors_is_refused():
 
 def test_no_outputs_have_no_gradients():
     assert autograd.grad([], []) == ()
+
+
+@pytest.mark.parametrize("square", [lambda g: g.sum(), lambda g: (g**2).sum()])
+def test_a_gradient_of_a_gradient_without_a_graph_names_the_way(square):
+    x = leaf(3)
+    (gradient,) = autograd.grad((x**3).sum(), x)
+    for differentiate in (lambda t: t.backward(), lambda t: autograd.grad(t, x)):
+        with pytest.raises(tg.GraphError, match="does not require a gradient") as caught:
+            differentiate(square(gradient))
+        assert "compute that with create_graph=True" in caught.value.repair
+    (gradient,) = autograd.grad((x**3).sum(), x, create_graph=True)  # the repair
+    square(gradient).backward()
+
+
+def test_reading_the_grad_of_a_result_warns_unless_it_is_kept():
+    x = leaf(3)
+    y = x * 2.0
+    y.sum().backward()
+    with pytest.warns(
+        UserWarning, match=r"(?s)made by mul.*retain_grad\(\) before backward"
+    ) as seen:
+        assert y.grad is None
+    assert seen[0].filename == __file__
+    y = x * 2.0
+    y.retain_grad()  # the repair
+    assert y.grad is None
+    y.sum().backward()
+    assert y.grad.tolist() == [1.0] * 3
+    assert x.grad is not None
+    assert x.detach().grad is None
+    z = x * 2.0
+    autograd.backward(z.sum(), inputs=[z])
+    assert z.grad.tolist() == [1.0] * 3

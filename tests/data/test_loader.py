@@ -135,3 +135,28 @@ def test_samples_that_do_not_stack_are_explained():
         next(iter(DataLoader([(1,), (1, 2)], batch_size=2)))
     with pytest.raises(DTypeError, match="type object cannot be made into a batch"):
         next(iter(DataLoader([object()], batch_size=1)))
+
+
+def test_pytorchs_options_are_accepted_where_they_change_nothing():
+    assert len(DataLoader([1, 2], num_workers=0, pin_memory=False)) == 2
+    with pytest.raises(ArgumentError, match=r"num_workers=2 is not supported"):
+        DataLoader([1, 2], num_workers=2)
+    with pytest.raises(ArgumentError, match=r"pin_memory=True is not supported"):
+        DataLoader([1, 2], pin_memory=True)
+
+
+def test_a_data_set_without_a_length_or_without_samples_says_so():
+    class Endless(Dataset):
+        def __getitem__(self, index):
+            return index
+
+    class Empty(Dataset):
+        def __len__(self):
+            return 2
+
+    with pytest.raises(DTypeError, match=r"Endless has no length[^$]*def __len__"):
+        DataLoader(Endless())
+    with pytest.raises(NotImplementedError, match="Endless has no __len__"):
+        len(Endless())
+    with pytest.raises(NotImplementedError, match="Empty has no __getitem__"):
+        next(iter(DataLoader(Empty())))

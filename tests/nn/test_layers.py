@@ -317,3 +317,49 @@ def test_device_and_dtype_of_new_layers():
 def test_arguments_of_the_wrong_kind(build, match):
     with pytest.raises(DTypeError, match=match):
         build()
+
+
+def test_a_single_image_needs_its_batch_axis():
+    x = tg.rand(3, 4, 4)
+    with pytest.raises(ShapeError, match=r"x\.unsqueeze\(0\)"):
+        nn.BatchNorm2d(3)(x)
+    assert nn.BatchNorm2d(3)(x.unsqueeze(0)).shape == (1, 3, 4, 4)  # the repair
+    with pytest.raises(ShapeError) as caught:
+        nn.BatchNorm2d(5)(x)  # another axis is missing, or another layer is meant
+    assert caught.value.repair is None
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Dropout])
+def test_an_input_given_to_the_class_is_no_option(layer):
+    x = tg.ones(2)
+    with pytest.raises(DTypeError, match="inplace must be True or False") as caught:
+        layer(inplace=x)
+    assert f"nn.{layer.__name__}()(x)" in caught.value.repair
+    assert layer()(x).shape == (2,)  # the repair
+    with pytest.raises(DTypeError, match="must be") as caught:
+        layer(x)  # its first option
+    assert f"nn.{layer.__name__}()(x)" in caught.value.repair
+
+
+NAMES = [n for n in nn.__all__ if isinstance(getattr(nn, n), type) and n != "Identity"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_names_the_layer_and_no_private_base(name):
+    layer = getattr(nn, name)
+    with pytest.raises(TypeError) as caught:
+        layer(no_such_argument=1)
+    assert "_" not in str(caught.value).partition("__init__")[0]
+
+
+def test_a_layer_says_that_its_input_is_none():
+    class Silent(nn.Module):
+        def forward(self, x):
+            x.relu()
+
+    for layer in (nn.Flatten(), nn.BatchNorm2d(2)):
+        with pytest.raises(AttributeError) as caught:
+            nn.Sequential(Silent(), layer)(tg.ones(2))
+        notes = " ".join(caught.value.__notes__)
+        assert f"the input of model.1 ({type(layer).__name__}) is None" in notes
+        assert "is a return missing" in notes

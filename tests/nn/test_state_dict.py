@@ -121,3 +121,11 @@ def test_loading_between_forward_and_backward_is_noticed():
     net.load_state_dict(nn.Linear(2, 2).state_dict())
     with pytest.raises(GraphError, match="overwritten"):
         loss.backward()
+
+
+def test_what_is_no_mapping_is_told_how_to_become_one():
+    net = nn.Linear(2, 2)
+    with pytest.raises(DTypeError, match=r"load_safetensors\(path\)"):
+        net.load_state_dict("weights.safetensors")
+    with pytest.raises(DTypeError, match=r"model\.state_dict\(\)"):
+        net.load_state_dict(nn.Linear(2, 2))

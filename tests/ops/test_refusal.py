@@ -3,6 +3,7 @@
 import pytest
 
 import tinygrad_cv as tg
+from tinygrad_cv.core import op
 from tinygrad_cv.errors import DTypeError, TinygradError
 from tinygrad_cv.ops._refusal import tensor_arguments
 
@@ -42,3 +43,36 @@ def test_what_must_be_a_number_is_never_asked_to_be_a_tensor(function, args):
     with pytest.raises(TinygradError) as caught:
         function(*args)
     assert "must be a tensor" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda none: F.relu(none),
+        lambda none: F.conv2d(none, tg.ones(1, 1, 2, 2)),
+        lambda none: F.cross_entropy(none, tg.tensor([0])),
+        lambda none: tg.ones(2) + none,
+        lambda none: tg.ones(2, 2) @ none,
+        lambda none: tg.matmul(none, tg.ones(2, 2)),
+        lambda none: tg.cat([tg.ones(2), none]),
+        lambda none: tg.nn.Linear(2, 2)(none),
+    ],
+)
+def test_none_may_come_from_a_missing_return(use):
+    with pytest.raises((DTypeError, TypeError), match="None") as caught:
+        use(None)
+    assert "is a return missing" in str(caught.value)
+
+
+def test_a_failure_inside_the_engine_is_not_put_on_the_arguments(monkeypatch):
+    defect = TypeError("a defect")
+
+    def broken(*args):
+        raise defect
+
+    monkeypatch.setattr(op, "run_kernel", broken)
+    with pytest.raises(TypeError) as caught:
+        F.softmax(tg.ones(2, 3), 1)
+    assert caught.value is defect
+    with pytest.raises(DTypeError, match="dim must be"):  # what an argument explains still is
+        F.softmax(tg.ones(2, 3), "b")

@@ -48,6 +48,7 @@ def test_a_schedule_goes_on_from_its_state():
         return tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=10)
 
     first, second = build(), build()
+    first.optimizer.step()
     for _ in range(4):
         first.step()
     second.load_state_dict(first.state_dict())
@@ -90,6 +91,7 @@ def test_a_group_that_joins_leaves_saved_states_alone():
     saved = schedule.state_dict()
     lengths = {key: len(value) for key, value in saved.items() if isinstance(value, list)}
     optimizer.add_param_group({"params": tg.ones(1, requires_grad=True)})
+    optimizer.step()
     schedule.step()
     assert schedule.get_last_lr()[0] == schedule.get_last_lr()[1]
     assert {key: len(saved[key]) for key in lengths} == lengths
@@ -123,6 +125,7 @@ def test_one_cycle_does_not_guess():
     schedule = make(optimizer, [0.1, 0.2], 10)
     optimizer.add_param_group({"params": tg.ones(1, requires_grad=True)})
     rates = schedule.get_last_lr()
+    optimizer.step()
     with pytest.raises(ArgumentError, match="joined the 2 groups"):
         schedule.step()
     assert schedule.get_last_lr() == rates
@@ -134,6 +137,7 @@ def test_going_on_from_last_epoch_needs_the_first_rate(name, arguments):
     make = getattr(tg.optim.lr_scheduler, name)
     trained, fresh = two_groups(tg), two_groups(tg)
     schedule = make(trained, **arguments)
+    trained.step()
     for _ in range(4):
         schedule.step()
     with pytest.raises(ArgumentError, match=r"last_epoch is 4, but param_groups\[0\] has no"):
@@ -161,8 +165,32 @@ def test_bad_arguments():
     with pytest.raises(ArgumentError, match="anneal_strategy"):
         schedules.OneCycleLR(optimizer, 1.0, 10, anneal_strategy="exp")
     short = schedules.OneCycleLR(optimizer, 1.0, 2)
+    optimizer.step()
     short.step()
     short.step()
     np.testing.assert_allclose(short.get_last_lr(), [1.0 / (25.0 * 1e4)])
-    with pytest.raises(ArgumentError, match="step 3 is past the end of a cycle of 2"):
+    with pytest.raises(ArgumentError, match="step 3 is past the end of a cycle of 2") as caught:
         short.step()
+    assert "total_steps = epochs * len(loader)" in caught.value.repair
+
+
+def test_a_schedule_before_its_optimizer_warns_once():
+    optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
+    schedule = tg.optim.lr_scheduler.StepLR(optimizer, 1)
+    with pytest.warns(UserWarning, match=r"(?s)skips the first rate.*optimizer\.step\(\) first"):
+        schedule.step()
+    schedule.step()
+
+
+def test_what_has_stepped_elsewhere_does_not_warn():
+    trained, fresh = two_groups(tg), two_groups(tg)
+    trained.step()
+    fresh.load_state_dict(trained.state_dict())
+    tg.optim.lr_scheduler.StepLR(fresh, 1).step()
+
+    class Mine(tg.optim.SGD):
+        def step(self):
+            return None
+
+    mine = Mine([tg.ones(1, requires_grad=True)], lr=1.0)
+    tg.optim.lr_scheduler.StepLR(mine, 1).step()

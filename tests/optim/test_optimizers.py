@@ -288,3 +288,8 @@ def test_arguments_of_the_wrong_kind():
     for wrong in (None, {}, {"state": {}}):
         with pytest.raises(DTypeError, match="'state' and 'param_groups'"):
             tg.optim.SGD([parameter], lr=0.1).load_state_dict(wrong)
+
+
+def test_a_method_that_was_not_called_is_named():
+    with pytest.raises(DTypeError, match=r"Call it: model\.parameters\(\)"):
+        tg.optim.SGD(tg.nn.Linear(1, 1).parameters, lr=0.1)

@@ -268,3 +268,58 @@ def test_a_long_chain_with_its_backward_does_not_recurse():
     graph = trace(y.sum(), names={"x": x}, backward=True)
     assert sum(node.name == "add" for node in graph.model.nodes) == 6000
     assert len(graph.simplify().model.nodes) <= 300
+
+
+def labelled_loss():
+    net, label = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.Flatten()), tg.tensor([0, 1])
+    return F.cross_entropy(net(randn(2, 1, 4, 4)), label)
+
+
+def arguments(model, name):
+    """{argument: (kind, shape)} of what goes into the operator of this name."""
+    (operator,) = [n for n in model.nodes if n.kind == "op" and n.name == name]
+    kinds = {n.id: n.kind for n in model.nodes}
+    return {
+        e.argument: (kinds[e.source], e.tensor.shape)
+        for e in model.edges
+        if e.target == operator.id and e.kind == "data"
+    }
+
+
+def test_labels_are_drawn_although_no_rule_keeps_them():
+    loss = labelled_loss()
+    assert arguments(trace(loss).model, "cross_entropy")["target"] == ("input", None)
+    assert "input target   not kept in the graph" in loss.graph().to_text()
+    # What may be None and is not kept is not drawn: there is no bias here.
+    assert set(arguments(trace(loss).model, "conv")) == {"input", "weight"}
+
+
+def test_a_graph_without_its_saved_values_has_the_same_nodes_and_says_why():
+    loss = labelled_loss()
+    before = loss.graph()
+    assert before.model.notes == ()
+    loss.backward()
+    after = loss.graph()
+    kinds = [[(n.kind, n.name) for n in g.model.nodes if n.kind == "op"] for g in (before, after)]
+    assert kinds[0] == kinds[1]
+    assert arguments(after.model, "conv") == {"input": ("input", None)}
+    assert len(after.model.nodes) == len(before.model.nodes)
+    (note,) = after.model.notes
+    assert "backward has freed the saved values" in note
+    assert "backward has freed the saved values" in after.to_text()
+    assert "backward has freed the saved values" in after.to_dot()
+
+
+def test_an_index_that_backward_freed_is_still_a_constant():
+    x = randn(3, 2).requires_grad_()
+    loss = x.gather(0, tg.tensor([[0, 1]])).sum()
+    before = arguments(trace(loss).model, "gather")
+    assert before["index"] == ("const", (1, 2))
+    loss.backward()
+    assert arguments(trace(loss).model, "gather")["index"] == ("const", None)
+
+
+def test_what_joins_without_a_gradient_has_its_shape():
+    joined = tg.cat([randn(2, 3).requires_grad_(), randn(4, 3)])
+    names = {n.name: n.outputs[0].shape for n in trace(joined).model.nodes if n.kind == "input"}
+    assert (4, 3) in names.values()

@@ -222,3 +222,9 @@ def test_the_tool_is_the_same_command(model):
         check=True,
     )
     assert done.stdout.decode().startswith("Net: 3 operators")
+
+
+@pytest.mark.parametrize(("name", "near"), [("convolution", "conv"), ("softmx", "softmax")])
+def test_an_operator_by_a_longer_or_misspelt_name(name, near, capsys):
+    assert cli.main(["ops", name]) == cli.WRONG_COMMAND
+    assert f"near it: {near}" in capsys.readouterr().err

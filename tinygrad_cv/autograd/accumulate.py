@@ -34,15 +34,15 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
     """Add the only item of ``box`` to ``tensor.grad``, which never shares memory with anything
     else. The gradient comes in a box so that nobody but the box refers to it."""
     with _lock, grad_mode(create_graph):
-        known: Any = tensor.grad
+        known: Any = tensor._grad
         if known is not None:
             _check_grad(known, box[0])
         if create_graph:
-            tensor.grad = box[0].clone() if known is None else known + box[0]
+            tensor._grad = box[0].clone() if known is None else known + box[0]
         elif known is None:
-            tensor.grad = Tensor(box[0] if _is_free(box) else copy_of(box[0]))
+            tensor._grad = Tensor(box[0] if _is_free(box) else copy_of(box[0]))
         elif known.node is not None or not getattr(known.array.flags, "writeable", True):
-            tensor.grad = known + Tensor(box[0])
+            tensor._grad = known + Tensor(box[0])
         else:
             add(known.array, box[0], out=known.array)
             note_write(known.array)

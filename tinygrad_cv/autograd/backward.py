@@ -180,7 +180,8 @@ def _roots(
                 "this tensor does not require a gradient: nothing that asks for one went into it, "
                 "or it was made under no_grad or detached",
                 values=[("tensor", tensor.shape)],
-                repair="Call requires_grad_() on the inputs or parameters before the forward pass.",
+                repair="Call requires_grad_() on the inputs or parameters before the forward pass. "
+                "If it is itself a gradient, compute that with create_graph=True.",
             )
         if isinstance(tensor.array, Spec):
             raise GraphError(what, "a tensor on the meta device has no values to differentiate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 import weakref
 from collections.abc import Callable
 
@@ -135,10 +136,37 @@ def retain_grad(self: Tensor) -> None:
         tensor = me()
         if tensor is not None:
             free = gradient.node is None
-            tensor.grad = Tensor(copy_of(gradient.array)) if free else gradient
+            tensor._grad = Tensor(copy_of(gradient.array)) if free else gradient
 
     HookHandle(node, self.index, keep)
 
 
+def grad(self: Tensor) -> Tensor | None:
+    """The gradient that backward has added up, of a leaf or where ``retain_grad`` asked for it;
+    None before. It may be set, to None or to a tensor of this shape and dtype.
+
+    Warns, as PyTorch does, where it is read of a result for which nobody will have kept it.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> (3 * x).sum().backward()
+    >>> x.grad
+    tensor([3., 3.])
+    """
+    found, node = self._grad, self.node
+    if found is None and isinstance(node, Node) and not (node.hooks or {}).get(self.index):
+        warnings.warn(
+            f"grad: only leaves keep their gradient, and this tensor was made by {node.op.name}\n"
+            "  Call t.retain_grad() before backward, or use tg.autograd.grad(loss, t).",
+            stacklevel=2,
+        )
+    return found
+
+
+def _set_grad(self: Tensor, gradient: Tensor | None) -> None:
+    self._grad = gradient
+
+
+extend("grad", property(grad, _set_grad))
 extend("register_hook", register_hook)
 extend("retain_grad", retain_grad)

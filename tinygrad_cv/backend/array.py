@@ -184,8 +184,8 @@ def cuda_is_available() -> bool:
 
 def _usable_cupy() -> ModuleType:
     how = (
-        'Install CuPy for your CUDA version: pip install "tinygrad-cv[cuda12]" '
-        'or pip install "tinygrad-cv[cuda13]".'
+        "Install CuPy for your CUDA version: pip install cupy-cuda12x, or for CUDA 13 "
+        "pip install cupy-cuda13x."
     )
     try:
         cupy = importlib.import_module("cupy")

@@ -278,7 +278,10 @@ def _ops(options: argparse.Namespace) -> int:
 
 
 def _near(name: str, names: Iterable[str]) -> str:
+    names = list(names)
     close = difflib.get_close_matches(name, names, n=5)
+    longer = (n for n in names if len(n) > 2 and (name.startswith(n) or n.startswith(name)))
+    close += [n for n in longer if n not in close][: 5 - len(close)]
     return f"; near it: {', '.join(close)}" if close else ""
 
 

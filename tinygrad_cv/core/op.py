@@ -37,7 +37,7 @@ from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.plan import Plan, check_names, names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError, user_frame
+from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError, user_frame
 
 __all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
@@ -231,7 +231,7 @@ def _constant(op: type[Op], value: Any) -> Any:
         raise DTypeError(
             op.name,
             f"cannot compute with {value!r:.60}, a {type(value).__name__}",
-            repair="Give a Tensor, an array or a number.",
+            repair=NO_VALUE if value is None else "Give a Tensor, an array or a number.",
         ) from None
 
 
@@ -239,7 +239,7 @@ def _wrapped(array: Any, is_view: bool) -> Tensor:
     """``Tensor(array)`` for what is known to be an array."""
     tensor: Tensor = object.__new__(Tensor)
     tensor.array = array
-    tensor.node = tensor.grad = None
+    tensor.node = tensor._grad = None
     tensor.index = 0
     tensor.is_view = is_view
     return tensor

@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_cv.backend.array import Device, asarray, device_of
 from tinygrad_cv.backend.dtypes import as_dtype, supported
 from tinygrad_cv.core.node import Leaf, Node, Source
-from tinygrad_cv.errors import DTypeError, GraphError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
 
 __all__ = ["Tensor", "as_tensor", "extend"]
 
@@ -38,6 +38,9 @@ class Tensor(TensorMethods):
             gradient.
         grad: after ``backward()``, the gradient of a leaf; a Tensor, or None.
 
+    Raises:
+        ArgumentError: several values, such as the sizes of a new tensor.
+
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -45,19 +48,26 @@ class Tensor(TensorMethods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "array", "grad", "index", "is_view", "node")
+    __slots__ = ("__weakref__", "_grad", "array", "index", "is_view", "node")
 
     array: Any
     node: Source | None
     index: int
-    grad: Tensor | None
+    _grad: Tensor | None  # behind the property `grad`, which autograd gives
     is_view: bool
 
-    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+    def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
+        if sizes:
+            numbers = ", ".join(f"{n:.0f}" for n in (data, *sizes) if type(n) in (int, float))
+            raise ArgumentError(
+                "Tensor",
+                f"it takes one array or number and requires_grad by its name, not {1 + len(sizes)}",
+                repair=f"For a tensor of these sizes use tg.empty({numbers or '2, 3'}).",
+            )
         self.array = data if type(data) is np.ndarray and data.dtype in _DTYPES else asarray(data)
         self.node = None
         self.index = 0
-        self.grad = None
+        self._grad = None
         self.is_view = False
         if requires_grad:
             self.requires_grad_()

@@ -316,6 +316,11 @@ class TensorMethods:
         """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on."""
     def ge(self, other: Any) -> Tensor:
         """``input >= other``, element by element; False where either is NaN."""
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has added up, of a leaf or where ``retain_grad`` asked ..."""
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None: ...
     def graph(
         self,
         *inputs: Any,

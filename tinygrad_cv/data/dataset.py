@@ -40,10 +40,12 @@ class Dataset:
     """
 
     def __len__(self) -> int:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no __len__: the number of samples")
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} has no __getitem__: the sample of a number"
+        )
 
 
 class TensorDataset(Dataset):
@@ -147,6 +149,12 @@ def _fetches_batches(kind: type) -> bool:
 def check_sized(function: str, dataset: Any) -> None:
     """Raise a DTypeError unless the data set has a length and samples that are found by number."""
     kind = type(dataset)
+    if getattr(kind, "__len__", None) is Dataset.__len__:
+        raise DTypeError(
+            function,
+            f"the data set {kind.__name__} has no length",
+            repair="Write def __len__(self): it returns the number of samples.",
+        )
     # A tensor or array without axes has both methods, and both would fail.
     single = getattr(dataset, "shape", None) == ()
     if single or not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):

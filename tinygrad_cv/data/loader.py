@@ -30,9 +30,10 @@ class DataLoader:
         drop_last: leave out the last batch if it is not full.
         generator: source of the order; the default generator if None. Saving its state and
             setting it again repeats the epochs exactly.
+        num_workers, pin_memory: PyTorch's; anything but 0 and False raises.
 
     Raises:
-        ArgumentError: batch_size below 1.
+        ArgumentError: batch_size below 1, or worker processes or pinned memory are asked for.
         DTypeError: the data set has no length, or its samples are not found by number.
 
     >>> import tinygrad_cv as tg
@@ -56,7 +57,16 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         drop_last: bool = False,
         generator: Generator | None = None,
+        num_workers: int = 0,
+        pin_memory: bool = False,
     ) -> None:
+        for name, value in (("num_workers", num_workers), ("pin_memory", pin_memory)):
+            if value:
+                raise ArgumentError(
+                    "DataLoader",
+                    f"{name}={value!r} is not supported: batches are made in this process",
+                    repair=f"Leave {name} out.",
+                )
         check_sized("DataLoader", dataset)
         whole = isinstance(batch_size, Integral) and not isinstance(batch_size, bool)
         if not whole or batch_size < 1:

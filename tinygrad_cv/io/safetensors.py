@@ -31,8 +31,8 @@ def save_safetensors(
 
     Raises:
         BackendError: the library `safetensors` is not installed.
-        DTypeError: an entry is not a tensor or of a dtype that the format lacks, or a name or an
-            entry of the metadata is not a string.
+        DTypeError: not a mapping, the state of an optimiser, an entry that is not a tensor or of a
+            dtype that the format lacks, or a name or an entry of the metadata is not a string.
         ArgumentError: a tensor has the name "__metadata__", which the format reserves.
         DataError: the directory does not exist, or the file cannot be written.
 
@@ -47,8 +47,18 @@ def save_safetensors(
 
     path = _path("save_safetensors", path)
     if not isinstance(tensors, Mapping):
+        is_module = hasattr(tensors, "state_dict")
         raise DTypeError(
-            "save_safetensors", f"a mapping of tensors is expected, not {type(tensors).__name__}"
+            "save_safetensors",
+            f"a mapping of tensors is expected, not {type(tensors).__name__}",
+            repair="Give its weights: model.state_dict()." if is_module else None,
+        )
+    if {"state", "param_groups"} <= set(tensors):
+        raise DTypeError(
+            "save_safetensors",
+            "the state of an optimiser holds more than tensors, which the format cannot keep",
+            repair="Pickle it: pickle.dump(optimizer.state_dict(), file), and later "
+            "optimizer.load_state_dict(pickle.load(file)).",
         )
     arrays = {name: _array(name, value) for name, value in tensors.items()}
     texts = _metadata(metadata)
@@ -159,6 +169,6 @@ def _library(function: str) -> Any:
         raise BackendError(
             function,
             "the library 'safetensors' is not installed",
-            repair="Install it: pip install 'tinygrad-cv[examples]', or pip install safetensors.",
+            repair="Install it: pip install safetensors.",
         ) from None
     return safetensors.numpy

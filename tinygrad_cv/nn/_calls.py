@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_cv.core.mode import Scope, is_grad_enabled, state
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError
+from tinygrad_cv.errors import NO_VALUE, GraphError
 from tinygrad_cv.ops.shape import reshape
 
 if TYPE_CHECKING:
@@ -101,6 +101,12 @@ def begin(module: Module) -> tuple[Scope, Token[_Root | None] | None]:
 def end(token: Token[_Root | None]) -> None:
     """The user's call is over."""
     _ROOT.reset(token)
+
+
+def note_none(error: AttributeError, call: Scope, args: tuple[Any, ...]) -> None:
+    """Say at an attribute that None lacks that None is what a module was called with."""
+    if error.obj is None and any(arg is None for arg in args):
+        error.add_note(f"the input of {call.path} is None. {NO_VALUE}")
 
 
 # ---- backward hooks

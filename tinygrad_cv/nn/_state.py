@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,7 +54,14 @@ def load_state_dict(
 ) -> IncompatibleKeys:
     """Looks at everything before it changes anything: a failure leaves the module as it was."""
     if not isinstance(state, Mapping):
-        raise DTypeError("load_state_dict", f"a mapping is expected, not {type(state).__name__}")
+        repair = None
+        if isinstance(state, (str, os.PathLike)):
+            repair = "Read the file first: load_state_dict(tg.io.load_safetensors(path))."
+        elif hasattr(state, "state_dict"):
+            repair = "Give its weights: load_state_dict(model.state_dict())."
+        raise DTypeError(
+            "load_state_dict", f"a mapping is expected, not {type(state).__name__}", repair=repair
+        )
     entries = [(key, owner, name) for key, owner, name in _entries(module, "")]
     missing: list[str] = []
     problems: list[str] = []

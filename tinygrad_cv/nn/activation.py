@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn._arguments import flag, number
 from tinygrad_cv.nn.module import Module
 
 __all__ = [
@@ -34,6 +35,7 @@ class ReLU(Module):
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
+        flag(type(self).__name__, "inplace", inplace)
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:
@@ -58,7 +60,9 @@ class LeakyReLU(Module):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
+        number(type(self).__name__, "negative_slope", negative_slope)
         self.negative_slope = negative_slope
+        flag(type(self).__name__, "inplace", inplace)
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:
@@ -83,7 +87,9 @@ class ELU(Module):
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
+        number(type(self).__name__, "alpha", alpha)
         self.alpha = alpha
+        flag(type(self).__name__, "inplace", inplace)
         self.inplace = inplace
 
     def forward(self, input: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.nn import functional as F
-from tinygrad_cv.nn._arguments import number
+from tinygrad_cv.nn._arguments import flag, number
 from tinygrad_cv.nn.module import Module
 
 __all__ = ["Dropout", "Dropout1d", "Dropout2d", "Dropout3d"]
@@ -24,6 +24,7 @@ class _Dropout(Module):
                 f"p is the probability to drop and must be in [0, 1], it is {p}",
                 repair="If you mean the probability to keep, pass 1 - p.",
             )
+        flag(type(self).__name__, "inplace", inplace)
         self.p, self.inplace, self.generator = p, inplace, generator
 
     def forward(self, input: Any) -> Any:

@@ -15,5 +15,9 @@ __all__ = sorted(_FUNCTIONS)
 globals().update(_FUNCTIONS)
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     raise AttributeError(f"nn.functional has no function {name!r}")

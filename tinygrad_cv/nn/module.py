@@ -10,7 +10,7 @@ from tinygrad_cv.core.mode import scope
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 from tinygrad_cv.nn import _calls, _state
-from tinygrad_cv.nn._arguments import to_arguments
+from tinygrad_cv.nn._arguments import own_init, to_arguments
 from tinygrad_cv.nn._calls import RemovableHandle
 from tinygrad_cv.nn._state import IncompatibleKeys
 from tinygrad_cv.nn._tree import Tree
@@ -39,6 +39,10 @@ class Module(Tree):
     """
 
     _optional_state: ClassVar[tuple[str, ...]] = ()  # keys that a checkpoint may lack
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own_init(cls)
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +79,9 @@ class Module(Tree):
         except TinygradError as error:
             if error.module_path is None:
                 error.module_path = call.path
+            raise
+        except AttributeError as error:
+            _calls.note_none(error, call, args)
             raise
         finally:
             if root is not None:

@@ -98,10 +98,12 @@ class _BatchNorm(Module):
     def forward(self, input: Any) -> Any:
         if input.ndim not in self.ranks:
             ranks = " or ".join(map(str, self.ranks))
+            single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
             raise ShapeError(
                 type(self).__name__,
                 f"the input must have {ranks} axes, it has {input.ndim}",
                 values=[("input", input.shape, self.letters)],
+                repair="x.unsqueeze(0) adds the batch axis." if single else None,
             )
         if not self.training:
             by_batch = self.running_mean is None

@@ -35,7 +35,7 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         self._label: str | None = None
-        super().__init__(as_tensor(data).array, requires_grad)
+        super().__init__(as_tensor(data).array, requires_grad=requires_grad)
 
     def named(self, name: str) -> None:
         """Take the attribute's name, now and whenever a gradient is asked for again.

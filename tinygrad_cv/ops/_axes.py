@@ -15,7 +15,9 @@ Shape = tuple[int, ...]
 def as_int(op: str, name: str, value: Any) -> int:
     """A Python int from an argument that must be a whole number."""
     try:
-        return operator.index(value)
+        if not isinstance(value, bool):
+            return operator.index(value)
+        raise TypeError
     except TypeError:
         kind = type(value).__name__
         raise DTypeError(op, f"{name} must be a whole number, not {kind} {value!r}") from None

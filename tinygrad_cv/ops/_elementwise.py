@@ -180,7 +180,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result.grad = None
+        result._grad = None
         result.is_view = False
         source = input.node
         if source is None or not has_rule or not mode.grad:
@@ -260,7 +260,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result.grad = None
+        result._grad = None
         result.is_view = False
         left = input.node
         if not mode.grad or (left is None and right is None):

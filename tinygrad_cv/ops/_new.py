@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,16 +31,17 @@ def made(
     """A tensor around ``make(xp)``, on a device; on the meta device nothing is made."""
     target: Device = as_device(device)
     if target.type == "meta":
-        return Tensor(Spec(shape, dtype, layout), requires_grad)
+        return Tensor(Spec(shape, dtype, layout), requires_grad=requires_grad)
     if target.type == "cpu":
-        return Tensor(make(np), requires_grad)
+        return Tensor(make(np), requires_grad=requires_grad)
     cupy = importlib.import_module("cupy")
     with cupy.cuda.Device(target.index):
-        return Tensor(make(cupy), requires_grad)
+        return Tensor(make(cupy), requires_grad=requires_grad)
 
 
 def checked_shape(op: str, size: Any) -> Shape:
-    """Sizes, or one tuple of them, as a shape; raises ShapeError if one is negative."""
+    """Sizes, or one tuple of them, as a shape; raises ShapeError if one is negative, and
+    OverflowError if no index can count the elements."""
     shape = as_ints(op, "size", size)
     if min(shape, default=0) < 0:
         raise ShapeError(
@@ -48,4 +50,6 @@ def checked_shape(op: str, size: Any) -> Shape:
             values=[("size", shape)],
             repair="Use sizes of 0 or more.",
         )
+    if math.prod(shape) >= 2**63:
+        raise OverflowError(f"a size of {math.prod(shape):.1e} elements is beyond any memory")
     return shape

@@ -8,6 +8,7 @@ meant.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -18,7 +19,7 @@ import numpy as np
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
+from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError
 
 __all__ = ["refusal", "tensor_arguments"]
 
@@ -42,8 +43,11 @@ def refusal(
     kwargs: Mapping[str, Any],
     problem: Exception,
 ) -> TinygradError | None:
-    """Our error for a call that failed with ``problem``, or None if the names of the arguments
-    themselves do not fit, which Python says best."""
+    """Our error for a call that failed with ``problem``.
+
+    None if the names of the arguments do not fit, which Python says best, and for a failure inside
+    the engine that no argument explains: that is a defect of ours, not the user's mistake.
+    """
     name = getattr(function, "__name__", "function")
     try:
         bound = inspect.signature(function).bind(*args, **kwargs)
@@ -56,12 +60,16 @@ def refusal(
             return DTypeError(
                 name,
                 f"{key} must be a tensor, not {_described(value)}",
-                repair=f"Convert it with tg.tensor({key}) if it holds numbers.",
+                repair=NO_VALUE
+                if value is None
+                else f"Convert it with tg.tensor({key}) if it holds numbers.",
             )
     for key, value in given.items():
         default = parameters[key].default
         if isinstance(default, (int, float)) and not isinstance(value, _NUMBERS):
             return DTypeError(name, f"{key} must be a number, not {_described(value)}")
+    if _inside_engine(problem):
+        return None
     values = [
         (key, value.shape if _is_tensor(value) else _described(value))
         for key, value in given.items()
@@ -70,6 +78,17 @@ def refusal(
     return kind(name, f"these arguments cannot be used ({problem})", values=values)
 
 
+def _inside_engine(problem: Exception) -> bool:
+    """True if the innermost frame of the package is one of ``backend/`` or ``core/``."""
+    place, trace = "", problem.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        place = file.removeprefix(_PACKAGE) if file.startswith(_PACKAGE) else place
+        trace = trace.tb_next
+    return place.startswith((f"backend{os.sep}", f"core{os.sep}"))
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _NUMBERS = (bool, int, float, np.bool_, np.integer, np.floating)
 
 

@@ -91,7 +91,7 @@ def _name(tensor: Tensor) -> str | None:
 
 def _rebuild(kind: type[Tensor], array: Any, requires_grad: bool, name: str | None) -> Tensor:
     tensor = kind.__new__(kind)
-    Tensor.__init__(tensor, array, requires_grad)
+    Tensor.__init__(tensor, array, requires_grad=requires_grad)
     if isinstance(tensor.node, Leaf):
         tensor.node.name = name
     return tensor

@@ -90,7 +90,7 @@ def tensor(
         given = data
     if not isinstance(array, Spec) and (array is given or _share(array, given)):
         array = copy_of(array)
-    return Tensor(array, requires_grad)
+    return Tensor(array, requires_grad=requires_grad)
 
 
 def _share(array: Any, given: Any) -> bool:

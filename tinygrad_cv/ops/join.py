@@ -9,7 +9,7 @@ from tinygrad_cv.backend.dtypes import promote
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, spec_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops._strides import settled_layout
 from tinygrad_cv.ops.convert import cast
@@ -212,6 +212,7 @@ def _as_item(op: str, k: int, value: Any) -> Any:
         raise DTypeError(
             op,
             f"tensors[{k}] must be a tensor, not {value!r:.60}, a {type(value).__name__}",
+            repair=NO_VALUE if value is None else None,
         ) from None
 
 

@@ -15,7 +15,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import promote
 from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.errors import NO_VALUE, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axes, as_int
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import sum_to
@@ -283,7 +283,11 @@ def promoted(*operands: Any) -> tuple[Any, ...]:
     for operand in operands:
         if not hasattr(operand, "dtype"):
             kind = type(operand).__name__
-            raise DTypeError("matmul", f"a product needs two tensors, not {kind} {operand!r}")
+            raise DTypeError(
+                "matmul",
+                f"a product needs two tensors, not {kind} {operand!r}",
+                repair=NO_VALUE if operand is None else None,
+            )
     first = operands[0].dtype
     if all(x.dtype == first for x in operands):
         return operands

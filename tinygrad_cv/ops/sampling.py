@@ -214,8 +214,10 @@ def _drawn(
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
     shape, target = checked_shape(op, size), as_device(device)
     if target.type == "meta":
-        return Tensor(Spec(shape, wanted), requires_grad)
-    return Tensor(to_device(draw(_key(op, generator), shape, wanted), target), requires_grad)
+        return Tensor(Spec(shape, wanted), requires_grad=requires_grad)
+    return Tensor(
+        to_device(draw(_key(op, generator), shape, wanted), target), requires_grad=requires_grad
+    )
 
 
 def _key(op: str, generator: random.Generator | None) -> tuple[int, int]:

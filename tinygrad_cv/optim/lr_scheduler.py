@@ -6,6 +6,7 @@ combine: the last one wins.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from math import cos, pi
 from numbers import Real
@@ -71,6 +72,9 @@ class LRScheduler:
     def step(self) -> None:
         """One epoch (or batch) is done: set the rates of the next one.
 
+        Warns, as PyTorch does, if the optimiser has not made its first step: the first rate is then
+        skipped.
+
         >>> import tinygrad_cv as tg
         >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
         >>> schedule = StepLR(optimizer, step_size=1, gamma=0.1)
@@ -78,6 +82,12 @@ class LRScheduler:
         >>> schedule.last_epoch, optimizer.param_groups[0]["lr"]
         (1, 0.1)
         """
+        if self.last_epoch == 0 and _is_unused(self.optimizer):
+            warnings.warn(
+                f"{self._name}: step() before the optimizer's first step() skips the first rate\n"
+                "  Call optimizer.step() first, then the schedule's step().",
+                stacklevel=2,
+            )
         groups = self.optimizer.param_groups
         for group in groups[len(self.base_lrs) :]:
             self._join(group)
@@ -130,7 +140,7 @@ class LRScheduler:
         ...     optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
         ...     return optimizer, StepLR(optimizer, step_size=2, gamma=0.5)
         >>> optimizer, schedule = fresh()
-        >>> schedule.step()
+        >>> optimizer.step(); schedule.step()
         >>> resumed_optimizer, resumed = fresh()
         >>> resumed_optimizer.load_state_dict(optimizer.state_dict())
         >>> resumed.load_state_dict(schedule.state_dict())
@@ -329,6 +339,7 @@ class OneCycleLR(LRScheduler):
             raise ArgumentError(
                 "OneCycleLR",
                 f"step {self.last_epoch} is past the end of a cycle of {self.total_steps}",
+                repair="Step once per batch, with total_steps = epochs * len(loader).",
             )
         group["lr"] = self._at(*self.rates[number])
         if self.momenta is not None:
@@ -348,6 +359,11 @@ class OneCycleLR(LRScheduler):
         if self.anneal_strategy == "cos":
             fraction = (1 - cos(pi * fraction)) / 2
         return start + (end - start) * fraction
+
+
+def _is_unused(optimizer: Optimizer) -> bool:
+    """True before the first step; not known of an optimiser with a ``step`` of its own."""
+    return type(optimizer).step is Optimizer.step and not optimizer._has_stepped
 
 
 def _per_group(optimizer: Optimizer, name: str, value: Any) -> list[float]:

@@ -55,6 +55,7 @@ class Optimizer:
 
     # What the rule cannot go on without, once it remembers anything of a parameter.
     _needed_state: tuple[str, ...] = ()
+    _has_stepped = False  # or was loaded; a schedule that comes first skips its first rate
 
     # What the kernel table calls a step of many parameters at once, by the rule of this class.
     _kernel: str | None = None
@@ -69,7 +70,9 @@ class Optimizer:
             raise DTypeError(
                 self._name,
                 f"params must be an iterable of tensors or of groups, not one {_kind(params)}",
-                repair="Give a list: [parameter], or model.parameters().",
+                repair="Call it: model.parameters()."
+                if callable(params)
+                else "Give a list: [parameter], or model.parameters().",
             )
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
@@ -110,6 +113,7 @@ class Optimizer:
         >>> round(used.item(), 2), idle.item()  # without a gradient a parameter stays as it is
         (0.8, 1.0)
         """
+        self._has_stepped = True
         loss = None
         if closure is not None:
             with enable_grad():
@@ -337,6 +341,7 @@ class Optimizer:
         for own, group in zip(self.param_groups, merged, strict=True):
             own.update(group)
         self.state = defaultdict(dict, state)
+        self._has_stepped = True
 
     def _params(self) -> list[Tensor]:
         return [param for group in self.param_groups for param in group["params"]]

@@ -225,7 +225,7 @@ class Builder:
 
     # The result -----------------------------------------------------------------------------------
 
-    def finish(self, title: str, error: str = "") -> GraphModel:
+    def finish(self, title: str, error: str = "", notes: tuple[str, ...] = ()) -> GraphModel:
         """The model of everything collected."""
         ancestors = cluster_paths(self._clusters)
         parameters: dict[int, int] = defaultdict(int)
@@ -260,6 +260,7 @@ class Builder:
             edges=tuple(self.edges),
             clusters=self._finished_clusters(parameters),
             totals=totals,
+            notes=notes,
             error=error,
         )
 

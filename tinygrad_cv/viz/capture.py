@@ -21,6 +21,8 @@ from tinygrad_cv.viz.translate import Translator, topological
 
 __all__ = ["from_call", "from_tensors"]
 
+FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
+
 
 def from_tensors(
     outputs: Sequence[tuple[str, Tensor]],
@@ -127,7 +129,7 @@ def _finish(
         )
     if backward:
         add_backward(translator, roots)
-    return translator.builder.finish(title, error)
+    return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
 
 
 def _arguments(

@@ -11,7 +11,15 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import FREED, Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.viz.build import Builder, Source, dtype_name, info, memory_owner, value_text
+from tinygrad_cv.viz.build import (
+    Builder,
+    Source,
+    argument,
+    dtype_name,
+    info,
+    memory_owner,
+    value_text,
+)
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -44,6 +52,7 @@ class Translator:
             self._buffers[id(buffer)] = name
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
+        self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
 
@@ -102,20 +111,38 @@ class Translator:
         if edge is not None:
             shape, dtype = edge.outputs[index]
             return self._output(self.number[edge], index), Spec(shape, dtype)
-        variadic = node.op.variadic
-        value = kept.get(("input", 0 if variadic else slot))
-        if variadic and value is not None:
+        place = 0 if node.op.variadic else slot
+        value = kept.get(("input", place))
+        if node.op.variadic and value is not None:
             value = value[slot]
         if value is None:
-            if node.op.elementwise:  # both operands are always there
-                unknown = self.builder.tensor("const", "", TensorInfo(""))
-                return unknown, None
-            return None, None
+            return self._unknown(node, slot, place, kept), None
         if not hasattr(value, "dtype"):
             return self._constant(value), value
         # What goes into a network has no gradient either: it is an input, and not a constant.
         data = slot == 0 and value.size > 1 and not node.op.elementwise
         return self._constant(value, "input" if data else "const"), spec_of(value)
+
+    def _unknown(
+        self, node: Node, slot: int, place: int, kept: Mapping[tuple[str, int], Any]
+    ) -> Source | None:
+        """A stub for an input that the graph does not keep; None if it may not have been given.
+
+        Only inputs with a gradient are recorded, so a bias that is frozen cannot be told from one
+        that is not there.
+        """
+        op, read = node.op, ("input", place) in node.plan.kinds
+        self.freed = self.freed or (read and node.saved is FREED)
+        if op.elementwise:  # all operands are always there
+            return self.builder.tensor("const", "", TensorInfo(""))
+        if ("input", place) in kept or _is_optional(op, op.inputs[place]):
+            return None
+        shape = kept.get(("shape", place))
+        if op.variadic and shape is not None:
+            shape = shape[slot]
+        # What a rule reads is drawn as it was before backward freed it.
+        kind = "const" if read and slot > 0 else "input"
+        return self.builder.tensor(kind, argument(op, slot), TensorInfo("", shape))
 
     def _constant(self, value: Any, kind: str = "const") -> Source:
         """A tensor without a gradient; the same array is the same constant."""
@@ -244,6 +271,12 @@ def _outputs(op: type[Op], specs: Iterable[tuple[Any, Any]]) -> tuple[TensorInfo
         TensorInfo(name, tuple(shape), dtype_name(dtype))
         for name, (shape, dtype) in zip(op.outputs, specs, strict=False)
     )
+
+
+def _is_optional(op: type[Op], name: str) -> bool:
+    """True for an input that may be None: its annotation says so."""
+    part = getattr(op, "infer", op.forward)
+    return "None" in str(getattr(part, "__annotations__", {}).get(name, ""))
 
 
 def _leaf_kind(leaf: Leaf, tensor: Tensor | None) -> str:
