@@ -215,6 +215,20 @@ def test_the_speed_of_a_product_with_a_pin():
     assert min(pins["now"]["gflops"], pins["without"]["gflops"]) > 0
 
 
+def test_a_disturbed_measurement_does_not_count(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    speeds = iter([40, 100, None, 5, 41, None])  # with and without, by turns
+
+    def speed(without=None):
+        value = next(speeds)
+        return value and {"core": "free" if without else "pinned", "gflops": value}
+
+    monkeypatch.setattr(machine, "product_speed", speed)
+    pins = doctor._pins()
+    assert pins["now"] == {"core": "pinned", "gflops": 41}
+    assert pins["without"] == {"core": "free", "gflops": 100}
+
+
 @pytest.mark.parametrize(
     ("core", "instructions"),
     [("SkylakeX", "AVX-512"), ("Zen", "AVX2"), ("Haswell", "AVX2"), ("Prescott", "SSE3"),
