@@ -5,8 +5,8 @@ caller writes these lists down (``starts`` and ``links``), so one text serves ev
 padding, dilation and overlap, adaptive windows as well, in one to three dimensions. The way back is
 the same text with the other lists: a pixel collects from its windows.
 
-The unit of work is a row of targets. For each target and each vector of channels, all its links are
-followed with the result in registers, and it is stored once: nothing is set to zero before, no two
+The unit of work is a row of targets. For each target and a few vectors of channels, all its links
+are followed with the results in registers, and stored once: nothing is set to zero before, no two
 threads write to one place, and each sum has one order. What a whole row has in common, the links of
 the first two axes, is put together once per row.
 
@@ -29,6 +29,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     LANE,
     LANES,
     VECTOR,
+    WIDTH,
     WORD,
     Emitter,
     for_each_vector,
@@ -37,6 +38,8 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["maxima", "sums", "winners"]
+
+TOGETHER = 4  # vectors of channels that follow the links together
 
 _READ, _BYTES = "Array(float32, 5, 'C', readonly=True)", "Array(uint8, 5, 'C', readonly=True)"
 _WRITE = "float32[:, :, :, :, ::1]"
@@ -128,6 +131,24 @@ _ADDRESS = types.intp
 _LINKS = (types.intp,) * 5  # channels; addresses and numbers of the links of a row, and across
 
 
+def _for_each_group(builder: Any, count: Any, body: Callable[[Emitter, Any, int], None]) -> None:
+    """Emit ``body(emitter, offset in bytes, number of vectors)``: several vectors together, so that
+    links are read once for all, then one by one, the last with a mask."""
+    whole = builder.udiv(count, word(TOGETHER * WIDTH))
+    with cgutils.for_range(builder, whole, intp=WORD) as loop:
+        body(Emitter(builder), builder.mul(loop.index, word(4 * TOGETHER * WIDTH)), TOGETHER)
+    done = builder.mul(whole, word(TOGETHER * WIDTH))
+
+    def alone(e: Emitter, offset: Any) -> None:
+        body(e, builder.add(offset, builder.mul(done, word(4))), 1)
+
+    for_each_vector(builder, builder.sub(count, done), alone)
+
+
+def _registers(builder: Any, count: int, kind: Any = VECTOR) -> list[Any]:
+    return [cgutils.alloca_once(builder, kind) for _ in range(count)]
+
+
 def _follow(
     builder: Any,
     links: Any,
@@ -173,26 +194,32 @@ def _largest(
         taps = (_link(builder, part, word(0))[1] for part in (links[0], links[2]))
         first = builder.trunc(builder.add(*taps), LANE)
 
-        def body(e: Emitter, offset: Any) -> None:
-            best, winner = (cgutils.alloca_once(builder, kind) for kind in (VECTOR, LANES))
-            builder.store(e.constant(float("-inf")), best)
-            builder.store(e.spread(first, LANES), winner)
+        def body(e: Emitter, offset: Any, vectors: int) -> None:
+            best, winner = _registers(builder, vectors), _registers(builder, vectors, LANES)
+            for one, other in zip(best, winner, strict=True):
+                builder.store(e.constant(float("-inf")), one)
+                builder.store(e.spread(first, LANES), other)
             start = builder.add(x, offset)
 
             def compare(place: Any, tap: Any) -> None:
-                value, so_far = e.load(_floats(builder, start, place)), builder.load(best)
-                nan = builder.fcmp_unordered("uno", value, value)
-                better = builder.or_(builder.fcmp_ordered(">", value, so_far), nan)
+                pixel = _floats(builder, start, place)
                 number = e.spread(builder.trunc(tap, LANE), LANES)
-                builder.store(builder.select(better, value, so_far), best)
-                builder.store(builder.select(better, number, builder.load(winner)), winner)
+                for v in range(vectors):
+                    value = e.load(builder.add(pixel, word(4 * WIDTH * v)))
+                    so_far, tap_so_far = builder.load(best[v]), builder.load(winner[v])
+                    nan = builder.fcmp_unordered("uno", value, value)
+                    better = builder.or_(builder.fcmp_ordered(">", value, so_far), nan)
+                    builder.store(builder.select(better, value, so_far), best[v])
+                    builder.store(builder.select(better, number, tap_so_far), winner[v])
 
             _follow(builder, links, compare)
-            e.store(builder.load(best), builder.add(y, offset))
-            taps = builder.add(k, builder.udiv(offset, word(4)))
-            e.store(builder.trunc(builder.load(winner), BYTES), taps)
+            values, taps = builder.add(y, offset), builder.add(k, builder.udiv(offset, word(4)))
+            for v in range(vectors):
+                e.store(builder.load(best[v]), builder.add(values, word(4 * WIDTH * v)))
+                found = builder.trunc(builder.load(winner[v]), BYTES)
+                e.store(found, builder.add(taps, word(WIDTH * v)))
 
-        for_each_vector(builder, c, body)
+        _for_each_group(builder, c, body)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3, *_LINKS), emit
@@ -208,22 +235,28 @@ def _won(
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         dx, g, k, c, *links = arguments
 
-        def body(e: Emitter, offset: Any) -> None:
-            total = cgutils.alloca_once(builder, VECTOR)
-            builder.store(e.constant(0.0), total)
+        def body(e: Emitter, offset: Any, vectors: int) -> None:
+            total = _registers(builder, vectors)
+            for one in total:
+                builder.store(e.constant(0.0), one)
             start, taps = builder.add(g, offset), builder.add(k, builder.udiv(offset, word(4)))
 
             def collect(place: Any, tap: Any) -> None:
-                found = builder.zext(e.load(builder.add(taps, place), BYTES), LANES)
-                won = builder.icmp_signed("==", found, e.spread(builder.trunc(tap, LANE), LANES))
-                value = e.load(_floats(builder, start, place))
-                part = builder.select(won, value, e.constant(0.0))
-                builder.store(builder.fadd(builder.load(total), part), total)
+                values, winners = _floats(builder, start, place), builder.add(taps, place)
+                number = e.spread(builder.trunc(tap, LANE), LANES)
+                for v in range(vectors):
+                    winner = e.load(builder.add(winners, word(WIDTH * v)), BYTES)
+                    won = builder.icmp_signed("==", builder.zext(winner, LANES), number)
+                    value = e.load(builder.add(values, word(4 * WIDTH * v)))
+                    part = builder.select(won, value, e.constant(0.0))
+                    builder.store(builder.fadd(builder.load(total[v]), part), total[v])
 
             _follow(builder, links, collect)
-            e.store(builder.load(total), builder.add(dx, offset))
+            for v in range(vectors):
+                place = builder.add(builder.add(dx, offset), word(4 * WIDTH * v))
+                e.store(builder.load(total[v]), place)
 
-        for_each_vector(builder, c, body)
+        _for_each_group(builder, c, body)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3, *_LINKS), emit
@@ -239,27 +272,33 @@ def _sum(
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         y, x, divisor, c, *links = arguments
 
-        def body(e: Emitter, offset: Any) -> None:
-            total, run = (cgutils.alloca_once(builder, VECTOR) for _ in range(2))
-            builder.store(e.constant(0.0), total)
-            builder.store(e.constant(0.0), run)
+        def body(e: Emitter, offset: Any, vectors: int) -> None:
+            total, run = _registers(builder, vectors), _registers(builder, vectors)
+            for one in (*total, *run):
+                builder.store(e.constant(0.0), one)
             start = builder.add(x, offset)
 
             def collect(place: Any, tap: Any) -> None:
-                value = e.load(_floats(builder, start, place))
-                builder.store(builder.fadd(builder.load(run), value), run)
+                pixel = _floats(builder, start, place)
+                for v in range(vectors):
+                    value = e.load(builder.add(pixel, word(4 * WIDTH * v)))
+                    builder.store(builder.fadd(builder.load(run[v]), value), run[v])
 
             def finish_run() -> None:
-                builder.store(builder.fadd(builder.load(total), builder.load(run)), total)
-                builder.store(e.constant(0.0), run)
+                for one, other in zip(total, run, strict=True):
+                    builder.store(builder.fadd(builder.load(one), builder.load(other)), one)
+                    builder.store(e.constant(0.0), other)
 
             _follow(builder, links, collect, finish_run)
             with builder.if_then(builder.fcmp_unordered("!=", divisor, divisor.type(1.0))):
-                mean = builder.fdiv(builder.load(total), e.spread(divisor, VECTOR))
-                builder.store(mean, total)
-            e.store(builder.load(total), builder.add(y, offset))
+                for one in total:
+                    mean = builder.fdiv(builder.load(one), e.spread(divisor, VECTOR))
+                    builder.store(mean, one)
+            for v in range(vectors):
+                place = builder.add(builder.add(y, offset), word(4 * WIDTH * v))
+                e.store(builder.load(total[v]), place)
 
-        for_each_vector(builder, c, body)
+        _for_each_group(builder, c, body)
         return context.get_dummy_value()
 
     return types.void(_ADDRESS, _ADDRESS, types.float32, *_LINKS), emit
