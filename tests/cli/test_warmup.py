@@ -16,7 +16,7 @@ def few(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def kernels():
-        chosen = [k for k in every if k.name in ("pool._pool", "pool._scatter")]
+        chosen = [k for k in every if k.name in ("elementwise.relu", "elementwise.relu_gradient")]
         for kernel in chosen:
             monkeypatch.setattr(kernel, "made", None)
         return chosen
@@ -35,8 +35,8 @@ def test_every_kernel_of_every_family_is_known():
 def test_lines_and_the_second_time(few, capsys):
     assert cli.main(["warmup"]) == cli.DONE
     first, second, total = capsys.readouterr().out.splitlines()
-    assert first.startswith("[1/2] pool._pool ")
-    assert second.startswith("[2/2] pool._scatter ")
+    assert first.startswith("[1/2] elementwise.relu ")
+    assert second.startswith("[2/2] elementwise.relu_gradient ")
     assert first.endswith(" s  compiled")
     assert second.endswith(" s  compiled")
     assert total.startswith("2 kernels in ")
@@ -53,9 +53,9 @@ def test_one_that_fails_is_named(few, monkeypatch, capsys):
     monkeypatch.setattr(compiling, "kernels", lambda: chosen)
     assert cli.main(["warmup"]) == cli.NO_KERNEL
     captured = capsys.readouterr()
-    assert "[1/2] pool._pool " in captured.out
+    assert "[1/2] elementwise.relu " in captured.out
     assert "1 compiled, 0 from the cache, 1 failed" in captured.out
-    assert "these kernels cannot be compiled: pool._pool" in captured.err
+    assert "these kernels cannot be compiled: elementwise.relu" in captured.err
     assert "nonsense" in captured.err
 
 
