@@ -131,6 +131,12 @@ def test_any_geometry(algorithm, channels, outputs, groups, data):
     compare(x, w, b, stride, padding, dilation, groups, EXACT if found == algorithm else FAST)
 
 
+@pytest.mark.parametrize("padding", [((0, 1), (0, 0)), ((0, 0), (0, 2)), ((1, 0), (0, 1))])
+def test_a_kernel_of_one_pixel_with_padding(padding):
+    x, w, b = arrays((2, 16, 4, 5), (1, 1), 24)
+    compare(x, w, b, (1, 1), padding, (1, 1), 1, EXACT)
+
+
 def test_memory_orders_and_read_only_inputs():
     x, w, b = arrays((2, 16, 8, 8), (3, 3), 32)
     options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)

@@ -76,6 +76,20 @@ class Compiled:
 
 _KERNELS: list[Compiled] = []
 
+# Only `prange` runs on several threads. Two loops in a row must stay two: Numba does not see what
+# is written at addresses, and would let a thread go on to the second before the others have
+# finished the first.
+_LOOPS = {
+    "prange": True,
+    "fusion": False,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+}
+
 
 def compiled(
     signature: str, parallel: bool = False
@@ -161,7 +175,7 @@ def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
             kernel.signature,
             nogil=True,
             # An error in a loop that runs on several threads would be lost.
-            parallel=kernel.parallel and not checking.ON,
+            parallel=dict(_LOOPS) if kernel.parallel and not checking.ON else False,
             cache=folder is not None,
             error_model="numpy",
             fastmath={"contract", "reassoc", "nsz", "arcp"},

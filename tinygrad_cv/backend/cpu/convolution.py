@@ -142,7 +142,7 @@ def conv(
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
+        if _is_pointwise(case):
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
         convolution.by_taps(x, w, b, y, _geometry(case), length, together, _workers())
@@ -188,7 +188,7 @@ def conv_input_grad(
         w = np.ascontiguousarray(swapped[::-1])
         convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
         return _channels_second(spread)
-    if math.prod(case.kernel) == 1 and max(case.stride) == 1 and not any(case.before):
+    if _is_pointwise(case):
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
     convolution.input_gradient(dy, swapped, dx, _geometry(case), length, together, _workers())
@@ -361,6 +361,11 @@ def _geometry(case: Case) -> Any:
 def _three(values: Sizes, fill: int = 0) -> Sizes:
     """Numbers of the last axes, with those of the missing axes in front."""
     return (fill,) * (3 - len(values)) + values
+
+
+def _is_pointwise(case: Case) -> bool:
+    """True if every output is made of the pixel in its place."""
+    return math.prod(case.kernel) == max(case.stride) == 1 and case.sizes == case.positions
 
 
 def _runs(across: int) -> tuple[int, int]:
