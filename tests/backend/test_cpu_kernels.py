@@ -16,7 +16,7 @@ from tinygrad_cv.backend.cpu import compiling
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.ops.pool import MaxPool, MaxPoolScatter
 
-pytest.importorskip("numba")
+numba = pytest.importorskip("numba")
 F = tg.nn.functional
 
 GEOMETRIES = [
@@ -161,3 +161,26 @@ def test_a_second_process_compiles_nothing(tmp_path):
         for _ in range(2)
     ]
     assert [text.decode().strip() for text in found] == ["True", "False"]
+
+
+copy = None  # the intrinsic, once Numba is known to be there
+
+
+def _in_two_phases(source, shared, out, workers):
+    for q in numba.prange(workers):
+        copy(shared.ctypes.data + 4 * q, source.ctypes.data + 4 * q, 4)
+    for q in numba.prange(workers):
+        copy(out.ctypes.data + 4 * q, shared.ctypes.data + 4 * (workers - 1 - q), 4)
+
+
+def test_two_loops_over_threads_are_not_joined():
+    """Numba sees nothing of what is written at addresses, and would join these two."""
+    from tinygrad_cv.backend.cpu.compiled.vector import copy
+
+    _in_two_phases.__globals__["copy"] = copy  # a closure would not do
+    vectors = ", ".join(["float32[::1]"] * 3)
+    kernel = compiling.compiled(f"void({vectors}, int64)", parallel=True)(_in_two_phases)
+    source = np.arange(1, 65, dtype=np.float32)
+    shared, out = np.zeros_like(source), np.zeros_like(source)
+    kernel(source, shared, out, 64)
+    np.testing.assert_array_equal(out, source[::-1])
