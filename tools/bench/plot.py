@@ -98,7 +98,7 @@ def _legend(canvas: Canvas, engines: Sequence[str], y: float) -> None:
     for name in engines:
         canvas.bar(x, y - 9, 10, 10, COLORS[name])
         canvas.text(x + 15, y, LABELS[name])
-        x += 34 + 6.6 * len(LABELS[name])
+        x += 30 + 6.2 * len(LABELS[name])
     canvas.line([(x + 5, y - 10), (x + 5, y + 2)], TARGET, 2, "3 2")
     canvas.text(x + 13, y, "aim of ours")
 

@@ -61,6 +61,4 @@ class Process:
 
     def close(self) -> None:
         """Ends the process and waits for it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        self._process.communicate()
