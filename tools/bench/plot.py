@@ -69,7 +69,7 @@ def _bars(canvas: Canvas, rows: Sequence[dict[str, Any]]) -> float:
     """A panel for each mode, two in a row; returns where they end."""
     engines = [n for n in LABELS if any(r["engines"].get(n, {}).get("ms") for r in rows)]
     canvas.text(MARGIN, 30, "Time relative to PyTorch: shorter is faster", 16, bold=True)
-    _legend(canvas, engines, 50)
+    _legend(canvas, engines, 50, any(targets.limits(row) for row in rows))
     right, top, end = False, 62.0, 62.0
     for name, members in _panels(rows):
         left = WIDTH / 2 if right else 0.0
@@ -93,14 +93,15 @@ def _panels(rows: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, An
     return [(name, members) for name, members in found.items() if members]
 
 
-def _legend(canvas: Canvas, engines: Sequence[str], y: float) -> None:
+def _legend(canvas: Canvas, engines: Sequence[str], y: float, aims: bool) -> None:
     x = MARGIN
     for name in engines:
         canvas.bar(x, y - 9, 10, 10, COLORS[name])
         canvas.text(x + 15, y, LABELS[name])
-        x += 30 + 6.2 * len(LABELS[name])
-    canvas.line([(x + 5, y - 10), (x + 5, y + 2)], TARGET, 2, "3 2")
-    canvas.text(x + 13, y, "aim of ours")
+        x += 28 + 6.6 * len(LABELS[name])
+    if aims:
+        canvas.line([(x + 5, y - 10), (x + 5, y + 2)], TARGET, 2, "3 2")
+        canvas.text(x + 13, y, "aim of ours")
 
 
 def _panel(
@@ -176,18 +177,18 @@ def _bar(row: dict[str, Any], engine: str) -> tuple[float, float, float] | None:
 def _time(row: dict[str, Any], ms: float) -> str:
     if row["workload"] == "small_ops":
         return f"{ms * 10:.2f} us"  # of one operator: a chain has 100
-    return f"{ms:.3g} ms"
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.3g} ms"
 
 
 # Curves -------------------------------------------------------------------------------------------
 
 COLUMNS, HEIGHT = 3, 250.0
+ACROSS = {"batch": "images in a batch", "depth": "layers in a stage", "size": "pixels in an image"}
 
 
 def _curves(canvas: Canvas, found: dict[tuple[str, str, str], dict[str, Any]]) -> float:
     """A pair of logarithmic axes for each network and sweep; returns where they end."""
-    kinds = sorted({sweep for _, _, sweep in found})
-    title = f"Time of a training step against {', '.join(kinds)}: dashed lines grow in proportion"
+    title = "Time of a training step along a sweep; dashed lines grow in proportion"
     canvas.text(MARGIN, 30, title, 16, bold=True)
     engines = [n for n in LABELS if any(n in curves for curves in found.values())]
     cell = (WIDTH - 2 * MARGIN) / COLUMNS
@@ -195,7 +196,7 @@ def _curves(canvas: Canvas, found: dict[tuple[str, str, str], dict[str, Any]]) -
     for place, ((workload, _, sweep), curves) in enumerate(found.items()):
         left = MARGIN + place % COLUMNS * cell
         top = 44 + place // COLUMNS * (HEIGHT + under)
-        _axes(canvas, left, top, cell, f"{workload}, {sweep}", curves)
+        _axes(canvas, left, top, cell, f"{workload}: {ACROSS[sweep]}", curves)
     return 44 + math.ceil(len(found) / COLUMNS) * (HEIGHT + under)
 
 
@@ -209,7 +210,7 @@ def _axes(
     low, high = 10 ** math.floor(math.log10(min(up))), 10 ** math.ceil(math.log10(max(up)))
     if low == high:
         high *= 10
-    x0, x1, y0, y1 = left + 46, left + width - 18, top + HEIGHT - 24, top + 32
+    x0, x1, y0, y1 = left + 54, left + width - 18, top + HEIGHT - 24, top + 32
 
     def x_of(amount: float) -> float:
         part = math.log(amount / min(across)) / max(math.log(max(across) / min(across)), 1e-9)
