@@ -79,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(json.dumps(document, indent=1) + "\n")
     if options.plot:
-        options.plot.write_text(plot.picture(document))
+        try:
+            options.plot.write_text(plot.picture(document))
+        except ValueError as error:  # the figures are worth more than the picture
+            print(f"{options.plot} is not drawn: {error}", file=sys.stderr)
     problems = report.broken(rows)
     for problem in problems:
         print(problem, file=sys.stderr)
