@@ -28,6 +28,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     prefetch,
     word,
 )
+from tinygrad_cv.backend.cpu.compiling import routine
 
 __all__ = ["product", "product_in_turns"]
 
@@ -74,6 +75,7 @@ def _tile(rows: int, columns: int, masked: bool = False) -> Any:
                             register = registers[i][j]
                             total = e.multiply_add(factor, line[j], builder.load(register))
                             builder.store(total, register)
+                    e.once()
             _each(registers, places, lambda r, p: e.store(builder.load(r), p))
             return context.get_dummy_value()
 
@@ -94,24 +96,14 @@ _narrow1 = _tile(1, 1, masked=True)
 _BLOCK = WIDTH * COLUMNS
 
 
-@njit(error_model="numpy", boundscheck=False)
-def product(
-    m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
-    c_row: int, accumulate: int,
-) -> None:  # fmt: skip
-    """C [m, n] = A [m, k] B [k, n], added to C if ``accumulate`` is not 0.
-
-    a, b, c are addresses, the others strides in bytes.
-    """
-    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)
-
-
-@njit(error_model="numpy", boundscheck=False)
+@routine
 def product_in_turns(
     m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
     b_row: int, b_turn: int, c: int, c_row: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """The same with ``turns`` times k columns of A and rows of B."""
+    """C [m, n] = A B, added to C if ``accumulate`` is not 0; A has ``turns`` times k columns, B as
+    many rows. a, b, c are addresses, the others strides in bytes.
+    """
     j = 0
     while j + _BLOCK <= n:
         i = 0
@@ -160,3 +152,12 @@ def product_in_turns(
                 c + i * c_row + 4 * j, c_row, accumulate, lanes,
             )  # fmt: skip
         j += WIDTH
+
+
+@njit
+def product(
+    m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
+    c_row: int, accumulate: int,
+) -> None:  # fmt: skip
+    """The same in one turn."""
+    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)
