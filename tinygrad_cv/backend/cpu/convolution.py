@@ -32,6 +32,10 @@ WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
 PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
 WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
+FILLED = 0.6  # part of the lanes that images must fill
+STRIP = 256 << 10  # bytes of padded input, of as many images as lanes, that are worked on together
+PADDED = 1 << 20  # bytes of it, or of the sums of a weight gradient, that are not too many
+SHORT = 40  # outputs of a weight gradient that are worked on together
 LINES = 16  # lines of outputs for which the input is padded together
 
 Sizes = tuple[int, ...]
@@ -91,8 +95,8 @@ def _takes(case: Case, *specs: Any) -> bool:
         all(spec is None or spec.dtype == np.float32 for spec in specs)
         and len(case.sizes) <= 3
         and case.multiplications >= max(SMALLEST, 1)
-        and _algorithm(case) is not None
         and usable()
+        and _algorithm(case) is not None
     )
 
 
@@ -106,6 +110,8 @@ def _algorithm(case: Case) -> str | None:
     if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
+    if _fills_lanes(case):
+        return "images"
     if deep >= DEEP:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
@@ -146,6 +152,8 @@ def conv(
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
         convolution.by_taps(x, w, b, y, _geometry(case), length, together, _workers())
+    elif algorithm == "images":
+        _by_images(case, x, w, b, y)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -183,10 +191,13 @@ def conv_input_grad(
     from tinygrad_cv.backend.cpu.compiled import convolution
 
     turned = _turned(case)
-    if algorithm == "rows" and turned is not None:
-        (scratch, *lines), empty = _lines(turned), np.zeros(0, np.float32)
-        w = np.ascontiguousarray(swapped[::-1])
-        convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
+    if algorithm in ("rows", "images") and turned is not None:
+        w, empty = np.ascontiguousarray(swapped[::-1]), np.zeros(0, np.float32)
+        if _fills_lanes(turned):
+            _by_images(turned, dy, w, empty, dx)
+        else:
+            scratch, *lines = _lines(turned)
+            convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
         return _channels_second(spread)
     if _is_pointwise(case):
         dy, dx = _as_rows(dy), _as_rows(dx)
@@ -221,6 +232,16 @@ def conv_weight_grad(
 
         parts = _parts(workers, taps, outputs)
         depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
+    elif algorithm == "images":
+        from tinygrad_cv.backend.cpu.compiled import images
+
+        parts = _parts(workers, *dw.shape)
+        together, width, padded = _strip(case)
+        short = max(1, SHORT // case.positions[-1])
+        line = together * case.positions[-1] * outputs
+        lanes = dw.size + padded + 2 * images.WIDTH + line
+        scratch = _scratch("images", workers, lanes * images.WIDTH)
+        images.weight_gradient(x, dy, dw, parts, scratch, geometry, together, short, width)
     elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -236,6 +257,48 @@ def conv_weight_grad(
         scratch = _scratch("windows", workers, 2 * RUN * chunk)
         convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, workers)
     return result.transpose(-1, -2, *range(len(case.kernel)))
+
+
+# Images side by side ------------------------------------------------------------------------------
+
+
+def _fills_lanes(case: Case) -> bool:
+    """True if vectors of one number of each of several images are a good way: with few outputs,
+    which fill no vector themselves, and enough images."""
+    from tinygrad_cv.backend.cpu.compiled.images import WIDTH
+
+    if case.groups > 1 or not 0 < case.outputs < 64 or case.images == 0:
+        return False
+    filled = case.images / (-(-case.images // WIDTH) * WIDTH)
+    weights = math.prod(case.kernel) * case.channels * case.outputs
+    return filled >= FILLED and max(_strip(case)[2], weights) * WIDTH * 4 <= PADDED
+
+
+def _by_images(case: Case, x: Any, w: Any, bias: Any, y: Any) -> None:
+    """y of x and w [taps, C, O]."""
+    from tinygrad_cv.backend.cpu.compiled import images
+
+    together, width, padded = _strip(case)
+    line, bias_room = case.positions[-1] * case.outputs, case.outputs // images.WIDTH + 2
+    lanes = bias_room + padded + line + 2 * images.WIDTH
+    scratch = _scratch("images", _workers(), lanes * images.WIDTH)
+    images.forward(x, w, bias, y, scratch, _geometry(case), together, width)
+
+
+def _strip(case: Case) -> tuple[int, int, int]:
+    """For WIDTH images: lines of outputs in a unit of work, pixels in a line of the padded input,
+    and numbers per image in all padded lines of the unit."""
+    from tinygrad_cv.backend.cpu.compiled.images import WIDTH
+
+    units = -(-case.images // WIDTH) * math.prod(case.positions[:-2])
+    together = _three(case.positions, 1)[1]
+    together = -(-together // -(-2 * _workers() // units))
+    while True:
+        rows, width = _seen(case, together)
+        numbers = _three(case.kernel, 1)[0] * rows * width * case.channels
+        if together == 1 or numbers * WIDTH * 4 <= STRIP:
+            return together, width, numbers
+        together = -(-together // 2)
 
 
 # Winograd -----------------------------------------------------------------------------------------
@@ -391,18 +454,22 @@ def _turned(case: Case) -> Case | None:
 def _lines(case: Case) -> tuple[Any, int, int]:
     """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
     padded input."""
+    together = min(LINES, _three(case.positions, 1)[1])
+    rows, width = _seen(case, together)
+    return _scratch("lines", _workers(), rows * width * case.channels), together, width
+
+
+def _seen(case: Case, together: int) -> tuple[int, int]:
+    """How many lines of the input that many lines of outputs see, and pixels of a padded line."""
     kernel, stride = _three(case.kernel, 1), _three(case.stride, 1)
     dilation, positions = _three(case.dilation, 1), _three(case.positions, 1)
     rows, width = (
         (count - 1) * s + (k - 1) * d + 1
         for count, s, k, d in zip(
-            (min(LINES, positions[1]), positions[2]), stride[1:], kernel[1:], dilation[1:],
-            strict=True,
+            (together, positions[2]), stride[1:], kernel[1:], dilation[1:], strict=True
         )
-    )  # fmt: skip
-    width = max(width, case.before[-1] + 1)
-    scratch = _scratch("lines", _workers(), rows * width * case.channels)
-    return scratch, min(LINES, positions[1]), width
+    )
+    return rows, max(width, case.before[-1] + 1)
 
 
 def _scratch(name: str, workers: int, floats: int) -> Any:
