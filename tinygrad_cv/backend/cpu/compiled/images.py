@@ -108,9 +108,7 @@ def forward(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[
                             line, VECTOR, o * VECTOR, a + j,
                         )  # fmt: skip
                 place = ((first * planes + d) * rows + p) * across * o * 4
-                to_images(
-                    y.ctypes.data + place, step, line, count, across * o, room.ctypes.data, o
-                )
+                to_images(y.ctypes.data + place, step, line, count, across * o, room.ctypes.data, o)
 
 
 @compiled(
@@ -151,9 +149,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
                     if z + a * dd < 0 or z + a * dd >= depth:
                         continue
                     for i in range(kh):
-                        skip, turns = _there(
-                            p * sh - top + i * dh, sh, min(short, p1 - p), height
-                        )
+                        skip, turns = _there(p * sh - top + i * dh, sh, min(short, p1 - p), height)
                         source = gradient + (p - p0 + skip) * across * o * VECTOR
                         line = packed + (a * lines + (p - p0 + skip) * sh + i * dh) * row
                         for j in range(pieces):

@@ -118,9 +118,7 @@ def _turned(builder: Any, rows: list[Any]) -> list[Any]:
         for lane in range(WIDTH):
             lower.append(lane if not lane & step else WIDTH + lane - step)
             upper.append(lane + step if not lane & step else WIDTH + lane)
-        masks = [
-            ir.Constant(ir.VectorType(LANE, WIDTH), places) for places in (lower, upper)
-        ]
+        masks = [ir.Constant(ir.VectorType(LANE, WIDTH), places) for places in (lower, upper)]
         for i in range(WIDTH):
             if not i & step:
                 pair = rows[i], rows[i + step]
@@ -136,7 +134,7 @@ def _times(builder: Any, value: Any, factor: int) -> Any:
 # Products -----------------------------------------------------------------------------------------
 
 
-def _product(factor_at: Callable[[Emitter, Any], Any]) -> Callable[[Any], Any]:
+def _product(factor_at: Callable[[Emitter, Any], Any]) -> Callable[..., Any]:
     """C [m, n] = A [m, k] B [k, n] with elements of B and C that are vectors; see ``product``.
 
     ``b_column`` and ``c_column`` are the steps from one column to the next.

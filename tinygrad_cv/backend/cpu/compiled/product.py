@@ -46,11 +46,13 @@ def _tile(rows: int, columns: int, masked: bool = False) -> Any:
         a_column: Any, b: Any, b_row: Any, c: Any, c_row: Any, accumulate: Any, lanes: Any,
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            *first, c, c_row, accumulate, lanes = arguments
+            turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
+            c, c_row, accumulate, lanes = rest
             e, vector = Emitter(builder, mask_of(builder, lanes) if masked else None), word(_NEXT)
             emit_tile(
-                e, rows, columns, *first, vector, c, c_row, vector, accumulate, Emitter.splat
-            )
+                e, rows, columns, turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, vector,
+                c, c_row, vector, accumulate, Emitter.splat,
+            )  # fmt: skip
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 13), emit
@@ -69,7 +71,9 @@ def emit_tile(
     makes a vector of what lies at an address of A.
     """
     builder = e.builder
-    registers = [[cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)]
+    registers = [
+        [cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)
+    ]
     b_steps, c_steps = (
         [builder.mul(step, word(j)) for j in range(columns)] for step in (b_vector, c_vector)
     )
