@@ -44,8 +44,9 @@ def test_it_equals_a_sum_in_float64(shape, workers):
     np.testing.assert_array_equal(again, found.reshape(1, -1, *(1,) * (len(shape) - 2)))
 
 
-def test_the_error_does_not_grow_with_the_number_of_pixels():
-    x = image((16, 2, 300, 300)) + np.float32(100)
+def test_the_error_does_not_grow_with_the_number_of_pixels(monkeypatch):
+    monkeypatch.setattr(sums, "RUN", 1)
+    x = np.abs(image((16, 2, 300, 300)))
     expected = x.sum((0, 2, 3), dtype=np.float64)
     np.testing.assert_allclose(sums.channel_sum(np, x, (0, 2, 3), False), expected, rtol=1e-6)
 
