@@ -25,7 +25,7 @@ BROAD = 64  # outputs that are a row of the matrix product's tile
 WINDOW = 128  # numbers of a window from which on turning its images around is little of the work
 FILLED = 0.6  # part of the lanes that images must fill
 STRIP = 256 << 10  # bytes of padded input, of as many images as lanes, that are worked on together
-PADDED = 1 << 20  # bytes of it, or of the sums of a weight gradient, that are not too many
+PADDED = 1 << 20  # bytes of it, of its outputs, or of the sums of a weight gradient, at most
 SHORT = 60  # outputs of a weight gradient that are worked on together
 
 
@@ -78,6 +78,8 @@ def _strip(case: Case) -> tuple[int, int, int]:
     while True:
         rows, width = lines_seen(case, together)
         vectors = three(case.kernel, 1)[0] * rows * width * case.channels
-        if together == 1 or vectors * WIDTH * 4 <= STRIP:
+        outputs = together * case.positions[-1] * case.outputs
+        fits = vectors * WIDTH * 4 <= STRIP and outputs * WIDTH * 4 <= PADDED
+        if together == 1 or fits:
             return together, width, vectors
         together = -(-together // 2)
