@@ -28,6 +28,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     mask_of,
     word,
 )
+from tinygrad_cv.backend.cpu.compiling import routine
 
 __all__ = ["product_of_lanes", "product_with_numbers", "to_images", "to_lanes"]
 
@@ -35,13 +36,9 @@ _VECTOR = 4 * WIDTH  # bytes
 
 
 @intrinsic
-def to_lanes(
+def _to_lanes(
     typingctx: Any, target: Any, source: Any, source_step: Any, images: Any, count: Any
 ) -> Any:
-    """``target[k, lane] = source[lane, k]`` for ``count`` floats of up to WIDTH images that lie
-    ``source_step`` bytes apart; lanes without an image are 0. What follows the target, up to
-    WIDTH vectors, is overwritten."""
-
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, source, source_step, images, count = arguments
 
@@ -62,12 +59,10 @@ def to_lanes(
 
 
 @intrinsic
-def to_images(
+def _to_images(
     typingctx: Any, target: Any, target_step: Any, source: Any, images: Any, count: Any,
     addend: Any, period: Any,
 ) -> Any:  # fmt: skip
-    """``target[lane, k] = source[k, lane] + addend[k % period]``. ``addend`` goes on for WIDTH
-    floats after its period. Up to WIDTH vectors after the source are read, and not used."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, target_step, source, images, count, addend, period = arguments
@@ -177,24 +172,66 @@ def _in_pieces(
         done = builder.add(done, _times(builder, pieces, size))
 
 
-_with_numbers, _with_vectors = _product(Emitter.splat), _product(Emitter.load)
+_numbers, _vectors = _product(Emitter.splat), _product(Emitter.load)
 
 
 @intrinsic
+def _product_with_numbers(
+    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
+    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
+    c_column: Any, accumulate: Any,
+) -> Any:  # fmt: skip
+    return types.void(*[types.intp] * 16), _numbers
+
+
+@intrinsic
+def _product_of_lanes(
+    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
+    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
+    c_column: Any, accumulate: Any,
+) -> Any:  # fmt: skip
+    return types.void(*[types.intp] * 16), _vectors
+
+
+# Compiled once, for the kernels in ``images`` -----------------------------------------------------
+
+
+@routine
+def to_lanes(target: int, source: int, source_step: int, images: int, count: int) -> None:
+    """``target[k, lane] = source[lane, k]`` for ``count`` floats of up to WIDTH images that lie
+    ``source_step`` bytes apart; lanes without an image are 0. What follows the target, up to
+    WIDTH vectors, is overwritten."""
+    _to_lanes(target, source, source_step, images, count)
+
+
+@routine
+def to_images(
+    target: int, target_step: int, source: int, images: int, count: int, addend: int, period: int
+) -> None:
+    """``target[lane, k] = source[k, lane] + addend[k % period]``. ``addend`` goes on for WIDTH
+    floats after its period. Up to WIDTH vectors after the source are read, and not used."""
+    _to_images(target, target_step, source, images, count, addend, period)
+
+
+@routine
 def product_with_numbers(
-    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
-    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
-    c_column: Any, accumulate: Any,
-) -> Any:  # fmt: skip
+    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
+    b_row: int, b_column: int, b_turn: int, c: int, c_row: int, c_column: int, accumulate: int,
+) -> None:  # fmt: skip
     """C [m, n, lane] (+)= A [m, k] B [k, n, lane]; all are addresses and steps in bytes."""
-    return types.void(*[types.intp] * 16), _with_numbers
+    _product_with_numbers(
+        m, n, k, turns, a, a_row, a_column, a_turn, b, b_row, b_column, b_turn, c, c_row, c_column,
+        accumulate,
+    )  # fmt: skip
 
 
-@intrinsic
+@routine
 def product_of_lanes(
-    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
-    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
-    c_column: Any, accumulate: Any,
-) -> Any:  # fmt: skip
+    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
+    b_row: int, b_column: int, b_turn: int, c: int, c_row: int, c_column: int, accumulate: int,
+) -> None:  # fmt: skip
     """C [m, n, lane] (+)= A [m, k, lane] B [k, n, lane], lane by lane."""
-    return types.void(*[types.intp] * 16), _with_vectors
+    _product_of_lanes(
+        m, n, k, turns, a, a_row, a_column, a_turn, b, b_row, b_column, b_turn, c, c_row, c_column,
+        accumulate,
+    )  # fmt: skip
