@@ -138,7 +138,8 @@ def conv(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.depthwise(x, w[:, 0], b, y, _geometry(case), _workers())
+        b = np.zeros(case.channels, np.float32) if bias is None else b
+        depthwise.convolve(x, w[:, 0], b, y, _geometry(case), 0, _workers())
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -172,7 +173,8 @@ def conv_input_grad(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.input_gradient(dy, w[:, 0], dx, _geometry(case), _workers())
+        zeros = np.zeros(case.channels, np.float32)
+        depthwise.convolve(dy, w[:, 0], zeros, dx, _geometry(case), 1, _workers())
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     if algorithm == "winograd":
