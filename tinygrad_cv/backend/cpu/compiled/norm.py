@@ -15,7 +15,8 @@ from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["affine", "batch_norm", "batch_norm_gradient"]
 
-BLOCK = 64  # rows whose sum is kept in float32, and that are mapped at once
+BLOCK = 64  # rows whose sum is kept in float32
+MAPPED = 1 << 16  # numbers that are mapped at once
 FEW = 16  # rows whose mean the sums are centred by
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
@@ -42,6 +43,7 @@ def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-un
         _sums(x[first:end], centre, parts[worker])
     _add_up(parts)
     scale, offset = np.empty(c, np.float32), np.empty(c, np.float32)
+    together = MAPPED // max(c, 1) + 1
     for k in range(c):
         shift, square = parts[0, 0, k] / rows, parts[0, 1, k] / rows
         mean[k] = centre[k] + shift
@@ -52,8 +54,8 @@ def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-un
         offset[k] = (bias[k] if bias.size else 0) - mean[k] * factor
     for worker in prange(workers):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        for stop in range(end, first, -BLOCK):
-            start = max(stop - BLOCK, first)
+        for stop in range(end, first, -together):
+            start = max(stop - together, first)
             _map(x[start:stop], scale, offset, y[start:stop])
 
 
@@ -80,7 +82,7 @@ def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, 
         _gradient_sums(g[first:end], x[first:end], mean, parts[worker])
     _add_up(parts)
     scale, slope = np.empty(c, np.float32), np.empty(c, np.float32)
-    offset, n = np.empty(c, np.float32), max(rows, 1)
+    offset, n, together = np.empty(c, np.float32), max(rows, 1), MAPPED // max(c, 1) + 1
     for k in range(c):
         inverse = 1 / np.sqrt(np.float64(var[k]) + eps)
         factor = inverse * (weight[k] if weight.size else 1)
@@ -91,8 +93,8 @@ def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, 
         dw[k], db[k] = gx_sum * inverse, g_sum
     for worker in prange(workers):
         first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
-        for stop in range(end, first, -BLOCK):
-            start = max(stop - BLOCK, first)
+        for stop in range(end, first, -together):
+            start = max(stop - together, first)
             _gradient_map(g[start:stop], x[start:stop], scale, slope, offset, dx[start:stop])
 
 
