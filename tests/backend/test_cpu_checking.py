@@ -136,6 +136,8 @@ compare(*arrays((2, 33, 7, 9), (3, 3), 17), (2, 3), near, (2, 1), 1)
 compare(*arrays((2, 24, 7, 5), (1, 1), 40), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, (1, 1), 2)
 compare(*arrays((2, 21, 7, 5), (3, 3), 21, 21), (2, 1), near, (1, 2), 21)
+compare(*arrays((1, 21, 5, 16), (5, 5), 21, 21), (1, 1), ((2, 2), (2, 2)), (1, 1), 21)
+compare(*arrays((1, 270, 3, 5), (1, 1), 300), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 compare(*arrays((2, 3, 11, 13), (5, 3), 9), (2, 1), near, (1, 1), 1)
 unused = [k.name for k in compiling.kernels() if k.made is None]
 print([name for name in unused if name.startswith(("convolution", "depthwise", "winograd"))])

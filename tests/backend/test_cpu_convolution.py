@@ -146,13 +146,13 @@ def test_depthwise_in_rows_of_any_width(width, kernel, stride, dilation, padding
     compare(x, w, b, (stride,) * 2, pads, (dilation,) * 2, 19, EXACT)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (5, 4), (8, 11)])
+@pytest.mark.parametrize("place", [(0, 0), (5, 4), (8, 12)])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
-    x, w, _ = arrays((1, 16, 9, 12), (3, 3), 16, 16, bias=False)
+    x, w, _ = arrays((1, 16, 9, 13), (3, 3), 16, 16, bias=False)
     x[0, 3, *place] = value
     options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 16)
-    near = np.zeros((9, 12), bool)
+    near = np.zeros((9, 13), bool)
     near[max(place[0] - 1, 0) : place[0] + 2, max(place[1] - 1, 0) : place[1] + 2] = True
     y = convolution.conv(np, x, w, None, *options)
     np.testing.assert_array_equal(~np.isfinite(y[0, 3]), near)
@@ -167,6 +167,18 @@ def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
 def test_a_kernel_of_one_pixel_with_padding(padding):
     x, w, b = arrays((2, 16, 4, 5), (1, 1), 24)
     compare(x, w, b, (1, 1), padding, (1, 1), 1, EXACT)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "groups"),
+    [((2, 16, 5, 41), 17, 1), ((1, 270, 3, 5), 300, 1), ((3, 80, 9, 8), 48, 2)],
+)
+def test_kernels_of_one_pixel(shape, outputs, groups, stride):
+    x, w, b = arrays(shape, (1, 1), outputs, groups)
+    for bias in (b, None):
+        options = ((stride, stride), ((0, 0), (0, 0)), (1, 1), groups)
+        compare(x, w, bias, *options, EXACT)
 
 
 def test_memory_orders_and_read_only_inputs():

@@ -32,6 +32,7 @@ WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
 PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
 WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
+WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
 
 Sizes = tuple[int, ...]
@@ -231,12 +232,12 @@ def conv_weight_grad(
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        chunk = convolution.CHUNK
+        chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
         parts = _parts(splits, *dw.shape)
-        scratch = _scratch("windows", workers, 2 * RUN * chunk)
-        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, workers)
+        scratch = _scratch("windows", workers, 2 * RUN * convolution.CHUNK)
+        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
     return result.transpose(-1, -2, *range(len(case.kernel)))
 
 
