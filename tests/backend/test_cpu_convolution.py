@@ -146,7 +146,7 @@ def test_depthwise_in_rows_of_any_width(width, kernel, stride, dilation, padding
     compare(x, w, b, (stride,) * 2, pads, (dilation,) * 2, 19, EXACT)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (5, 4), (8, 12)])
+@pytest.mark.parametrize("place", [(0, 0), (5, 0), (4, 5), (8, 12)])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
     x, w, _ = arrays((1, 16, 9, 13), (3, 3), 16, 16, bias=False)
@@ -167,6 +167,11 @@ def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
 def test_a_kernel_of_one_pixel_with_padding(padding):
     x, w, b = arrays((2, 16, 4, 5), (1, 1), 24)
     compare(x, w, b, (1, 1), padding, (1, 1), 1, EXACT)
+
+
+def test_a_kernel_of_one_pixel_that_strides_into_padding():
+    x, w, _ = arrays((2, 16, 4, 5), (1, 1), 24, bias=False)
+    compare(x, w, None, (2, 2), ((0, 4), (0, 5)), (1, 1), 1, EXACT)  # as many outputs as pixels
 
 
 @pytest.mark.parametrize("stride", [1, 2])
