@@ -189,37 +189,34 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers)
             source = x.ctypes.data + (g * cg + c0) * 4
             for start in range(first, last, block):
                 count = min(block, last - start)
-                right = dy.ctypes.data + (start * o + g * og + o0) * 4
-                if chunk > CHUNK:
-                    product(
-                        deep, wide, count, source + start * c * 4, 4, c * 4, right, o * 4, target,
-                        o * 4, start - first,
-                    )  # fmt: skip
-                    continue
-                row, q = divmod(start, across)
-                plane, p = divmod(row, rows)
-                image, d = divmod(plane, planes)
-                for t in range(count):
-                    z, h = d * sd - front + a * dd, p * sh - top + i * dh
-                    v = q * sw - left + j * dw
-                    place = packed + t * deep * 4
-                    if z < 0 or z >= depth or h < 0 or h >= height or v < 0 or v >= width:
-                        zero(place, deep * 4)
-                    else:
-                        pixel = ((image * depth + z) * height + h) * width + v
-                        copy(place, source + pixel * c * 4, deep * 4)
-                    q += 1
-                    if q == across:
-                        q = 0
-                        p += 1
-                        if p == rows:
-                            p = 0
-                            d += 1
-                            if d == planes:
-                                d = 0
-                                image += 1
+                windows, pixel_step = source + start * c * 4, c * 4
+                if chunk <= CHUNK:
+                    windows, pixel_step = packed, deep * 4
+                    row, q = divmod(start, across)
+                    plane, p = divmod(row, rows)
+                    image, d = divmod(plane, planes)
+                    for t in range(count):
+                        z, h = d * sd - front + a * dd, p * sh - top + i * dh
+                        v = q * sw - left + j * dw
+                        place = packed + t * deep * 4
+                        if z < 0 or z >= depth or h < 0 or h >= height or v < 0 or v >= width:
+                            zero(place, deep * 4)
+                        else:
+                            pixel = ((image * depth + z) * height + h) * width + v
+                            copy(place, source + pixel * c * 4, deep * 4)
+                        q += 1
+                        if q == across:
+                            q = 0
+                            p += 1
+                            if p == rows:
+                                p = 0
+                                d += 1
+                                if d == planes:
+                                    d = 0
+                                    image += 1
                 product(
-                    deep, wide, count, packed, 4, deep * 4, right, o * 4, target, o * 4,
+                    deep, wide, count, windows, 4, pixel_step,
+                    dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
                     start - first,
                 )  # fmt: skip
     _add_up(parts, dw_, workers)
