@@ -1,20 +1,30 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
-Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 with enough channels; one product per tap where the channels make it long enough; one per
-line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
+Five algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
+stride 1 with enough channels; images side by side where there are enough of them and few channels
+(file ``lanes``); one product per tap where the channels make it long enough; one per line of
+outputs for the rest. All read and write channels-last memory. Weights are fastest if
 their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu import lanes, threads
+from tinygrad_cv.backend.cpu.case import (
+    Case,
+    Sizes,
+    geometry_of,
+    lines_seen,
+    thread_rows,
+    thread_sums,
+    three,
+)
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous_pixels
@@ -35,28 +45,7 @@ RUN = 96  # outputs that are worked on together
 WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
 
-Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
-
-
-class Case(NamedTuple):
-    """A convolution of ``images`` x ``sizes`` x ``channels`` to ``outputs``, gradients included."""
-
-    images: int
-    channels: int
-    sizes: Sizes
-    outputs: int
-    positions: Sizes
-    kernel: Sizes
-    stride: Sizes
-    before: Sizes
-    dilation: Sizes
-    groups: int
-
-    @property
-    def multiplications(self) -> int:
-        taps, places = math.prod(self.kernel), self.images * math.prod(self.positions)
-        return places * self.outputs * self.channels // self.groups * taps
 
 
 def register_kernels() -> None:
@@ -92,8 +81,8 @@ def _takes(case: Case, *specs: Any) -> bool:
         all(spec is None or spec.dtype == np.float32 for spec in specs)
         and len(case.sizes) <= 3
         and case.multiplications >= max(SMALLEST, 1)
-        and _algorithm(case) is not None
         and usable()
+        and _algorithm(case) is not None
     )
 
 
@@ -107,6 +96,8 @@ def _algorithm(case: Case) -> str | None:
     if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
+    if lanes.fills(case):
+        return "images"
     if deep >= DEEP:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
@@ -133,26 +124,28 @@ def conv(
     output = memory.empty((case.images, *positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        if _winograd(x, w, b, y, _three(case.before), turn=False):
+        if _winograd(x, w, b, y, three(case.before), turn=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
         b = np.zeros(case.channels, np.float32) if bias is None else b
-        depthwise.convolve(x, w[:, 0], b, y, _geometry(case), 0, _workers())
+        depthwise.convolve(x, w[:, 0], b, y, geometry_of(case), 0, _workers())
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
         if _is_pointwise(case):
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
-        convolution.by_taps(x, w, b, y, _geometry(case), length, together, _workers())
+        convolution.by_taps(x, w, b, y, geometry_of(case), length, together, _workers())
+    elif algorithm == "images":
+        lanes.convolve(case, x, w, b, y)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
         scratch, *lines = _lines(case)
-        convolution.by_rows(x, w, b, y, scratch, _geometry(case), *lines)
+        convolution.by_rows(x, w, b, y, scratch, geometry_of(case), *lines)
     return _channels_second(output)
 
 
@@ -175,26 +168,30 @@ def conv_input_grad(
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
         zeros = np.zeros(case.channels, np.float32)
-        depthwise.convolve(dy, w[:, 0], zeros, dx, _geometry(case), 1, _workers())
+        depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     if algorithm == "winograd":
-        reach = zip(_three(case.kernel, 1), _three(case.before), strict=True)
+        reach = zip(three(case.kernel, 1), three(case.before), strict=True)
         before = tuple(k - 1 - p for k, p in reach)
         if _winograd(dy, swapped, np.zeros(0, np.float32), dx, before, turn=True):
             return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
     turned = _turned(case)
-    if algorithm == "rows" and turned is not None:
-        (scratch, *lines), empty = _lines(turned), np.zeros(0, np.float32)
-        w = np.ascontiguousarray(swapped[::-1])
-        convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
+    side_by_side = turned is not None and algorithm != "winograd" and lanes.fills(turned)
+    if turned is not None and (side_by_side or (groups == 1 and case.channels < DEEP)):
+        w, empty = np.ascontiguousarray(swapped[::-1]), np.zeros(0, np.float32)
+        if side_by_side:
+            lanes.convolve(turned, dy, w, empty, dx)
+        else:
+            scratch, *lines = _lines(turned)
+            convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(turned), *lines)
         return _channels_second(spread)
     if _is_pointwise(case):
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
-    convolution.input_gradient(dy, swapped, dx, _geometry(case), length, together, _workers())
+    convolution.input_gradient(dy, swapped, dx, geometry_of(case), length, together, _workers())
     return _channels_second(spread)
 
 
@@ -213,21 +210,23 @@ def conv_weight_grad(
     x, dy, workers = _pixels(input), _pixels(grad), _workers()
     deep, outputs = case.channels // groups, case.outputs
     result = memory.empty((*case.kernel, deep, outputs), np.float32)
-    dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
+    dw, geometry = result.reshape(-1, deep, outputs), geometry_of(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
-        if _winograd_weight_gradient(x, dy, dw, _three(case.before)):
+        if _winograd_weight_gradient(x, dy, dw, three(case.before)):
             return result.transpose(-1, -2, *range(len(case.kernel)))
         algorithm = "taps"
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        parts = _parts(workers, taps, outputs)
+        parts = thread_sums(workers, taps, outputs)
         depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
+    elif algorithm == "images":
+        lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        (scratch, *lines), parts = _lines(case), _parts(workers, *dw.shape)
+        (scratch, *lines), parts = _lines(case), thread_sums(workers, *dw.shape)
         convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
@@ -235,8 +234,8 @@ def conv_weight_grad(
         chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
-        parts = _parts(splits, *dw.shape)
-        scratch = _scratch("windows", workers, 2 * RUN * convolution.CHUNK)
+        parts = thread_sums(splits, *dw.shape)
+        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
         convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
     return result.transpose(-1, -2, *range(len(case.kernel)))
 
@@ -258,14 +257,14 @@ def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> b
     if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
+        scratch = thread_rows("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
         winograd.weights(m, w, u, int(turn), workers)
         winograd.blocks(m, x, u, bias, y, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     chunk = winograd.CHUNK
-    scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16), tile))
+    scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16), tile))
     across = max(1, min(workers, -(-o // chunk)))
     winograd.stationary(
         m, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across
@@ -286,17 +285,17 @@ def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
     if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
+        scratch = thread_rows("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
         winograd_weights.private(m, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
     vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
     if size <= WHOLE:
         du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, tile)
+        scratch = thread_rows("winograd", workers, tile)
         winograd_weights.shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
         return not spoilt.any()
-    scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
+    scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
     winograd_weights.stationary(m, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 
@@ -354,18 +353,6 @@ def _channels_second(array: Any) -> Any:
     return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
 
 
-def _geometry(case: Case) -> Any:
-    """Kernel, stride, padding before and dilation for three axes, then the groups."""
-    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
-    numbers = [number for values, fill in lists for number in _three(values, fill)]
-    return np.array([*numbers, case.groups], np.int64)
-
-
-def _three(values: Sizes, fill: int = 0) -> Sizes:
-    """Numbers of the last axes, with those of the missing axes in front."""
-    return (fill,) * (3 - len(values)) + values
-
-
 def _is_pointwise(case: Case) -> bool:
     """True if every output is made of the pixel in its place."""
     return math.prod(case.kernel) == max(case.stride) == 1 and case.sizes == case.positions
@@ -394,28 +381,9 @@ def _turned(case: Case) -> Case | None:
 def _lines(case: Case) -> tuple[Any, int, int]:
     """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
     padded input."""
-    kernel, stride = _three(case.kernel, 1), _three(case.stride, 1)
-    dilation, positions = _three(case.dilation, 1), _three(case.positions, 1)
-    rows, width = (
-        (count - 1) * s + (k - 1) * d + 1
-        for count, s, k, d in zip(
-            (min(LINES, positions[1]), positions[2]), stride[1:], kernel[1:], dilation[1:],
-            strict=True,
-        )
-    )  # fmt: skip
-    width = max(width, case.before[-1] + 1)
-    scratch = _scratch("lines", _workers(), rows * width * case.channels)
-    return scratch, min(LINES, positions[1]), width
-
-
-def _scratch(name: str, workers: int, floats: int) -> Any:
-    """A row of working memory for each thread."""
-    return memory.scratch((workers, -(-floats // 16) * 16), np.float32, f"convolution.{name}")
-
-
-def _parts(*shape: int) -> Any:
-    """Room for sums of each thread, which are added up at the end."""
-    return memory.scratch(shape, np.float32, "convolution.parts")
+    together = min(LINES, three(case.positions, 1)[1])
+    rows, width = lines_seen(case, together)
+    return thread_rows("lines", _workers(), rows * width * case.channels), together, width
 
 
 def _workers() -> int:

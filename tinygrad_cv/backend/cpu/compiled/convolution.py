@@ -24,7 +24,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["CHUNK", "by_rows", "by_taps", "input_gradient", "weight_gradient"]
-__all__ += ["weight_gradient_by_rows"]
+__all__ += ["add_up", "weight_gradient_by_rows"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
 
@@ -219,11 +219,11 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers)
                     dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
                     start - first,
                 )  # fmt: skip
-    _add_up(parts, dw_, workers)
+    add_up(parts, dw_, workers)
 
 
 @njit
-def _add_up(parts, total, workers):  # type: ignore[no-untyped-def]
+def add_up(parts, total, workers):  # type: ignore[no-untyped-def]
     """The sum over the first axis, in order."""
     size, source, target = total.size, parts.ravel(), total.ravel()
     for worker in range(workers):
@@ -322,4 +322,4 @@ def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, widt
                                 deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
                                 o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
                             )  # fmt: skip
-    _add_up(parts, dw_, workers)
+    add_up(parts, dw_, workers)

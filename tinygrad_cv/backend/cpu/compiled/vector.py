@@ -102,6 +102,12 @@ class Emitter:
         function = self._intrinsic(f"llvm.fma.{_suffix(VECTOR)}", VECTOR, [VECTOR] * 3)
         return self.builder.call(function, [a, b, c])
 
+    def once(self) -> None:
+        """Keeps the loop around this place as it is written. Unrolled, a loop whose values fill the
+        registers would not find room in them."""
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        self.builder.asm(nothing, "", "", [], side_effect=True).attributes.add("convergent")
+
     def _lanes(self) -> Any:
         return ir.VectorType(BIT, WIDTH)
 
