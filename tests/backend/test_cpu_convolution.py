@@ -185,10 +185,59 @@ def test_which_cases_fill_the_lanes():
     assert not fills(WIDTH, 3, 2, 7, 1200)  # too much memory
 
 
+@pytest.mark.parametrize("width", [1, 7, 14, 23])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation", "padding"),
+    [((3, 3), 1, 1, 1), ((3, 3), 2, 1, 1), ((5, 5), 1, 1, 2), ((2, 7), 3, 1, 3), ((4, 4), 2, 3, 5),
+     ((1, 1), 2, 1, 0)],
+)  # fmt: skip
+def test_depthwise_in_rows_of_any_width(width, kernel, stride, dilation, padding):
+    x, w, b = arrays((2, 19, 9, width), kernel, 19, 19)
+    pads = ((padding, padding), (padding, padding + 1))
+    assert (
+        convolution._algorithm(case(x, w, pads, (stride,) * 2, (dilation,) * 2, 19)) == "depthwise"
+    )
+    compare(x, w, b, (stride,) * 2, pads, (dilation,) * 2, 19, EXACT)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (5, 0), (4, 5), (8, 12)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
+    x, w, _ = arrays((1, 16, 9, 13), (3, 3), 16, 16, bias=False)
+    x[0, 3, *place] = value
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 16)
+    near = np.zeros((9, 13), bool)
+    near[max(place[0] - 1, 0) : place[0] + 2, max(place[1] - 1, 0) : place[1] + 2] = True
+    y = convolution.conv(np, x, w, None, *options)
+    np.testing.assert_array_equal(~np.isfinite(y[0, 3]), near)
+    dx = convolution.conv_input_grad(np, x, w, x.shape, *options)
+    np.testing.assert_array_equal(~np.isfinite(dx[0, 3]), near)
+    dw = convolution.conv_weight_grad(np, x, np.ones_like(x), w.shape, *options)
+    for found in (y[0], dx[0], dw):
+        assert np.isfinite(np.delete(found, 3, axis=0)).all()
+
+
 @pytest.mark.parametrize("padding", [((0, 1), (0, 0)), ((0, 0), (0, 2)), ((1, 0), (0, 1))])
 def test_a_kernel_of_one_pixel_with_padding(padding):
     x, w, b = arrays((2, 16, 4, 5), (1, 1), 24)
     compare(x, w, b, (1, 1), padding, (1, 1), 1, EXACT)
+
+
+def test_a_kernel_of_one_pixel_that_strides_into_padding():
+    x, w, _ = arrays((2, 16, 4, 5), (1, 1), 24, bias=False)
+    compare(x, w, None, (2, 2), ((0, 4), (0, 5)), (1, 1), 1, EXACT)  # as many outputs as pixels
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "groups"),
+    [((2, 16, 5, 41), 17, 1), ((1, 270, 3, 5), 300, 1), ((3, 80, 9, 8), 48, 2)],
+)
+def test_kernels_of_one_pixel(shape, outputs, groups, stride):
+    x, w, b = arrays(shape, (1, 1), outputs, groups)
+    for bias in (b, None):
+        options = ((stride, stride), ((0, 0), (0, 0)), (1, 1), groups)
+        compare(x, w, bias, *options, EXACT)
 
 
 def test_memory_orders_and_read_only_inputs():

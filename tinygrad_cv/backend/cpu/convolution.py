@@ -42,6 +42,7 @@ WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
 PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
 WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
+WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
 
 Pairs = tuple[tuple[int, int], ...]
@@ -129,7 +130,8 @@ def conv(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.depthwise(x, w[:, 0], b, y, geometry_of(case), _workers())
+        b = np.zeros(case.channels, np.float32) if bias is None else b
+        depthwise.convolve(x, w[:, 0], b, y, geometry_of(case), 0, _workers())
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -165,7 +167,8 @@ def conv_input_grad(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.input_gradient(dy, w[:, 0], dx, geometry_of(case), _workers())
+        zeros = np.zeros(case.channels, np.float32)
+        depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     if algorithm == "winograd":
@@ -228,12 +231,12 @@ def conv_weight_grad(
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        chunk = convolution.CHUNK
+        chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
         parts = thread_sums(splits, *dw.shape)
-        scratch = thread_rows("windows", workers, 2 * RUN * chunk)
-        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, workers)
+        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
+        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
     return result.transpose(-1, -2, *range(len(case.kernel)))
 
 
