@@ -34,7 +34,7 @@ def close(found, expected, terms, size):
 
 
 @given(
-    n=st.integers(1, 40), i=st.integers(1, 300), o=st.integers(1, 70),
+    n=st.integers(1, 60), i=st.integers(1, 600), o=st.integers(1, 150),
     lead=st.booleans(), with_bias=st.booleans(), workers=st.integers(1, 3),
 )  # fmt: skip
 @settings(max_examples=80, deadline=None)
@@ -91,10 +91,11 @@ def test_where_it_is_chosen(any_size):
     assert chosen("linear_weight_grad", g, x)
     for wrong in [
         (x.astype(np.float64), w, b), (x, w.astype(np.float64), b), (x, w, b.astype(np.float64)),
-        (x[:, :4], w, b), (x, w, b[:2]), (x[0], w, b), (x, w[0], None), (x, w[None], b),
+        (x[:, :4], w, b), (x, w, b[:2]), (x[0], w, b), (x, w[0], None), (x, w[None], b), (x, random(3, 5, 5), b),
     ]:  # fmt: skip
         assert not chosen("linear", *wrong)
     assert not chosen("linear_input_grad", x, w)
+    assert not chosen("linear_input_grad", g, random(3, 5, 5))
     assert not chosen("linear_weight_grad", g[:7], x)
     assert not chosen("linear_weight_grad", g[:, None], x)
 
@@ -102,7 +103,6 @@ def test_where_it_is_chosen(any_size):
 def test_sizes():
     assert not chosen("linear", random(64, 8), random(10, 8), None)
     assert chosen("linear", random(64, 400), random(120, 400), None)
-    assert not chosen("linear", random(64, 4096), random(1000, 4096), None)
     assert not chosen("linear", np.empty((0, 400), np.float32), random(120, 400), None)
 
 

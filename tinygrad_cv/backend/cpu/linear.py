@@ -1,8 +1,7 @@
-"""Fully connected layers that are too small for a BLAS library to be fast."""
+"""Fully connected layers without the threads of a BLAS library, which spin beside ours."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from tinygrad_cv.backend.kernels import register
 
 __all__ = ["input_grad", "linear", "register_kernels", "weight_grad"]
 
-SMALLEST = 1 << 20  # multiplications; below, NumPy is done before others are awake
-LARGEST = 5 << 20  # and above, starting the threads of a library costs nothing
-LARGEST_FACTOR = 1 << 17  # numbers of what every row is multiplied with: half a level-2 cache
+SMALLEST = 1 << 18  # multiplications; a library takes one thread for less, and is as fast
+FEWEST_ROWS = 24  # of the result for a thread, if its rows are to be shared
+MANY_COLUMNS = 256  # for a thread: then there is no need to
 
 NO_BIAS = np.empty(0, np.float32)
 
@@ -35,12 +34,12 @@ def _takes_linear(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     input, weight, bias = specs
     if bias is not None and (bias.dtype != np.float32 or bias.shape != weight.shape[:1]):
         return False
-    return _takes(input, -1, weight, 1)
+    return weight.ndim == 2 and _takes(input, -1, weight, 1)
 
 
 def _takes_input_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     grad, weight = specs
-    return _takes(grad, -1, weight, 0)
+    return weight.ndim == 2 and _takes(grad, -1, weight, 0)
 
 
 def _takes_weight_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -56,40 +55,36 @@ def _takes(first: Any, axis: int, second: Any, other: int) -> bool:
         return False
     each = first.shape[-1] if axis == 0 else second.shape[1 - other]
     work = second.size * each if axis == 0 else first.size * each
-    return SMALLEST <= work <= LARGEST and second.size <= LARGEST_FACTOR and usable()
+    return work >= max(SMALLEST, 1) and usable()
 
 
 def linear(xp: Any, input: Any, weight: Any, bias: Any) -> Any:
     """``Linear.forward``."""
-    from tinygrad_cv.backend.cpu.compiled import linear
-    from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
-
-    outputs, inputs = weight.shape
-    y = memory.empty((math.prod(input.shape[:-1]), outputs), np.float32)
-    width = (inputs + WIDTH) * WIDTH
-    panels = memory.scratch((threads.get_num_threads(), width), np.float32, "linear.panels")
     addend = NO_BIAS if bias is None else np.ascontiguousarray(bias)
-    linear.rows_times_rows(_rows(input), np.ascontiguousarray(weight), addend, y, panels)
-    return y.reshape(*input.shape[:-1], outputs)
+    y = _multiply(_rows(input), _rows(weight), addend, False, True)
+    return y.reshape(*input.shape[:-1], weight.shape[0])
 
 
 def input_grad(xp: Any, grad: Any, weight: Any) -> Any:
     """``LinearInputGrad.forward``."""
-    from tinygrad_cv.backend.cpu.compiled import linear
-
-    dx = memory.empty((math.prod(grad.shape[:-1]), weight.shape[1]), np.float32)
-    weight, workers = np.ascontiguousarray(weight), threads.get_num_threads()
-    linear.product_of(_rows(grad), weight, dx, 0, workers)
+    dx = _multiply(_rows(grad), _rows(weight), NO_BIAS, False, False)
     return dx.reshape(*grad.shape[:-1], weight.shape[1])
 
 
 def weight_grad(xp: Any, grad: Any, input: Any) -> Any:
     """``LinearWeightGrad.forward``."""
+    return _multiply(_rows(grad), _rows(input), NO_BIAS, True, False)
+
+
+def _multiply(a: Any, b: Any, bias: Any, a_turned: bool, b_turned: bool) -> Any:
     from tinygrad_cv.backend.cpu.compiled import linear
 
-    dw = memory.empty((grad.shape[-1], input.shape[-1]), np.float32)
-    linear.product_of(_rows(grad), _rows(input), dw, 1, threads.get_num_threads())
-    return dw
+    rows, columns, workers = a.shape[a_turned], b.shape[not b_turned], threads.get_num_threads()
+    c = memory.empty((rows, columns), np.float32)
+    panels = memory.scratch((workers, linear.PANEL), np.float32, "linear.panels")
+    parts = workers if rows >= workers * FEWEST_ROWS and columns < workers * MANY_COLUMNS else 1
+    linear.multiply(a, b, bias, c, panels, int(a_turned), int(b_turned), parts)
+    return c
 
 
 def _rows(array: Any) -> Any:

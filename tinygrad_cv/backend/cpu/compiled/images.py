@@ -49,7 +49,7 @@ def _lines_of(x, first, count, z, h, lines, left, width, packed):  # type: ignor
         target = packed + line * width * c * VECTOR
         source = x.ctypes.data + first * step + ((z * height + h + line) * across * c) * 4
         zero(target, left * c * VECTOR)
-        to_lanes(target + left * c * VECTOR, source, step, count, inside * c)
+        to_lanes(target + left * c * VECTOR, VECTOR, source, step, count, inside * c)
         zero(target + (left + inside) * c * VECTOR, (width - left - inside) * c * VECTOR)
 
 
@@ -143,7 +143,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
             z = d * sd - front
             _planes_of(x, first, count, z, dd, kd, p0 * sh - top, lines, left, width, packed)
             place = ((first * planes + d) * rows + p0) * across * o * 4
-            to_lanes(gradient, dy.ctypes.data + place, step, count, (p1 - p0) * across * o)
+            to_lanes(gradient, VECTOR, dy.ctypes.data + place, step, count, (p1 - p0) * across * o)
             for p in range(p0, p1, short):
                 for a in range(kd):
                     if z + a * dd < 0 or z + a * dd >= depth:

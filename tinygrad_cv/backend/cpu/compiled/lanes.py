@@ -37,10 +37,11 @@ _VECTOR = 4 * WIDTH  # bytes
 
 @intrinsic
 def _to_lanes(
-    typingctx: Any, target: Any, source: Any, source_step: Any, images: Any, count: Any
-) -> Any:
+    typingctx: Any, target: Any, target_step: Any, source: Any, source_step: Any, images: Any,
+    count: Any,
+) -> Any:  # fmt: skip
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, source, source_step, images, count = arguments
+        target, target_step, source, source_step, images, count = arguments
 
         def body(e: Emitter, offset: Any, lanes: list[Any]) -> None:
             start = builder.add(source, offset)
@@ -48,14 +49,16 @@ def _to_lanes(
                 Emitter(builder, lanes[i]).load(builder.add(start, _times(builder, source_step, i)))
                 for i in range(WIDTH)
             ]
-            place = builder.add(target, _times(builder, offset, WIDTH))
+            number = builder.udiv(offset, word(4))
+            place = builder.add(target, builder.mul(number, target_step))
             for k, column in enumerate(_turned(builder, rows)):
-                Emitter(builder).store(column, builder.add(place, word(_VECTOR * k)))
+                spot = builder.add(place, _times(builder, target_step, k))
+                Emitter(builder).store(column, spot)
 
         _for_each_square(builder, images, count, body)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 5), emit
+    return types.void(*[types.intp] * 6), emit
 
 
 @intrinsic
@@ -197,11 +200,13 @@ def _product_of_lanes(
 
 
 @routine
-def to_lanes(target: int, source: int, source_step: int, images: int, count: int) -> None:
-    """``target[k, lane] = source[lane, k]`` for ``count`` floats of up to WIDTH images that lie
-    ``source_step`` bytes apart; lanes without an image are 0. What follows the target, up to
-    WIDTH vectors, is overwritten."""
-    _to_lanes(target, source, source_step, images, count)
+def to_lanes(
+    target: int, target_step: int, source: int, source_step: int, images: int, count: int
+) -> None:
+    """``target[k, lane] = source[lane, k]`` for ``count`` floats of up to WIDTH images; steps in
+    bytes. Lanes without an image are 0. What follows the target, up to WIDTH vectors, is
+    overwritten."""
+    _to_lanes(target, target_step, source, source_step, images, count)
 
 
 @routine

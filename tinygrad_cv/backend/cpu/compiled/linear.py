@@ -1,12 +1,11 @@
-"""The products of small fully connected layers, which fit the caches of the threads.
+"""The matrix products of fully connected layers, C = A B, where A or B may be read turned.
 
-A library spends as long on starting its threads as on a product of this size, and its threads and
-ours would wait for each other's processors.
+A BLAS library would start threads of its own, which go on spinning for milliseconds beside those of
+the kernels that follow.
 
-``rows_times_rows`` multiplies every row of x with every row of w. Rows of w are columns of the
-product's second factor, so WIDTH of them at a time are turned into a panel [I, lane], which stays
-in the level-1 cache for all rows of x. The threads share the panels. The gradients need no
-turning: in ``product_of`` the threads share the rows of the result.
+The unit of work is a block of WIDE columns of C, or a part of its rows. DEEP rows of B at a time,
+WIDE columns of each, are brought together in a panel, which stays in the level-2 cache while all
+rows of A are multiplied with it; rows of B that are columns in memory are turned on the way.
 """
 
 from __future__ import annotations
@@ -15,47 +14,50 @@ from numba import prange
 
 from tinygrad_cv.backend.cpu.compiled.lanes import to_lanes
 from tinygrad_cv.backend.cpu.compiled.product import product
-from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
+from tinygrad_cv.backend.cpu.compiled.vector import WIDTH, copy
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["product_of", "rows_times_rows"]
+__all__ = ["PANEL", "multiply"]
+
+WIDE, DEEP = 64, 256
+PANEL = WIDE * (DEEP + WIDTH)  # floats; a turn writes past the end
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
 _R1 = "Array(float32, 1, 'C', readonly=True)"
 
 
-@compiled(f"void({_R2}, {_R2}, {_R1}, {_W2}, {_W2})", parallel=True)
-def rows_times_rows(x, w, bias, y, panels):  # type: ignore[no-untyped-def]
-    """y [N, O] = x [N, I] w [O, I]^t + bias [O] (or [0], which is none); each thread has a panel
-    for I + WIDTH vectors."""
-    n, o = y.shape
-    i, lines, workers = x.shape[1], (o + WIDTH - 1) // WIDTH, panels.shape[0]
+@compiled(f"void({_R2}, {_R2}, {_R1}, {_W2}, {_W2}, int64, int64, int64)", parallel=True)
+def multiply(a, b, bias, c, panels, a_turned, b_turned, parts):  # type: ignore[no-untyped-def]
+    """c [M, N] = a [M, K] b [K, N] + bias [N] (or [0], which is none). A turned a is [K, M], a
+    turned b [N, K]. Each thread has a panel; the rows of c are cut into ``parts``."""
+    m, n = c.shape
+    k, workers = b.shape[1] if b_turned else b.shape[0], panels.shape[0]
+    row, column = (4, m * 4) if a_turned else (k * 4, 4)
+    blocks = (n + WIDE - 1) // WIDE
     for q in prange(workers):
         panel = panels[q].ctypes.data
-        for line in range(lines * q // workers, lines * (q + 1) // workers):
-            first = line * WIDTH
-            wide = min(WIDTH, o - first)
-            to_lanes(panel, w.ctypes.data + first * i * 4, i * 4, wide, i)
-            product(
-                n, wide, i, x.ctypes.data, i * 4, 4, panel, WIDTH * 4, y.ctypes.data + first * 4,
-                o * 4, 0,
-            )  # fmt: skip
+        for job in range(blocks * parts * q // workers, blocks * parts * (q + 1) // workers):
+            part, block = divmod(job, blocks)
+            r0, r1, c0 = m * part // parts, m * (part + 1) // parts, block * WIDE
+            wide = min(WIDE, n - c0)
+            for k0 in range(0, k, DEEP):
+                deep = min(DEEP, k - k0)
+                if b_turned:
+                    for j in range(0, wide, WIDTH):
+                        source = b.ctypes.data + ((c0 + j) * k + k0) * 4
+                        lanes = min(WIDTH, wide - j)
+                        to_lanes(panel + j * 4, WIDE * 4, source, k * 4, lanes, deep)
+                else:
+                    for i in range(deep):
+                        source = b.ctypes.data + ((k0 + i) * n + c0) * 4
+                        copy(panel + i * WIDE * 4, source, wide * 4)
+                product(
+                    r1 - r0, wide, deep, a.ctypes.data + r0 * row + k0 * column, row, column,
+                    panel, WIDE * 4, c.ctypes.data + (r0 * n + c0) * 4, n * 4, k0,
+                )  # fmt: skip
             if bias.size:
-                addend = bias[first : first + wide]
-                for r in range(n):
-                    values = y[r, first : first + wide]
-                    for k in range(values.size):
-                        values[k] += addend[k]
-
-
-@compiled(f"void({_R2}, {_R2}, {_W2}, int64, int64)", parallel=True)
-def product_of(a, b, c, turned, workers):  # type: ignore[no-untyped-def]
-    """c [M, N] = a [M, K] b [K, N]; with ``turned``, of a [K, M]."""
-    m, n = c.shape
-    row, column = (4, m * 4) if turned else (a.shape[1] * 4, 4)
-    for q in prange(workers):
-        first, last = m * q // workers, m * (q + 1) // workers
-        product(
-            last - first, n, b.shape[0], a.ctypes.data + first * row, row, column, b.ctypes.data,
-            n * 4, c.ctypes.data + first * n * 4, n * 4, 0,
-        )  # fmt: skip
+                addend = bias[c0 : c0 + wide]
+                for r in range(r0, r1):
+                    values = c[r, c0 : c0 + wide]
+                    for j in range(values.size):
+                        values[j] += addend[j]
