@@ -1,7 +1,7 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
 Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 with enough channels; one product per tap where the channels make it long enough; one per
+stride 1 or 2 with enough channels; one product per tap where the channels make it long enough; one per
 line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
 their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
@@ -102,13 +102,21 @@ def _algorithm(case: Case) -> str | None:
         return "depthwise"
     if case.groups > 1:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
-    near = case.kernel[-2:] == (3, 3) and {*case.stride, *case.dilation} == {1}
-    if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
+    near = case.kernel[-2:] == (3, 3) and {*case.stride[:-2], *case.dilation} == {1}
+    if near and min(deep, wide) >= DEEP and _few_products(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
     if deep >= DEEP:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
+
+
+def _few_products(case: Case) -> bool:
+    """True if the tiles of Winograd's algorithm fit the outputs well enough to save products."""
+    rows, across = case.positions[-2:]
+    if case.stride[-2:] == (1, 1):
+        return min(rows, across) >= 2
+    return case.stride[-2:] == (2, 2) and -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
 
 
 # The operators ------------------------------------------------------------------------------------
@@ -132,7 +140,7 @@ def conv(
     output = memory.empty((case.images, *positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        if _winograd(x, w, b, y, _three(case.before), turn=False):
+        if _winograd(case, x, w, b, y, turn=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -174,12 +182,9 @@ def conv_input_grad(
 
         depthwise.input_gradient(dy, w[:, 0], dx, _geometry(case), _workers())
         return _channels_second(spread)
+    if algorithm == "winograd" and _winograd(case, dy, w, np.zeros(0, np.float32), dx, turn=True):
+        return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
-    if algorithm == "winograd":
-        reach = zip(_three(case.kernel, 1), _three(case.before), strict=True)
-        before = tuple(k - 1 - p for k, p in reach)
-        if _winograd(dy, swapped, np.zeros(0, np.float32), dx, before, turn=True):
-            return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
     turned = _turned(case)
@@ -213,7 +218,7 @@ def conv_weight_grad(
     dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
-        if _winograd_weight_gradient(x, dy, dw, _three(case.before)):
+        if _winograd_weight_gradient(case, x, dy, dw):
             return result.transpose(-1, -2, *range(len(case.kernel)))
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -241,75 +246,119 @@ def conv_weight_grad(
 # Winograd -----------------------------------------------------------------------------------------
 
 
-def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> bool:
-    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` of the turned
-    kernel. Returns False if not all of y is finite: then it is to be computed directly."""
-    from tinygrad_cv.backend.cpu.compiled import winograd
+def _winograd(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
+    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` the input gradient y
+    of x and w [taps, O, C]. Returns False if not all of y is finite: then it is to be computed
+    directly."""
+    from tinygrad_cv.backend.cpu.compiled import forms, winograd
 
-    m, tiles = _tiling(y)
-    points = (m + 2) ** 2
-    (taps, c, o), workers = w.shape, _workers()
-    w, depth = w.reshape(taps // 9, 3, 3, c, o), taps // 9
-    per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
-    tile = points * max(c, o)
+    form, before, skipped, tiles = _tiling(case, turn)
+    products = forms.FORMS[form].by_target(2)
+    c, o, taps, workers = x.shape[4], y.shape[4], w.shape[0], _workers()
+    w, depth = w.reshape(taps // 9, 3, 3, *w.shape[1:]), taps // 9
+    points_v, points, points_m = _points(form)
+    per_tile = 4 * (points_v * c + points_m * o)
+    tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
+    spoilt = np.zeros(workers, np.float32)
     if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        winograd.weights(m, w, u, int(turn), workers)
-        winograd.blocks(m, x, u, bias, y, scratch, spoilt, *before, block)
+        winograd.weights(form, w, u, _scratch("turned", workers, winograd.TURNED), int(turn))
+        room = _room(points_v, block, c) + _room(points_m, block, o) + tile
+        scratch = _scratch("winograd", workers, room)
+        winograd.blocks(
+            form, products, x, u, bias, y, scratch, spoilt, *before, *skipped, block
+        )  # fmt: skip
         return not spoilt.any()
     block = min(tiles, max(32, SHARED // per_tile))
-    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
-    chunk = winograd.CHUNK
-    scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16), tile))
-    across = max(1, min(workers, -(-o // chunk)))
+    vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
+    piece = points * (winograd.CHUNK**2 + 16) + winograd.TURNED
+    scratch = _scratch("winograd", workers, max(piece, tile))
+    across = max(1, min(workers, -(-o // winograd.CHUNK)))
     winograd.stationary(
-        m, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across
-    )
+        form, products, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, *skipped, block,
+        across,
+    )  # fmt: skip
     return not spoilt.any()
 
 
-def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
+def _winograd_weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     """dw [taps, C, O] of x [N, D, H, W, C] and dy [N, D, P, Q, O]. Returns as ``_winograd``."""
-    from tinygrad_cv.backend.cpu.compiled import winograd, winograd_weights
+    from tinygrad_cv.backend.cpu.compiled import forms, winograd, winograd_weights
 
-    m, tiles = _tiling(dy)
-    points = (m + 2) ** 2
+    form, before, _, tiles = _tiling(case, turn=False)
+    products = forms.FORMS[form].by_target(1)
     (taps, c, o), workers, chunk = dw.shape, _workers(), winograd.CHUNK
     dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
-    per_tile, tile = points * 4 * (c + o), points * max(c, o)
+    points_v, points, points_m = _points(form)
+    per_tile = 4 * (points_v * c + points_m * o)
+    tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
     size, spoilt = depth * points * c * o * 4, np.zeros(workers, np.float32)
     if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
-        scratch = _scratch("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        winograd_weights.private(m, x, dy, dw, du, scratch, spoilt, *before, block)
+        room = _room(points_v, block, c) + _room(points_m, block, o) + tile
+        scratch = _scratch("winograd", workers, room)
+        winograd_weights.private(form, products, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
-    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
+    vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
     if size <= WHOLE:
         du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
         scratch = _scratch("winograd", workers, tile)
-        winograd_weights.shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
+        winograd_weights.shared(
+            form, products, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block
+        )  # fmt: skip
         return not spoilt.any()
     scratch = _scratch("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
-    winograd_weights.stationary(m, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
+    winograd_weights.stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 
 
-def _tiling(y: Any) -> tuple[int, int]:
-    """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
-    images, planes, rows, across = y.shape[:4]
-    counts = {m: images * planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
-    m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
-    return m, counts[m]
+def _tiling(case: Case, turn: bool) -> tuple[int, Sizes, Sizes, int]:
+    """The form; how far the first tile begins before the first pixel, in depth, height and width,
+    and before the first output, in height and width; the number of tiles. With ``turn`` those of
+    the input gradient."""
+    from tinygrad_cv.backend.cpu.compiled import forms
+
+    sizes = case.sizes if turn else case.positions
+    planes, *lines = _three(sizes, 1)
+    kernel, (front, *before) = _three(case.kernel, 1), _three(case.before)
+    front = kernel[0] - 1 - front if turn else front
+    skipped = (0, 0)
+    if case.stride[-1] == 1:
+        before = [2 - p for p in before] if turn else before
+        choice = (forms.NEAR4, forms.NEAR2)
+    else:
+        choice = (forms.SPREAD,) if turn else (forms.APART,)
+        if turn:  # a tile begins with a pixel that the middle tap meets
+            skipped = ((before[0] + 1) % 2, (before[1] + 1) % 2)
+            before = [(1 - p + s) // 2 for p, s in zip(before, skipped, strict=True)]
+    counts = {
+        form: case.images * planes * math.prod(
+            -(-(size + s) // forms.OUT[form]) for size, s in zip(lines, skipped, strict=True)
+        )
+        for form in choice
+    }  # fmt: skip
+    form = min(choice, key=lambda form: len(forms.FORMS[form].products) * counts[form])
+    return form, (front, *before), skipped, counts[form]
+
+
+def _points(form: int) -> tuple[int, int, int]:
+    """Of V, U and M."""
+    from tinygrad_cv.backend.cpu.compiled import forms
+
+    return forms.V_SIDE[form] ** 2, forms.U_SIDE[form] ** 2, forms.M_SIDE[form] ** 2
+
+
+def _room(points: int, block: int, channels: int) -> int:
+    """Floats of ``block`` transformed tiles, with a gap after each point."""
+    return points * (block * (channels + 16) + 16)
 
 
 def _tiles(name: str, points: int, block: int, channels: int) -> Any:
-    """Room for ``block`` transformed tiles, with a gap after each point."""
-    size = points * (block * (channels + 16) + 16)
-    return memory.scratch((size,), np.float32, f"winograd.{name}")
+    """Room for ``block`` transformed tiles."""
+    return memory.scratch((_room(points, block, channels),), np.float32, f"winograd.{name}")
 
 
 # Arrays as the loops want them --------------------------------------------------------------------

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
 __all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "mask_of", "prefetch"]
-__all__ += ["word", "zero"]
+__all__ += ["transpose", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -246,3 +246,64 @@ def add_products(
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 7), emit
+
+
+@intrinsic
+def transpose(
+    typingctx: Any, target: Any, target_row: Any, source: Any, source_row: Any, rows: Any,
+    columns: Any,
+) -> Any:  # fmt: skip
+    """``target[j, i] = source[i, j]`` for ``rows`` x ``columns`` floats, steps in bytes: squares of
+    vectors are turned in the registers."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_row, source, source_row, rows, columns = arguments
+
+        def square(i: Any, j: Any, down: Any, across: Any) -> None:
+            """At row i and column j; with ``down`` and ``across``, only so many lines count."""
+
+            def lines(base: Any, row: Any, i: Any, j: Any, down: Any, across: Any) -> Any:
+                start = builder.add(base, builder.add(builder.mul(i, row), builder.shl(j, word(2))))
+                for k in range(WIDTH):
+                    mask = None
+                    if down is not None:
+                        inside = builder.icmp_signed(">", down, word(k))
+                        mask = mask_of(builder, builder.select(inside, across, word(0)))
+                    yield Emitter(builder, mask), builder.add(start, builder.mul(row, word(k)))
+
+            read = lines(source, source_row, i, j, down, across)
+            square = _turn(builder, [e.load(place) for e, place in read])
+            written = lines(target, target_row, j, i, across, down)
+            for line, (e, place) in zip(square, written, strict=True):
+                e.store(line, place)
+
+        with cgutils.for_range_slice(builder, word(0), rows, word(WIDTH), WORD) as (i, _):
+            with cgutils.for_range_slice(builder, word(0), columns, word(WIDTH), WORD) as (j, _):
+                down, across = builder.sub(rows, i), builder.sub(columns, j)
+                whole = builder.and_(
+                    builder.icmp_signed(">=", down, word(WIDTH)),
+                    builder.icmp_signed(">=", across, word(WIDTH)),
+                )
+                with builder.if_else(whole) as (then, other):
+                    with then:
+                        square(i, j, None, None)
+                    with other:
+                        square(i, j, down, across)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), emit
+
+
+def _turn(builder: Any, lines: list[Any]) -> list[Any]:
+    """WIDTH vectors as a matrix, transposed: squares of 1, 2, 4... lanes change places."""
+    size = 1
+    while size < WIDTH:
+        first = [k if k & size == 0 else WIDTH + k - size for k in range(WIDTH)]
+        second = [k + size if k & size == 0 else WIDTH + k for k in range(WIDTH)]
+        for i in range(WIDTH):
+            if i & size == 0:
+                a, b = lines[i], lines[i + size]
+                lines[i] = builder.shuffle_vector(a, b, ir.Constant(LANES, first))
+                lines[i + size] = builder.shuffle_vector(a, b, ir.Constant(LANES, second))
+        size *= 2
+    return lines
