@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
 __all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "mask_of", "prefetch"]
-__all__ += ["transpose", "word", "zero"]
+__all__ += ["prefetch_later", "prefetch_to_write", "transpose", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -157,19 +157,27 @@ def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
     return types.void(types.intp, types.intp, types.intp), emit
 
 
-@intrinsic
-def prefetch(typingctx: Any, address: Any) -> Any:
-    """Ask for the cache line at ``address``, which will be read soon."""
+def _prefetcher(write: bool, locality: int) -> Any:
+    @intrinsic
+    def ask(typingctx: Any, address: Any) -> Any:
+        """Ask for the cache line at ``address``; no address is wrong."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], BYTE.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, LANE, LANE, LANE])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, often, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
-        builder.call(function, [pointer, read, often, data])
-        return context.get_dummy_value()
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            to = builder.inttoptr(arguments[0], BYTE.as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [to.type, LANE, LANE, LANE])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            how = [ir.Constant(LANE, value) for value in (int(write), locality, 1)]
+            builder.call(function, [to, *how])
+            return context.get_dummy_value()
 
-    return types.void(types.intp), emit
+        return types.void(types.intp), emit
+
+    return ask
+
+
+# What is read at once, into the level-1 cache; what is read or written later, into the level-2 one.
+prefetch, prefetch_later = _prefetcher(False, 3), _prefetcher(False, 2)
+prefetch_to_write = _prefetcher(True, 2)
 
 
 @intrinsic

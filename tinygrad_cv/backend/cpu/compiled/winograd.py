@@ -39,7 +39,14 @@ from tinygrad_cv.backend.cpu.compiled.forms import (
     write,
 )
 from tinygrad_cv.backend.cpu.compiled.product import product
-from tinygrad_cv.backend.cpu.compiled.vector import WIDTH, copy, transpose, zero
+from tinygrad_cv.backend.cpu.compiled.vector import (
+    WIDTH,
+    copy,
+    prefetch_later,
+    prefetch_to_write,
+    transpose,
+    zero,
+)
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["CHUNK", "GAP", "TURNED", "blocks", "pitch", "stationary", "take", "turned", "weights"]
@@ -82,6 +89,21 @@ def take(form, x, image, z, h, w, tile, v, step):  # type: ignore[no-untyped-def
             else:
                 zero(place, pixel)
     read(form, tile, n * pixel, pixel, v, side * step, step, c)
+
+
+@njit(inline="always")
+def expect(size, array, image, z, h, w, written):  # type: ignore[no-untyped-def]
+    """Ask for ``size`` x ``size`` pixels at (h, w) of a plane."""
+    depth, height, width, pixel = array.shape[1], array.shape[2], array.shape[3], array.shape[4] * 4
+    if z >= 0 and z < depth:
+        left, right = max(w, 0), min(w + size, width)
+        for i in range(max(h, 0), min(h + size, height)):
+            start = array.ctypes.data + (((image * depth + z) * height + i) * width + left) * pixel
+            for byte in range(0, (right - left) * pixel, 64):
+                if written:
+                    prefetch_to_write(start + byte)
+                else:
+                    prefetch_later(start + byte)
 
 
 @njit(inline="always")
@@ -180,6 +202,7 @@ def blocks(  # type: ignore[no-untyped-def]
     """
     c, o, planes, taps = x.shape[4], y.shape[4], y.shape[1], u.shape[0]
     points_v, points_m, points = V_SIDE[form] ** 2, M_SIDE[form] ** 2, u.shape[1]
+    every = products.shape[0]
     m, step = OUT[form], STEP[form]
     down, across = (y.shape[2] + above + m - 1) // m, (y.shape[3] + beside + m - 1) // m
     tiles, workers = y.shape[0] * planes * down * across, scratch.shape[0]
@@ -200,6 +223,18 @@ def blocks(  # type: ignore[no-untyped-def]
                     h, w = place // across * step - top, place % across * step - left
                     take(form, x, image, d + a - front, h, w, tile, v + i * v_line, v_step)
                 for k in range(products.shape[0]):
+                    first, last = count * k // every, count * (k + 1) // every
+                    for i in range(first, last):  # what is read and written after the products
+                        ahead, tap = (t + i, a + 1) if a + 1 < taps else (t + count + i, 0)
+                        plane, place = divmod(min(ahead, end - 1), down * across)
+                        image, d = divmod(plane, planes)
+                        h, w = place // across * step - top, place % across * step - left
+                        expect(step, x, image, d + tap - front, h, w, False)
+                        if a + 1 == taps:
+                            plane, place = divmod(t + i, down * across)
+                            image, d = divmod(plane, planes)
+                            h, w = place // across * m - above, place % across * m - beside
+                            expect(m, y, image, d, h, w, True)
                     product(
                         count, o, c, v + products[k, 0] * v_step, v_line, 4,
                         u.ctypes.data + (a * points + products[k, 1]) * c * o * 4, o * 4,

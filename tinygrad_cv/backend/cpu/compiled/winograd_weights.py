@@ -20,7 +20,7 @@ from numba import njit, prange
 from tinygrad_cv.backend.cpu.compiled.forms import M_SIDE, OUT, STEP, U_SIDE, V_SIDE, gather, spread
 from tinygrad_cv.backend.cpu.compiled.product import product
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
-from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, pitch, take
+from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, expect, pitch, take
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["private", "shared", "stationary"]
@@ -91,6 +91,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
     points, m = U_SIDE[form] ** 2, OUT[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
+    planes, step, every = dy.shape[1], STEP[form], products.shape[0]
     v_line, m_line, size = pitch(c), pitch(o), c * o * 4
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
     for q in prange(workers):
@@ -106,7 +107,17 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
                 both(
                     form, x, dy, a, start, 0, count, front, top, left, tile, v, v_step, dm, m_step
                 )  # fmt: skip
-                for k in range(products.shape[0]):
+                for k in range(every):
+                    first, last = count * k // every, count * (k + 1) // every
+                    for i in range(first, last):  # what is read after the products
+                        ahead, tap = (start + i, a + 1) if a + 1 < taps else (start + count + i, 0)
+                        plane, place = divmod(min(ahead, end - 1), down * across)
+                        image, d = divmod(plane, planes)
+                        row, column = divmod(place, across)
+                        h, w = row * step - top, column * step - left
+                        expect(step, x, image, d + tap - front, h, w, False)
+                        if a + 1 == taps:
+                            expect(m, dy, image, d, row * m, column * m, False)
                     product(
                         c, o, count, v + products[k, 0] * v_step, 4, v_line,
                         dm + products[k, 2] * m_step, m_line,
