@@ -124,7 +124,7 @@ M_SIDE = tuple(form.at.shape[1] for form in FORMS)
 # Machine code is found on disk again only for functions without a closure, so one text serves all
 # forms, with a number that says which.
 _B2, _B4, _B_APART, _B_SPREAD = (separable(form.bt) for form in FORMS)
-_A2, _A4, _A_APART, _A_SPREAD = (separable(form.at) for form in FORMS)
+_A2, _A4, _A_APART, _A_SPREAD = (separable(form.at, checked=True) for form in FORMS)
 _G2, _G4, _G_APART, _ = (separable(form.g) for form in FORMS)
 _TURNED2, _TURNED4, _, _TURNED_SPREAD = (separable(form.g, flip=True) for form in FORMS)
 _AT2, _AT4, _AT_APART, _ = (separable(form.at.T) for form in FORMS)
@@ -146,15 +146,14 @@ def read(form, source, row, column, target, target_row, target_column, channels)
 
 @njit(inline="always")
 def write(form, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
-    """A^t M A."""
+    """A^t M A. Returns the sum of the results times 0."""
     if form == NEAR4:
-        _A4(source, row, column, target, target_row, target_column, channels)
-    elif form == APART:
-        _A_APART(source, row, column, target, target_row, target_column, channels)
-    elif form == SPREAD:
-        _A_SPREAD(source, row, column, target, target_row, target_column, channels)
-    else:
-        _A2(source, row, column, target, target_row, target_column, channels)
+        return _A4(source, row, column, target, target_row, target_column, channels)
+    if form == APART:
+        return _A_APART(source, row, column, target, target_row, target_column, channels)
+    if form == SPREAD:
+        return _A_SPREAD(source, row, column, target, target_row, target_column, channels)
+    return _A2(source, row, column, target, target_row, target_column, channels)
 
 
 @njit(inline="always")

@@ -11,19 +11,27 @@ from typing import Any
 
 import numpy as np
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinygrad_cv.backend.cpu.compiled.vector import Emitter, for_each_vector, word
+from tinygrad_cv.backend.cpu.compiled.vector import (
+    VECTOR,
+    Emitter,
+    for_each_vector,
+    lanes_added,
+    word,
+)
 
 __all__ = ["separable"]
 
 
-def separable(matrix: np.ndarray, flip: bool = False) -> Any:
+def separable(matrix: np.ndarray, flip: bool = False, checked: bool = False) -> Any:
     """The intrinsic ``f(source, row, column, target, target_row, target_column, channels)``.
 
     Args:
         matrix: T [p, q] in float64.
         flip: read X upside down and right to left.
+        checked: return the sum of Y times 0, which is 0 if all of Y is finite.
 
     Strides are in bytes, from pixel to pixel; ``channels`` floats follow each other at a pixel.
     """
@@ -41,6 +49,9 @@ def separable(matrix: np.ndarray, flip: bool = False) -> Any:
                 down = builder.add(base, builder.mul(rows, word(i)))
                 return builder.add(down, builder.mul(columns, word(j)))
 
+            spoilt = cgutils.alloca_once(builder, VECTOR)
+            builder.store(Emitter(builder).constant(0.0), spoilt)
+
             def body(e: Emitter, offset: Any) -> None:
                 start, end = builder.add(source, offset), builder.add(target, offset)
                 order = range(q)[::-1] if flip else range(q)
@@ -48,15 +59,22 @@ def separable(matrix: np.ndarray, flip: bool = False) -> Any:
                     _product(e, matrix, [e.load(at(start, i, row, j, column)) for i in order])
                     for j in order
                 ]
+                total = builder.load(spoilt)
                 for i in range(p):  # (T X) T^t, row by row
                     line = _product(e, matrix, [columns[j][i] for j in range(q)])
                     for j in range(p):
                         e.store(line[j], at(end, i, target_row, j, target_column))
+                        total = e.multiply_add(line[j], e.constant(0.0), total)
+                if checked:
+                    builder.store(total, spoilt)
 
             for_each_vector(builder, channels, body)
+            if checked:
+                return lanes_added(builder, builder.load(spoilt))
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 7), emit
+        result = types.float32 if checked else types.void
+        return result(*[types.intp] * 7), emit
 
     return transform
 

@@ -17,8 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
-__all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "mask_of", "prefetch"]
-__all__ += ["prefetch_later", "prefetch_to_write", "transpose", "word", "zero"]
+__all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "lanes_added"]
+__all__ += ["mask_of", "prefetch", "prefetch_later", "prefetch_to_write", "transpose", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -142,6 +142,16 @@ def mask_of(builder: Any, count: Any) -> Any:
     lanes = ir.Constant(LANES, list(range(WIDTH)))
     limit = Emitter(builder).spread(builder.trunc(count, LANE), LANES)
     return builder.icmp_signed("<", lanes, limit)
+
+
+def lanes_added(builder: Any, vector: Any) -> Any:
+    """The sum of the lanes, half by half; what is not finite stays so."""
+    size = WIDTH // 2
+    while size:
+        places = ir.Constant(LANES, [(k + size) % WIDTH for k in range(WIDTH)])
+        vector = builder.fadd(vector, builder.shuffle_vector(vector, vector, places))
+        size //= 2
+    return builder.extract_element(vector, ir.Constant(LANE, 0))
 
 
 @intrinsic

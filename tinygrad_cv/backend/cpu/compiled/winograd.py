@@ -117,22 +117,19 @@ def put(form, y, image, d, h, w, tile, source, step, bias):  # type: ignore[no-u
     first, left = max(0, -h), max(0, -w)
     last, right = min(m, height - h), min(m, width - w)
     if last - first == m and right - left == m:
-        write(form, source, side * step, step, origin, width * pixel, pixel, o)
+        total = write(form, source, side * step, step, origin, width * pixel, pixel, o)
     else:
-        write(form, source, side * step, step, tile, m * pixel, pixel, o)
+        total = write(form, source, side * step, step, tile, m * pixel, pixel, o)
         for i in range(first, last):
             start = left * pixel
             copy(
                 origin + i * width * pixel + start, tile + i * m * pixel + start,
                 (right - left) * pixel,
             )  # fmt: skip
-    total = np.float32(0)
-    for i in range(first, last):
-        for j in range(left, right):
-            line = y[image, d, h + i, w + j]
-            for k in range(o):
-                total += line[k] * np.float32(0)
-            if bias.size:
+    if bias.size:
+        for i in range(first, last):
+            for j in range(left, right):
+                line = y[image, d, h + i, w + j]
                 for k in range(o):
                     line[k] += bias[k]
     return total
