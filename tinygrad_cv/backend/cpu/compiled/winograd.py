@@ -78,17 +78,21 @@ def take(form, x, image, z, h, w, tile, v, step):  # type: ignore[no-untyped-def
             zero(v + k * step, pixel)
         return
     origin = x.ctypes.data + (((image * depth + z) * height + h) * width + w) * pixel
-    if h >= 0 and w >= 0 and h + n <= height and w + n <= width:
-        read(form, origin, width * pixel, pixel, v, side * step, step, c)
-        return
-    for i in range(n):
-        for j in range(n):
-            place = tile + (i * n + j) * pixel
-            if h + i >= 0 and h + i < height and w + j >= 0 and w + j < width:
-                copy(place, origin + (i * width + j) * pixel, pixel)
+    line = width * pixel
+    if h < 0 or w < 0 or h + n > height or w + n > width:
+        left = min(n, max(0, -w))
+        right = max(left, min(n, width - w))
+        for i in range(n):
+            place = tile + i * n * pixel
+            if h + i < 0 or h + i >= height:
+                zero(place, n * pixel)
             else:
-                zero(place, pixel)
-    read(form, tile, n * pixel, pixel, v, side * step, step, c)
+                zero(place, left * pixel)
+                inside = origin + (i * width + left) * pixel
+                copy(place + left * pixel, inside, (right - left) * pixel)
+                zero(place + right * pixel, (n - right) * pixel)
+        origin, line = tile, n * pixel
+    read(form, origin, line, pixel, v, side * step, step, c)
 
 
 @njit(inline="always")
@@ -116,16 +120,13 @@ def put(form, y, image, d, h, w, tile, source, step, bias):  # type: ignore[no-u
     origin = y.ctypes.data + (((image * planes + d) * height + h) * width + w) * pixel
     first, left = max(0, -h), max(0, -w)
     last, right = min(m, height - h), min(m, width - w)
-    if last - first == m and right - left == m:
-        total = write(form, source, side * step, step, origin, width * pixel, pixel, o)
-    else:
-        total = write(form, source, side * step, step, tile, m * pixel, pixel, o)
+    whole = last - first == m and right - left == m
+    target, line = (origin, width * pixel) if whole else (tile, m * pixel)
+    total = write(form, source, side * step, step, target, line, pixel, o)
+    if not whole:
+        start, size = left * pixel, (right - left) * pixel
         for i in range(first, last):
-            start = left * pixel
-            copy(
-                origin + i * width * pixel + start, tile + i * m * pixel + start,
-                (right - left) * pixel,
-            )  # fmt: skip
+            copy(origin + i * width * pixel + start, tile + i * m * pixel + start, size)
     if bias.size:
         for i in range(first, last):
             for j in range(left, right):

@@ -38,13 +38,13 @@ def take_gradient(form, dy, image, d, h, w, tile, target, step):  # type: ignore
     pixel = o * 4
     origin = dy.ctypes.data + (((image * planes + d) * height + h) * width + w) * pixel
     rows, columns = min(m, height - h), min(m, width - w)
-    if rows == m and columns == m:
-        spread(form, origin, width * pixel, pixel, target, side * step, step, o)
-        return
-    zero(tile, m * m * pixel)
-    for i in range(rows):
-        copy(tile + i * m * pixel, origin + i * width * pixel, columns * pixel)
-    spread(form, tile, m * pixel, pixel, target, side * step, step, o)
+    line = width * pixel
+    if rows < m or columns < m:
+        zero(tile, m * m * pixel)
+        for i in range(rows):
+            copy(tile + i * m * pixel, origin + i * width * pixel, columns * pixel)
+        origin, line = tile, m * pixel
+    spread(form, origin, line, pixel, target, side * step, step, o)
 
 
 @njit(inline="always")
