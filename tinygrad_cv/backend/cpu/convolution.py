@@ -1,8 +1,8 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
 Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 or 2 with enough channels; one product per tap where the channels make it long enough; one per
-line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
+stride 1 or 2 with enough channels; one product per tap where the channels make it long enough; one
+per line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
 their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 

@@ -20,11 +20,11 @@ SPREAD  input gradient, stride 2   5 x 5   8 x 8    1.27
 ======  =========================  ======  =======  ===============
 
 Stride 1 is the algorithm F(m, 3) in both dimensions, where v = u = m. With stride 2, even pixels
-meet the outer taps only, which is F(4, 2) with five points; odd pixels meet the middle tap, which is
-F(4, 2) with a kernel (w, 0). Its product at infinity is 0, and up to a scale, which V bears, it has
-the same U = w at the four other points. So 9 x 9 points of V meet 6 x 6 of U, and what belongs to
-the same point is added up before it is transformed back: 5 x 5 points of M. SPREAD turns this round:
-the outputs of a tile begin with odd pixels.
+meet the outer taps only, which is F(4, 2) with five points; odd pixels meet the middle tap, which
+is F(4, 2) with a kernel (w, 0). Its product at infinity is 0, and up to a scale, which V bears, it
+has the same U = w at the four other points. So 9 x 9 points of V meet 6 x 6 of U, and what belongs
+to the same point is added up before it is transformed back: 5 x 5 points of M. SPREAD turns this
+round: the outputs of a tile begin with odd pixels.
 
 Points are all +a and -a, which share work (``transform``), and infinity; for F(2, 3) and F(4, 3)
 also 0. Those with a b = 1 or 1/2 round several times less than 0, +-1, +-2.
@@ -32,7 +32,7 @@ also 0. Those with a b = 1 or 1/2 round several times less than 0, +-1, +-2.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -97,7 +97,11 @@ def _two_apart(spread: bool) -> Form:
     bt, ends, at = toom_cook((1.25, -1.25, 0.4, -0.4), 4, 2)
     g, scale = np.zeros((6, 3)), ends[:4, 0]  # of the kernel (w, 0)
     g[:5, ::2], g[5, 1] = ends, 1
-    all_points, of_u, of_odd = list(range(9)), [0, 1, 2, 3, 4, 5, 5, 5, 5], [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    all_points, of_u, of_odd = (
+        list(range(9)),
+        [0, 1, 2, 3, 4, 5, 5, 5, 5],
+        [0, 1, 2, 3, 4, 0, 1, 2, 3],
+    )
     if spread:
         back = np.zeros((8, 9))
         back[1::2, :5], back[::2, 5:] = at, at[:, :4] * scale

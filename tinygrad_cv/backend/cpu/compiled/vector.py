@@ -18,7 +18,15 @@ from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
 __all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "lanes_added"]
-__all__ += ["mask_of", "prefetch", "prefetch_later", "prefetch_to_write", "transpose", "word", "zero"]
+__all__ += [
+    "mask_of",
+    "prefetch",
+    "prefetch_later",
+    "prefetch_to_write",
+    "transpose",
+    "word",
+    "zero",
+]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -295,18 +303,20 @@ def transpose(
             for line, (e, place) in zip(square, written, strict=True):
                 e.store(line, place)
 
-        with cgutils.for_range_slice(builder, word(0), rows, word(WIDTH), WORD) as (i, _):
-            with cgutils.for_range_slice(builder, word(0), columns, word(WIDTH), WORD) as (j, _):
-                down, across = builder.sub(rows, i), builder.sub(columns, j)
-                whole = builder.and_(
-                    builder.icmp_signed(">=", down, word(WIDTH)),
-                    builder.icmp_signed(">=", across, word(WIDTH)),
-                )
-                with builder.if_else(whole) as (then, other):
-                    with then:
-                        square(i, j, None, None)
-                    with other:
-                        square(i, j, down, across)
+        def every(end: Any) -> Any:
+            return cgutils.for_range_slice(builder, word(0), end, word(WIDTH), WORD)
+
+        with every(rows) as (i, _), every(columns) as (j, _):
+            down, across = builder.sub(rows, i), builder.sub(columns, j)
+            whole = builder.and_(
+                builder.icmp_signed(">=", down, word(WIDTH)),
+                builder.icmp_signed(">=", across, word(WIDTH)),
+            )
+            with builder.if_else(whole) as (then, other):
+                with then:
+                    square(i, j, None, None)
+                with other:
+                    square(i, j, down, across)
         return context.get_dummy_value()
 
     return types.void(*[types.intp] * 6), emit

@@ -13,9 +13,11 @@ Two orders of the same work, by where it finds room:
   thread makes a piece of U, 64 x 64 channels, in its cache, uses it for all tiles, and drops it.
 
 The gradient of the input at stride 1 is a convolution with the kernel turned by 180 degrees and its
-channels swapped, at stride 2 the form SPREAD of the same kernel: with ``turn``, w [taps, 3, 3, N, K]
-is read as [taps, 3, 3, K, N], a few lines at a time. The weight gradient is in
+channels swapped, at stride 2 the form SPREAD of the same kernel: with ``turn``, w
+[taps, 3, 3, N, K] is read as [taps, 3, 3, K, N], a few lines at a time. The weight gradient is in
 ``winograd_weights``.
+
+While a thread multiplies, it asks for the pixels that its next tiles are made of.
 
 A NaN or an infinity spreads over its whole tile here, where a direct sum keeps it in the 3 x 3
 window. So every kernel adds up its results times 0 in ``spoilt``, one number for each thread; what

@@ -82,7 +82,8 @@ def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untype
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W1}, int64, int64, int64, int64)",
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W1}, int64, int64, int64, "
+    "int64)",
     parallel=True,
 )
 def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
@@ -137,8 +138,8 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, int64, "
-    "int64)",
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W1}, int64, "
+    "int64, int64, int64)",
     parallel=True,
 )
 def shared(form, products, x, dy, dw, du, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
@@ -174,7 +175,8 @@ def shared(form, products, x, dy, dw, du, vs, ms, scratch, spoilt, front, top, l
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, int64, int64)",
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, "
+    "int64, int64)",
     parallel=True,
 )
 def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
