@@ -20,6 +20,7 @@ FAST, EXACT = 3e-5, 5e-6  # bounds on the error of Winograd and of direct sums, 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
     monkeypatch.setattr(convolution, "SMALLEST", 0)
+    monkeypatch.setattr(convolution, "FEWEST", 0)
 
 
 def arrays(shape, kernel, outputs, groups=1, seed=0, bias=True):
@@ -83,12 +84,12 @@ def test_winograd(shape, outputs, padding):
 @pytest.mark.parametrize(
     ("shape", "outputs"),
     [
-        ((2, 16, 16, 15), 32),
-        ((1, 24, 7, 8), 20),
+        ((2, 32, 16, 15), 32),
+        ((1, 40, 7, 8), 36),
         ((3, 70, 14, 8), 130),
         ((1, 140, 8, 7), 130),
         ((1, 300, 15, 7), 300),
-        ((40, 17, 7, 8), 33),
+        ((40, 33, 7, 8), 35),
     ],
 )
 def test_winograd_at_stride_2(shape, outputs, padding):
@@ -100,7 +101,7 @@ def test_winograd_at_stride_2(shape, outputs, padding):
 @pytest.mark.parametrize(("depth", "front"), [(1, 0), (3, 0), (3, 1), (2, 2)])
 def test_winograd_at_stride_2_in_three_dimensions(depth, front):
     pads = ((front, 1), (1, 1), (1, 0))
-    for channels, outputs in ((16, 33), (260, 200)):
+    for channels, outputs in ((40, 33), (260, 200)):
         x, w, b = arrays((1, channels, 4, 8, 8), (depth, 3, 3), outputs)
         assert convolution._algorithm(case(x, w, pads, (1, 2, 2), (1, 1, 1))) == "winograd"
         compare(x, w, b, (1, 2, 2), pads, (1, 1, 1), 1)
@@ -110,7 +111,7 @@ def test_winograd_at_stride_2_in_three_dimensions(depth, front):
     ("stride", "size", "padding"), [((2, 1), 8, 1), ((1, 2), 8, 1), ((2, 2), 9, 1), ((2, 2), 8, 3)]
 )
 def test_strides_that_winograd_leaves_to_direct_sums(stride, size, padding):
-    x, w, b = arrays((2, 16, size, size), (3, 3), 20)
+    x, w, b = arrays((2, 40, size, size), (3, 3), 36)
     pads = ((padding, padding),) * 2
     assert convolution._algorithm(case(x, w, pads, stride)) == "taps"
     compare(x, w, b, stride, pads, (1, 1), 1, EXACT)
@@ -180,7 +181,7 @@ def test_any_number_of_threads(workers):
         x, w, b = arrays((3, 20, 9, 9), (3, 3), 150)
         compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
         compare(x, w, b, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, EXACT)
-        compare(*arrays((3, 20, 8, 8), (3, 3), 150), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
+        compare(*arrays((3, 40, 8, 8), (3, 3), 150), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
         x, w, b = arrays((2, 300, 5, 5), (3, 3), 200)
         compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
     finally:
@@ -230,7 +231,7 @@ def test_memory_orders_and_read_only_inputs():
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value, stride):
-    x, w, _ = arrays((1, 16, 12 * stride, 12 * stride), (3, 3), 16, bias=False)
+    x, w, _ = arrays((1, 32, 12 * stride, 12 * stride), (3, 3), 32, bias=False)
     x[0, 3, 5, 6] = value
     options = ((stride, stride), ((1, 1), (1, 1)), (1, 1), 1)
     assert convolution._algorithm(case(x, w, ((1, 1), (1, 1)), options[0])) == "winograd"
@@ -248,6 +249,17 @@ def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value, stride):
     dw = convolution.conv_weight_grad(np, x, g, w.shape, *options)
     expected = ConvWeightGrad.forward(np, wide, g.astype(np.float64), w.shape, *options)
     np.testing.assert_array_equal(np.isnan(dw), np.isnan(expected))
+
+
+def test_few_tiles_or_channels_at_stride_2_are_summed_directly(monkeypatch):
+    monkeypatch.setattr(convolution, "FEWEST", 16)
+    x, w, b = arrays((15, 40, 8, 8), (3, 3), 36)
+    options = ((2, 2), ((1, 1), (1, 1)), (1, 1), 1)
+    monkeypatch.setattr(winograd, "blocks", None)  # it would be called
+    expected = Conv.forward(np, *[a.astype(np.float64) for a in (x, w, b)], *options)
+    close(convolution.conv(np, x, w, b, *options), expected, EXACT)
+    few, narrow, _ = arrays((2, 24, 8, 8), (3, 3), 36)
+    assert convolution._algorithm(case(few, narrow, options[1], (2, 2))) == "taps"
 
 
 def test_the_same_bits_every_time():

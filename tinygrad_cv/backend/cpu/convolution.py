@@ -25,6 +25,7 @@ __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
 
 SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never pay
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
+FEWEST = 16  # tiles at stride 2; for fewer, making the weights costs more than the products save
 WIDEST = 4096  # floats of a window that is read as a whole
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
@@ -102,7 +103,7 @@ def _algorithm(case: Case) -> str | None:
         return "depthwise"
     if case.groups > 1:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
-    near = case.kernel[-2:] == (3, 3) and {*case.stride[:-2], *case.dilation} == {1}
+    near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and _few_products(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
@@ -116,7 +117,9 @@ def _few_products(case: Case) -> bool:
     rows, across = case.positions[-2:]
     if case.stride[-2:] == (1, 1):
         return min(rows, across) >= 2
-    return case.stride[-2:] == (2, 2) and -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
+    if case.stride[-2:] != (2, 2) or min(case.channels, case.outputs) < 2 * DEEP:
+        return False
+    return -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
 
 
 # The operators ------------------------------------------------------------------------------------
@@ -248,11 +251,13 @@ def conv_weight_grad(
 
 def _winograd(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` the input gradient y
-    of x and w [taps, O, C]. Returns False if not all of y is finite: then it is to be computed
-    directly."""
+    of x and w [taps, O, C]. Returns False if y is to be computed directly: not all of it is finite,
+    or the tiles are few."""
     from tinygrad_cv.backend.cpu.compiled import forms, winograd
 
     form, before, skipped, tiles = _tiling(case, turn)
+    if form == forms.APART and tiles < FEWEST:
+        return False
     products = forms.FORMS[form].by_target(2)
     c, o, taps, workers = x.shape[4], y.shape[4], w.shape[0], _workers()
     w, depth = w.reshape(taps // 9, 3, 3, *w.shape[1:]), taps // 9
@@ -325,12 +330,11 @@ def _tiling(case: Case, turn: bool) -> tuple[int, Sizes, Sizes, int]:
     planes, *lines = _three(sizes, 1)
     kernel, (front, *before) = _three(case.kernel, 1), _three(case.before)
     front = kernel[0] - 1 - front if turn else front
-    skipped = (0, 0)
+    skipped, choice = (0, 0), (forms.NEAR4, forms.NEAR2)
     if case.stride[-1] == 1:
         before = [2 - p for p in before] if turn else before
-        choice = (forms.NEAR4, forms.NEAR2)
     else:
-        choice = (forms.SPREAD,) if turn else (forms.APART,)
+        choice = (forms.SPREAD if turn else forms.APART,) * 2
         if turn:  # a tile begins with a pixel that the middle tap meets
             skipped = ((before[0] + 1) % 2, (before[1] + 1) % 2)
             before = [(1 - p + s) // 2 for p, s in zip(before, skipped, strict=True)]

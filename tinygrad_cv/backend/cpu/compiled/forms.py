@@ -63,7 +63,9 @@ class Form(NamedTuple):
         return np.ascontiguousarray(np.column_stack([order, first]), np.int64)
 
 
-def toom_cook(points: tuple[float, ...], m: int, r: int) -> tuple[np.ndarray, ...]:
+def toom_cook(
+    points: tuple[float, ...], m: int, r: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(B^t [n, n], G [n, r], A^t [m, n]) of F(m, r), n = m + r - 1, for the points and infinity."""
     at_points, n = np.array(points), m + r - 1
 
@@ -84,7 +86,7 @@ def _products(*sides: list[int]) -> np.ndarray:
     """Rows (v, u, m) in two dimensions, from those in one."""
     lines = np.column_stack(sides)
     size = lines.max(0) + 1
-    return (lines[:, None] * size + lines[None]).reshape(-1, 3)
+    return np.reshape(lines[:, None] * size + lines[None], (-1, 3))
 
 
 def _near(points: tuple[float, ...], m: int) -> Form:
