@@ -119,10 +119,10 @@ PROGRAM = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_cpu_convolution import arrays, compare, convolution, threads
+from test_cpu_convolution import arrays, compare, convolution, cpu_winograd, threads
 from tinygrad_cv.backend.cpu import checking, compiling
 assert checking.ON
-convolution.SMALLEST = convolution.FEWEST = 0
+convolution.SMALLEST = cpu_winograd.FEWEST = 0
 threads.set_num_threads(3)
 near = ((1, 1), (1, 1))
 compare(*arrays((2, 16, 9, 11), (3, 3), 33), (1, 1), near, (1, 1), 1)

@@ -11,6 +11,7 @@ pytest.importorskip("numba")
 
 import tinygrad_cv as tg
 from tinygrad_cv.backend.cpu import convolution, threads
+from tinygrad_cv.backend.cpu import winograd as cpu_winograd
 from tinygrad_cv.backend.cpu.compiled import forms, winograd
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
@@ -20,7 +21,7 @@ FAST, EXACT = 3e-5, 5e-6  # bounds on the error of Winograd and of direct sums, 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
     monkeypatch.setattr(convolution, "SMALLEST", 0)
-    monkeypatch.setattr(convolution, "FEWEST", 0)
+    monkeypatch.setattr(cpu_winograd, "FEWEST", 0)
 
 
 def arrays(shape, kernel, outputs, groups=1, seed=0, bias=True):
@@ -252,7 +253,7 @@ def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value, stride):
 
 
 def test_few_tiles_or_channels_at_stride_2_are_summed_directly(monkeypatch):
-    monkeypatch.setattr(convolution, "FEWEST", 16)
+    monkeypatch.setattr(cpu_winograd, "FEWEST", 16)
     x, w, b = arrays((15, 40, 8, 8), (3, 3), 36)
     options = ((2, 2), ((1, 1), (1, 1)), (1, 1), 1)
     monkeypatch.setattr(winograd, "blocks", None)  # it would be called
