@@ -200,12 +200,13 @@ def _git(*arguments: str) -> str:
 
 
 def benchmark(arguments: Sequence[str]) -> list[str]:
-    """What tools/bench says of ours and PyTorch on the GPU, or why it says nothing."""
+    """What tools/bench says of ours and PyTorch on the GPU, and why it failed, if it did."""
     command = [sys.executable, str(ROOT / "tools" / "bench"), "--device", "cuda", *arguments]
     done = subprocess.run(command, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
     if done.returncode:
-        return [f"not run: {(done.stderr.strip() or 'no output').splitlines()[-1]}"]
-    return [line for line in done.stdout.splitlines() if line.startswith("|")]
+        lines.append(f"failed: {(done.stderr.strip() or 'no output').splitlines()[-1]}")
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

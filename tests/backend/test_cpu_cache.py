@@ -271,3 +271,53 @@ def test_a_fault_of_the_kernel_is_not_blamed_on_the_cache(tmp_path, monkeypatch)
     with pytest.raises(NumbaError):
         compiling.compiled("void(float64[::1])")(wrong)(np.ones(1))
     assert len(tries) == 1
+
+
+# Two kernels that call the same routine, one of them through a function of Numba's.
+ROUTINE = """
+from numba import njit, prange
+from tinygrad_cv.backend.cpu.compiled.vector import zero
+from tinygrad_cv.backend.cpu.compiling import compiled, routine
+
+@routine
+def clear(address, nbytes):
+    zero(address, nbytes)
+
+@njit
+def clear_one(address):
+    clear(address, 8)
+
+@compiled("void(float64[::1])")
+def first(x):
+    clear_one(x.ctypes.data)
+
+@compiled("void(float64[::1])", parallel=True)
+def all(x):
+    for i in prange(x.size):
+        clear(x.ctypes.data + 8 * i, 8)
+"""
+
+USE_ROUTINE = """
+import numpy as np, scratch_routine
+from tinygrad_cv.backend.cpu import compiling
+
+builds, build = [], compiling.Routine.build
+
+def counted(routine, keep):
+    made, found = build(routine, keep)
+    builds.append(f"{routine.name} {'found' if found else 'made'}")
+    return made, found
+
+compiling.Routine.build = counted
+x, y = np.ones(3), np.ones(3)
+scratch_routine.first(x)
+scratch_routine.all(y)
+assert x.tolist() == [0, 1, 1] and y.tolist() == [0, 0, 0]
+print(*builds)
+"""
+
+
+def test_a_routine_is_compiled_once_for_all_kernels_and_kept(tmp_path):
+    (tmp_path / "scratch_routine.py").write_text(ROUTINE)
+    outcomes = [outcome(start(tmp_path, code=USE_ROUTINE)) for _ in range(2)]
+    assert outcomes == ["scratch_routine.clear made", "scratch_routine.clear found"]

@@ -119,8 +119,10 @@ PROGRAM = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_cpu_convolution import arrays, compare, convolution, cpu_winograd, threads
+from test_cpu_convolution import arrays, compare, convolution, cpu_winograd, lanes, threads
 from tinygrad_cv.backend.cpu import checking, compiling
+from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
+FAMILIES = "convolution", "depthwise", "images", "winograd"
 assert checking.ON
 convolution.SMALLEST = cpu_winograd.FEWEST = 0
 threads.set_num_threads(3)
@@ -141,9 +143,15 @@ compare(*arrays((2, 33, 7, 9), (3, 3), 17), (2, 3), near, (2, 1), 1)
 compare(*arrays((2, 24, 7, 5), (1, 1), 40), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, (1, 1), 2)
 compare(*arrays((2, 21, 7, 5), (3, 3), 21, 21), (2, 1), near, (1, 2), 21)
+compare(*arrays((1, 21, 5, 16), (5, 5), 21, 21), (1, 1), ((2, 2), (2, 2)), (1, 1), 21)
+compare(*arrays((1, 270, 3, 5), (1, 1), 300), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 compare(*arrays((2, 3, 11, 13), (5, 3), 9), (2, 1), near, (1, 1), 1)
+lanes.FILLED, n = 0, WIDTH + 1
+compare(*arrays((n, 3, 11, 13), (5, 3), 5), (2, 1), near, (1, 1), 1)
+compare(*arrays((n, 1, 7, 7), (5, 5), 6), (1, 1), near, (1, 1), 1)
+compare(*arrays((n, 2, 3, 7, 5), (2, 3, 3), 3), (1, 1, 2), ((1, 0), *near), (2, 1, 2), 1)
 unused = [k.name for k in compiling.kernels() if k.made is None]
-print([name for name in unused if name.startswith(("convolution", "depthwise", "winograd"))])
+print([name for name in unused if name.startswith(FAMILIES)])
 """
 
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 pytest.importorskip("numba")
 
 import tinygrad_cv as tg
-from tinygrad_cv.backend.cpu import convolution, threads
+from tinygrad_cv.backend.cpu import convolution, lanes, threads
 from tinygrad_cv.backend.cpu import winograd as cpu_winograd
 from tinygrad_cv.backend.cpu.compiled import forms, winograd
+from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
+from tinygrad_cv.backend.cpu.lanes import BROAD
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
 
 FAST, EXACT = 3e-5, 5e-6  # bounds on the error of Winograd and of direct sums, relative to values
@@ -192,7 +194,8 @@ def test_any_number_of_threads(workers):
 @pytest.mark.parametrize(
     ("algorithm", "channels", "outputs", "groups"),
     [("depthwise", 5, 5, 5), ("depthwise", 40, 40, 40), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
-     ("rows", 3, 8, 1), ("rows", 1, 6, 1)],
+     ("rows", 3, 8, 1), ("rows", 1, 6, 1), ("images", 1, 6, 1), ("images", 20, 3, 1),
+     ("images", 5, 1, 1)],
 )  # fmt: skip
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
@@ -204,16 +207,116 @@ def test_any_geometry(algorithm, channels, outputs, groups, data):
     padding = data.draw(st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * n))
     room = [d * (k - 1) + 1 - sum(p) for d, k, p in zip(dilation, kernel, padding, strict=True)]
     size = tuple(data.draw(st.integers(max(1, least), 8)) for least in room)
-    x, w, b = arrays((data.draw(st.integers(1, 3)), channels, *size), kernel, outputs, groups)
-    found = convolution._algorithm(case(x, w, padding, stride, dilation, groups))
-    assert found in (algorithm, "winograd")
-    compare(x, w, b, stride, padding, dilation, groups, EXACT if found == algorithm else FAST)
+    counts = [1, 2, WIDTH, 2 * WIDTH + 1] if algorithm == "images" else [1, 2, 3]
+    shape = data.draw(st.sampled_from(counts)), channels, *size
+    x, w, b = arrays(shape, kernel, outputs, groups)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "FILLED", 0 if algorithm == "images" else 2)
+        found = convolution._algorithm(case(x, w, padding, stride, dilation, groups))
+        assert found in (algorithm, "winograd")
+        compare(x, w, b, stride, padding, dilation, groups, EXACT if found == algorithm else FAST)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "padding"),
+    [
+        ((3 * WIDTH, 1, 28, 28), 5, 6, 2),
+        ((2 * WIDTH - 1, 6, 14, 14), 5, WIDTH, 0),
+        ((WIDTH, 4, 40, 100), 7, 5, 3),  # in strips
+        ((WIDTH + 3, 7, 11, 13), 5, BROAD - 1, 2),
+    ],
+)
+def test_images_side_by_side(shape, kernel, outputs, padding):
+    x, w, b = arrays(shape, (kernel, kernel), outputs)
+    pads = ((padding, padding),) * 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lanes, "FILLED", 0)
+        patch.setattr(lanes, "STRIP", 64 << 10)
+        assert convolution._algorithm(case(x, w, pads)) == "images"
+        compare(x, w, b, (1, 1), pads, (1, 1), 1, EXACT)
+
+
+def test_images_do_not_mix():
+    x, w, b = arrays((WIDTH, 3, 9, 9), (3, 3), 5)
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    expected = convolution.conv(np, x, w, b, *options)
+    x[2] = np.nan
+    x[WIDTH - 1, 1, 4, 4] = np.inf
+    found = convolution.conv(np, x, w, b, *options)
+    assert np.isnan(found[2]).all()
+    assert not np.isfinite(found[WIDTH - 1, :, 3:6, 3:6]).any()
+    assert np.isfinite(found[WIDTH - 1]).sum() == 5 * (81 - 9)
+    rest = [k for k in range(WIDTH - 1) if k != 2]
+    np.testing.assert_array_equal(found[rest], expected[rest])
+
+
+def test_which_cases_fill_the_lanes():
+    def fills(images, channels, outputs, kernel, size=32):
+        x = np.zeros((images, channels, size, size), np.float32)
+        w = np.zeros((outputs, channels, kernel, kernel), np.float32)
+        return lanes.fills(case(x, w, ((0, 0), (0, 0))))
+
+    assert fills(WIDTH, 1, 6, 5)
+    assert fills(WIDTH, 6, WIDTH, 5)
+    assert not fills(WIDTH // 2, 1, 6, 5)  # too few images
+    assert not fills(WIDTH, 3, WIDTH, 3)  # too little work for turning
+    assert not fills(WIDTH, 6, BROAD, 5)
+    assert not fills(WIDTH, 3, 2, 7, 1200)  # too much memory
+
+
+@pytest.mark.parametrize("width", [1, 7, 14, 23])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "dilation", "padding"),
+    [((3, 3), 1, 1, 1), ((3, 3), 2, 1, 1), ((5, 5), 1, 1, 2), ((2, 7), 3, 1, 3), ((4, 4), 2, 3, 5),
+     ((1, 1), 2, 1, 0)],
+)  # fmt: skip
+def test_depthwise_in_rows_of_any_width(width, kernel, stride, dilation, padding):
+    x, w, b = arrays((2, 19, 9, width), kernel, 19, 19)
+    pads = ((padding, padding), (padding, padding + 1))
+    assert (
+        convolution._algorithm(case(x, w, pads, (stride,) * 2, (dilation,) * 2, 19)) == "depthwise"
+    )
+    compare(x, w, b, (stride,) * 2, pads, (dilation,) * 2, 19, EXACT)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (5, 0), (4, 5), (8, 12)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_touches_no_pixel_that_a_window_does_not_see(value, place):
+    x, w, _ = arrays((1, 16, 9, 13), (3, 3), 16, 16, bias=False)
+    x[0, 3, *place] = value
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 16)
+    near = np.zeros((9, 13), bool)
+    near[max(place[0] - 1, 0) : place[0] + 2, max(place[1] - 1, 0) : place[1] + 2] = True
+    y = convolution.conv(np, x, w, None, *options)
+    np.testing.assert_array_equal(~np.isfinite(y[0, 3]), near)
+    dx = convolution.conv_input_grad(np, x, w, x.shape, *options)
+    np.testing.assert_array_equal(~np.isfinite(dx[0, 3]), near)
+    dw = convolution.conv_weight_grad(np, x, np.ones_like(x), w.shape, *options)
+    for found in (y[0], dx[0], dw):
+        assert np.isfinite(np.delete(found, 3, axis=0)).all()
 
 
 @pytest.mark.parametrize("padding", [((0, 1), (0, 0)), ((0, 0), (0, 2)), ((1, 0), (0, 1))])
 def test_a_kernel_of_one_pixel_with_padding(padding):
     x, w, b = arrays((2, 16, 4, 5), (1, 1), 24)
     compare(x, w, b, (1, 1), padding, (1, 1), 1, EXACT)
+
+
+def test_a_kernel_of_one_pixel_that_strides_into_padding():
+    x, w, _ = arrays((2, 16, 4, 5), (1, 1), 24, bias=False)
+    compare(x, w, None, (2, 2), ((0, 4), (0, 5)), (1, 1), 1, EXACT)  # as many outputs as pixels
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "outputs", "groups"),
+    [((2, 16, 5, 41), 17, 1), ((1, 270, 3, 5), 300, 1), ((3, 80, 9, 8), 48, 2)],
+)
+def test_kernels_of_one_pixel(shape, outputs, groups, stride):
+    x, w, b = arrays(shape, (1, 1), outputs, groups)
+    for bias in (b, None):
+        options = ((stride, stride), ((0, 0), (0, 0)), (1, 1), groups)
+        compare(x, w, bias, *options, EXACT)
 
 
 def test_memory_orders_and_read_only_inputs():

@@ -39,7 +39,7 @@ SHAPES = [(2, 3, 4, 5), (4, 16, 7, 7), (1, 40, 3, 3), (64, 5), (3, 8, 2, 3, 4), 
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (16, 8, 64, 33)])  # the last in several blocks
 def test_batch_norm(shape, training):
     c = shape[1]
 

@@ -160,6 +160,8 @@ def _loop(types: tuple[str, ...], given: tuple[Any, ...]) -> list[np.dtype[Any]]
         return []
     for loop in types:
         before, _, after = loop.partition("->")
+        if "E" in loop:  # bfloat16, which CuPy has beside ml_dtypes, and NumPy has no letter for
+            continue
         if all(
             np.can_cast(d, char)
             for char, d in zip(before, given, strict=True)

@@ -5,6 +5,8 @@ A fresh large array costs more in page faults than in arithmetic: six additions 
 `POOLED_BYTES` or more that a kernel asks for stands on a `Block`, which lends a piece of memory to
 the array through `__array_interface__` and gives it back to the pool when it dies. What is recycled
 is the memory, never the array: each view keeps the block alive, so no reader can see it reused.
+The memory of a large array is cut up for smaller ones and joined again, so that the pool holds
+little more than the program uses at once.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Sequence
 from types import ModuleType
@@ -26,9 +29,9 @@ __all__ = ["Block", "MemoryStats", "empty", "empty_cache", "empty_like", "reset_
 __all__ += ["set_limit", "stats"]
 
 POOLED_BYTES = 256 * 1024
+SEGMENT_BYTES = 64 << 20
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
-Address = tuple[int, bool]  # as `__array_interface__` has it: pointer, read-only
 Shape = tuple[int, ...]
 
 
@@ -130,6 +133,8 @@ def stats() -> MemoryStats:
 def set_limit(nbytes: int) -> None:
     """Keep at most `nbytes` of free memory in the pool; 0 switches recycling off.
 
+    Free memory that was cut from the same allocation as memory still in use stays until that dies.
+
     Raises:
         ArgumentError: the limit is negative.
 
@@ -175,76 +180,147 @@ class Block:
     True
     """
 
-    __slots__ = ("__array_interface__", "__weakref__", "_memory", "_pool")
+    __slots__ = ("__array_interface__", "__weakref__", "_piece", "_pool")
 
-    def __init__(self, pool: _Pool, memory: np.ndarray, interface: dict[str, Any]) -> None:
+    def __init__(self, pool: _Pool, piece: _Piece, interface: dict[str, Any]) -> None:
         self._pool = pool
-        self._memory = memory
+        self._piece = piece
         self.__array_interface__ = interface
 
     def __del__(self) -> None:
-        self._pool.give(self._memory, self.__array_interface__["data"])
+        self._pool.give(self._piece)
+
+
+class _Segment:
+    """Memory taken from the system at once: `used` bytes that were lent, free pieces among them,
+    and behind them bytes that nobody has touched yet, which the system has not provided yet."""
+
+    __slots__ = ("address", "begins", "ends", "memory", "size", "used")
+
+    def __init__(self, size: int) -> None:
+        self.memory = _aligned(size)
+        self.address: int = self.memory.__array_interface__["data"][0]
+        self.size = size
+        self.used = 0
+        self.begins: dict[int, _Piece] = {}  # free pieces by the byte that they begin at
+        self.ends: dict[int, _Piece] = {}  # and by the byte behind them
+
+
+class _Piece(NamedTuple):
+    """A run of bytes of a segment. Pieces are sorted by size, then the last one freed first."""
+
+    size: int
+    stamp: int  # falls with every piece that is made, so that no two are equal
+    start: int
+    segment: _Segment
 
 
 class _Pool:
-    """Free memory by size; the sizes used longest ago are released first.
+    """Free memory, sorted by size: best fit, cut to size, and joined with its free neighbours.
 
-    A block can die anywhere, also while its own thread holds the lock, so the lock is re-entrant.
+    So the memory of one 16 MB array serves two of 8 MB afterwards, and the other way round, and a
+    network holds little more than it uses at its peak. What does not fit is taken from the end of
+    the last segment, or from a new one, as large as all before it together up to `SEGMENT_BYTES`.
+    Only a segment that is free as a whole can go back to the system; those that have been so for
+    longest are released first.
     """
 
     def __init__(self, limit: int) -> None:
-        self.lock = threading.RLock()
-        self.free: OrderedDict[int, list[tuple[np.ndarray, Address]]] = OrderedDict()
+        self.lock = threading.RLock()  # a block can die while its own thread holds the lock
+        self.free: list[_Piece] = []
+        self.whole: OrderedDict[_Segment, None] = OrderedDict()
+        self.last = _Segment(0)
         self.limit = limit
+        self.stamp = 0
         self.in_use = self.cached = self.peak = self.hits = self.misses = 0
 
     def array(
         self, size: int, shape: Shape, dtype: np.dtype[Any], strides: Shape | None
     ) -> np.ndarray:
-        memory, address = self.take(_rounded(size))
+        piece = self.take(_rounded(size))
+        address = (piece.segment.address + piece.start, False)
         interface = {"version": 3, "shape": shape, "typestr": dtype.str, "data": address}
         if strides is not None:
             interface["strides"] = strides
-        return np.asarray(Block(self, memory, interface))
+        return np.asarray(Block(self, piece, interface))
 
-    def take(self, size: int) -> tuple[np.ndarray, Address]:
+    def take(self, size: int) -> _Piece:
         with self.lock:
-            blocks = self.free.get(size)
-            if blocks:
-                memory, address = blocks.pop()
-                self.cached -= size
+            place = bisect_left(self.free, (size,))
+            if place < len(self.free):
+                found = self.free[place]
+                self._remove(found)
+                piece = self._piece(size, found.start, found.segment)
+                if found.size > size:
+                    self._add(found.size - size, found.start + size, found.segment)
                 self.hits += 1
             else:
-                memory = _aligned(size)
-                address = memory.__array_interface__["data"]
+                piece = self._fresh(size)
                 self.misses += 1
             self.in_use += size
             if self.in_use > self.peak:
                 self.peak = self.in_use
-        return memory, address
+        return piece
 
-    def give(self, memory: np.ndarray, address: Address) -> None:
-        size = memory.nbytes
+    def give(self, piece: _Piece) -> None:
+        size, _, start, segment = piece
         with self.lock:
             self.in_use -= size
-            if size > self.limit:
-                return
-            if self.cached + size > self.limit:
-                self.trim(self.limit - size)
-            self.free.setdefault(size, []).append((memory, address))
-            self.free.move_to_end(size)
-            self.cached += size
+            before, behind = segment.ends.get(start), segment.begins.get(start + size)
+            if before is not None:
+                self._remove(before)
+                start, size = before.start, before.size + size
+            if behind is not None:
+                self._remove(behind)
+                size += behind.size
+            self._add(size, start, segment)
+            if self.cached > self.limit:
+                if size == segment.used > self.limit:
+                    self._release(segment)
+                self.trim(self.limit)
 
     def trim(self, target: int) -> None:
-        """Release memory until at most `target` bytes are cached."""
+        """Release whole segments until at most `target` bytes are cached, or none is left."""
         with self.lock:
-            while self.cached > target:
-                size, blocks = next(iter(self.free.items()))
-                if blocks:
-                    blocks.pop()
-                    self.cached -= size
-                else:
-                    del self.free[size]
+            while self.cached > target and self.whole:
+                self._release(next(iter(self.whole)))
+
+    def _fresh(self, size: int) -> _Piece:
+        segment = self.last
+        rest = segment.ends.get(segment.used)  # free, and just before the untouched end
+        start = segment.used if rest is None else rest.start
+        if start + size > segment.size:
+            held = self.in_use + self.cached
+            self.last = segment = _Segment(max(size, min(held, SEGMENT_BYTES)))
+            start = 0
+        elif rest is not None:
+            self._remove(rest)
+        segment.used = start + size
+        return self._piece(size, start, segment)
+
+    def _release(self, segment: _Segment) -> None:
+        self._remove(segment.begins[0])
+        if segment is self.last:
+            self.last = _Segment(0)
+
+    def _piece(self, size: int, start: int, segment: _Segment) -> _Piece:
+        self.stamp -= 1
+        return _Piece(size, self.stamp, start, segment)
+
+    def _add(self, size: int, start: int, segment: _Segment) -> None:
+        piece = self._piece(size, start, segment)
+        insort(self.free, piece)
+        segment.begins[start] = segment.ends[start + size] = piece
+        if size == segment.used:
+            self.whole[segment] = None
+        self.cached += size
+
+    def _remove(self, piece: _Piece) -> None:
+        size, _, start, segment = piece
+        del self.free[bisect_left(self.free, piece)]
+        del segment.begins[start], segment.ends[start + size]
+        self.whole.pop(segment, None)
+        self.cached -= size
 
 
 def _rounded(nbytes: int) -> int:

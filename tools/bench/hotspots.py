@@ -28,7 +28,8 @@ now: Callable[[], float] = time.thread_time if CPU_TIME else time.perf_counter
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import worker  # noqa: E402
+import models  # noqa: E402
+from native import Engine  # noqa: E402
 
 from tinygrad_cv.backend import dispatch  # noqa: E402
 from tinygrad_cv.core import engine  # noqa: E402
@@ -99,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     if PINNED:
         print(f"NOTE: {', '.join(PINNED)} set: BLAS is slower than on a user's machine")
-    step = worker.network_step(worker.Engine("ours"), options.network, options.mode, None)
+    step = Engine("ours").network_step(models.chosen(options.network), options.mode)
     for _ in range(3):
         step()
     by_operator(step, options.steps)

@@ -6,25 +6,28 @@ Both engines use the same names, so a builder gets the engine's module (``tinygr
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["NETWORKS", "Network", "batch", "initial_state"]
+__all__ = ["BATCHES", "MOMENTUM", "NETWORKS", "RATE", "Network", "batch", "chosen", "initial_state"]
 
 
 class Network(NamedTuple):
-    """A network with the data it is measured on.
+    """A network with the data it is measured on, and the depths and image sizes of its sweeps.
 
-    ``target`` is None for one label per sample, or the spatial shape of a label image.
+    ``dense`` networks have one label per pixel, the others one per sample.
     """
 
-    build: Callable[[Any], Any]
+    build: Callable[..., Any]
     input: tuple[int, ...]
     batch: int
     classes: int
-    target: tuple[int, ...] | None = None
+    dense: bool = False
+    depths: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
 
 
 def lenet(ns: Any) -> Any:
@@ -49,8 +52,9 @@ def vgg8(ns: Any, depth: int = 2) -> Any:
     return nn.Sequential(*layers, *head(nn, channels))
 
 
-def resnet18(ns: Any) -> Any:
-    """ResNet-18 with the 3x3 stem used for 32x32 images (He et al., 2015, section 4.2)."""
+def resnet18(ns: Any, depth: int = 2) -> Any:
+    """ResNet-18 with the 3x3 stem used for 32x32 images (He et al., 2015, section 4.2): four stages
+    of ``depth`` blocks."""
     nn, F = ns.nn, ns.nn.functional
 
     class Block(nn.Module):
@@ -71,17 +75,21 @@ def resnet18(ns: Any) -> Any:
             return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
     layers, channels = conv_bn_relu(nn, 3, 64), 64
-    for width, stride in ((64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)):  # fmt: skip # noqa: E501
-        layers.append(Block(channels, width, stride))
-        channels = width
+    for width in (64, 128, 256, 512):
+        for place in range(depth):
+            stride = 2 if place == 0 and width > 64 else 1
+            layers.append(Block(channels, width, stride))
+            channels = width
     return nn.Sequential(*layers, *head(nn, channels))
 
 
-def depthwise(ns: Any) -> Any:
-    """A stem and five depthwise-separable blocks (Howard et al., MobileNets, 2017)."""
+def depthwise(ns: Any, depth: int = 2) -> Any:
+    """A stem, a depthwise-separable block and two stages of ``depth`` more (Howard et al.,
+    MobileNets, 2017)."""
     nn, channels = ns.nn, 32
     layers = conv_bn_relu(nn, 3, 32)
-    for width, stride in ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)):
+    stages = ((width, 1 if place else 2) for width in (128, 256) for place in range(depth))
+    for width, stride in ((64, 1), *stages):
         layers += conv_bn_relu(nn, channels, channels, stride=stride, groups=channels)
         layers += conv_bn_relu(nn, channels, width, kernel=1)
         channels = width
@@ -142,12 +150,34 @@ def head(nn: Any, channels: int) -> list[Any]:
 
 NETWORKS = {
     "lenet": Network(lenet, (1, 28, 28), 64, 10),
-    "vgg8": Network(vgg8, (3, 32, 32), 64, 10),
-    "resnet18": Network(resnet18, (3, 32, 32), 32, 10),
-    "depthwise": Network(depthwise, (3, 32, 32), 32, 10),
-    "unet": Network(unet, (3, 64, 64), 8, 4, (64, 64)),
-    "c3d": Network(c3d, (3, 16, 56, 56), 4, 10),
+    "vgg8": Network(vgg8, (3, 32, 32), 64, 10, depths=(1, 2, 4, 8), sizes=(16, 32, 64)),
+    "resnet18": Network(resnet18, (3, 32, 32), 32, 10, depths=(1, 2, 4), sizes=(16, 32, 64)),
+    "depthwise": Network(
+        depthwise, (3, 32, 32), 32, 10, depths=(1, 2, 4, 8), sizes=(16, 32, 64, 128)
+    ),
+    "unet": Network(unet, (3, 64, 64), 8, 4, dense=True, sizes=(32, 64, 128)),
+    "c3d": Network(c3d, (3, 16, 56, 56), 4, 10, sizes=(28, 56, 112)),
 }
+BATCHES = (4, 8, 16, 32, 64)
+RATE, MOMENTUM = 0.01, 0.9  # of the gradient descent in every engine
+
+
+def chosen(
+    name: str, batch: int | None = None, depth: int | None = None, size: int | None = None
+) -> Network:
+    """A network as it is measured by default, or with another batch, depth or image size."""
+    network = NETWORKS[name]
+    if batch is not None:
+        network = network._replace(batch=batch)
+    if depth is not None:
+        if not network.depths:
+            raise ValueError(f"{name} has one depth; leave it out of sweeps over depth")
+        network = network._replace(build=functools.partial(network.build, depth=depth))
+    if size is not None:
+        if not network.sizes:
+            raise ValueError(f"{name} takes images of one size; leave it out of sweeps over size")
+        network = network._replace(input=(*network.input[:-2], size, size))
+    return network
 
 
 def initial_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -165,10 +195,9 @@ def initial_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     return state
 
 
-def batch(network: Network, size: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def batch(network: Network) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels, the same in every engine."""
     rng = np.random.default_rng(1)
-    count = network.batch if size is None else size
-    images = rng.standard_normal((count, *network.input)).astype(np.float32)
-    labels = rng.integers(0, network.classes, (count, *(network.target or ())))
-    return images, labels
+    images = rng.standard_normal((network.batch, *network.input)).astype(np.float32)
+    places = network.input[1:] if network.dense else ()
+    return images, rng.integers(0, network.classes, (network.batch, *places))

@@ -1,77 +1,68 @@
-"""How the figures of the benchmark are shown, and the circumstances they were taken under."""
+"""How the figures of the benchmark are shown: a line for each as it is taken, then tables."""
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
 import statistics
-import subprocess
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["circumstances", "show", "summary"]
+import growth
+import targets
 
-SHORT = {"ours": "ours", "ours_numpy": "NumPy only", "torch": "torch"}
-SHORT["torch_channels_last"] = "torch c.last"
+__all__ = ["LABELS", "broken", "quartiles", "show", "summary", "title"]
+
+LABELS = {
+    "ours": "ours",
+    "ours_numpy": "NumPy only",
+    "torch": "torch",
+    "torch_channels_last": "torch c.last",
+    "torch_compile": "torch.compile",
+    "torch_compile_channels_last": "torch.compile c.last",
+    "jax": "JAX",
+    "tinygrad": "tinygrad",
+    "autograd": "autograd",
+}
 
 
 def show(row: dict[str, Any]) -> None:
     """One measurement as it is finished."""
-    print(f"{_title(row):24s}" + "  ".join(_cell(row, name) for name in row["engines"]))
+    print(f"{title(row):24s}" + "  ".join(_cell(row, name) for name in row["engines"]))
     for name, entry in row["engines"].items():
         if "error" in entry:
-            print(f"    {SHORT[name]} skipped: {entry['error']} ({entry.get('where', '')})")
+            print(f"    {LABELS[name]} skipped: {entry['error']} ({entry.get('where', '')})")
         elif entry.get("wrong"):
-            print(f"    {SHORT[name]} gives other results: {entry['results']}; not timed")
+            print(f"    {LABELS[name]} gives other results: {entry['results']}; not timed")
     for pair, ratios in row.get("ratios", {}).items():
         middle, low, high = quartiles(ratios)
-        print(f"    {pair:30s} {middle:5.2f}  ({low:.2f} - {high:.2f})")
+        print(f"    {_pair(pair):34s} {middle:5.2f}  ({low:.2f} - {high:.2f})")
 
 
 def summary(document: dict[str, Any]) -> None:
-    """The table in Markdown: medians, and medians of the ratios pair by pair."""
-    machine = document["machine"]
+    """The tables in Markdown: medians, medians of the ratios round by round, and the targets."""
+    machine, rows = document["machine"], document["rows"]
     print(f"\n{machine['cpu']}, {machine['cores']} cores, {document['date']}, ", end="")
     print(f"commit {document['commit']}, {document['versions']}")
     if document["load"][0] > machine["cores"] / 2:
         print(f"NOTE: other work was running (load {document['load'][0]:.1f}); figures are noisy")
-    print("\n| what | ours | NumPy only | torch | torch c.last | ours/torch | ours/c.last |")
-    print("|---|---|---|---|---|---|---|")
-    for row in document["rows"]:
-        cells = [_figure(row, name) for name in SHORT]
-        if row["mode"] == "memory":
-            pairs = [_memory_ratio(row, peer) for peer in ("torch", "torch_channels_last")]
-        else:
-            ratios = row.get("ratios", {})
-            found = [ratios.get(f"ours/{p}") for p in ("torch", "torch_channels_last")]
-            pairs = [f"{statistics.median(r):.2f}" if r else "-" for r in found]
-        print("| " + " | ".join([_title(row), *cells, *pairs]) + " |")
+    for table in (_comparison(rows), _first(rows), _growth(rows)):
+        lines = list(table)
+        if lines:
+            print()
+            _print_table(lines)
+    for reason in dict.fromkeys(_skipped(rows)):
+        print(reason)
 
 
-def circumstances(rows: Sequence[dict[str, Any]], command: Sequence[str]) -> dict[str, Any]:
-    """Machine, versions, date, commit and command."""
-    versions: dict[str, str] = {"python": platform.python_version()}
+def broken(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What makes the benchmark fail: other results in any engine, and errors in ours."""
+    found = []
     for row in rows:
-        for entry in row["engines"].values():
-            versions |= entry.get("versions", {})
-    return {
-        "machine": {
-            "platform": platform.platform(),
-            "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
-            "memory_gb": _memory_gb(),
-        },
-        "versions": versions,
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
-        "command": ["python", *command],
-        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else [0.0],
-        "removed_variables": sorted(k for k in os.environ if k.startswith("OPENBLAS_")),
-    }
+        for name, entry in row["engines"].items():
+            if entry.get("wrong"):
+                found.append(f"{title(row)}: {LABELS[name]} gives other results")
+            elif "error" in entry and name.startswith("ours"):
+                found.append(f"{title(row)}: {LABELS[name]} fails: {entry['error']}")
+    return list(dict.fromkeys(found))
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
@@ -82,25 +73,109 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return middle, low, high
 
 
-def _title(row: dict[str, Any]) -> str:
-    size = f" b{row['size']}" if row.get("size") else ""
-    return f"{row['workload']} {row['mode']}{size}"
+def title(row: dict[str, Any]) -> str:
+    """What was measured, and at which point of a sweep."""
+    point = f" {row['sweep']} {row['at']}" if "sweep" in row else ""
+    return f"{row['workload']} {row['mode']}{point}"
+
+
+def _comparison(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """What was timed, and peak memory: a column for each engine and each pair."""
+    rows = [row for row in rows if row["mode"] != "first"]
+    if not rows:
+        return
+    engines = [name for name in LABELS if any(name in row["engines"] for row in rows)]
+    pairs = [f"ours/{n}" for n in engines if not n.startswith("ours")] + ["ours_numpy/torch"]
+    pairs = [pair for pair in pairs if any(pair in row.get("ratios", {}) for row in rows)]
+    aims = any(targets.limits(row) for row in rows)
+    yield ["what", *(LABELS[name] for name in engines), *map(_pair, pairs)] + ["target"] * aims
+    for row in rows:
+        ratios = [row.get("ratios", {}).get(pair) for pair in pairs]
+        cells = [f"{statistics.median(r):.2f}" if r else "-" for r in ratios]
+        figures = [_figure(row, name) for name in engines]
+        yield [title(row), *figures, *cells] + [targets.verdict(row)] * aims
+
+
+def _first(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """The first training step, with an empty cache and with a warm one."""
+    rows = [row for row in rows if row["mode"] == "first"]
+    if not rows:
+        return
+    head = ["first training step", "engine", "empty cache", "warm cache", "kernels", "import"]
+    yield [*head, "start to end, empty", "start to end, warm", "target"]
+    for row in rows:
+        for name, entry in row["engines"].items():
+            if "warm" not in entry:
+                continue
+            cold, warm = entry["cold"], entry["warm"]
+            steps = [f"{state['first_s']:.2f} s" for state in (cold, warm)]
+            kernels = "-" if cold["kernels"] is None else str(cold["kernels"])
+            whole = [f"{state['start_s']:.2f} s" for state in (cold, warm)]
+            target = targets.verdict(row) if name == "ours" else "-"
+            loading = f"{warm['import_s']:.2f} s"
+            yield [row["workload"], LABELS[name], *steps, kernels, loading, *whole, target]
+
+
+def _growth(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """Time per unit along each sweep, and the exponent of its growth."""
+    found = growth.groups(rows)
+    if not found:
+        return
+    yield ["sweep", "engine", "per", "time per unit, from small to large", "exponent", "linear"]
+    for (workload, mode, sweep), engines in found.items():
+        for name, (amounts, times) in engines.items():
+            power = growth.exponent(amounts, times)
+            each = " ".join(_per_unit(t / a) for a, t in zip(amounts, times, strict=True))
+            grows = "-" if power is None else f"{power:.2f}"
+            linear = "-" if power is None else ("✓" if growth.is_linear(power) else "✗")
+            unit = growth.UNITS[sweep]
+            yield [f"{workload} {mode} {sweep}", LABELS[name], unit, each, grows, linear]
+
+
+def _per_unit(ms: float) -> str:
+    for unit, scale in (("ms", 1.0), ("us", 1e3)):
+        if ms * scale >= 0.1:
+            return f"{ms * scale:.3g} {unit}"
+    return f"{ms * 1e6:.3g} ns"
+
+
+def _skipped(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        for name, entry in row["engines"].items():
+            if "error" in entry:
+                yield f"skipped: {title(row)}, {LABELS[name]}: {entry['error']}"
+
+
+def _print_table(lines: Sequence[Sequence[str]]) -> None:
+    head, *body = lines
+    for line in (head, ["---"] * len(head), *body):
+        print("| " + " | ".join(line) + " |")
+
+
+def _pair(pair: str) -> str:
+    ours, peer = pair.split("/")
+    return f"{LABELS[ours]}/{LABELS[peer]}"
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
     entry = row["engines"][name]
     if "mb" in entry:
-        return f"{SHORT[name]} {entry['mb']:.0f} MB"
+        return f"{LABELS[name]} {entry['mb']:.0f} MB"
+    if "warm" in entry:
+        cold, warm = entry["cold"]["first_s"], entry["warm"]["first_s"]
+        return f"{LABELS[name]} {cold:.2f} s, again {warm:.2f} s"
     if "ms" not in entry:
-        return f"{SHORT[name]} -"
+        return f"{LABELS[name]} -"
     scale, unit = (10.0, "us/op") if row["workload"] == "small_ops" else (1.0, "ms")
     middle, low, high = (value * scale for value in quartiles(entry["ms"]))
     busy = statistics.median(entry["cpu_ms"]) * scale
-    return f"{SHORT[name]} {middle:.2f} {unit} ({low:.2f} - {high:.2f}; processors {busy:.2f})"
+    return f"{LABELS[name]} {middle:.2f} {unit} ({low:.2f} - {high:.2f}; processors {busy:.2f})"
 
 
 def _figure(row: dict[str, Any], name: str) -> str:
     entry = row["engines"].get(name, {})
+    if entry.get("wrong"):
+        return "wrong"
     if "mb" in entry:
         return f"{entry['mb']:.0f} MB"
     if "ms" not in entry:
@@ -108,36 +183,3 @@ def _figure(row: dict[str, Any], name: str) -> str:
     middle = statistics.median(entry["ms"])
     # A chain has 100 operators: ms per chain * 1000 / 100 = microseconds per operator.
     return f"{middle * 10:.2f} us" if row["workload"] == "small_ops" else f"{middle:.2f} ms"
-
-
-def _memory_ratio(row: dict[str, Any], peer: str) -> str:
-    ours, theirs = (row["engines"].get(n, {}).get("mb") for n in ("ours", peer))
-    return f"{ours / theirs:.2f}" if ours is not None and theirs else "-"
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-    except (AttributeError, ValueError, OSError):
-        return 0.0
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve().parent
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    commit = git("rev-parse", "--short=12", "HEAD") or "unknown"
-    return commit + ("+changes" if git("status", "--porcelain") else "")

@@ -1,6 +1,6 @@
 """One engine in a process of its own: builds a workload, then runs it when told to.
 
-Reads one JSON request per line and answers with one JSON line. Started by ``__main__``; never
+Reads one JSON request per line and answers with one JSON line. Started by ``process.py``; never
 imports two engines.
 """
 
@@ -15,149 +15,37 @@ from typing import Any
 
 import models
 import numpy as np
+import operators
+import peers
+from native import Engine
 
 
-class Engine:
-    """What differs between the engines: how arrays enter and leave, and how memory is laid out."""
-
-    def __init__(self, name: str, device: str = "cpu") -> None:
-        self.name, self.device = name, device
-        started = time.perf_counter()
-        if name.startswith("torch"):
-            import torch as ns
-        else:
-            import tinygrad_cv as ns
-        self.import_s = time.perf_counter() - started
-        self.ns: Any = ns
-        if name.startswith("torch"):  # float32 products are exact on both sides
-            ns.backends.cudnn.allow_tf32 = ns.backends.cuda.matmul.allow_tf32 = False
-
-    def placed(self, thing: Any) -> Any:
-        """A tensor or a module on the device that is measured."""
-        return thing if self.device == "cpu" else thing.to(self.device)
-
-    def wait(self) -> None:
-        """Until the device has done everything that it was asked to do."""
-        if self.device == "cpu":
-            return
-        if self.name.startswith("torch"):
-            self.ns.cuda.synchronize()
-        else:
-            import cupy
-
-            cupy.cuda.Device().synchronize()
-
-    def versions(self) -> dict[str, str]:
-        """Versions of what is loaded in this process."""
-        names = ("numpy", "scipy", "numba", "torch", "tinygrad_cv")
-        loaded = {n: sys.modules[n] for n in names if n in sys.modules}
-        return {n: str(getattr(m, "__version__", "?")) for n, m in loaded.items()}
-
-    def tensor(self, array: np.ndarray) -> Any:
-        """A constant tensor; images take the engine's memory layout."""
-        if not self.name.startswith("torch"):
-            return self.placed(self.ns.tensor(array))
-        tensor = self.placed(self.ns.from_numpy(array))
-        return tensor.to(memory_format=self._format(tensor)) if tensor.ndim > 3 else tensor
-
-    def model(self, network: models.Network) -> Any:
-        """The network with weights that every engine shares."""
-        model = network.build(self.ns)
-        shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-        state = models.initial_state(shapes)
-        model.load_state_dict({name: self.ns.tensor(value) for name, value in state.items()})
-        model = self.placed(model)
-        if self.name == "torch_channels_last":
-            for parameter in model.parameters():
-                if parameter.ndim > 3:
-                    parameter.data = parameter.data.to(memory_format=self._format(parameter))
-        return model
-
-    def _format(self, tensor: Any) -> Any:
-        if self.name != "torch_channels_last":
-            return self.ns.contiguous_format
-        return self.ns.channels_last if tensor.ndim == 4 else self.ns.channels_last_3d
+def engine_of(name: str, device: str) -> Any:
+    """The engine of that name, imported only now."""
+    if name in peers.NAMES:
+        return peers.engine(name, device)
+    try:
+        return Engine(name, device)
+    except ImportError as error:
+        raise ImportError(f"{error}; pip install -e '.[test]'") from None
 
 
-def network_step(engine: Engine, name: str, mode: str, size: int | None) -> Callable[[], float]:
-    """A training step or an inference of one network, giving its loss or mean output."""
-    network = models.NETWORKS[name]
-    model = engine.model(network)
-    images, labels = models.batch(network, size)
-    x, target = engine.tensor(images), engine.tensor(labels)
-    if mode == "infer":
-        model.eval()
-
-        def infer() -> float:
-            with engine.ns.no_grad():
-                return model(x)
-
-        return infer
-    functional = engine.ns.nn.functional
-    if engine.name.startswith("torch"):
-        optimiser = engine.ns.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    else:
-        from tinygrad_cv import optim
-
-        optimiser = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-
-    def train() -> Any:
-        optimiser.zero_grad()
-        loss = functional.cross_entropy(model(x), target)
-        loss.backward()
-        optimiser.step()
-        return loss
-
-    return train
-
-
-def chain_step(engine: Engine, variant: str) -> Callable[[], Any]:
-    """100 small operators in a row, forward and (unless ``forward``) backward."""
-    size = 64 if variant == "64x64" else 4
-    rng = np.random.default_rng(0)
-    first, second = (rng.standard_normal((size, size)).astype(np.float32) * 0.5 for _ in range(2))
-    ns = engine.ns
-    a, b = engine.placed(ns.tensor(first)), engine.placed(ns.tensor(second))
-    if variant != "no_grad":
-        a.requires_grad_()
-        b.requires_grad_()
-    ones = engine.placed(ns.tensor(np.ones((size, size), np.float32)))
-
-    def forward() -> Any:
-        z = a
-        if variant == "scalar":
-            for _ in range(50):
-                z = z * 0.9 + 0.1
-        elif variant == "unary":
-            for _ in range(50):
-                z = ns.relu(ns.tanh(z))
-        elif variant == "row":
-            for _ in range(50):
-                z = z * row + row
-        else:
-            for _ in range(50):
-                z = z * b + b
-        return z
-
-    row = b[0].detach() if variant == "row" else None
-
-    def backward() -> Any:
-        z = forward()
-        z.backward(ones)
-        a.grad = None
-        b.grad = None
-        return z
-
-    return forward if variant in ("no_grad", "forward") else backward
-
-
-CHAINS = ("add_mul", "forward", "no_grad", "scalar", "unary", "row", "64x64")
-
-
-def number(result: Any) -> float:
-    """One number that identifies a result."""
-    values = np.asarray(result.detach().cpu().numpy(), dtype=np.float64)
-    return float(values) if values.ndim == 0 else float(np.abs(values).mean())
+def numbers(result: Any) -> list[float]:
+    """Numbers that identify a result: a scalar itself; of an array its mean size, the same with
+    weights that tell places apart, the same after a shift that tells signs apart, and its maximum.
+    """
+    if isinstance(result, (tuple, list)):
+        return [number for part in result for number in numbers(part)]
+    for leave in ("detach", "cpu", "numpy"):
+        if hasattr(result, leave):
+            result = getattr(result, leave)()
+    values = np.asarray(result, np.float64).ravel()
+    if values.size == 1:
+        return [float(values[0])]
+    sizes = np.abs(values)
+    mean = sizes.mean()
+    placed = sizes @ (1 + np.cos(np.arange(values.size))) / values.size
+    return [float(n) for n in (mean, placed, np.abs(values + mean).mean(), sizes.max())]
 
 
 def memory_kb(field: str) -> int:
@@ -183,25 +71,39 @@ def reset_peak() -> bool:
 class Worker:
     """Answers the requests of the benchmark program."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Any) -> None:
         self.engine = engine
-        self.step: Callable[[], Any] = lambda: None
+        self.steps: dict[str, Callable[[], Any]] = {}
 
-    def setup(self, workload: str, mode: str, size: int | None = None) -> dict[str, Any]:
+    def setup(
+        self,
+        workload: str,
+        mode: str,
+        batch: int | None = None,
+        depth: int | None = None,
+        size: int | None = None,
+    ) -> dict[str, Any]:
         """Builds the workload and runs it three times; the results are compared by the caller."""
         if workload == "small_ops":
-            self.step = chain_step(self.engine, mode)
+            step = self.engine.chain_step(mode)
         else:
-            self.step = network_step(self.engine, workload, mode, size)
+            step = self.engine.network_step(models.chosen(workload, batch, depth, size), mode)
+        self.steps = {mode: step}
         started = time.perf_counter()
-        first = number(self.step())
+        results = numbers(step())
+        self.engine.wait()
         first_s = time.perf_counter() - started
-        results = [first, number(self.step()), number(self.step())]
+        results += [*numbers(step()), *numbers(step())]
         return {"results": results, "first_s": first_s, "import_s": self.engine.import_s}
 
-    def run(self, at_least_s: float) -> dict[str, float]:
-        """The step repeated for a while: milliseconds per step, by the clock and of processors."""
-        step, count = self.step, 0
+    def operator(self, name: str) -> dict[str, Any]:
+        """Builds an operator, and gives what identifies its value and its gradients."""
+        self.steps = self.engine.operator_steps(operators.OPERATORS[name])
+        return {"results": [n for step in self.steps.values() for n in numbers(step())]}
+
+    def run(self, mode: str, at_least_s: float) -> dict[str, float]:
+        """A step repeated for a while: milliseconds per step, by the clock and of processors."""
+        step, count = self.steps[mode], 0
         started, busy = time.perf_counter(), time.process_time()
         while time.perf_counter() - started < at_least_s:
             step()
@@ -212,17 +114,21 @@ class Worker:
 
     def memory(self, workload: str) -> dict[str, Any]:
         """Peak resident memory of training steps, above this process after a step of one sample."""
-        network_step(self.engine, workload, "train", 1)()
+        self.engine.network_step(models.chosen(workload, batch=1), "train")()
         base = memory_kb("VmRSS")
         exact = reset_peak()
-        step = network_step(self.engine, workload, "train", None)
+        step = self.engine.network_step(models.chosen(workload), "train")
         for _ in range(3):
             step()
         return {"mb": (memory_kb("VmHWM") - base) / 1024, "base_mb": base / 1024, "exact": exact}
 
-    def versions(self) -> dict[str, str]:
+    def kernels(self) -> dict[str, Any]:
+        """How many kernels this process compiled or loaded."""
+        return {"kernels": self.engine.kernels()}
+
+    def versions(self) -> dict[str, Any]:
         """What this process has loaded."""
-        return self.engine.versions()
+        return {"versions": self.engine.versions()}
 
 
 def main() -> None:
@@ -235,7 +141,7 @@ def main() -> None:
         request = json.loads(line)
         try:
             if worker is None:
-                worker = Worker(Engine(*sys.argv[1:3]))
+                worker = Worker(engine_of(*sys.argv[1:3]))
                 if provider:
                     from tinygrad_cv.backend import kernels
 

@@ -1,4 +1,4 @@
-"""What a convolution is asked to do, and working memory for its threads."""
+"""What a convolution in compiled loops is: its case, its numbers for the loops, working memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["Case", "Pairs", "Sizes", "per_thread", "three"]
+__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "thread_rows", "thread_sums", "three"]
 
 Sizes = tuple[int, ...]
-Pairs = tuple[tuple[int, int], ...]
 
 
 class Case(NamedTuple):
@@ -35,11 +34,36 @@ class Case(NamedTuple):
         return places * self.outputs * self.channels // self.groups * taps
 
 
+def geometry_of(case: Case) -> Any:
+    """Kernel, stride, padding before and dilation for three axes, then the groups."""
+    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
+    numbers = [number for values, fill in lists for number in three(values, fill)]
+    return np.array([*numbers, case.groups], np.int64)
+
+
 def three(values: Sizes, fill: int = 0) -> Sizes:
     """Numbers of the last axes, with those of the missing axes in front."""
     return (fill,) * (3 - len(values)) + values
 
 
-def per_thread(name: str, workers: int, floats: int) -> Any:
+def lines_seen(case: Case, together: int) -> tuple[int, int]:
+    """How many lines of the input that many lines of outputs see, and pixels of a padded line."""
+    kernel, stride = three(case.kernel, 1), three(case.stride, 1)
+    dilation, positions = three(case.dilation, 1), three(case.positions, 1)
+    rows, width = (
+        (count - 1) * s + (k - 1) * d + 1
+        for count, s, k, d in zip(
+            (together, positions[2]), stride[1:], kernel[1:], dilation[1:], strict=True
+        )
+    )
+    return rows, max(width, case.before[-1] + 1)
+
+
+def thread_rows(name: str, workers: int, floats: int) -> Any:
     """A row of working memory for each thread."""
     return memory.scratch((workers, -(-floats // 16) * 16), np.float32, f"convolution.{name}")
+
+
+def thread_sums(*shape: int) -> Any:
+    """Room for sums of each thread, which are added up at the end."""
+    return memory.scratch(shape, np.float32, "convolution.parts")

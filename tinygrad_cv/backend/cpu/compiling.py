@@ -1,4 +1,9 @@
-"""Compiling a kernel with Numba when it is first used, and keeping the result on disk."""
+"""Compiling with Numba when a kernel is first used, and keeping the result on disk.
+
+What several kernels have in common, such as the matrix product inside them, is a *routine*: it is
+compiled once and called by its symbol, where an ordinary function of Numba would be compiled into
+each kernel anew.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from typing import Any
 
 from tinygrad_cv.backend.cpu import cache, checking, threads
 
-__all__ = ["Compiled", "compiled", "kernels", "usable"]
+__all__ = ["Compiled", "compiled", "kernels", "routine", "usable"]
 
 _lock = threading.RLock()
 
@@ -47,26 +52,44 @@ class Compiled:
     def __init__(self, function: Callable[..., None], signature: str, parallel: bool) -> None:
         self.function, self.signature, self.parallel = function, signature, parallel
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        self.made: Callable[..., None] | None = None
+        self.made: Any = None
 
     def compile(self) -> bool:
         """Get ready without running. True if the machine code was there, False if it was made."""
         with _lock:
             if self.made is not None:
                 return True
+            for needed in _routines(self.function):
+                needed.compile()
             made, found = _compile(self)
-            if checking.ON:
-                writes = [getattr(k, "mutable", False) for k in made.nopython_signatures[0].args]
-                self.made = checking.checked(self.name, self.function, made, writes)
-            else:
-                self.made = made
+            self.made = self.finish(made)
             return found
+
+    def build(self, keep: bool) -> tuple[Any, bool]:
+        """What Numba makes now, and whether it came from the disk, where it looks with ``keep``."""
+        import numba
+
+        made = numba.njit(
+            self.signature,
+            nogil=True,
+            # An error in a loop that runs on several threads would be lost.
+            parallel=dict(_LOOPS) if self.parallel and not checking.ON else False,
+            cache=keep,
+            **_ARITHMETIC,
+        )(self.function)
+        return made, bool(made.stats.cache_hits)
+
+    def finish(self, made: Any) -> Callable[..., None]:
+        """What is called, of what Numba made."""
+        if not checking.ON:
+            return made  # type: ignore[no-any-return]
+        writes = [getattr(k, "mutable", False) for k in made.nopython_signatures[0].args]
+        return checking.checked(self.name, self.function, made, writes)
 
     def ready(self) -> Callable[..., None]:
         """What to call, compiled if need be."""
         self.compile()
-        assert self.made is not None
-        return self.made
+        return self.made  # type: ignore[no-any-return]
 
     def is_kept(self) -> bool:
         """True if the machine code lies in the cache on disk."""
@@ -74,7 +97,35 @@ class Compiled:
         return place is not None and cache.is_sealed(place)
 
 
+class Routine(Compiled):
+    """Machine code that kernels call by its symbol."""
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        from numba import types
+
+        arguments = [types.int64] * function.__code__.co_argcount
+        super().__init__(function, f"void({', '.join(map(str, arguments))})", parallel=False)
+        self.symbol = f"tinygrad_cv.{self.name}"
+        self.external = types.ExternalFunction(self.symbol, types.void(*arguments))
+
+    def build(self, keep: bool) -> tuple[Any, bool]:
+        import numba
+
+        made = numba.cfunc(self.signature, cache=keep, **_ARITHMETIC)(self.function)
+        return made, bool(made.cache_hits)
+
+    def finish(self, made: Any) -> Any:
+        import llvmlite.binding as llvm
+
+        llvm.add_symbol(self.symbol, made.address)
+        return made  # the address is valid as long as this is
+
+
 _KERNELS: list[Compiled] = []
+_ARITHMETIC: dict[str, Any] = {
+    "error_model": "numpy",
+    "fastmath": {"contract", "reassoc", "nsz", "arcp"},
+}
 
 # Only `prange` runs on several threads. Two loops in a row must stay two: Numba does not see what
 # is written at addresses, and would let a thread go on to the second before the others have
@@ -119,8 +170,30 @@ def compiled(
     return decorate
 
 
+def routine(function: Callable[..., None]) -> Any:
+    """Decorator: a function of integers and addresses for compiled kernels to call.
+
+    It is compiled before the first kernel that calls it. In Python it cannot be called.
+    """
+    made = Routine(function)
+    _KERNELS.append(made)
+    return made.external
+
+
+def _routines(function: Callable[..., None]) -> list[Routine]:
+    """What the function calls by symbol, itself or through other functions for Numba."""
+    found: list[Routine] = []
+    for name in function.__code__.co_names:
+        value: Any = function.__globals__.get(name)
+        if hasattr(value, "py_func"):
+            found += _routines(value.py_func)
+        else:
+            found += (k for k in _KERNELS if isinstance(k, Routine) and k.external is value)
+    return found
+
+
 def kernels() -> list[Compiled]:
-    """The compiled kernels of all families of this package, in order of their names."""
+    """The kernels and routines of all families of this package, in order of their names."""
     package = importlib.import_module(__package__)
     for module in pkgutil.walk_packages(package.__path__, f"{__package__}."):
         importlib.import_module(module.name)
@@ -171,18 +244,9 @@ def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
             numba.config.CACHE_DIR = str(folder)
         if checking.ON:  # in the functions that the kernel calls, too
             numba.config.BOUNDSCHECK = 1
-        made = numba.njit(
-            kernel.signature,
-            nogil=True,
-            # An error in a loop that runs on several threads would be lost.
-            parallel=dict(_LOOPS) if kernel.parallel and not checking.ON else False,
-            cache=folder is not None,
-            error_model="numpy",
-            fastmath={"contract", "reassoc", "nsz", "arcp"},
-        )(kernel.function)
+        return kernel.build(keep=folder is not None)
     finally:
         numba.config.CACHE_DIR, numba.config.BOUNDSCHECK = before
-    return made, bool(made.stats.cache_hits)
 
 
 @contextmanager

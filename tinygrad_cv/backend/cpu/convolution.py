@@ -1,9 +1,10 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
-Four algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 or 2 with enough channels; one product per tap where the channels make it long enough; one
-per line of outputs for the rest. All read and write channels-last memory. Weights are fastest if
-their own memory runs (taps, C, O), as that of the layers does; others are copied.
+Five algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
+stride 1 or 2 with enough channels (file ``winograd``); images side by side where there are enough
+of them and few channels (file ``lanes``); one product per tap where the channels make it long
+enough; one per line of outputs for the rest. All read and write channels-last memory. Weights are
+fastest if their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
 from __future__ import annotations
@@ -14,8 +15,16 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import threads, winograd
-from tinygrad_cv.backend.cpu.case import Case, Pairs, Sizes, per_thread, three
+from tinygrad_cv.backend.cpu import lanes, threads, winograd
+from tinygrad_cv.backend.cpu.case import (
+    Case,
+    Sizes,
+    geometry_of,
+    lines_seen,
+    thread_rows,
+    thread_sums,
+    three,
+)
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous_pixels
@@ -28,7 +37,10 @@ SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never p
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
 WIDEST = 4096  # floats of a window that is read as a whole
 RUN = 96  # outputs that are worked on together
+WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
+
+Pairs = tuple[tuple[int, int], ...]
 
 
 def register_kernels() -> None:
@@ -64,8 +76,8 @@ def _takes(case: Case, *specs: Any) -> bool:
         all(spec is None or spec.dtype == np.float32 for spec in specs)
         and len(case.sizes) <= 3
         and case.multiplications >= max(SMALLEST, 1)
-        and _algorithm(case) is not None
         and usable()
+        and _algorithm(case) is not None
     )
 
 
@@ -79,6 +91,8 @@ def _algorithm(case: Case) -> str | None:
     if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
+    if lanes.fills(case):
+        return "images"
     if deep >= DEEP:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
@@ -111,21 +125,22 @@ def conv(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.depthwise(x, w[:, 0], b, y, _geometry(case), threads.get_num_threads())
+        b = np.zeros(case.channels, np.float32) if bias is None else b
+        depthwise.convolve(x, w[:, 0], b, y, geometry_of(case), 0, _workers())
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
         if _is_pointwise(case):
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
-        convolution.by_taps(
-            x, w, b, y, _geometry(case), length, together, threads.get_num_threads()
-        )
+        convolution.by_taps(x, w, b, y, geometry_of(case), length, together, _workers())
+    elif algorithm == "images":
+        lanes.convolve(case, x, w, b, y)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
         scratch, *lines = _lines(case)
-        convolution.by_rows(x, w, b, y, scratch, _geometry(case), *lines)
+        convolution.by_rows(x, w, b, y, scratch, geometry_of(case), *lines)
     return _channels_second(output)
 
 
@@ -147,27 +162,29 @@ def conv_input_grad(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        depthwise.input_gradient(dy, w[:, 0], dx, _geometry(case), threads.get_num_threads())
+        zeros = np.zeros(case.channels, np.float32)
+        depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
         return _channels_second(spread)
-    if algorithm == "winograd" and winograd.convolve(
-        case, dy, w, np.zeros(0, np.float32), dx, turn=True
-    ):
+    empty = np.zeros(0, np.float32)
+    if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, turn=True):
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
     turned = _turned(case)
-    if algorithm == "rows" and turned is not None:
-        (scratch, *lines), empty = _lines(turned), np.zeros(0, np.float32)
+    side_by_side = turned is not None and algorithm != "winograd" and lanes.fills(turned)
+    if turned is not None and (side_by_side or (groups == 1 and case.channels < DEEP)):
         w = np.ascontiguousarray(swapped[::-1])
-        convolution.by_rows(dy, w, empty, dx, scratch, _geometry(turned), *lines)
+        if side_by_side:
+            lanes.convolve(turned, dy, w, empty, dx)
+        else:
+            scratch, *lines = _lines(turned)
+            convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(turned), *lines)
         return _channels_second(spread)
     if _is_pointwise(case):
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
-    convolution.input_gradient(
-        dy, swapped, dx, _geometry(case), length, together, threads.get_num_threads()
-    )
+    convolution.input_gradient(dy, swapped, dx, geometry_of(case), length, together, _workers())
     return _channels_second(spread)
 
 
@@ -183,10 +200,10 @@ def conv_weight_grad(
 ) -> Any:
     """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O)."""
     case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
-    x, dy, workers = _pixels(input), _pixels(grad), threads.get_num_threads()
+    x, dy, workers = _pixels(input), _pixels(grad), _workers()
     deep, outputs = case.channels // groups, case.outputs
     result = memory.empty((*case.kernel, deep, outputs), np.float32)
-    dw, geometry = result.reshape(-1, deep, outputs), _geometry(case)
+    dw, geometry = result.reshape(-1, deep, outputs), geometry_of(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
         if winograd.weight_gradient(case, x, dy, dw):
@@ -195,22 +212,24 @@ def conv_weight_grad(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        parts = _parts(workers, taps, outputs)
+        parts = thread_sums(workers, taps, outputs)
         depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
+    elif algorithm == "images":
+        lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        (scratch, *lines), parts = _lines(case), _parts(workers, *dw.shape)
+        (scratch, *lines), parts = _lines(case), thread_sums(workers, *dw.shape)
         convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        chunk = convolution.CHUNK
+        chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
-        parts = _parts(splits, *dw.shape)
-        scratch = per_thread("windows", workers, 2 * RUN * chunk)
-        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, workers)
+        parts = thread_sums(splits, *dw.shape)
+        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
+        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
     return result.transpose(-1, -2, *range(len(case.kernel)))
 
 
@@ -245,19 +264,12 @@ def _swapped(w: Any, kernel: Sizes) -> Any:
 
     taps, c, o = w.shape
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
-    kernels.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), threads.get_num_threads())
+    kernels.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
     return out
 
 
 def _channels_second(array: Any) -> Any:
     return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
-
-
-def _geometry(case: Case) -> Any:
-    """Kernel, stride, padding before and dilation for three axes, then the groups."""
-    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
-    numbers = [number for values, fill in lists for number in three(values, fill)]
-    return np.array([*numbers, case.groups], np.int64)
 
 
 def _is_pointwise(case: Case) -> bool:
@@ -288,23 +300,13 @@ def _turned(case: Case) -> Case | None:
 def _lines(case: Case) -> tuple[Any, int, int]:
     """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
     padded input."""
-    kernel, stride = three(case.kernel, 1), three(case.stride, 1)
-    dilation, positions = three(case.dilation, 1), three(case.positions, 1)
-    rows, width = (
-        (count - 1) * s + (k - 1) * d + 1
-        for count, s, k, d in zip(
-            (min(LINES, positions[1]), positions[2]), stride[1:], kernel[1:], dilation[1:],
-            strict=True,
-        )
-    )  # fmt: skip
-    width = max(width, case.before[-1] + 1)
-    scratch = per_thread("lines", threads.get_num_threads(), rows * width * case.channels)
-    return scratch, min(LINES, positions[1]), width
+    together = min(LINES, three(case.positions, 1)[1])
+    rows, width = lines_seen(case, together)
+    return thread_rows("lines", _workers(), rows * width * case.channels), together, width
 
 
-def _parts(*shape: int) -> Any:
-    """Room for sums of each thread, which are added up at the end."""
-    return memory.scratch(shape, np.float32, "convolution.parts")
+def _workers() -> int:
+    return threads.get_num_threads()
 
 
 def _positions(

@@ -1,4 +1,4 @@
-"""Batch normalisation of float32 in channels-last memory, two passes forward and two backward."""
+"""Batch normalisation of float32 in channels-last memory, one kernel forward and one backward."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 __all__ = ["batch_norm", "batch_norm_eval", "batch_norm_vjp", "register_kernels"]
 
 SMALLEST = 1 << 16  # elements; below, NumPy is as fast
-FEW = 16  # rows whose mean the sums are centred by
+
+_NONE = np.zeros(0, np.float32)
 
 
 def register_kernels() -> None:
@@ -41,15 +42,12 @@ def batch_norm(xp: Any, input: Any, weight: Any, bias: Any, eps: float) -> tuple
     """``BatchNorm.forward``: output, mean and biased variance."""
     from tinygrad_cv.backend.cpu.compiled import norm
 
-    x = _rows(input)
-    # Where the mean is large against the deviation, the mean of a few rows takes most of it away.
-    centre = x[:: max(len(x) // FEW, 1)].mean(axis=0)
-    sums = np.empty((2, x.shape[1]))
-    norm.statistics(x, centre, _parts(x.shape[1]), sums)
-    shift, squares = sums / len(x)
-    mean = (centre + shift).astype(np.float32)
-    var = np.maximum(squares - shift * shift, 0).astype(np.float32)
-    return batch_norm_eval(xp, input, mean, var, weight, bias, eps), mean, var
+    output, c = memory.empty(input.shape, np.float32, layout_of(input)), input.shape[1]
+    mean, var = np.empty(c, np.float32), np.empty(c, np.float32)
+    norm.batch_norm(
+        _rows(input), _channels(weight), _channels(bias), eps, _parts(c), mean, var, _rows(output)
+    )
+    return output, mean, var
 
 
 def batch_norm_eval(
@@ -78,20 +76,19 @@ def batch_norm_vjp(
     x, gradient = _rows(input), _rows(gy)
     if not gradient.flags.c_contiguous:
         gradient = np.ascontiguousarray(gradient)
-    n, s = max(len(x), 1), 1 / np.sqrt(var.astype(np.float64) + eps)
-    sums = np.empty((2, x.shape[1]))
-    norm.gradient_sums(gradient, x, mean, _parts(x.shape[1]), sums)
-    g_sum, gx_sum = sums
-    dx = None
-    if needs[0]:
-        scale = s if weight is None else s * weight
-        slope = (2 * g_var - scale * s * s * gx_sum) / n
-        offset = (g_mean - scale * g_sum) / n - mean * slope
-        dx = memory.empty(input.shape, np.float32, layout_of(input))
-        single = [v.astype(np.float32) for v in (scale, slope, offset)]
-        norm.affine_gradient(gradient, x, *single, _rows(dx), threads.get_num_threads())
-    dw = (gx_sum * s).astype(np.float32) if needs[1] else None
-    return dx, dw, g_sum.astype(np.float32) if needs[2] else None
+    c = x.shape[1]
+    dx = memory.empty(input.shape, np.float32, layout_of(input)) if needs[0] else None
+    dw, db = np.empty(c, np.float32), np.empty(c, np.float32)
+    norm.batch_norm_gradient(
+        gradient, x, _channels(weight), mean, var, _channels(g_mean), _channels(g_var), eps,
+        _parts(c), x[:0].copy() if dx is None else _rows(dx), dw, db,
+    )  # fmt: skip
+    return dx, dw if needs[1] else None, db if needs[2] else None
+
+
+def _channels(values: Any) -> Any:
+    """Numbers of the channels without gaps; none, where there are none."""
+    return _NONE if values is None else np.ascontiguousarray(values)
 
 
 def _rows(array: Any) -> Any:

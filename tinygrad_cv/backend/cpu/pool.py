@@ -139,8 +139,13 @@ def max_pool_scatter(
 
     geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
     spread = memory.empty(input_shape, np.float32, CHANNELS_LAST)
-    lists = _lists(geometry, input_shape[1], back=True)
-    pool.winners(_five(grad), _five(argmax), _five(spread), *lists)
+    arrays = _five(grad), _five(argmax), _five(spread)
+    apart = kernel_size is not None and _are_apart(geometry)
+    lists = _lists(geometry, input_shape[1], back=not apart)
+    if apart:
+        pool.placed(*arrays, *lists, int(_cover(geometry)))
+    else:
+        pool.winners(*arrays, *lists)
     return spread
 
 
@@ -222,6 +227,21 @@ def _lists(geometry: Geometry, channels: int, back: bool) -> tuple[Any, Any, Any
     """What the loops follow, and room for each thread to join the lists of two axes."""
     starts, links, most = _linked(geometry, channels, back)
     return starts, links, memory.scratch((threads.get_num_threads(), most, 2), np.int64, "pool.row")
+
+
+def _are_apart(geometry: Any) -> bool:
+    """True if no pixel is in two windows of this kernel."""
+    axes = zip(geometry.kernel, geometry.stride, geometry.dilation, strict=True)
+    return all(stride > (size - 1) * dilation for size, stride, dilation in axes)
+
+
+def _cover(geometry: Any) -> bool:
+    """True if windows that are apart contain every pixel."""
+    axes = zip(geometry.sizes, geometry.positions, geometry.kernel, geometry.padding, strict=True)
+    return (
+        all(size == count * width and before == 0 for size, count, width, (before, _) in axes)
+        and geometry.stride == geometry.kernel
+    )
 
 
 @lru_cache(maxsize=256)

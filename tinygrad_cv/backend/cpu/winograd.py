@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.case import Case, Sizes, per_thread, three
+from tinygrad_cv.backend.cpu.case import Case, Sizes, thread_rows, three
 
 __all__ = ["convolve", "fits", "weight_gradient"]
 
@@ -56,9 +56,9 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        winograd.weights(form, w, u, per_thread("turned", workers, winograd.TURNED), int(turn))
+        winograd.weights(form, w, u, thread_rows("turned", workers, winograd.TURNED), int(turn))
         room = _room(points_v, block, c) + _room(points_m, block, o) + tile
-        scratch = per_thread("winograd", workers, room)
+        scratch = thread_rows("winograd", workers, room)
         winograd.blocks(
             form, products, x, u, bias, y, scratch, spoilt, *before, *skipped, block
         )  # fmt: skip
@@ -66,7 +66,7 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
     piece = points * (winograd.CHUNK**2 + 16) + winograd.TURNED
-    scratch = per_thread("winograd", workers, max(piece, tile))
+    scratch = thread_rows("winograd", workers, max(piece, tile))
     across = max(1, min(workers, -(-o // winograd.CHUNK)))
     winograd.stationary(
         form, products, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, *skipped, block,
@@ -91,19 +91,19 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
         room = _room(points_v, block, c) + _room(points_m, block, o) + tile
-        scratch = per_thread("winograd", workers, room)
+        scratch = thread_rows("winograd", workers, room)
         winograd_weights.private(form, products, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
     block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
     vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
     if size <= WHOLE:
         du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = per_thread("winograd", workers, tile)
+        scratch = thread_rows("winograd", workers, tile)
         winograd_weights.shared(
             form, products, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block
         )  # fmt: skip
         return not spoilt.any()
-    scratch = per_thread("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
+    scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
     winograd_weights.stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
 

@@ -24,7 +24,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["CHUNK", "by_rows", "by_taps", "input_gradient", "weight_gradient"]
-__all__ += ["weight_gradient_by_rows"]
+__all__ += ["add_up", "weight_gradient_by_rows"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
 
@@ -47,6 +47,13 @@ def _fill(y, image, d, p, first, last, bias):  # type: ignore[no-untyped-def]
             y[image, d, p, q, k] = bias[k]
 
 
+@njit
+def _is_pointwise(x, y, geometry):  # type: ignore[no-untyped-def]
+    """True if every output is made of the pixel in its place."""
+    alike = x.shape[1] == y.shape[1] and x.shape[2] == y.shape[2] and x.shape[3] == y.shape[3]
+    return alike and geometry[:6].max() == 1 and geometry[6:9].max() == 0
+
+
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
 def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore[no-untyped-def]
     """y of x and w [taps, C/groups, O].
@@ -60,11 +67,12 @@ def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore
     runs = (across + length - 1) // length
     units = images * planes * rows * runs
     cg, og = c // groups, o // groups
+    fresh = bias.size == 0 and _is_pointwise(x, y, geometry)  # nothing to add to
     for worker in prange(workers):
         start, end = units * worker // workers, units * (worker + 1) // workers
         while start < end:
             stop = min(start + together, end)
-            for unit in range(start, stop):
+            for unit in range(start, start if fresh else stop):
                 row, run = divmod(unit, runs)
                 plane, p = divmod(row, rows)
                 image, d = divmod(plane, planes)
@@ -91,7 +99,7 @@ def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore
                             q1 - q0, og, cg,
                             x.ctypes.data + (pixel * c + g * cg) * 4, sw * c * 4, 4,
                             w.ctypes.data + (tap * cg * o + g * og) * 4, o * 4,
-                            y.ctypes.data + (place * o + g * og) * 4, o * 4, 1,
+                            y.ctypes.data + (place * o + g * og) * 4, o * 4, 0 if fresh else 1,
                         )  # fmt: skip
             start = stop
 
@@ -106,11 +114,12 @@ def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ign
     runs = (width + length - 1) // length
     units = images * depth * height * runs
     cg, og = c // groups, o // groups
+    fresh = _is_pointwise(dx, dy, geometry)
     for worker in prange(workers):
         start, end = units * worker // workers, units * (worker + 1) // workers
         while start < end:
             stop = min(start + together, end)
-            for unit in range(start, stop):
+            for unit in range(start, start if fresh else stop):
                 row, run = divmod(unit, runs)
                 first, last = run * length, min(run * length + length, width)
                 zero(dx.ctypes.data + (row * width + first) * c * 4, (last - first) * c * 4)
@@ -137,27 +146,30 @@ def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ign
                         product(
                             q1 - q0, cg, og, dy.ctypes.data + (place * o + g * og) * 4, o * 4, 4,
                             w.ctypes.data + (tap * o + g * og) * cg * 4, cg * 4,
-                            dx.ctypes.data + (pixel * c + g * cg) * 4, sw * c * 4, 1,
+                            dx.ctypes.data + (pixel * c + g * cg) * 4, sw * c * 4,
+                            0 if fresh else 1,
                         )  # fmt: skip
             start = stop
 
 
 @compiled(
-    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64)",
+    f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64, int64)",
     parallel=True,
 )
-def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, workers):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers):  # type: ignore[no-untyped-def]
     """dw [taps, C/groups, O] of x and dy.
 
-    A piece is one tap and ``CHUNK`` x ``CHUNK`` channels. Where there are fewer pieces than
+    A piece is one tap and ``chunk`` x ``chunk`` channels. Where there are fewer pieces than
     threads, the outputs are split as well, and ``parts`` [splits, taps, C/groups, O] added up.
+    The pixels that the tap meets are copied, a ``block`` at a time; with a chunk above ``CHUNK``,
+    for a kernel of one pixel, they are read where they lie.
     """
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     planes, rows, across, o = dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
     outputs, taps, splits = dy.size // o, kd * kh * kw, parts.shape[0]
     cg, og = c // groups, o // groups
-    pieces_c, pieces_o = (cg + CHUNK - 1) // CHUNK, (og + CHUNK - 1) // CHUNK
+    pieces_c, pieces_o = (cg + chunk - 1) // chunk, (og + chunk - 1) // chunk
     pieces = taps * groups * pieces_c * pieces_o
     jobs = pieces * splits
     for worker in prange(workers):
@@ -169,46 +181,49 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, workers):  # ty
             tap, g = divmod(rest, groups)
             ij, j = divmod(tap, kw)
             a, i = divmod(ij, kh)
-            c0, o0 = part_c * CHUNK, part_o * CHUNK
-            deep, wide = min(CHUNK, cg - c0), min(CHUNK, og - o0)
+            c0, o0 = part_c * chunk, part_o * chunk
+            deep, wide = min(chunk, cg - c0), min(chunk, og - o0)
             target = parts.ctypes.data
             target += (((split * taps + tap) * cg + c0) * o + g * og + o0) * 4
             first, last = outputs * split // splits, outputs * (split + 1) // splits
             source = x.ctypes.data + (g * cg + c0) * 4
             for start in range(first, last, block):
                 count = min(block, last - start)
-                row, q = divmod(start, across)
-                plane, p = divmod(row, rows)
-                image, d = divmod(plane, planes)
-                for t in range(count):
-                    z, h = d * sd - front + a * dd, p * sh - top + i * dh
-                    v = q * sw - left + j * dw
-                    place = packed + t * deep * 4
-                    if z < 0 or z >= depth or h < 0 or h >= height or v < 0 or v >= width:
-                        zero(place, deep * 4)
-                    else:
-                        pixel = ((image * depth + z) * height + h) * width + v
-                        copy(place, source + pixel * c * 4, deep * 4)
-                    q += 1
-                    if q == across:
-                        q = 0
-                        p += 1
-                        if p == rows:
-                            p = 0
-                            d += 1
-                            if d == planes:
-                                d = 0
-                                image += 1
+                windows, pixel_step = source + start * c * 4, c * 4
+                if chunk <= CHUNK:
+                    windows, pixel_step = packed, deep * 4
+                    row, q = divmod(start, across)
+                    plane, p = divmod(row, rows)
+                    image, d = divmod(plane, planes)
+                    for t in range(count):
+                        z, h = d * sd - front + a * dd, p * sh - top + i * dh
+                        v = q * sw - left + j * dw
+                        place = packed + t * deep * 4
+                        if z < 0 or z >= depth or h < 0 or h >= height or v < 0 or v >= width:
+                            zero(place, deep * 4)
+                        else:
+                            pixel = ((image * depth + z) * height + h) * width + v
+                            copy(place, source + pixel * c * 4, deep * 4)
+                        q += 1
+                        if q == across:
+                            q = 0
+                            p += 1
+                            if p == rows:
+                                p = 0
+                                d += 1
+                                if d == planes:
+                                    d = 0
+                                    image += 1
                 product(
-                    deep, wide, count, packed, 4, deep * 4,
+                    deep, wide, count, windows, 4, pixel_step,
                     dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
                     start - first,
                 )  # fmt: skip
-    _add_up(parts, dw_, workers)
+    add_up(parts, dw_, workers)
 
 
 @njit
-def _add_up(parts, total, workers):  # type: ignore[no-untyped-def]
+def add_up(parts, total, workers):  # type: ignore[no-untyped-def]
     """The sum over the first axis, in order."""
     size, source, target = total.size, parts.ravel(), total.ravel()
     for worker in range(workers):
@@ -307,4 +322,4 @@ def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, widt
                                 deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
                                 o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
                             )  # fmt: skip
-    _add_up(parts, dw_, workers)
+    add_up(parts, dw_, workers)

@@ -1,96 +1,176 @@
-"""Statistics per channel, and maps x -> a x + b with numbers of the channel, over rows [R, C].
+"""Batch normalisation of rows [R, C]: statistics per channel, and maps with numbers of the channel.
 
 Each thread sums its rows in blocks: floats inside a block, float64 across blocks, so that the error
-does not grow with the number of rows. Rows are read as they lie; a block is in the cache when the
-second pass of a gradient comes to it only if the whole array is, so passes are few instead.
+does not grow with the number of rows. Both directions pass over the rows twice, first for the sums
+and then for the result. The second pass goes from the last block to the first: what the first one
+read last is still in the cache.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
+from numba import njit, prange
 
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["affine", "affine_gradient", "gradient_sums", "statistics"]
+__all__ = ["affine", "batch_norm", "batch_norm_gradient"]
 
 BLOCK = 64  # rows whose sum is kept in float32
+MAPPED = 1 << 16  # numbers that are mapped at once
+FEW = 16  # rows whose mean the sums are centred by
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
 _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 _SUMS = "float64[:, :, ::1]"
 
 
-@compiled(f"void({_R2}, {_R1}, {_SUMS}, float64[:, ::1])", parallel=True)
-def statistics(x, centre, parts, total):  # type: ignore[no-untyped-def]
-    """total = sum(x - centre), sum((x - centre)^2) per channel; ``parts`` is [threads, 2, C]."""
+@compiled(f"void({_R2}, {_R1}, {_R1}, float64, {_SUMS}, {_W1}, {_W1}, {_W2})", parallel=True)
+def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-untyped-def]
+    """Mean, biased variance and y of x. A weight or bias of size 0 counts as 1 or 0; ``parts`` is
+    [threads, 2, C]."""
     rows, c = x.shape
     workers = parts.shape[0]
-    for worker in prange(workers):
-        part = parts[worker]
-        part[:] = 0.0
-        one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
-        first, end = rows * worker // workers, rows * (worker + 1) // workers
-        for start in range(first, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            for r in range(start, stop):
-                for k in range(c):
-                    value = x[r, k] - centre[k]
-                    one[k] += value
-                    two[k] += value * value
-            for k in range(c):
-                part[0, k] += one[k]
-                part[1, k] += two[k]
-                one[k] = two[k] = np.float32(0)
-    total[:] = 0.0
-    for worker in range(workers):
+    # Where the mean is large against the deviation, the mean of a few rows takes most of it away.
+    centre, step, few = np.zeros(c, np.float32), max(rows // FEW, 1), 0
+    for r in range(0, rows, step):
+        few += 1
         for k in range(c):
-            total[0, k] += parts[worker, 0, k]
-            total[1, k] += parts[worker, 1, k]
+            centre[k] += x[r, k]
+    for k in range(c):
+        centre[k] /= np.float32(few)
+    for worker in prange(workers):
+        first, end = rows * worker // workers, rows * (worker + 1) // workers
+        _sums(x[first:end], centre, parts[worker])
+    _add_up(parts)
+    scale, offset = np.empty(c, np.float32), np.empty(c, np.float32)
+    together = MAPPED // max(c, 1) + 1
+    for k in range(c):
+        shift, square = parts[0, 0, k] / rows, parts[0, 1, k] / rows
+        mean[k] = centre[k] + shift
+        spread = square - shift * shift
+        var[k] = 0 if spread < 0 else spread
+        factor = 1 / np.sqrt(np.float64(var[k]) + eps) * (weight[k] if weight.size else 1)
+        scale[k] = factor
+        offset[k] = (bias[k] if bias.size else 0) - mean[k] * factor
+    for worker in prange(workers):
+        first, end = rows * worker // workers, rows * (worker + 1) // workers
+        for stop in range(end, first, -together):
+            start = max(stop - together, first)
+            _map(x[start:stop], scale, offset, y[start:stop])
 
 
 @compiled(f"void({_R2}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
 def affine(x, scale, offset, y, workers):  # type: ignore[no-untyped-def]
     """y = scale * x + offset."""
-    rows, c = x.shape
+    rows = x.shape[0]
     for worker in prange(workers):
-        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
-            for k in range(c):
-                y[r, k] = scale[k] * x[r, k] + offset[k]
+        first, end = rows * worker // workers, rows * (worker + 1) // workers
+        _map(x[first:end], scale, offset, y[first:end])
 
 
-@compiled(f"void({_R2}, {_R2}, {_R1}, {_SUMS}, float64[:, ::1])", parallel=True)
-def gradient_sums(g, x, mean, parts, total):  # type: ignore[no-untyped-def]
-    """total = sum(g), sum(g * (x - mean)) per channel."""
+@compiled(
+    f"void({_R2}, {_R2}, {_R1}, {_R1}, {_R1}, {_R1}, {_R1}, float64, {_SUMS}, {_W2}, {_W1}, {_W1})",
+    parallel=True,
+)
+def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, dw, db):  # type: ignore[no-untyped-def]
+    """The gradients of x, weight and bias from those of y, mean and var. Without rows of dx only
+    the others are computed."""
     rows, c = x.shape
     workers = parts.shape[0]
     for worker in prange(workers):
-        part = parts[worker]
-        part[:] = 0.0
-        one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        for start in range(first, end, BLOCK):
-            stop = min(start + BLOCK, end)
-            for r in range(start, stop):
-                for k in range(c):
-                    one[k] += g[r, k]
-                    two[k] += g[r, k] * (x[r, k] - mean[k])
-            for k in range(c):
-                part[0, k] += one[k]
-                part[1, k] += two[k]
-                one[k] = two[k] = np.float32(0)
-    total[:] = 0.0
-    for worker in range(workers):
-        for k in range(c):
-            total[0, k] += parts[worker, 0, k]
-            total[1, k] += parts[worker, 1, k]
-
-
-@compiled(f"void({_R2}, {_R2}, {_R1}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
-def affine_gradient(g, x, scale, slope, offset, dx, workers):  # type: ignore[no-untyped-def]
-    """dx = scale * g + slope * x + offset."""
-    rows, c = x.shape
+        _gradient_sums(g[first:end], x[first:end], mean, parts[worker])
+    _add_up(parts)
+    scale, slope = np.empty(c, np.float32), np.empty(c, np.float32)
+    offset, n, together = np.empty(c, np.float32), max(rows, 1), MAPPED // max(c, 1) + 1
+    for k in range(c):
+        inverse = 1 / np.sqrt(np.float64(var[k]) + eps)
+        factor = inverse * (weight[k] if weight.size else 1)
+        g_sum, gx_sum = parts[0, 0, k], parts[0, 1, k]
+        steep = (2 * g_var[k] - factor * inverse * inverse * gx_sum) / n
+        scale[k], slope[k] = factor, steep
+        offset[k] = (g_mean[k] - factor * g_sum) / n - mean[k] * steep
+        dw[k], db[k] = gx_sum * inverse, g_sum
     for worker in prange(workers):
-        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
+        first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
+        for stop in range(end, first, -together):
+            start = max(stop - together, first)
+            _gradient_map(g[start:stop], x[start:stop], scale, slope, offset, dx[start:stop])
+
+
+@njit
+def _map(x, scale, offset, y):  # type: ignore[no-untyped-def]
+    rows, c = x.shape
+    for r in range(rows):
+        for k in range(c):
+            y[r, k] = scale[k] * x[r, k] + offset[k]
+
+
+@njit
+def _gradient_map(g, x, scale, slope, offset, dx):  # type: ignore[no-untyped-def]
+    rows, c = x.shape
+    for r in range(rows):
+        for k in range(c):
+            dx[r, k] = scale[k] * g[r, k] + (slope[k] * x[r, k] + offset[k])
+
+
+@njit
+def _sums(x, centre, total):  # type: ignore[no-untyped-def]
+    """total = sum(x - centre), sum((x - centre)^2); four rows for each time that sums are read."""
+    rows, c = x.shape
+    total[:] = 0.0
+    one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
+    for start in range(0, rows, BLOCK):
+        stop = min(start + BLOCK, rows)
+        fours = stop - (stop - start) % 4
+        for r in range(start, fours, 4):
             for k in range(c):
-                dx[r, k] = scale[k] * g[r, k] + (slope[k] * x[r, k] + offset[k])
+                v0, v1 = x[r, k] - centre[k], x[r + 1, k] - centre[k]
+                v2, v3 = x[r + 2, k] - centre[k], x[r + 3, k] - centre[k]
+                one[k] += (v0 + v1) + (v2 + v3)
+                two[k] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3)
+        for r in range(fours, stop):
+            for k in range(c):
+                value = x[r, k] - centre[k]
+                one[k] += value
+                two[k] += value * value
+        _move(one, two, total)
+
+
+@njit
+def _gradient_sums(g, x, mean, total):  # type: ignore[no-untyped-def]
+    """total = sum(g), sum(g * (x - mean))."""
+    rows, c = x.shape
+    total[:] = 0.0
+    one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
+    for start in range(0, rows, BLOCK):
+        stop = min(start + BLOCK, rows)
+        pairs = stop - (stop - start) % 2
+        for r in range(start, pairs, 2):
+            for k in range(c):
+                g0, g1 = g[r, k], g[r + 1, k]
+                one[k] += g0 + g1
+                two[k] += g0 * (x[r, k] - mean[k]) + g1 * (x[r + 1, k] - mean[k])
+        for r in range(pairs, stop):
+            for k in range(c):
+                one[k] += g[r, k]
+                two[k] += g[r, k] * (x[r, k] - mean[k])
+        _move(one, two, total)
+
+
+@njit
+def _move(one, two, total):  # type: ignore[no-untyped-def]
+    """Add two sums to the total, and start them anew."""
+    for k in range(one.size):
+        total[0, k] += one[k]
+        total[1, k] += two[k]
+        one[k] = two[k] = np.float32(0)
+
+
+@njit
+def _add_up(parts):  # type: ignore[no-untyped-def]
+    """The sums of all threads into the first, in order."""
+    for worker in range(1, parts.shape[0]):
+        for i in range(2):
+            for k in range(parts.shape[2]):
+                parts[0, i, k] += parts[worker, i, k]

@@ -5,6 +5,9 @@ caller writes these lists down (``starts`` and ``links``), so one text serves ev
 padding, dilation and overlap, adaptive windows as well, in one to three dimensions. The way back is
 the same text with the other lists: a pixel collects from its windows.
 
+Where no pixel is in two windows, the gradient of a maximum needs no collecting: each window writes
+to its own pixels.
+
 The unit of work is a row of targets. For each target and a few vectors of channels, all its links
 are followed with the results in registers, and stored once: nothing is set to zero before, no two
 threads write to one place, and each sum has one order. What a whole row has in common, the links of
@@ -34,10 +37,11 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     Emitter,
     for_each_vector,
     word,
+    zero,
 )
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["maxima", "sums", "winners"]
+__all__ = ["maxima", "placed", "sums", "winners"]
 
 TOGETHER = 4  # vectors of channels that follow the links together
 
@@ -86,6 +90,33 @@ def winners(g, k, dx, starts, links, scratch):  # type: ignore[no-untyped-def]
                 _won(
                     dx.ctypes.data + (unit * across + w) * c * 4,
                     g.ctypes.data + image * size * 4, k.ctypes.data + image * size, c,
+                    row, count, links.ctypes.data + first * 16, last - first,
+                )  # fmt: skip
+
+
+@compiled(f"void({_READ}, {_BYTES}, {_WRITE}, {_LISTS}, int64)", parallel=True)
+def placed(g, k, dx, starts, links, scratch, covered):  # type: ignore[no-untyped-def]
+    """The same where no pixel is in two windows, with the lists of the windows' pixels. With
+    ``covered`` every pixel is in one."""
+    images, planes, rows, across, c = g.shape
+    size = dx.shape[1] * dx.shape[2] * dx.shape[3] * c
+    units, workers = images * planes * rows, len(scratch)
+    if not covered:
+        for worker in prange(workers):
+            first, last = images * worker // workers, images * (worker + 1) // workers
+            zero(dx.ctypes.data + first * size * 4, (last - first) * size * 4)
+    for worker in prange(workers):
+        for unit in range(units * worker // workers, units * (worker + 1) // workers):
+            plane, p = divmod(unit, rows)
+            image, d = divmod(plane, planes)
+            count = _join(starts, links, d, planes + p, scratch[worker])
+            row = scratch[worker].ctypes.data
+            for q in range(across):
+                place = (unit * across + q) * c
+                first, last = starts[planes + rows + q], starts[planes + rows + q + 1]
+                _place(
+                    dx.ctypes.data + image * size * 4, g.ctypes.data + place * 4,
+                    k.ctypes.data + place, c,
                     row, count, links.ctypes.data + first * 16, last - first,
                 )  # fmt: skip
 
@@ -255,6 +286,40 @@ def _won(
             for v in range(vectors):
                 place = builder.add(builder.add(dx, offset), word(4 * WIDTH * v))
                 e.store(builder.load(total[v]), place)
+
+        _for_each_group(builder, c, body)
+        return context.get_dummy_value()
+
+    return types.void(*[_ADDRESS] * 3, *_LINKS), emit
+
+
+@intrinsic
+def _place(
+    typingctx: Any, dx: Any, g: Any, k: Any, c: Any, rows: Any, row_count: Any, across: Any,
+    count: Any,
+) -> Any:  # fmt: skip
+    """The gradient to the linked pixel whose tap won, 0 to the others."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        dx, g, k, c, *links = arguments
+
+        def body(e: Emitter, offset: Any, vectors: int) -> None:
+            start, taps = builder.add(dx, offset), builder.add(k, builder.udiv(offset, word(4)))
+            source, steps = builder.add(g, offset), [word(WIDTH * v) for v in range(vectors)]
+            values = [e.load(_floats(builder, source, step)) for step in steps]
+            winners = [
+                builder.zext(e.load(builder.add(taps, step), BYTES), LANES) for step in steps
+            ]
+
+            def write(place: Any, tap: Any) -> None:
+                pixel = _floats(builder, start, place)
+                number = e.spread(builder.trunc(tap, LANE), LANES)
+                for value, winner, step in zip(values, winners, steps, strict=True):
+                    won = builder.icmp_signed("==", winner, number)
+                    part = builder.select(won, value, e.constant(0.0))
+                    e.store(part, _floats(builder, pixel, step))
+
+            _follow(builder, links, write)
 
         _for_each_group(builder, c, body)
         return context.get_dummy_value()

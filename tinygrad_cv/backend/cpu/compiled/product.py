@@ -12,6 +12,7 @@ they lie, without having been copied: k runs along a line of the window, turns f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit, types
@@ -28,8 +29,12 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     prefetch,
     word,
 )
+from tinygrad_cv.backend.cpu.compiling import routine
 
-__all__ = ["product", "product_in_turns"]
+__all__ = ["emit_tile", "product", "product_in_turns"]
+
+
+_NEXT = 4 * WIDTH  # bytes from one vector of a row to the next
 
 
 def _tile(rows: int, columns: int, masked: bool = False) -> Any:
@@ -44,42 +49,60 @@ def _tile(rows: int, columns: int, masked: bool = False) -> Any:
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
             c, c_row, accumulate, lanes = rest
-            e = Emitter(builder, mask_of(builder, lanes) if masked else None)
-            registers = [
-                [cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)
-            ]
-            places = [
-                [
-                    builder.add(builder.add(c, builder.mul(c_row, word(i))), word(4 * WIDTH * j))
-                    for j in range(columns)
-                ]
-                for i in range(rows)
-            ]
-            with builder.if_else(builder.icmp_signed("!=", accumulate, word(0))) as (then, other):
-                with then:
-                    _each(registers, places, lambda r, p: builder.store(e.load(p), r))
-                with other:
-                    _each(registers, places, lambda r, p: builder.store(e.constant(0.0), r))
-            down = [builder.mul(a_row, word(i)) for i in range(rows)]
-            with cgutils.for_range(builder, turns, intp=WORD) as turn:
-                first_a = builder.add(a, builder.mul(turn.index, a_turn))
-                first_b = builder.add(b, builder.mul(turn.index, b_turn))
-                with cgutils.for_range(builder, k, intp=WORD) as loop:
-                    row = builder.add(first_b, builder.mul(loop.index, b_row))
-                    column = builder.add(first_a, builder.mul(loop.index, a_column))
-                    line = [e.load(builder.add(row, word(4 * WIDTH * j))) for j in range(columns)]
-                    for i in range(rows):
-                        factor = e.splat(builder.add(column, down[i]))
-                        for j in range(columns):
-                            register = registers[i][j]
-                            total = e.multiply_add(factor, line[j], builder.load(register))
-                            builder.store(total, register)
-            _each(registers, places, lambda r, p: e.store(builder.load(r), p))
+            e, vector = Emitter(builder, mask_of(builder, lanes) if masked else None), word(_NEXT)
+            emit_tile(
+                e, rows, columns, turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, vector,
+                c, c_row, vector, accumulate, Emitter.splat,
+            )  # fmt: skip
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 13), emit
 
     return tile
+
+
+def emit_tile(
+    e: Emitter, rows: int, columns: int, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any,
+    a_row: Any, a_column: Any, b: Any, b_row: Any, b_vector: Any, c: Any, c_row: Any,
+    c_vector: Any, accumulate: Any, factor_at: Callable[[Emitter, Any], Any],
+) -> None:  # fmt: skip
+    """Emit the loop of a tile.
+
+    ``b_vector`` and ``c_vector`` are the steps from one vector of a row to the next; ``factor_at``
+    makes a vector of what lies at an address of A.
+    """
+    builder = e.builder
+    registers = [
+        [cgutils.alloca_once(builder, VECTOR) for _ in range(columns)] for _ in range(rows)
+    ]
+    b_steps, c_steps = (
+        [builder.mul(step, word(j)) for j in range(columns)] for step in (b_vector, c_vector)
+    )
+    places = [
+        [builder.add(builder.add(c, builder.mul(c_row, word(i))), step) for step in c_steps]
+        for i in range(rows)
+    ]
+    with builder.if_else(builder.icmp_signed("!=", accumulate, word(0))) as (then, other):
+        with then:
+            _each(registers, places, lambda r, p: builder.store(e.load(p), r))
+        with other:
+            _each(registers, places, lambda r, p: builder.store(e.constant(0.0), r))
+    down = [builder.mul(a_row, word(i)) for i in range(rows)]
+    with cgutils.for_range(builder, turns, intp=WORD) as turn:
+        first_a = builder.add(a, builder.mul(turn.index, a_turn))
+        first_b = builder.add(b, builder.mul(turn.index, b_turn))
+        with cgutils.for_range(builder, k, intp=WORD) as loop:
+            row = builder.add(first_b, builder.mul(loop.index, b_row))
+            column = builder.add(first_a, builder.mul(loop.index, a_column))
+            line = [e.load(builder.add(row, step)) for step in b_steps]
+            for i in range(rows):
+                factor = factor_at(e, builder.add(column, down[i]))
+                for j in range(columns):
+                    register = registers[i][j]
+                    total = e.multiply_add(factor, line[j], builder.load(register))
+                    builder.store(total, register)
+            e.once()
+    _each(registers, places, lambda r, p: e.store(builder.load(r), p))
 
 
 def _each(registers: Any, places: Any, action: Any) -> None:
@@ -94,24 +117,14 @@ _narrow1 = _tile(1, 1, masked=True)
 _BLOCK = WIDTH * COLUMNS
 
 
-@njit(error_model="numpy", boundscheck=False)
-def product(
-    m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
-    c_row: int, accumulate: int,
-) -> None:  # fmt: skip
-    """C [m, n] = A [m, k] B [k, n], added to C if ``accumulate`` is not 0.
-
-    a, b, c are addresses, the others strides in bytes.
-    """
-    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)
-
-
-@njit(error_model="numpy", boundscheck=False)
+@routine
 def product_in_turns(
     m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
     b_row: int, b_turn: int, c: int, c_row: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """The same with ``turns`` times k columns of A and rows of B."""
+    """C [m, n] = A B, added to C if ``accumulate`` is not 0; A has ``turns`` times k columns, B as
+    many rows. a, b, c are addresses, the others strides in bytes.
+    """
     j = 0
     while j + _BLOCK <= n:
         i = 0
@@ -160,3 +173,12 @@ def product_in_turns(
                 c + i * c_row + 4 * j, c_row, accumulate, lanes,
             )  # fmt: skip
         j += WIDTH
+
+
+@njit
+def product(
+    m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
+    c_row: int, accumulate: int,
+) -> None:  # fmt: skip
+    """The same in one turn."""
+    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)

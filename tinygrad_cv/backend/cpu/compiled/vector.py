@@ -17,16 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
-__all__ += ["add_products", "add_scaled", "copy", "for_each_vector", "lanes_added"]
-__all__ += [
-    "mask_of",
-    "prefetch",
-    "prefetch_later",
-    "prefetch_to_write",
-    "transpose",
-    "word",
-    "zero",
-]
+__all__ += ["copy", "for_each_vector", "lanes_added", "mask_of", "prefetch", "prefetch_later"]
+__all__ += ["prefetch_to_write", "transpose", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -110,6 +102,12 @@ class Emitter:
         """a * b + c, rounded once."""
         function = self._intrinsic(f"llvm.fma.{_suffix(VECTOR)}", VECTOR, [VECTOR] * 3)
         return self.builder.call(function, [a, b, c])
+
+    def once(self) -> None:
+        """Keeps the loop around this place as it is written. Unrolled, a loop whose values fill the
+        registers would not find room in them."""
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        self.builder.asm(nothing, "", "", [], side_effect=True).attributes.add("convergent")
 
     def _lanes(self) -> Any:
         return ir.VectorType(BIT, WIDTH)
@@ -208,70 +206,6 @@ def zero(typingctx: Any, target: Any, nbytes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), emit
-
-
-@intrinsic
-def add_scaled(
-    typingctx: Any, target: Any, target_step: Any, a: Any, a_step: Any, b: Any, runs: Any,
-    count: Any,
-) -> Any:  # fmt: skip
-    """``target[r, i] += a[r, i] * b[i]`` for ``runs`` runs of ``count`` floats, steps in bytes."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, target_step, a, a_step, b, runs, count = arguments
-
-        def body(e: Emitter, offset: Any) -> None:
-            factor = e.load(builder.add(b, offset))
-            to, start = builder.add(target, offset), builder.add(a, offset)
-            with cgutils.for_range(builder, runs, intp=WORD) as loop:
-                place = builder.add(to, builder.mul(loop.index, target_step))
-                value = e.load(builder.add(start, builder.mul(loop.index, a_step)))
-                e.store(e.multiply_add(value, factor, e.load(place)), place)
-
-        for_each_vector(builder, count, body)
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 7), emit
-
-
-@intrinsic
-def add_products(
-    typingctx: Any, target: Any, a: Any, a_step: Any, b: Any, b_step: Any, runs: Any, count: Any
-) -> Any:
-    """``target[i] += sum_r a[r, i] * b[r, i]``: four sums at a time, since one would wait for
-    itself."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, a, a_step, b, b_step, runs, count = arguments
-        fours = builder.sdiv(runs, word(4))
-
-        def body(e: Emitter, offset: Any) -> None:
-            sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(4)]
-            left, right = builder.add(a, offset), builder.add(b, offset)
-
-            def step(run: Any, register: Any) -> None:
-                x = e.load(builder.add(left, builder.mul(run, a_step)))
-                y = e.load(builder.add(right, builder.mul(run, b_step)))
-                builder.store(e.multiply_add(x, y, builder.load(register)), register)
-
-            for register in sums:
-                builder.store(e.constant(0.0), register)
-            with cgutils.for_range(builder, fours, intp=WORD) as loop:
-                first = builder.mul(loop.index, word(4))
-                for i, register in enumerate(sums):
-                    step(builder.add(first, word(i)), register)
-            done = builder.mul(fours, word(4))
-            with cgutils.for_range(builder, builder.sub(runs, done), intp=WORD) as loop:
-                step(builder.add(done, loop.index), sums[0])
-            one, two, three, four = map(builder.load, sums)
-            total = e.add(e.add(one, two), e.add(three, four))
-            place = builder.add(target, offset)
-            e.store(e.add(e.load(place), total), place)
-
-        for_each_vector(builder, count, body)
-        return context.get_dummy_value()
-
-    return types.void(*[types.intp] * 7), emit
 
 
 @intrinsic

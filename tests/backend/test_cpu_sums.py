@@ -1,0 +1,74 @@
+"""The compiled sum per channel: equal to a sum in float64, and chosen only where it is right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba")
+
+import tinygrad_cv as tg
+from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.cpu import sums, threads
+from tinygrad_cv.backend.spec import spec_of
+
+
+@pytest.fixture(autouse=True)
+def any_size(monkeypatch):
+    monkeypatch.setattr(sums, "SMALLEST", 0)
+
+
+def image(shape):
+    rows = np.random.default_rng(3).standard_normal((shape[0], *shape[2:], shape[1]))
+    return np.moveaxis(rows.astype(np.float32), -1, 1)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(
+    "shape",
+    [(64, 6, 28, 28), (2, 3, 5), (3, 7, 11, 13), (1, 700, 2, 3), (2, 2, 3, 40, 50), (1, 5, 1, 1)],
+)
+def test_it_equals_a_sum_in_float64(shape, workers):
+    x, axes = image(shape), (0, *range(2, len(shape)))
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(workers)
+        found = sums.channel_sum(np, x, axes, False)
+        again = sums.channel_sum(np, x, axes, True)
+    finally:
+        threads.set_num_threads(before)
+    wide = x.astype(np.float64)
+    bound = 2e-6 * np.sqrt((wide**2).sum(axes)) + 1e-7 * np.abs(wide.sum(axes))
+    assert found.dtype == np.float32
+    assert (np.abs(found - wide.sum(axes)) <= bound).all()
+    np.testing.assert_array_equal(again, found.reshape(1, -1, *(1,) * (len(shape) - 2)))
+
+
+def test_the_error_does_not_grow_with_the_number_of_pixels(monkeypatch):
+    monkeypatch.setattr(sums, "RUN", 1)
+    x = np.abs(image((16, 2, 300, 300)))
+    expected = x.sum((0, 2, 3), dtype=np.float64)
+    np.testing.assert_allclose(sums.channel_sum(np, x, (0, 2, 3), False), expected, rtol=1e-6)
+
+
+def test_what_is_not_finite_stays_in_its_channel():
+    x = image((4, 5, 20, 20))
+    x[1, 1, 3, 4], x[2, 3, 5, 6] = np.nan, np.inf
+    found = sums.channel_sum(np, x, (0, 2, 3), False)
+    np.testing.assert_array_equal(np.isfinite(found), [True, False, True, False, True])
+    assert np.isnan(found[1])
+    assert found[3] == np.inf
+
+
+def test_where_it_is_chosen():
+    def chosen(x, dims):
+        return kernels.choose(kernels.candidates("sum"), "cpu", (spec_of(x),), (dims, False))
+
+    x = image((2, 3, 8, 8))
+    assert chosen(x, (0, 2, 3)).provider == "numba"
+    assert chosen(x, (0, 2)) is None
+    assert chosen(x[:0], (0, 2, 3)) is None
+    assert chosen(np.ascontiguousarray(x), (0, 2, 3)) is None
+    assert chosen(x.astype(np.float64), (0, 2, 3)) is None
+    found = tg.tensor(x).sum((0, 2, 3))
+    np.testing.assert_allclose(found.numpy(), x.sum((0, 2, 3)), rtol=1e-5)

@@ -1,0 +1,154 @@
+"""The measurements: results compared first, then the engines take turns. Each gives a row.
+
+A row is what the JSON file holds: ``workload``, ``mode``, of a sweep ``sweep`` and ``at``, and by
+name of the engines what they answered: ``results``; ``ms`` and ``cpu_ms`` with a figure per round;
+``mb``; ``cold`` and ``warm``; or ``error``, and ``wrong`` if the results differ. ``ratios`` holds
+for every pair of engines the ratios round by round.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from process import Process
+
+__all__ = ["agree", "first_steps", "memory", "opened", "operator", "workload"]
+
+Row = dict[str, Any]
+TOLERANCE = {"small_ops": 1e-4, "operator": 2e-4}  # networks, in float32: 2e-3
+
+
+@contextmanager
+def opened(engines: Sequence[str], device: str = "cpu") -> Iterator[list[Process]]:
+    """A process for each engine."""
+    processes = [Process(engine, device) for engine in engines]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.close()
+
+
+def workload(
+    processes: Sequence[Process], name: str, mode: str, rounds: int, run_s: float, **point: int
+) -> Row:
+    """A network, or a chain of small operators, in every engine; ``point`` is a batch size, a depth
+    or an image size other than the usual one."""
+    row: Row = {"workload": name, "mode": mode, "engines": {}}
+    for sweep, at in point.items():
+        row |= {"sweep": sweep, "at": at}
+    for process in processes:
+        answer = process.ask("setup", workload=name, mode=mode, **point)
+        row["engines"][process.engine] = answer
+    ready = compare(row, processes, TOLERANCE.get(name, 2e-3))
+    take_turns(row, ready, rounds, run_s)
+    return row
+
+
+def operator(processes: Sequence[Process], name: str, rounds: int, run_s: float) -> list[Row]:
+    """An operator forward and backward, in processes that go on living."""
+    first: Row = {"workload": name, "mode": "forward", "engines": {}}
+    for process in processes:
+        first["engines"][process.engine] = process.ask("operator", name=name)
+    ready = compare(first, processes, TOLERANCE["operator"])
+    entries = {name: dict(entry) for name, entry in first["engines"].items()}
+    second: Row = {"workload": name, "mode": "backward", "engines": entries}
+    for row in (first, second):
+        take_turns(row, ready, rounds, run_s)
+    return [first, second]
+
+
+def memory(name: str, engines: Sequence[str]) -> Row:
+    """Peak resident memory of a training step, one process per engine."""
+    row: Row = {"workload": name, "mode": "memory", "engines": {}}
+    for engine in engines:
+        with opened([engine]) as (process,):
+            row["engines"][engine] = process.ask("memory", workload=name)
+            _add_versions(row, process)
+    add_ratios(row, "mb")
+    return row
+
+
+def first_steps(name: str, engines: Sequence[str]) -> Row:
+    """The first training step of a process whose cache of compiled code is empty (``cold``), and of
+    a second process that finds what the first has left there (``warm``)."""
+    row: Row = {"workload": name, "mode": "first", "engines": {}}
+    for engine in engines:
+        entry: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory() as cache:
+            for state in ("cold", "warm"):
+                started = time.perf_counter()
+                process = Process(engine, cache=Path(cache))
+                answer = process.ask("setup", workload=name, mode="train")
+                answer["start_s"] = time.perf_counter() - started
+                row["engines"][engine] = entry
+                if "error" in answer:
+                    entry |= {key: answer[key] for key in ("error", "where") if key in answer}
+                else:
+                    entry["results"] = answer.pop("results")
+                    entry[state] = answer | process.ask("kernels")
+                    _add_versions(row, process)
+                process.close()
+                if "error" in entry:
+                    break
+    compare(row, (), TOLERANCE.get(name, 2e-3))
+    return row
+
+
+def compare(row: Row, processes: Sequence[Process], tolerance: float) -> list[Process]:
+    """Marks the engines whose results are wrong; returns the processes that may be timed."""
+    engines = row["engines"]
+    expected = next(
+        (engines[n]["results"] for n in ("torch", *engines) if "results" in engines.get(n, {})), []
+    )
+    for entry in engines.values():
+        if "results" in entry:
+            entry["wrong"] = not agree(entry["results"], expected, tolerance)
+    return [p for p in processes if engines[p.engine].get("wrong") is False]
+
+
+def agree(actual: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
+    """True if there are as many results, and each is near the expected one."""
+    near = [abs(a - e) <= tolerance * abs(e) for a, e in zip(actual, expected, strict=False)]
+    return len(actual) == len(expected) and all(near)
+
+
+def take_turns(row: Row, processes: Sequence[Process], rounds: int, run_s: float) -> None:
+    """Times the engines one after the other (A B C C B A ...), and adds the ratios to the row."""
+    engines, mode = row["engines"], row["mode"]
+    for process in processes:
+        process.ask("run", mode=mode, at_least_s=run_s)  # caches, pools of blocks and threads fill
+    for turn in range(rounds):
+        for process in processes[:: 1 if turn % 2 == 0 else -1]:
+            answer = process.ask("run", mode=mode, at_least_s=run_s)
+            entry = engines[process.engine]
+            if "error" in answer:
+                entry |= answer
+            else:
+                for figure in ("ms", "cpu_ms"):
+                    entry.setdefault(figure, []).append(answer[figure])
+    for process in processes:
+        _add_versions(row, process)
+    add_ratios(row, "ms")
+
+
+def add_ratios(row: Row, figure: str) -> None:
+    """Ours to each of the others, round by round."""
+    found = {}
+    for name, entry in row["engines"].items():
+        values = entry.get(figure, [])
+        found[name] = values if isinstance(values, list) else [values]
+    for ours in ("ours", "ours_numpy"):
+        for peer in row["engines"]:
+            pairs = list(zip(found.get(ours, []), found[peer], strict=False))
+            if not peer.startswith("ours") and pairs and all(b > 0 for _, b in pairs):
+                row.setdefault("ratios", {})[f"{ours}/{peer}"] = [a / b for a, b in pairs]
+
+
+def _add_versions(row: Row, process: Process) -> None:
+    row["engines"][process.engine] |= process.ask("versions")

@@ -1,0 +1,156 @@
+"""The single operators of the benchmark: a table to be added to.
+
+An entry has a name, its inputs in order and the call, written once against the namespace ``ns``
+(``tinygrad_cv`` or ``torch``), which gets the inputs as tensors.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["OPERATORS", "Input", "Operator", "arrays", "slope"]
+
+
+class Input(NamedTuple):
+    """An array of normal numbers; positive ones; or, with ``classes``, of labels."""
+
+    shape: tuple[int, ...]
+    positive: bool = False
+    classes: int = 0
+
+    @property
+    def learns(self) -> bool:
+        """True if a gradient is taken with respect to it."""
+        return not self.classes
+
+
+class Operator(NamedTuple):
+    """An operator with what it is measured on."""
+
+    name: str
+    inputs: tuple[Input, ...]
+    call: Callable[..., Any]
+
+
+def normal(*shape: int) -> Input:
+    """Normal numbers."""
+    return Input(shape)
+
+
+def labels(classes: int, *shape: int) -> Input:
+    """Integers below ``classes``, without a gradient."""
+    return Input(shape, classes=classes)
+
+
+IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
+POSITIVE, CHANNELS = Input((16, 64, 32, 32), positive=True), normal(64)
+CLIP, SCORES, ROWS = normal(2, 32, 8, 28, 28), normal(256, 1000), normal(256, 1024)
+
+TABLE = [
+    # Convolutions
+    Operator("conv2d 3x3", (IMAGES, normal(64, 64, 3, 3), CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.conv2d(x, w, b, padding=1)),
+    Operator("conv2d 3x3 stride 2", (IMAGES, normal(128, 64, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, stride=2, padding=1)),
+    Operator("conv2d 1x1", (IMAGES, normal(128, 64, 1, 1)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w)),
+    Operator("conv2d 5x5", (HALF, normal(64, 64, 5, 5)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=2)),
+    Operator("conv2d 3x3 dilated", (IMAGES, normal(64, 64, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=2, dilation=2)),
+    Operator("conv2d 3x3 4 groups", (IMAGES, normal(64, 16, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=4)),
+    Operator("conv2d depthwise 3x3", (IMAGES, normal(64, 1, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=64)),
+    Operator("conv1d 3", (normal(16, 64, 1024), normal(64, 64, 3)),
+             lambda ns, x, w: ns.nn.functional.conv1d(x, w, padding=1)),
+    Operator("conv3d 3x3x3", (CLIP, normal(32, 32, 3, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv3d(x, w, padding=1)),
+    Operator("conv_transpose2d 2x2 stride 2", (HALF, normal(64, 32, 2, 2)),
+             lambda ns, x, w: ns.nn.functional.conv_transpose2d(x, w, stride=2)),
+    Operator("conv_transpose2d 4x4 stride 2", (HALF, normal(64, 32, 4, 4)),
+             lambda ns, x, w: ns.nn.functional.conv_transpose2d(x, w, stride=2, padding=1)),
+    # Pooling
+    Operator("max_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.max_pool2d(x, 2)),
+    Operator("max_pool2d 3x3 stride 2", (IMAGES,),
+             lambda ns, x: ns.nn.functional.max_pool2d(x, 3, stride=2, padding=1)),
+    Operator("max_pool3d 2x2x2", (CLIP,), lambda ns, x: ns.nn.functional.max_pool3d(x, 2)),
+    Operator("avg_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.avg_pool2d(x, 2)),
+    Operator("adaptive_avg_pool2d 1", (IMAGES,),
+             lambda ns, x: ns.nn.functional.adaptive_avg_pool2d(x, 1)),
+    Operator("adaptive_max_pool2d 4", (IMAGES,),
+             lambda ns, x: ns.nn.functional.adaptive_max_pool2d(x, 4)),
+    # Normalisation
+    Operator("batch_norm, training", (IMAGES, CHANNELS, CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.batch_norm(x, None, None, w, b, training=True)),
+    # Activations
+    Operator("relu", (IMAGES,), lambda ns, x: ns.nn.functional.relu(x)),
+    Operator("relu6", (IMAGES,), lambda ns, x: ns.nn.functional.relu6(x)),
+    Operator("leaky_relu", (IMAGES,), lambda ns, x: ns.nn.functional.leaky_relu(x, 0.1)),
+    Operator("elu", (IMAGES,), lambda ns, x: ns.nn.functional.elu(x)),
+    Operator("gelu", (IMAGES,), lambda ns, x: ns.nn.functional.gelu(x)),
+    Operator("silu", (IMAGES,), lambda ns, x: ns.nn.functional.silu(x)),
+    Operator("softplus", (IMAGES,), lambda ns, x: ns.nn.functional.softplus(x)),
+    Operator("sigmoid", (IMAGES,), lambda ns, x: ns.sigmoid(x)),
+    Operator("tanh", (IMAGES,), lambda ns, x: ns.tanh(x)),
+    Operator("softmax of rows", (SCORES,), lambda ns, x: ns.softmax(x, 1)),
+    Operator("softmax of channels", (IMAGES,), lambda ns, x: ns.softmax(x, 1)),
+    Operator("log_softmax of rows", (SCORES,), lambda ns, x: ns.log_softmax(x, 1)),
+    # Losses
+    Operator("cross_entropy", (SCORES, labels(1000, 256)),
+             lambda ns, x, y: ns.nn.functional.cross_entropy(x, y)),
+    Operator("cross_entropy per pixel", (IMAGES, labels(64, 16, 32, 32)),
+             lambda ns, x, y: ns.nn.functional.cross_entropy(x, y)),
+    Operator("mse_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.mse_loss(x, y)),
+    Operator("l1_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.l1_loss(x, y)),
+    # Matrices
+    Operator("linear", (ROWS, normal(1024, 1024), normal(1024)),
+             lambda ns, x, w, b: ns.nn.functional.linear(x, w, b)),
+    Operator("matmul of a batch", (normal(32, 128, 128), normal(32, 128, 128)),
+             lambda ns, x, y: x @ y),
+    # Shapes
+    Operator("cat of channels", (IMAGES, IMAGES), lambda ns, x, y: ns.cat([x, y], 1)),
+    Operator("pad with zeros", (IMAGES,), lambda ns, x: ns.nn.functional.pad(x, (1, 1, 1, 1))),
+    Operator("pad, reflected", (IMAGES,),
+             lambda ns, x: ns.nn.functional.pad(x, (1, 1, 1, 1), mode="reflect")),
+    Operator("nearest, twice as large", (HALF,),
+             lambda ns, x: x.repeat_interleave(2, 2).repeat_interleave(2, 3)),
+    Operator("slice", (IMAGES,), lambda ns, x: x[:, :, 4:28, 4:28]),
+    Operator("permuted copy", (IMAGES,), lambda ns, x: x.permute(0, 2, 3, 1).reshape(-1, 64)),
+    Operator("index_select of rows", (ROWS, labels(256, 512)),
+             lambda ns, x, i: ns.index_select(x, 0, i)),
+    # Arithmetic and reductions
+    Operator("add", (IMAGES, IMAGES), lambda ns, x, y: x + y),
+    Operator("mul by channels", (IMAGES, normal(64, 1, 1)), lambda ns, x, y: x * y),
+    Operator("where", (IMAGES, IMAGES), lambda ns, x, y: ns.where(x > y, x, y)),
+    Operator("exp", (IMAGES,), lambda ns, x: ns.exp(x)),
+    Operator("log", (POSITIVE,), lambda ns, x: ns.log(x)),
+    Operator("sqrt", (POSITIVE,), lambda ns, x: ns.sqrt(x)),
+    Operator("mean of an image", (IMAGES,), lambda ns, x: x.mean((2, 3))),
+    Operator("var of an image", (IMAGES,), lambda ns, x: ns.var(x, (2, 3))),
+    Operator("amax of channels", (IMAGES,), lambda ns, x: ns.amax(x, 1)),
+    Operator("cumsum", (IMAGES,), lambda ns, x: ns.cumsum(x, 3)),
+]  # fmt: skip
+OPERATORS = {operator.name: operator for operator in TABLE}
+
+
+def arrays(operator: Operator) -> list[np.ndarray]:
+    """The inputs, the same in every engine."""
+    rng = np.random.default_rng(zlib.crc32(operator.name.encode()))
+    made = []
+    for wanted in operator.inputs:
+        if wanted.classes:
+            made.append(rng.integers(0, wanted.classes, wanted.shape))
+        else:
+            values = rng.standard_normal(wanted.shape)
+            made.append((abs(values) + 0.1 if wanted.positive else values).astype(np.float32))
+    return made
+
+
+def slope(shape: tuple[int, ...]) -> np.ndarray:
+    """The gradient of the result."""
+    return np.random.default_rng(2).standard_normal(shape).astype(np.float32)
