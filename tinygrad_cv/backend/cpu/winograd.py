@@ -18,6 +18,7 @@ from tinygrad_cv.backend.cpu.case import Case, Sizes, thread_rows, three
 
 __all__ = ["convolve", "fits", "weight_gradient"]
 
+LINE = 16  # floats of a cache line: rows of two threads do not share one
 DEEP = 32  # channels from which on the products at stride 2 are worth their transforms
 FEWEST = 16  # tiles at stride 2; for fewer, making the weights costs more than the products save
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
@@ -52,7 +53,7 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     points_v, points, points_m = _points(form)
     per_tile = 4 * (points_v * c + points_m * o)
     tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
-    spoilt = np.zeros(workers, np.float32)
+    spoilt = np.zeros((workers, LINE), np.float32)
     if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
@@ -86,7 +87,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     points_v, points, points_m = _points(form)
     per_tile = 4 * (points_v * c + points_m * o)
     tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
-    size, spoilt = depth * points * c * o * 4, np.zeros(workers, np.float32)
+    size, spoilt = depth * points * c * o * 4, np.zeros((workers, LINE), np.float32)
     if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")

@@ -35,9 +35,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.transform import separable
+from tinygrad_cv.backend.cpu.compiling import routine
 
 __all__ = ["APART", "FORMS", "IN", "NEAR2", "NEAR4", "OUT", "SPREAD", "STEP", "U_SIDE", "V_SIDE"]
 __all__ += ["M_SIDE", "enter", "gather", "read", "spread", "write"]
@@ -137,8 +137,17 @@ _AT2, _AT4, _AT_APART, _ = (separable(form.at.T) for form in FORMS)
 _GT2, _GT4, _GT_APART, _ = (separable(form.g.T) for form in FORMS)
 
 
-@njit(inline="always")
-def read(form, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
+@routine
+def read(
+    form: int,
+    source: int,
+    row: int,
+    column: int,
+    target: int,
+    target_row: int,
+    target_column: int,
+    channels: int,
+) -> None:
     """B^t d B."""
     if form == NEAR4:
         _B4(source, row, column, target, target_row, target_column, channels)
@@ -150,20 +159,41 @@ def read(form, source, row, column, target, target_row, target_column, channels)
         _B2(source, row, column, target, target_row, target_column, channels)
 
 
-@njit(inline="always")
-def write(form, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
-    """A^t M A. Returns the sum of the results times 0."""
+@routine
+def write(
+    form: int,
+    source: int,
+    row: int,
+    column: int,
+    target: int,
+    target_row: int,
+    target_column: int,
+    channels: int,
+    spoilt: int,
+) -> None:
+    """A^t M A. Adds the sum of the results times 0 to the float at ``spoilt``."""
     if form == NEAR4:
-        return _A4(source, row, column, target, target_row, target_column, channels)
-    if form == APART:
-        return _A_APART(source, row, column, target, target_row, target_column, channels)
-    if form == SPREAD:
-        return _A_SPREAD(source, row, column, target, target_row, target_column, channels)
-    return _A2(source, row, column, target, target_row, target_column, channels)
+        _A4(source, row, column, target, target_row, target_column, channels, spoilt)
+    elif form == APART:
+        _A_APART(source, row, column, target, target_row, target_column, channels, spoilt)
+    elif form == SPREAD:
+        _A_SPREAD(source, row, column, target, target_row, target_column, channels, spoilt)
+    else:
+        _A2(source, row, column, target, target_row, target_column, channels, spoilt)
 
 
-@njit(inline="always")
-def enter(form, turn, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
+@routine
+def enter(
+    form: int,
+    turn: int,
+    source: int,
+    row: int,
+    column: int,
+    target: int,
+    target_row: int,
+    target_column: int,
+    channels: int,
+) -> None:
     """G w G^t; with ``turn`` of the kernel turned by 180 degrees, as SPREAD always is."""
     if form == SPREAD:
         _TURNED_SPREAD(source, row, column, target, target_row, target_column, channels)
@@ -179,8 +209,17 @@ def enter(form, turn, source, row, column, target, target_row, target_column, ch
         _G2(source, row, column, target, target_row, target_column, channels)
 
 
-@njit(inline="always")
-def spread(form, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
+@routine
+def spread(
+    form: int,
+    source: int,
+    row: int,
+    column: int,
+    target: int,
+    target_row: int,
+    target_column: int,
+    channels: int,
+) -> None:
     """A dY A^t, not for SPREAD."""
     if form == NEAR4:
         _AT4(source, row, column, target, target_row, target_column, channels)
@@ -190,8 +229,17 @@ def spread(form, source, row, column, target, target_row, target_column, channel
         _AT2(source, row, column, target, target_row, target_column, channels)
 
 
-@njit(inline="always")
-def gather(form, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
+@routine
+def gather(
+    form: int,
+    source: int,
+    row: int,
+    column: int,
+    target: int,
+    target_row: int,
+    target_column: int,
+    channels: int,
+) -> None:
     """G^t dU G, not for SPREAD."""
     if form == NEAR4:
         _GT4(source, row, column, target, target_row, target_column, channels)

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
+__all__ = ["BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
 __all__ += ["copy", "for_each_vector", "lanes_added", "mask_of", "prefetch", "prefetch_later"]
 __all__ += ["prefetch_to_write", "transpose", "word", "zero"]
 

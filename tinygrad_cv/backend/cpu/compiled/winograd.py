@@ -20,13 +20,12 @@ channels swapped, at stride 2 the form SPREAD of the same kernel: with ``turn``,
 While a thread multiplies, it asks for the pixels that its next tiles are made of.
 
 A NaN or an infinity spreads over its whole tile here, where a direct sum keeps it in the 3 x 3
-window. So every kernel adds up its results times 0 in ``spoilt``, one number for each thread; what
+window. So every kernel adds up its results times 0 in ``spoilt``, where each thread has a row; what
 is not 0 afterwards says that the caller must compute this case directly.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit, prange
 
 from tinygrad_cv.backend.cpu.compiled.forms import (
@@ -49,7 +48,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     transpose,
     zero,
 )
-from tinygrad_cv.backend.cpu.compiling import compiled
+from tinygrad_cv.backend.cpu.compiling import compiled, routine
 
 __all__ = ["CHUNK", "GAP", "TURNED", "blocks", "pitch", "stationary", "take", "turned", "weights"]
 
@@ -113,9 +112,8 @@ def expect(size, array, image, z, h, w, written):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def put(form, y, image, d, h, w, tile, source, step, bias):  # type: ignore[no-untyped-def]
-    """The outputs at (h, w) from M, without those beyond a border. Returns the sum of the outputs
-    times 0."""
+def put(form, y, image, d, h, w, tile, source, step, bias, spoilt):  # type: ignore[no-untyped-def]
+    """The outputs at (h, w) from M, without those beyond a border."""
     planes, height, width, o = y.shape[1], y.shape[2], y.shape[3], y.shape[4]
     m, side = OUT[form], M_SIDE[form]
     pixel = o * 4
@@ -124,7 +122,7 @@ def put(form, y, image, d, h, w, tile, source, step, bias):  # type: ignore[no-u
     last, right = min(m, height - h), min(m, width - w)
     whole = last - first == m and right - left == m
     target, line = (origin, width * pixel) if whole else (tile, m * pixel)
-    total = write(form, source, side * step, step, target, line, pixel, o)
+    write(form, source, side * step, step, target, line, pixel, o, spoilt)
     if not whole:
         start, size = left * pixel, (right - left) * pixel
         for i in range(first, last):
@@ -135,10 +133,9 @@ def put(form, y, image, d, h, w, tile, source, step, bias):  # type: ignore[no-u
                 line = y[image, d, h + i, w + j]
                 for k in range(o):
                     line[k] += bias[k]
-    return total
 
 
-@njit(error_model="numpy", boundscheck=False)
+@routine
 def piece(
     form: int, turn: int, deep: int, wide: int, w: int, w_tap: int, w_row: int, u: int, u_row: int,
     u_step: int, room: int,
@@ -188,7 +185,7 @@ def weights(form, w, u, scratch, turn):  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R4}, {_R1}, {_W5}, {_W2}, {_W1}, int64, int64, int64, "
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R4}, {_R1}, {_W5}, {_W2}, {_W2}, int64, int64, int64, "
     "int64, int64, int64)",
     parallel=True,
 )
@@ -212,7 +209,6 @@ def blocks(  # type: ignore[no-untyped-def]
         v = scratch[q].ctypes.data
         mm = v + points_v * v_step
         tile = mm + points_m * m_step
-        total = np.float32(0)
         t, end = tiles * q // workers, tiles * (q + 1) // workers
         while t < end:
             count = min(block, end - t)
@@ -244,13 +240,15 @@ def blocks(  # type: ignore[no-untyped-def]
                 plane, place = divmod(t + i, down * across)
                 image, d = divmod(plane, planes)
                 h, w = place // across * m - above, place % across * m - beside
-                total += put(form, y, image, d, h, w, tile, mm + i * m_line, m_step, bias)
+                put(
+                    form, y, image, d, h, w, tile, mm + i * m_line, m_step, bias,
+                    spoilt[q].ctypes.data,
+                )  # fmt: skip
             t += count
-        spoilt[q] = total
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_R1}, {_W5}, {_W1}, {_W1}, {_W2}, {_W1}, int64, "
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_R1}, {_W5}, {_W1}, {_W1}, {_W2}, {_W2}, int64, "
     "int64, int64, int64, int64, int64, int64, int64)",
     parallel=True,
 )
@@ -314,8 +312,10 @@ def stationary(  # type: ignore[no-untyped-def]
                     plane, place = divmod(start + i, down * across)
                     image, d = divmod(plane, planes)
                     h, w_ = place // across * m - above, place % across * m - beside
-                    source = mm + i * m_line
-                    spoilt[q] += put(form, y, image, d, h, w_, tile, source, m_step, bias)
+                    put(
+                        form, y, image, d, h, w_, tile, mm + i * m_line, m_step, bias,
+                        spoilt[q].ctypes.data,
+                    )  # fmt: skip
 
 
 @compiled(f"void({_R4}, {_W4}, int64)", parallel=True)

@@ -78,11 +78,11 @@ def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untype
             for i in range(first, last):
                 line = dw[a, tap // 3, tap % 3, i]
                 for j in range(o):
-                    spoilt[q] += line[j] * np.float32(0)
+                    spoilt[q, 0] += line[j] * np.float32(0)
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W1}, int64, int64, int64, "
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W2}, int64, int64, int64, "
     "int64)",
     parallel=True,
 )
@@ -138,7 +138,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W1}, int64, "
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W2}, int64, "
     "int64, int64, int64)",
     parallel=True,
 )
@@ -175,7 +175,7 @@ def shared(form, products, x, dy, dw, du, vs, ms, scratch, spoilt, front, top, l
 
 
 @compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, "
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W2}, int64, int64, "
     "int64, int64)",
     parallel=True,
 )
@@ -223,4 +223,4 @@ def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, l
                         for j in range(wide):
                             line[j] = sums[j] + (line[j] if start else np.float32(0))
                         for j in range(wide):
-                            spoilt[q] += line[j] * np.float32(0)
+                            spoilt[q, 0] += line[j] * np.float32(0)
