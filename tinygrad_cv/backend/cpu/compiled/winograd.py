@@ -168,18 +168,19 @@ def weights(form, w, u, scratch, turn):  # type: ignore[no-untyped-def]
     too, and w is [taps, 3, 3, N, K]."""
     taps, points, deep, wide = u.shape
     row, size, workers = w.shape[4] * 4, deep * wide * 4, scratch.shape[0]
-    down, across = (deep + WIDTH - 1) // WIDTH, (wide + CHUNK - 1) // CHUNK
+    run = CHUNK if turn else max(wide, 1)
+    down, across = (deep + WIDTH - 1) // WIDTH, (wide + run - 1) // run
     jobs = taps * down * across
     for q in prange(workers):
         room = scratch[q].ctypes.data
         for job in range(jobs * q // workers, jobs * (q + 1) // workers):
             a, place = divmod(job, down * across)
-            j, i = place // down * CHUNK, place % down * WIDTH
+            j, i = place // down * run, place % down * WIDTH
             tap = taps - 1 - a if turn else a
             source = w.ctypes.data + tap * 9 * size + (j * row + i * 4 if turn else i * row + j * 4)
             target = u.ctypes.data + a * points * size + (i * wide + j) * 4
             piece(
-                form, turn, min(WIDTH, deep - i), min(CHUNK, wide - j), source, size, row, target,
+                form, turn, min(WIDTH, deep - i), min(run, wide - j), source, size, row, target,
                 wide * 4, size, room,
             )  # fmt: skip
 
