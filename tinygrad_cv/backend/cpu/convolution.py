@@ -202,12 +202,13 @@ def conv_weight_grad(
     case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
     x, dy, workers = _pixels(input), _pixels(grad), _workers()
     deep, outputs = case.channels // groups, case.outputs
-    result = memory.empty((*case.kernel, deep, outputs), np.float32)
-    dw, geometry = result.reshape(-1, deep, outputs), geometry_of(case)
+    result = memory.empty((outputs, deep, *case.kernel), np.float32, "taps_first")
+    order = (*range(2, result.ndim), 1, 0)
+    dw, geometry = result.transpose(order).reshape(-1, deep, outputs), geometry_of(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
         if winograd.weight_gradient(case, x, dy, dw):
-            return result.transpose(-1, -2, *range(len(case.kernel)))
+            return result
         algorithm = "taps"
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
@@ -230,7 +231,7 @@ def conv_weight_grad(
         parts = thread_sums(splits, *dw.shape)
         scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
         convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
-    return result.transpose(-1, -2, *range(len(case.kernel)))
+    return result
 
 
 # Arrays as the loops want them --------------------------------------------------------------------

@@ -24,8 +24,7 @@ FEWEST = 16  # tiles at stride 2; for fewer, making the weights costs more than 
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
 WEIGHTS = 8 << 20  # bytes of transformed weights that are kept whole
-PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
-WHOLE = 3 << 20  # bytes of their gradient that are kept whole
+PRIVATE = 5 << 19  # bytes of their gradient that each thread may have alone
 
 
 def fits(case: Case) -> bool:
@@ -47,7 +46,7 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     form, before, skipped, tiles = _tiling(case, turn)
     if form == forms.APART and tiles < FEWEST:
         return False
-    products = forms.FORMS[form].by_target(2)
+    products = forms.FORMS[form].by_m
     c, o, taps, workers = x.shape[4], y.shape[4], w.shape[0], threads.get_num_threads()
     w, depth = w.reshape(taps // 9, 3, 3, *w.shape[1:]), taps // 9
     points_v, points, points_m = _points(form)
@@ -81,7 +80,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     from tinygrad_cv.backend.cpu.compiled import forms, winograd, winograd_weights
 
     form, before, _, tiles = _tiling(case, turn=False)
-    products = forms.FORMS[form].by_target(1)
+    products = forms.FORMS[form].by_u
     (taps, c, o), workers, chunk = dw.shape, threads.get_num_threads(), winograd.CHUNK
     dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
     points_v, points, points_m = _points(form)
@@ -95,15 +94,8 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
         scratch = thread_rows("winograd", workers, room)
         winograd_weights.private(form, products, x, dy, dw, du, scratch, spoilt, *before, block)
         return not spoilt.any()
-    block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
+    block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
-    if size <= WHOLE:
-        du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = thread_rows("winograd", workers, tile)
-        winograd_weights.shared(
-            form, products, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block
-        )  # fmt: skip
-        return not spoilt.any()
     scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
     winograd_weights.stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
     return not spoilt.any()
@@ -133,7 +125,7 @@ def _tiling(case: Case, turn: bool) -> tuple[int, Sizes, Sizes, int]:
         )
         for form in choice
     }  # fmt: skip
-    form = min(choice, key=lambda form: len(forms.FORMS[form].products) * counts[form])
+    form = min(choice, key=lambda form: len(forms.FORMS[form].by_m) * counts[form])
     return form, (front, *before), skipped, counts[form]
 
 

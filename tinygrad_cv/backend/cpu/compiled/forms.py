@@ -46,21 +46,15 @@ NEAR2, NEAR4, APART, SPREAD = range(4)
 
 
 class Form(NamedTuple):
-    """``products`` has a row (v, u, m) for each product; ``outputs`` of a tile in one dimension, at
-    ``step`` pixels from tile to tile."""
+    """Matrices for one dimension, in which tiles lie ``step`` pixels apart; the products have
+    rows (v, u, m, the first row with the same target), in order of u or of m, the target."""
 
     bt: np.ndarray
     g: np.ndarray
     at: np.ndarray
     step: int
-    products: np.ndarray
-
-    def by_target(self, target: int) -> np.ndarray:
-        """The products in order of column ``target``, and with each row the first row that has
-        the same one."""
-        order = self.products[np.argsort(self.products[:, target], kind="stable")]
-        first = np.searchsorted(order[:, target], order[:, target])
-        return np.ascontiguousarray(np.column_stack([order, first]), np.int64)
+    by_u: np.ndarray
+    by_m: np.ndarray
 
 
 def toom_cook(
@@ -82,16 +76,21 @@ def toom_cook(
     return bt / balance, g * balance, powers(m).T
 
 
-def _products(*sides: list[int]) -> np.ndarray:
-    """Rows (v, u, m) in two dimensions, from those in one."""
+def _products(*sides: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The products in two dimensions, in both orders, from rows (v, u, m) in one."""
     lines = np.column_stack(sides)
-    size = lines.max(0) + 1
-    return np.reshape(lines[:, None] * size + lines[None], (-1, 3))
+    rows = np.reshape(lines[:, None] * (lines.max(0) + 1) + lines[None], (-1, 3))
+    orders = []
+    for target in (1, 2):
+        order = rows[np.argsort(rows[:, target], kind="stable")]
+        first = np.searchsorted(order[:, target], order[:, target])
+        orders.append(np.ascontiguousarray(np.column_stack([order, first]), np.int64))
+    return orders[0], orders[1]
 
 
 def _near(points: tuple[float, ...], m: int) -> Form:
     same = list(range(m + 2))
-    return Form(*toom_cook(points, m, 3), m, _products(same, same, same))
+    return Form(*toom_cook(points, m, 3), m, *_products(same, same, same))
 
 
 def _two_apart(spread: bool) -> Form:
@@ -107,10 +106,10 @@ def _two_apart(spread: bool) -> Form:
     if spread:
         back = np.zeros((8, 9))
         back[1::2, :5], back[::2, 5:] = at, at[:, :4] * scale
-        return Form(bt, g, back, 4, _products(of_odd, of_u, all_points))
+        return Form(bt, g, back, 4, *_products(of_odd, of_u, all_points))
     forth = np.zeros((9, 9))
     forth[:5, ::2], forth[5:, 1::2] = bt, bt[:4, :4] * scale[:, None]
-    return Form(forth, g, at, 8, _products(all_points, of_u, of_odd))
+    return Form(forth, g, at, 8, *_products(all_points, of_u, of_odd))
 
 
 FORMS = (

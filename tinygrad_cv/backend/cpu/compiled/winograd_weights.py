@@ -2,10 +2,9 @@
 
     dw = G^t dU G     dU[u] = sum V[v]^t dM[m] over products (v, u, m)     dM = A dY A^t
 
-Three orders of the same work, by the size of dU:
+Two orders of the same work, by the size of dU:
 
 * ``private``: every thread has a dU of its own and takes its tiles through all steps in its cache;
-* ``shared``: dU is kept once, a block of tiles is transformed, and the threads share the products;
 * ``stationary``: a thread makes a piece of dU, 64 x 64 channels, and turns it into dw at once.
 
 With a kernel of three dimensions all this happens for each tap of its depth. ``spoilt`` is as in
@@ -23,7 +22,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, expect, pitch, take
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["private", "shared", "stationary"]
+__all__ = ["private", "stationary"]
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _W4, _W2, _W1 = "float32[:, :, :, ::1]", "float32[:, ::1]", "float32[::1]"
@@ -134,43 +133,6 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
                     part = du[other, k // points, k % points, i]
                     for j in range(o):
                         total[j] += part[j]
-        leave(form, du.ctypes.data, size, dw, spoilt, q, first, last)
-
-
-@compiled(
-    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W2}, int64, "
-    "int64, int64, int64)",
-    parallel=True,
-)
-def shared(form, products, x, dy, dw, du, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
-    """du is [taps, points, C, O]; a thread does all products of a point."""
-    c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
-    points, m = U_SIDE[form] ** 2, OUT[form]
-    down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
-    tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
-    v_line, m_line, size = pitch(c), pitch(o), c * o * 4
-    v_step, m_step = block * v_line + GAP, block * m_line + GAP
-    v, dm = vs.ctypes.data, ms.ctypes.data
-    for job in range((tiles + block - 1) // block * taps):
-        start, a = job // taps * block, job % taps
-        count = min(block, tiles - start)
-        for q in prange(workers):
-            tile = scratch[q].ctypes.data
-            first, last = count * q // workers, count * (q + 1) // workers
-            both(
-                form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step
-            )  # fmt: skip
-        for q in prange(workers):
-            for k in range(products.shape[0]):
-                if products[k, 3] * workers // products.shape[0] == q:
-                    product(
-                        c, o, count, v + products[k, 0] * v_step, 4, v_line,
-                        dm + products[k, 2] * m_step, m_line,
-                        du.ctypes.data + (a * points + products[k, 1]) * size, o * 4,
-                        start + k - products[k, 3],
-                    )  # fmt: skip
-    for q in prange(workers):
-        first, last = c * q // workers, c * (q + 1) // workers
         leave(form, du.ctypes.data, size, dw, spoilt, q, first, last)
 
 
