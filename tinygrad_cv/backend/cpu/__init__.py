@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 
 if importlib.util.find_spec("numba") is not None:
-    from tinygrad_cv.backend.cpu import convolution, elementwise, norm, optim, pool, sums
+    from tinygrad_cv.backend.cpu import convolution, elementwise, linear, norm, optim, pool, sums
 
-    for family in (convolution, elementwise, norm, optim, pool, sums):
+    for family in (convolution, elementwise, linear, norm, optim, pool, sums):
         family.register_kernels()

@@ -150,7 +150,7 @@ def _product(factor_at: Callable[[Emitter, Any], Any]) -> Callable[..., Any]:
             )  # fmt: skip
 
         _in_pieces(
-            builder, n, (COLUMNS, 1),
+            builder, n, (COLUMNS, 2, 1) if COLUMNS > 2 else (COLUMNS, 1),
             lambda j, columns: _in_pieces(
                 builder, m, (6, 2, 1), lambda i, rows: tile(i, rows, j, columns)
             ),
