@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 pytest.importorskip("numba")
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import convolution, lanes, threads
 from tinygrad_cv.backend.cpu import winograd as cpu_winograd
 from tinygrad_cv.backend.cpu.compiled import forms, winograd
@@ -363,6 +364,15 @@ def test_few_tiles_or_channels_at_stride_2_are_summed_directly(monkeypatch):
     close(convolution.conv(np, x, w, b, *options), expected, EXACT)
     few, narrow, _ = arrays((2, 24, 8, 8), (3, 3), 36)
     assert convolution._algorithm(case(few, narrow, options[1], (2, 2))) == "taps"
+
+
+def test_a_gradient_of_weights_stands_on_its_own_memory():
+    """So that ``.grad`` takes it as it is."""
+    x, w, _ = arrays((2, 128, 8, 8), (3, 3), 128)
+    g = np.ones((2, 128, 8, 8), np.float32)
+    dw = convolution.conv_weight_grad(np, x, g, w.shape, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    assert isinstance(dw.base, memory.Block)
+    assert dw.transpose(2, 3, 1, 0).flags.c_contiguous
 
 
 def test_the_same_bits_every_time():

@@ -47,6 +47,8 @@ def empty(
 
     >>> empty((2, 3, 4, 5), "float32", layout="channels_last").strides
     (240, 4, 60, 12)
+    >>> empty((2, 3, 4, 5), "float32", layout="taps_first").strides
+    (4, 8, 120, 24)
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
