@@ -119,12 +119,12 @@ PROGRAM = """
 import sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from test_cpu_convolution import arrays, compare, convolution, lanes, threads
+from test_cpu_convolution import arrays, compare, convolution, cpu_winograd, lanes, threads
 from tinygrad_cv.backend.cpu import checking, compiling
 from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
 FAMILIES = "convolution", "depthwise", "images", "winograd"
 assert checking.ON
-convolution.SMALLEST = 0
+convolution.SMALLEST = cpu_winograd.FEWEST = 0
 threads.set_num_threads(3)
 near = ((1, 1), (1, 1))
 compare(*arrays((2, 16, 9, 11), (3, 3), 33), (1, 1), near, (1, 1), 1)
@@ -134,6 +134,11 @@ compare(*arrays((1, 450, 2, 2), (3, 3), 450), (1, 1), near, (1, 1), 1)
 compare(*arrays((1, 130, 5, 6), (3, 3), 140), (1, 1), near, (1, 1), 1)
 compare(*arrays((1, 260, 5, 6), (3, 3), 390), (1, 1), near, (1, 1), 1)
 compare(*arrays((1, 20, 3, 5, 6), (2, 3, 3), 24), (1, 1, 1), ((1, 0), *near), (1, 1, 1), 1)
+compare(*arrays((2, 34, 13, 16), (3, 3), 33), (2, 2), near, (1, 1), 1)
+compare(*arrays((2, 50, 17, 15), (3, 3), 65), (2, 2), ((0, 1), (2, 1)), (1, 1), 1)
+compare(*arrays((1, 140, 7, 8), (3, 3), 130), (2, 2), near, (1, 1), 1)
+compare(*arrays((1, 300, 8, 7), (3, 3), 390), (2, 2), ((2, 0), (1, 1)), (1, 1), 1)
+compare(*arrays((1, 36, 3, 7, 8), (2, 3, 3), 40), (1, 2, 2), ((1, 0), *near), (1, 1, 1), 1)
 compare(*arrays((2, 33, 7, 9), (3, 3), 17), (2, 3), near, (2, 1), 1)
 compare(*arrays((2, 24, 7, 5), (1, 1), 40), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
 compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, (1, 1), 2)

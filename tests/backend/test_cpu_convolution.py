@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 pytest.importorskip("numba")
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import convolution, lanes, threads
+from tinygrad_cv.backend.cpu import winograd as cpu_winograd
+from tinygrad_cv.backend.cpu.compiled import forms, winograd
 from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
 from tinygrad_cv.backend.cpu.lanes import BROAD
 from tinygrad_cv.ops.conv import Conv, ConvInputGrad, ConvWeightGrad
@@ -21,6 +24,7 @@ FAST, EXACT = 3e-5, 5e-6  # bounds on the error of Winograd and of direct sums, 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
     monkeypatch.setattr(convolution, "SMALLEST", 0)
+    monkeypatch.setattr(cpu_winograd, "FEWEST", 0)
 
 
 def arrays(shape, kernel, outputs, groups=1, seed=0, bias=True):
@@ -80,6 +84,80 @@ def test_winograd(shape, outputs, padding):
     compare(x, w, b, (1, 1), pads, (1, 1), 1)
 
 
+@pytest.mark.parametrize("padding", [((0, 0), (1, 1)), ((1, 0), (0, 2)), ((2, 0), (2, 0))])
+@pytest.mark.parametrize(
+    ("shape", "outputs"),
+    [
+        ((2, 32, 16, 15), 32),
+        ((1, 40, 7, 8), 36),
+        ((3, 70, 14, 8), 130),
+        ((1, 140, 8, 7), 130),
+        ((1, 300, 15, 7), 300),
+        ((40, 33, 7, 8), 35),
+    ],
+)
+def test_winograd_at_stride_2(shape, outputs, padding):
+    x, w, b = arrays(shape, (3, 3), outputs)
+    assert convolution._algorithm(case(x, w, padding, (2, 2))) == "winograd"
+    compare(x, w, b, (2, 2), padding, (1, 1), 1)
+
+
+@pytest.mark.parametrize(("depth", "front"), [(1, 0), (3, 0), (3, 1), (2, 2)])
+def test_winograd_at_stride_2_in_three_dimensions(depth, front):
+    pads = ((front, 1), (1, 1), (1, 0))
+    for channels, outputs in ((40, 33), (260, 200)):
+        x, w, b = arrays((1, channels, 4, 8, 8), (depth, 3, 3), outputs)
+        assert convolution._algorithm(case(x, w, pads, (1, 2, 2), (1, 1, 1))) == "winograd"
+        compare(x, w, b, (1, 2, 2), pads, (1, 1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("stride", "size", "padding"), [((2, 1), 8, 1), ((1, 2), 8, 1), ((2, 2), 9, 1), ((2, 2), 8, 3)]
+)
+def test_strides_that_winograd_leaves_to_direct_sums(stride, size, padding):
+    x, w, b = arrays((2, 40, size, size), (3, 3), 36)
+    pads = ((padding, padding),) * 2
+    assert convolution._algorithm(case(x, w, pads, stride)) == "taps"
+    compare(x, w, b, stride, pads, (1, 1), 1, EXACT)
+
+
+@pytest.mark.parametrize("form", range(4))
+def test_every_form_is_a_convolution(form):
+    """In one dimension, in float64; with the products in order of any target."""
+    bt, g, at, _, by_u, by_m = forms.FORMS[form]
+    rng = np.random.default_rng(form)
+    pixels, w = rng.standard_normal((bt.shape[1],) * 2), rng.standard_normal((3, 3))
+    turned = w[::-1, ::-1] if form == forms.SPREAD else w
+    v, u = (bt @ pixels @ bt.T).ravel(), (g @ turned @ g.T).ravel()
+    sums = np.zeros(at.shape[1] ** 2)
+    for a, b, c, _ in by_m:
+        sums[c] += v[a] * u[b]
+    outputs = at @ sums.reshape(at.shape[1], -1) @ at.T
+    expected = np.zeros_like(outputs)
+    for i, j, p, q in np.ndindex(*outputs.shape, *pixels.shape):
+        if form == forms.SPREAD:  # output 0 is an odd pixel, which the middle tap brings
+            a, b = i - 2 * p + 1, j - 2 * q + 1
+        else:
+            stride = 2 if form == forms.APART else 1
+            a, b = p - stride * i, q - stride * j
+        if 0 <= a < 3 and 0 <= b < 3:
+            expected[i, j] += w[a, b] * pixels[p, q]
+    np.testing.assert_allclose(outputs, expected, atol=1e-12)
+    assert sorted(map(tuple, by_u[:, :3])) == sorted(map(tuple, by_m[:, :3]))
+    for target, ordered in ((1, by_u), (2, by_m)):
+        for k, first in enumerate(ordered[:, 3]):
+            assert (ordered[first : k + 1, target] == ordered[k, target]).all()
+            assert first == 0 or ordered[first - 1, target] != ordered[k, target]
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(16, 16), (1, 1), (33, 15), (5, 48), (50, 37)])
+def test_transpose(rows, columns):
+    source = np.arange(rows * columns, dtype=np.float32).reshape(1, 1, rows, columns)
+    target = np.full((1, 1, columns, rows), -1, np.float32)
+    winograd.turned(source, target, 2)
+    np.testing.assert_array_equal(target[0, 0], source[0, 0].T)
+
+
 @pytest.mark.parametrize("front", [0, 1, 2])
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize(
@@ -106,6 +184,7 @@ def test_any_number_of_threads(workers):
         x, w, b = arrays((3, 20, 9, 9), (3, 3), 150)
         compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
         compare(x, w, b, (2, 2), ((1, 1), (1, 1)), (1, 1), 1, EXACT)
+        compare(*arrays((3, 40, 8, 8), (3, 3), 150), (2, 2), ((1, 1), (1, 1)), (1, 1), 1)
         x, w, b = arrays((2, 300, 5, 5), (3, 3), 200)
         compare(x, w, b, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
     finally:
@@ -253,27 +332,47 @@ def test_memory_orders_and_read_only_inputs():
     np.testing.assert_array_equal(convolution.conv(np, *other, b, *options), expected)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value):
-    x, w, _ = arrays((1, 16, 12, 12), (3, 3), 16, bias=False)
+def test_what_is_not_finite_goes_where_a_direct_sum_carries_it(value, stride):
+    x, w, _ = arrays((1, 32, 12 * stride, 12 * stride), (3, 3), 32, bias=False)
     x[0, 3, 5, 6] = value
-    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    options = ((stride, stride), ((1, 1), (1, 1)), (1, 1), 1)
+    assert convolution._algorithm(case(x, w, ((1, 1), (1, 1)), options[0])) == "winograd"
     y = convolution.conv(np, x, w, None, *options)
     wide, wide_w = x.astype(np.float64), w.astype(np.float64)
     expected = Conv.forward(np, wide, wide_w, None, *options)
     np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
     np.testing.assert_array_equal(np.isinf(y), np.isinf(expected))
-    dx = convolution.conv_input_grad(np, x, w, x.shape, *options)
-    expected = ConvInputGrad.forward(
-        np, x.astype(np.float64), w.astype(np.float64), x.shape, *options
-    )
+    g = np.ones_like(y)
+    g[0, 3, 5, 6] = value
+    dx = convolution.conv_input_grad(np, g, w, x.shape, *options)
+    expected = ConvInputGrad.forward(np, g.astype(np.float64), wide_w, x.shape, *options)
     np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(expected))
     g = np.ones_like(y)
     dw = convolution.conv_weight_grad(np, x, g, w.shape, *options)
-    expected = ConvWeightGrad.forward(
-        np, x.astype(np.float64), g.astype(np.float64), w.shape, *options
-    )
+    expected = ConvWeightGrad.forward(np, wide, g.astype(np.float64), w.shape, *options)
     np.testing.assert_array_equal(np.isnan(dw), np.isnan(expected))
+
+
+def test_few_tiles_or_channels_at_stride_2_are_summed_directly(monkeypatch):
+    monkeypatch.setattr(cpu_winograd, "FEWEST", 16)
+    x, w, b = arrays((15, 40, 8, 8), (3, 3), 36)
+    options = ((2, 2), ((1, 1), (1, 1)), (1, 1), 1)
+    monkeypatch.setattr(winograd, "blocks", None)  # it would be called
+    expected = Conv.forward(np, *[a.astype(np.float64) for a in (x, w, b)], *options)
+    close(convolution.conv(np, x, w, b, *options), expected, EXACT)
+    few, narrow, _ = arrays((2, 24, 8, 8), (3, 3), 36)
+    assert convolution._algorithm(case(few, narrow, options[1], (2, 2))) == "taps"
+
+
+def test_a_gradient_of_weights_stands_on_its_own_memory():
+    """So that ``.grad`` takes it as it is."""
+    x, w, _ = arrays((2, 128, 8, 8), (3, 3), 128)
+    g = np.ones((2, 128, 8, 8), np.float32)
+    dw = convolution.conv_weight_grad(np, x, g, w.shape, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+    assert isinstance(dw.base, memory.Block)
+    assert dw.transpose(2, 3, 1, 0).flags.c_contiguous
 
 
 def test_the_same_bits_every_time():
@@ -301,10 +400,11 @@ def test_what_is_declined():
     assert not takes(few, narrow, groups=2)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("channels", [64, 256])
-def test_exact_convolution_is_direct(channels):
-    x, w, _ = arrays((2, channels, 16, 16), (3, 3), 64, bias=False)
-    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+def test_exact_convolution_is_direct(channels, stride):
+    x, w, _ = arrays((2, channels, 16 * stride, 16 * stride), (3, 3), 64, bias=False)
+    options = ((stride, stride), ((1, 1), (1, 1)), (1, 1), 1)
     expected = Conv.forward(np, x.astype(np.float64), w.astype(np.float64), None, *options)
     errors = {}
     try:

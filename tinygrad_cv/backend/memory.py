@@ -41,22 +41,26 @@ def empty(
     """An array of the given shape whose values are undefined, from the pool if it is large.
 
     `layout="channels_last"` gives the public shape (N, C, spatial...) over memory in the order
-    (N, spatial..., C). With another array module as `xp` (CuPy, which has a pool of its own) the
-    array is that module's.
+    (N, spatial..., C), and `layout="taps_first"` the public shape (O, C, taps...) of weights over
+    memory in the order (taps..., C, O). With another array module as `xp` (CuPy, which has a pool
+    of its own) the array is that module's.
 
     >>> empty((2, 3, 4, 5), "float32", layout="channels_last").strides
     (240, 4, 60, 12)
+    >>> empty((2, 3, 4, 5), "float32", layout="taps_first").strides
+    (4, 8, 120, 24)
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     pooled = size >= POOLED_BYTES and xp is np and dtype.kind in "biufc"
     if layout == "contiguous" or len(shape) < 3:
         return _POOL.array(size, shape, dtype, None) if pooled else xp.empty(shape, dtype)
-    order = (0, *range(2, len(shape)), 1)
+    taps = range(2, len(shape))
+    order = (*taps, 1, 0) if layout == "taps_first" else (0, *taps, 1)
     if pooled:
         return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
     array = xp.empty(tuple(shape[axis] for axis in order), dtype)
-    return array.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
+    return array.transpose(sorted(range(len(shape)), key=order.__getitem__))
 
 
 def empty_like(array: Any) -> Any:

@@ -1,10 +1,10 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
 Five algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 with enough channels; images side by side where there are enough of them and few channels
-(file ``lanes``); one product per tap where the channels make it long enough; one per line of
-outputs for the rest. All read and write channels-last memory. Weights are fastest if
-their own memory runs (taps, C, O), as that of the layers does; others are copied.
+stride 1 or 2 with enough channels (file ``winograd``); images side by side where there are enough
+of them and few channels (file ``lanes``); one product per tap where the channels make it long
+enough; one per line of outputs for the rest. All read and write channels-last memory. Weights are
+fastest if their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import lanes, threads
+from tinygrad_cv.backend.cpu import lanes, threads, winograd
 from tinygrad_cv.backend.cpu.case import (
     Case,
     Sizes,
@@ -36,11 +36,6 @@ __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]
 SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never pay
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
 WIDEST = 4096  # floats of a window that is read as a whole
-CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
-SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
-WEIGHTS = 12 << 20  # bytes of transformed weights that are kept whole
-PRIVATE = 5 << 18  # bytes of their gradient that each thread may have alone
-WHOLE = 3 << 20  # bytes of their gradient that are kept whole
 RUN = 96  # outputs that are worked on together
 WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
@@ -92,8 +87,8 @@ def _algorithm(case: Case) -> str | None:
         return "depthwise"
     if case.groups > 1:
         return "taps" if min(deep, wide) >= DEEP // 2 else None
-    near = case.kernel[-2:] == (3, 3) and {*case.stride, *case.dilation} == {1}
-    if near and min(deep, wide) >= DEEP and min(case.positions[-2:]) >= 2:
+    near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
+    if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
     if lanes.fills(case):
@@ -124,7 +119,7 @@ def conv(
     output = memory.empty((case.images, *positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        if _winograd(x, w, b, y, three(case.before), turn=False):
+        if winograd.convolve(case, x, w, b, y, turn=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -170,18 +165,16 @@ def conv_input_grad(
         zeros = np.zeros(case.channels, np.float32)
         depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
         return _channels_second(spread)
+    empty = np.zeros(0, np.float32)
+    if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, turn=True):
+        return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
-    if algorithm == "winograd":
-        reach = zip(three(case.kernel, 1), three(case.before), strict=True)
-        before = tuple(k - 1 - p for k, p in reach)
-        if _winograd(dy, swapped, np.zeros(0, np.float32), dx, before, turn=True):
-            return _channels_second(spread)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
     turned = _turned(case)
     side_by_side = turned is not None and algorithm != "winograd" and lanes.fills(turned)
     if turned is not None and (side_by_side or (groups == 1 and case.channels < DEEP)):
-        w, empty = np.ascontiguousarray(swapped[::-1]), np.zeros(0, np.float32)
+        w = np.ascontiguousarray(swapped[::-1])
         if side_by_side:
             lanes.convolve(turned, dy, w, empty, dx)
         else:
@@ -209,12 +202,13 @@ def conv_weight_grad(
     case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
     x, dy, workers = _pixels(input), _pixels(grad), _workers()
     deep, outputs = case.channels // groups, case.outputs
-    result = memory.empty((*case.kernel, deep, outputs), np.float32)
-    dw, geometry = result.reshape(-1, deep, outputs), geometry_of(case)
+    result = memory.empty((outputs, deep, *case.kernel), np.float32, "taps_first")
+    order = (*range(2, result.ndim), 1, 0)
+    dw, geometry = result.transpose(order).reshape(-1, deep, outputs), geometry_of(case)
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
-        if _winograd_weight_gradient(x, dy, dw, three(case.before)):
-            return result.transpose(-1, -2, *range(len(case.kernel)))
+        if winograd.weight_gradient(case, x, dy, dw):
+            return result
         algorithm = "taps"
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
@@ -237,81 +231,7 @@ def conv_weight_grad(
         parts = thread_sums(splits, *dw.shape)
         scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
         convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
-    return result.transpose(-1, -2, *range(len(case.kernel)))
-
-
-# Winograd -----------------------------------------------------------------------------------------
-
-
-def _winograd(x: Any, w: Any, bias: Any, y: Any, before: Sizes, turn: bool) -> bool:
-    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` of the turned
-    kernel. Returns False if not all of y is finite: then it is to be computed directly."""
-    from tinygrad_cv.backend.cpu.compiled import winograd
-
-    m, tiles = _tiling(y)
-    points = (m + 2) ** 2
-    (taps, c, o), workers = w.shape, _workers()
-    w, depth = w.reshape(taps // 9, 3, 3, c, o), taps // 9
-    per_tile, spoilt = points * 4 * (c + o), np.zeros(workers, np.float32)
-    tile = points * max(c, o)
-    if depth * points * c * o * 4 <= WEIGHTS:
-        block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = thread_rows("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        winograd.weights(m, w, u, int(turn), workers)
-        winograd.blocks(m, x, u, bias, y, scratch, spoilt, *before, block)
-        return not spoilt.any()
-    block = min(tiles, max(32, SHARED // per_tile))
-    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
-    chunk = winograd.CHUNK
-    scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16), tile))
-    across = max(1, min(workers, -(-o // chunk)))
-    winograd.stationary(
-        m, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, block, across
-    )
-    return not spoilt.any()
-
-
-def _winograd_weight_gradient(x: Any, dy: Any, dw: Any, before: Sizes) -> bool:
-    """dw [taps, C, O] of x [N, D, H, W, C] and dy [N, D, P, Q, O]. Returns as ``_winograd``."""
-    from tinygrad_cv.backend.cpu.compiled import winograd, winograd_weights
-
-    m, tiles = _tiling(dy)
-    points = (m + 2) ** 2
-    (taps, c, o), workers, chunk = dw.shape, _workers(), winograd.CHUNK
-    dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
-    per_tile, tile = points * 4 * (c + o), points * max(c, o)
-    size, spoilt = depth * points * c * o * 4, np.zeros(workers, np.float32)
-    if size <= PRIVATE:
-        block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
-        scratch = thread_rows("winograd", workers, points * (block * (c + o + 32) + 32) + tile)
-        winograd_weights.private(m, x, dy, dw, du, scratch, spoilt, *before, block)
-        return not spoilt.any()
-    block = min(tiles, max(32, (4 * CACHE if size <= WHOLE else SHARED) // per_tile))
-    vs, ms = _tiles("v", points, block, c), _tiles("m", points, block, o)
-    if size <= WHOLE:
-        du = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        scratch = thread_rows("winograd", workers, tile)
-        winograd_weights.shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, *before, block)
-        return not spoilt.any()
-    scratch = thread_rows("winograd", workers, max(points * (chunk * chunk + 16) + 9 * chunk, tile))
-    winograd_weights.stationary(m, x, dy, dw, vs, ms, scratch, spoilt, *before, block)
-    return not spoilt.any()
-
-
-def _tiling(y: Any) -> tuple[int, int]:
-    """The tile, 4 or 2 outputs wide, that multiplies less, and the number of tiles."""
-    images, planes, rows, across = y.shape[:4]
-    counts = {m: images * planes * -(-rows // m) * -(-across // m) for m in (4, 2)}
-    m = min(counts, key=lambda m: (m + 2) ** 2 * counts[m])
-    return m, counts[m]
-
-
-def _tiles(name: str, points: int, block: int, channels: int) -> Any:
-    """Room for ``block`` transformed tiles, with a gap after each point."""
-    size = points * (block * (channels + 16) + 16)
-    return memory.scratch((size,), np.float32, f"winograd.{name}")
+    return result
 
 
 # Arrays as the loops want them --------------------------------------------------------------------
@@ -341,11 +261,11 @@ def _taps(weight: Any) -> Any:
 
 def _swapped(w: Any, kernel: Sizes) -> Any:
     """[taps, C, O] as [taps, O, C]."""
-    from tinygrad_cv.backend.cpu.compiled import winograd
+    from tinygrad_cv.backend.cpu.compiled import winograd as kernels
 
     taps, c, o = w.shape
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
-    winograd.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
+    kernels.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
     return out
 
 

@@ -16,8 +16,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "COLUMNS", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
-__all__ += ["copy", "for_each_vector", "mask_of", "prefetch", "word", "zero"]
+__all__ = ["BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
+__all__ += ["copy", "for_each_vector", "lanes_added", "mask_of", "prefetch", "prefetch_later"]
+__all__ += ["prefetch_to_write", "transpose", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -149,6 +150,16 @@ def mask_of(builder: Any, count: Any) -> Any:
     return builder.icmp_signed("<", lanes, limit)
 
 
+def lanes_added(builder: Any, vector: Any) -> Any:
+    """The sum of the lanes, half by half; what is not finite stays so."""
+    size = WIDTH // 2
+    while size:
+        places = ir.Constant(LANES, [(k + size) % WIDTH for k in range(WIDTH)])
+        vector = builder.fadd(vector, builder.shuffle_vector(vector, vector, places))
+        size //= 2
+    return builder.extract_element(vector, ir.Constant(LANE, 0))
+
+
 @intrinsic
 def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
     """``nbytes`` from address ``source`` to address ``target``."""
@@ -162,19 +173,27 @@ def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
     return types.void(types.intp, types.intp, types.intp), emit
 
 
-@intrinsic
-def prefetch(typingctx: Any, address: Any) -> Any:
-    """Ask for the cache line at ``address``, which will be read soon."""
+def _prefetcher(write: bool, locality: int) -> Any:
+    @intrinsic
+    def ask(typingctx: Any, address: Any) -> Any:
+        """Ask for the cache line at ``address``; no address is wrong."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], BYTE.as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, LANE, LANE, LANE])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, often, data = (ir.Constant(LANE, value) for value in (0, 3, 1))
-        builder.call(function, [pointer, read, often, data])
-        return context.get_dummy_value()
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            to = builder.inttoptr(arguments[0], BYTE.as_pointer())
+            kind = ir.FunctionType(ir.VoidType(), [to.type, LANE, LANE, LANE])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            how = [ir.Constant(LANE, value) for value in (int(write), locality, 1)]
+            builder.call(function, [to, *how])
+            return context.get_dummy_value()
 
-    return types.void(types.intp), emit
+        return types.void(types.intp), emit
+
+    return ask
+
+
+# What is read at once, into the level-1 cache; what is read or written later, into the level-2 one.
+prefetch, prefetch_later = _prefetcher(False, 3), _prefetcher(False, 2)
+prefetch_to_write = _prefetcher(True, 2)
 
 
 @intrinsic
@@ -187,3 +206,66 @@ def zero(typingctx: Any, target: Any, nbytes: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), emit
+
+
+@intrinsic
+def transpose(
+    typingctx: Any, target: Any, target_row: Any, source: Any, source_row: Any, rows: Any,
+    columns: Any,
+) -> Any:  # fmt: skip
+    """``target[j, i] = source[i, j]`` for ``rows`` x ``columns`` floats, steps in bytes: squares of
+    vectors are turned in the registers."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target, target_row, source, source_row, rows, columns = arguments
+
+        def square(i: Any, j: Any, down: Any, across: Any) -> None:
+            """At row i and column j; with ``down`` and ``across``, only so many lines count."""
+
+            def lines(base: Any, row: Any, i: Any, j: Any, down: Any, across: Any) -> Any:
+                start = builder.add(base, builder.add(builder.mul(i, row), builder.shl(j, word(2))))
+                for k in range(WIDTH):
+                    mask = None
+                    if down is not None:
+                        inside = builder.icmp_signed(">", down, word(k))
+                        mask = mask_of(builder, builder.select(inside, across, word(0)))
+                    yield Emitter(builder, mask), builder.add(start, builder.mul(row, word(k)))
+
+            read = lines(source, source_row, i, j, down, across)
+            square = _turn(builder, [e.load(place) for e, place in read])
+            written = lines(target, target_row, j, i, across, down)
+            for line, (e, place) in zip(square, written, strict=True):
+                e.store(line, place)
+
+        def every(end: Any) -> Any:
+            return cgutils.for_range_slice(builder, word(0), end, word(WIDTH), WORD)
+
+        with every(rows) as (i, _), every(columns) as (j, _):
+            down, across = builder.sub(rows, i), builder.sub(columns, j)
+            whole = builder.and_(
+                builder.icmp_signed(">=", down, word(WIDTH)),
+                builder.icmp_signed(">=", across, word(WIDTH)),
+            )
+            with builder.if_else(whole) as (then, other):
+                with then:
+                    square(i, j, None, None)
+                with other:
+                    square(i, j, down, across)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), emit
+
+
+def _turn(builder: Any, lines: list[Any]) -> list[Any]:
+    """WIDTH vectors as a matrix, transposed: squares of 1, 2, 4... lanes change places."""
+    size = 1
+    while size < WIDTH:
+        first = [k if k & size == 0 else WIDTH + k - size for k in range(WIDTH)]
+        second = [k + size if k & size == 0 else WIDTH + k for k in range(WIDTH)]
+        for i in range(WIDTH):
+            if i & size == 0:
+                a, b = lines[i], lines[i + size]
+                lines[i] = builder.shuffle_vector(a, b, ir.Constant(LANES, first))
+                lines[i + size] = builder.shuffle_vector(a, b, ir.Constant(LANES, second))
+        size *= 2
+    return lines

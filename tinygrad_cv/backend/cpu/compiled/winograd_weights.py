@@ -1,11 +1,10 @@
 """The weight gradient of Winograd's convolution::
 
-    dw = G^t dU G     dU[k] = V[k]^t dM[k]     dM = A dY A^t
+    dw = G^t dU G     dU[u] = sum V[v]^t dM[m] over products (v, u, m)     dM = A dY A^t
 
-Three orders of the same work, by the size of dU:
+Two orders of the same work, by the size of dU:
 
 * ``private``: every thread has a dU of its own and takes its tiles through all steps in its cache;
-* ``shared``: dU is kept once, a block of tiles is transformed, and the threads share the points;
 * ``stationary``: a thread makes a piece of dU, 64 x 64 channels, and turns it into dw at once.
 
 With a kernel of three dimensions all this happens for each tap of its depth. ``spoilt`` is as in
@@ -17,101 +16,88 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from tinygrad_cv.backend.cpu.compiled.forms import M_SIDE, OUT, STEP, U_SIDE, V_SIDE, gather, spread
 from tinygrad_cv.backend.cpu.compiled.product import product
-from tinygrad_cv.backend.cpu.compiled.transform import separable
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
-from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, matrices, pitch, take
+from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, expect, pitch, take
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["private", "shared", "stationary"]
+__all__ = ["private", "stationary"]
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _W4, _W2, _W1 = "float32[:, :, :, ::1]", "float32[:, ::1]", "float32[::1]"
-
-
-_spread2, _spread4 = separable(matrices(2)[0].T), separable(matrices(4)[0].T)
-_gather2, _gather4 = separable(matrices(2)[1].T), separable(matrices(4)[1].T)
+_PRODUCTS = "Array(int64, 2, 'C', readonly=True)"
 
 
 @njit(inline="always")
-def _spread(m, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
-    if m == 4:
-        _spread4(source, row, column, target, target_row, target_column, channels)
-    else:
-        _spread2(source, row, column, target, target_row, target_column, channels)
-
-
-@njit(inline="always")
-def _gather(m, source, row, column, target, target_row, target_column, channels):  # type: ignore[no-untyped-def]
-    if m == 4:
-        _gather4(source, row, column, target, target_row, target_column, channels)
-    else:
-        _gather2(source, row, column, target, target_row, target_column, channels)
-
-
-@njit(inline="always")
-def take_gradient(m, dy, image, d, h, w, tile, target, step):  # type: ignore[no-untyped-def]
+def take_gradient(form, dy, image, d, h, w, tile, target, step):  # type: ignore[no-untyped-def]
     """dM of the m x m output gradients at (h, w) of a plane."""
-    n, planes, height, width, o = m + 2, dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
+    planes, height, width, o = dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
+    m, side = OUT[form], M_SIDE[form]
     pixel = o * 4
     origin = dy.ctypes.data + (((image * planes + d) * height + h) * width + w) * pixel
     rows, columns = min(m, height - h), min(m, width - w)
-    if rows == m and columns == m:
-        _spread(m, origin, width * pixel, pixel, target, n * step, step, o)
-        return
-    zero(tile, m * m * pixel)
-    for i in range(rows):
-        copy(tile + i * m * pixel, origin + i * width * pixel, columns * pixel)
-    _spread(m, tile, m * pixel, pixel, target, n * step, step, o)
+    line = width * pixel
+    if rows < m or columns < m:
+        zero(tile, m * m * pixel)
+        for i in range(rows):
+            copy(tile + i * m * pixel, origin + i * width * pixel, columns * pixel)
+        origin, line = tile, m * pixel
+    spread(form, origin, line, pixel, target, side * step, step, o)
 
 
 @njit(inline="always")
-def both(m, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step):  # type: ignore[no-untyped-def]
+def both(form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step):  # type: ignore[no-untyped-def]
     """V for tap a, and with a = 0 dM, of tiles ``first`` to ``last`` after ``start``."""
-    c, o, planes = x.shape[4], dy.shape[4], dy.shape[1]
+    c, o, planes, m, step = x.shape[4], dy.shape[4], dy.shape[1], OUT[form], STEP[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     for i in range(first, last):
         plane, place = divmod(start + i, down * across)
         image, d = divmod(plane, planes)
-        h, w = place // across * m, place % across * m
-        take(m, x, image, d + a - front, h - top, w - left, tile, v + i * pitch(c), v_step)
+        row, column = divmod(place, across)
+        h, w = row * step - top, column * step - left
+        take(form, x, image, d + a - front, h, w, tile, v + i * pitch(c), v_step)
         if a == 0:
-            take_gradient(m, dy, image, d, h, w, tile, dm + i * pitch(o), m_step)
+            take_gradient(
+                form, dy, image, d, row * m, column * m, tile, dm + i * pitch(o), m_step
+            )  # fmt: skip
 
 
 @njit(inline="always")
-def leave(m, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untyped-def]
+def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untyped-def]
     """dw of rows ``first`` to ``last`` of dU [taps, points, C, O]."""
     taps, c, o = dw.shape[0], dw.shape[3], dw.shape[4]
-    n, size = m + 2, c * o * 4
-    points = n * n
+    side, size = U_SIDE[form], c * o * 4
+    points = side * side
     for a in range(taps):
         source = du + a * points * size + first * o * 4
         target = dw.ctypes.data + a * 9 * size + first * o * 4
-        _gather(m, source, n * size, size, target, 3 * size, size, (last - first) * o)
+        gather(form, source, side * size, size, target, 3 * size, size, (last - first) * o)
         for tap in range(9):
             for i in range(first, last):
                 line = dw[a, tap // 3, tap % 3, i]
                 for j in range(o):
-                    spoilt[q] += line[j] * np.float32(0)
+                    spoilt[q, 0] += line[j] * np.float32(0)
 
 
 @compiled(
-    f"void(int64, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W1}, int64, int64, int64, int64)",
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W5}, {_W2}, {_W2}, int64, int64, int64, "
+    "int64)",
     parallel=True,
 )
-def private(m, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
-    """``block`` tiles at a time; du is [threads, taps, points, C, O]."""
+def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
+    """``block`` tiles at a time; du is [threads, taps, points, C, O]. ``products`` go by u."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
-    points = (m + 2) ** 2
+    points, m = U_SIDE[form] ** 2, OUT[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
+    planes, step, every = dy.shape[1], STEP[form], products.shape[0]
     v_line, m_line, size = pitch(c), pitch(o), c * o * 4
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
     for q in prange(workers):
         v = scratch[q].ctypes.data
-        dm = v + points * v_step
-        tile = dm + points * m_step
+        dm = v + V_SIDE[form] ** 2 * v_step
+        tile = dm + M_SIDE[form] ** 2 * m_step
         begin, end = tiles * q // workers, tiles * (q + 1) // workers
         if begin == end:
             zero(du[q].ctypes.data, taps * points * size)
@@ -119,12 +105,24 @@ def private(m, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type
             count = min(block, end - start)
             for a in range(taps):
                 both(
-                    m, x, dy, a, start, 0, count, front, top, left, tile, v, v_step, dm, m_step
+                    form, x, dy, a, start, 0, count, front, top, left, tile, v, v_step, dm, m_step
                 )  # fmt: skip
-                for k in range(points):
+                for k in range(every):
+                    first, last = count * k // every, count * (k + 1) // every
+                    for i in range(first, last):  # what is read after the products
+                        ahead, tap = (start + i, a + 1) if a + 1 < taps else (start + count + i, 0)
+                        plane, place = divmod(min(ahead, end - 1), down * across)
+                        image, d = divmod(plane, planes)
+                        row, column = divmod(place, across)
+                        h, w = row * step - top, column * step - left
+                        expect(step, x, image, d + tap - front, h, w, False)
+                        if a + 1 == taps:
+                            expect(m, dy, image, d, row * m, column * m, False)
                     product(
-                        c, o, count, v + k * v_step, 4, v_line, dm + k * m_step, m_line,
-                        du[q].ctypes.data + (a * points + k) * size, o * 4, start - begin,
+                        c, o, count, v + products[k, 0] * v_step, 4, v_line,
+                        dm + products[k, 2] * m_step, m_line,
+                        du[q].ctypes.data + (a * points + products[k, 1]) * size, o * 4,
+                        start - begin + k - products[k, 3],
                     )  # fmt: skip
     for q in prange(workers):
         first, last = c * q // workers, c * (q + 1) // workers
@@ -135,50 +133,19 @@ def private(m, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type
                     part = du[other, k // points, k % points, i]
                     for j in range(o):
                         total[j] += part[j]
-        leave(m, du.ctypes.data, size, dw, spoilt, q, first, last)
+        leave(form, du.ctypes.data, size, dw, spoilt, q, first, last)
 
 
 @compiled(
-    f"void(int64, {_R5}, {_R5}, {_W5}, {_W4}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, int64, "
-    "int64)",
+    f"void(int64, {_PRODUCTS}, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W2}, int64, int64, "
+    "int64, int64)",
     parallel=True,
 )
-def shared(m, x, dy, dw, du, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
-    """du is [taps, points, C, O]."""
-    c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
-    points = (m + 2) ** 2
-    down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
-    tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
-    v_line, m_line, size = pitch(c), pitch(o), c * o * 4
-    v_step, m_step = block * v_line + GAP, block * m_line + GAP
-    v, dm = vs.ctypes.data, ms.ctypes.data
-    for job in range((tiles + block - 1) // block * taps):
-        start, a = job // taps * block, job % taps
-        count = min(block, tiles - start)
-        for q in prange(workers):
-            tile = scratch[q].ctypes.data
-            first, last = count * q // workers, count * (q + 1) // workers
-            both(
-                m, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step
-            )  # fmt: skip
-        for k in prange(points):
-            product(
-                c, o, count, v + k * v_step, 4, v_line, dm + k * m_step, m_line,
-                du.ctypes.data + (a * points + k) * size, o * 4, start,
-            )  # fmt: skip
-    for q in prange(workers):
-        first, last = c * q // workers, c * (q + 1) // workers
-        leave(m, du.ctypes.data, size, dw, spoilt, q, first, last)
-
-
-@compiled(
-    f"void(int64, {_R5}, {_R5}, {_W5}, {_W1}, {_W1}, {_W2}, {_W1}, int64, int64, int64, int64)",
-    parallel=True,
-)
-def stationary(m, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
+def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
     """Threads share the pieces; later blocks of tiles are added to dw."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
-    n, points = m + 2, (m + 2) ** 2
+    side, m = U_SIDE[form], OUT[form]
+    points = side * side
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
     v_line, m_line = pitch(c), pitch(o)
@@ -193,7 +160,7 @@ def stationary(m, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block): 
             tile = scratch[q].ctypes.data
             first, last = count * q // workers, count * (q + 1) // workers
             both(
-                m, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step
+                form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step
             )  # fmt: skip
         for q in prange(workers):
             du = scratch[q].ctypes.data
@@ -201,18 +168,21 @@ def stationary(m, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block): 
             for piece in range(pieces * q // workers, pieces * (q + 1) // workers):
                 c0, o0 = piece // pieces_o * CHUNK, piece % pieces_o * CHUNK
                 deep, wide = min(CHUNK, c - c0), min(CHUNK, o - o0)
-                for k in range(points):
+                for k in range(products.shape[0]):
                     product(
-                        deep, wide, count, v + k * v_step + c0 * 4, 4, v_line,
-                        dm + k * m_step + o0 * 4, m_line, du + k * u_step, CHUNK * 4, 0,
+                        deep, wide, count, v + products[k, 0] * v_step + c0 * 4, 4, v_line,
+                        dm + products[k, 2] * m_step + o0 * 4, m_line,
+                        du + products[k, 1] * u_step, CHUNK * 4, k - products[k, 3],
                     )  # fmt: skip
                 for i in range(deep):
                     source = du + i * CHUNK * 4
-                    _gather(m, source, n * u_step, u_step, part, 3 * CHUNK * 4, CHUNK * 4, wide)
+                    gather(
+                        form, source, side * u_step, u_step, part, 3 * CHUNK * 4, CHUNK * 4, wide
+                    )
                     for tap in range(9):
                         sums = scratch[q, points * u_step // 4 + tap * CHUNK :]
                         line = dw[a, tap // 3, tap % 3, c0 + i, o0 : o0 + wide]
                         for j in range(wide):
                             line[j] = sums[j] + (line[j] if start else np.float32(0))
                         for j in range(wide):
-                            spoilt[q] += line[j] * np.float32(0)
+                            spoilt[q, 0] += line[j] * np.float32(0)
