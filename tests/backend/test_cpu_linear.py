@@ -91,7 +91,8 @@ def test_where_it_is_chosen(any_size):
     assert chosen("linear_weight_grad", g, x)
     for wrong in [
         (x.astype(np.float64), w, b), (x, w.astype(np.float64), b), (x, w, b.astype(np.float64)),
-        (x[:, :4], w, b), (x, w, b[:2]), (x[0], w, b), (x, w[0], None), (x, w[None], b), (x, random(3, 5, 5), b),
+        (x[:, :4], w, b), (x, w, b[:2]), (x[0], w, b), (x, w[0], None), (x, w[None], b),
+        (x, random(3, 5, 5), b),
     ]:  # fmt: skip
         assert not chosen("linear", *wrong)
     assert not chosen("linear_input_grad", x, w)
