@@ -308,3 +308,23 @@ def test_a_fused_kernel_serves_an_operator_without_a_fused_rule():
         kernels.unregister("scratch_product.vjp", "scratch")
     Product.call(a, b).sum().backward()
     assert len(seen) == 3
+
+
+def test_sums_of_gradients_are_served_by_the_kernel_table():
+    seen = []
+
+    @kernels.register("add", provider="probe", priority=99, supports=lambda specs, attrs: True)
+    def probe(xp, input, other):
+        seen.append(input.shape)
+        return input + other
+
+    try:
+        x = tg.ones(2, 3, requires_grad=True)
+        y = x * 2
+        total = (y.exp() + y.tanh()).sum()
+        seen.clear()
+        total.backward()
+    finally:
+        kernels.unregister("add", "probe")
+    assert seen == [(2, 3)]
+    np.testing.assert_allclose(x.grad.numpy(), 2 * (np.exp(2) + 1 - np.tanh(2) ** 2), rtol=1e-6)

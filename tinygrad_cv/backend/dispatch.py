@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.array import CPU, device_of, on_device_of, xp_of
+from tinygrad_cv.backend.array import CPU, add, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
-__all__ = ["run_kernel", "run_rules"]
+__all__ = ["run_kernel", "run_rules", "sum_of"]
 
 Arrays = tuple[Any, ...]
 
@@ -65,6 +65,14 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     if type(result) is tuple:
         return arrays, tuple(_whole(item) for item in result)
     return arrays, (_whole(result),)
+
+
+def sum_of(a: Any, b: Any, out: Any = None) -> Any:
+    """``a + b`` of two arrays of one shape, by the best kernel of the operator "add"; into ``out``
+    if it is given."""
+    rows = kernels.candidates("add") if out is None and isinstance(a, np.ndarray) else None
+    kernel = kernels.choose(rows, "cpu", (spec_of(a), spec_of(b)), ()) if rows is not None else None
+    return add(a, b, out) if kernel is None else kernel.function(np, a, b)
 
 
 def run_rules(

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.array import add, on_device_of, zeros
-from tinygrad_cv.backend.dispatch import run_rules
+from tinygrad_cv.backend.array import on_device_of, zeros
+from tinygrad_cv.backend.dispatch import run_rules, sum_of
 from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import FREED, Leaf, Node, Source
@@ -143,7 +143,7 @@ class Run:
         elif self.create_graph:
             self.grads[key] = known + gradient
         else:
-            self.grads[key] = add(known, gradient, out=known if key in self.owned else None)
+            self.grads[key] = sum_of(known, gradient, out=known if key in self.owned else None)
             self.owned.add(key)
 
     def _arrived(self, node: Node, first: Any) -> Any:
