@@ -66,6 +66,13 @@ def test_arrays_with_gaps_and_read_only_ones():
     np.testing.assert_allclose(linear.weight_grad(np, g, x), g.T @ x, rtol=1e-4, atol=1e-5)
 
 
+def test_the_error_of_a_long_sum_stays_small():
+    x, g = random(40_000, 24) + 1, random(40_000, 8, seed=1) + 1
+    expected = g.astype(np.float64).T @ x.astype(np.float64)
+    error = np.abs(linear.weight_grad(np, g, x) - expected).max()
+    assert error <= 2e-6 * np.abs(expected).max()
+
+
 def test_what_is_not_finite_reaches_its_row_and_column_only():
     x, w = random(9, 20), random(33, 20, seed=1)
     x[4, 7], w[17, 3] = np.nan, np.inf

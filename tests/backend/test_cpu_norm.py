@@ -53,6 +53,36 @@ def test_batch_norm(shape, training):
         np.testing.assert_allclose(real, expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("value", [0.1, 7.3, 100.0, 1e4])
+def test_a_constant_channel_becomes_its_bias(value):
+    x = tg.tensor(np.full((6, 8, 9, 10), value, np.float32)).contiguous("channels_last")
+    bias = tg.arange(8.0)
+    with kernels.use("numba"):
+        y = F.batch_norm(x, None, None, bias=bias, training=True)
+    np.testing.assert_array_equal(
+        y.numpy(), np.broadcast_to(np.arange(8.0)[:, None, None], x.shape)
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        lambda a: a[:, :7], lambda a: a[:, ::2], lambda a: a[::-1], lambda a: a[:20, :20].T,
+        lambda a: np.broadcast_to(a[:1], (30, 14)), lambda a: a.reshape(40, 14, 1, 1)[:, :7],
+    ],
+)  # fmt: skip
+def test_rows_with_gaps(cut, training):
+    x = tg.from_numpy(cut(image(40, 14)))
+    mean, var = tg.zeros(x.shape[1]) + 0.5, tg.ones(x.shape[1]) * 2
+    found = []
+    for provider in ("numba", "reference"):
+        with kernels.use(provider):
+            y = F.batch_norm(x, mean.clone(), var.clone(), training=training)
+        found.append(y.numpy())
+    np.testing.assert_allclose(*found, atol=2e-6)
+
+
 def test_batch_norm_without_weights_and_with_a_large_mean():
     def function(x):
         return F.batch_norm(x, None, None, training=True)

@@ -81,9 +81,9 @@ def _multiply(a: Any, b: Any, bias: Any, a_turned: bool, b_turned: bool) -> Any:
 
     rows, columns, workers = a.shape[a_turned], b.shape[not b_turned], threads.get_num_threads()
     c = memory.empty((rows, columns), np.float32)
-    panels = memory.scratch((workers, linear.PANEL), np.float32, "linear.panels")
+    room = memory.scratch((workers, linear.ROOM), np.float32, "linear.room")
     parts = workers if rows >= workers * FEWEST_ROWS and columns < workers * MANY_COLUMNS else 1
-    linear.multiply(a, b, bias, c, panels, int(a_turned), int(b_turned), parts)
+    linear.multiply(a, b, bias, c, room, int(a_turned), int(b_turned), parts)
     return c
 
 

@@ -59,9 +59,9 @@ def batch_norm_eval(
     scale = 1 / np.sqrt(var.astype(np.float64) + eps)
     if weight is not None:
         scale = scale * weight
-    offset = -mean * scale if bias is None else bias - mean * scale
+    offset = np.zeros(mean.shape) if bias is None else bias
     output = memory.empty(input.shape, np.float32, layout_of(input))
-    single = (scale.astype(np.float32), offset.astype(np.float32))
+    single = [np.ascontiguousarray(v, np.float32) for v in (mean, scale, offset)]
     norm.affine(_rows(input), *single, _rows(output), threads.get_num_threads())
     return output
 
@@ -74,8 +74,6 @@ def batch_norm_vjp(
 
     gy, g_mean, g_var = g
     x, gradient = _rows(input), _rows(gy)
-    if not gradient.flags.c_contiguous:
-        gradient = np.ascontiguousarray(gradient)
     c = x.shape[1]
     dx = memory.empty(input.shape, np.float32, layout_of(input)) if needs[0] else None
     dw, db = np.empty(c, np.float32), np.empty(c, np.float32)
@@ -92,9 +90,9 @@ def _channels(values: Any) -> Any:
 
 
 def _rows(array: Any) -> Any:
-    """[N, C, spatial...] in channels-last memory as [rows, C]."""
+    """[N, C, spatial...] as [rows, C] without gaps: a view, if its memory is channels-last."""
     moved = array.transpose(0, *range(2, array.ndim), 1)
-    return moved.reshape(-1, array.shape[1])
+    return np.ascontiguousarray(moved.reshape(-1, array.shape[1]))
 
 
 def _parts(channels: int) -> Any:

@@ -42,30 +42,30 @@ def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-un
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         _sums(x[first:end], centre, parts[worker])
     _add_up(parts)
-    scale, offset = np.empty(c, np.float32), np.empty(c, np.float32)
+    scale, offset = np.empty(c, np.float32), np.zeros(c, np.float32)
     together = MAPPED // max(c, 1) + 1
     for k in range(c):
         shift, square = parts[0, 0, k] / rows, parts[0, 1, k] / rows
         mean[k] = centre[k] + shift
         spread = square - shift * shift
         var[k] = 0 if spread < 0 else spread
-        factor = 1 / np.sqrt(np.float64(var[k]) + eps) * (weight[k] if weight.size else 1)
-        scale[k] = factor
-        offset[k] = (bias[k] if bias.size else 0) - mean[k] * factor
+        scale[k] = 1 / np.sqrt(np.float64(var[k]) + eps) * (weight[k] if weight.size else 1)
+        if bias.size:
+            offset[k] = bias[k]
     for worker in prange(workers):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _map(x[start:stop], scale, offset, y[start:stop])
+            _map(x[start:stop], mean, scale, offset, y[start:stop])
 
 
-@compiled(f"void({_R2}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
-def affine(x, scale, offset, y, workers):  # type: ignore[no-untyped-def]
-    """y = scale * x + offset."""
+@compiled(f"void({_R2}, {_R1}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
+def affine(x, mean, scale, offset, y, workers):  # type: ignore[no-untyped-def]
+    """y = scale * (x - mean) + offset."""
     rows = x.shape[0]
     for worker in prange(workers):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        _map(x[first:end], scale, offset, y[first:end])
+        _map(x[first:end], mean, scale, offset, y[first:end])
 
 
 @compiled(
@@ -89,29 +89,30 @@ def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, 
         g_sum, gx_sum = parts[0, 0, k], parts[0, 1, k]
         steep = (2 * g_var[k] - factor * inverse * inverse * gx_sum) / n
         scale[k], slope[k] = factor, steep
-        offset[k] = (g_mean[k] - factor * g_sum) / n - mean[k] * steep
+        offset[k] = (g_mean[k] - factor * g_sum) / n
         dw[k], db[k] = gx_sum * inverse, g_sum
     for worker in prange(workers):
         first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _gradient_map(g[start:stop], x[start:stop], scale, slope, offset, dx[start:stop])
+            _gradient_map(g[start:stop], x[start:stop], mean, scale, slope, offset, dx[start:stop])
 
 
 @njit
-def _map(x, scale, offset, y):  # type: ignore[no-untyped-def]
+def _map(x, mean, scale, offset, y):  # type: ignore[no-untyped-def]
+    """The mean is taken away first: a constant channel becomes its offset exactly."""
     rows, c = x.shape
     for r in range(rows):
         for k in range(c):
-            y[r, k] = scale[k] * x[r, k] + offset[k]
+            y[r, k] = scale[k] * (x[r, k] - mean[k]) + offset[k]
 
 
 @njit
-def _gradient_map(g, x, scale, slope, offset, dx):  # type: ignore[no-untyped-def]
+def _gradient_map(g, x, mean, scale, slope, offset, dx):  # type: ignore[no-untyped-def]
     rows, c = x.shape
     for r in range(rows):
         for k in range(c):
-            dx[r, k] = scale[k] * g[r, k] + (slope[k] * x[r, k] + offset[k])
+            dx[r, k] = scale[k] * g[r, k] + (slope[k] * (x[r, k] - mean[k]) + offset[k])
 
 
 @njit
