@@ -1,29 +1,18 @@
 """The block pool cuts memory to size and joins it again."""
 
-import gc
-
 import numpy as np
 import pytest
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.memory import empty, stats
 
+pytestmark = pytest.mark.usefixtures("in_use")
+
 LARGE = (256, 1024)  # 1 MB of float32
 
 
 def address(array):
     return array.__array_interface__["data"][0]
-
-
-@pytest.fixture(autouse=True)
-def in_use():
-    """Bytes in use beyond those that other tests hold; every test starts with an empty cache."""
-    gc.collect()
-    limit, start = stats().limit, stats().in_use
-    memory.empty_cache()
-    yield lambda: stats().in_use - start
-    memory.set_limit(limit)
-    memory.empty_cache()
 
 
 def test_one_large_array_makes_room_for_small_ones_and_they_for_it(in_use):

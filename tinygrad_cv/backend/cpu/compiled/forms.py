@@ -126,14 +126,13 @@ V_SIDE = tuple(form.bt.shape[0] for form in FORMS)
 U_SIDE = tuple(form.g.shape[0] for form in FORMS)
 M_SIDE = tuple(form.at.shape[1] for form in FORMS)
 
-# Machine code is found on disk again only for functions without a closure, so one text serves all
-# forms, with a number that says which.
-_B2, _B4, _B_APART, _B_SPREAD = (separable(form.bt) for form in FORMS)
-_A2, _A4, _A_APART, _A_SPREAD = (separable(form.at, checked=True) for form in FORMS)
-_G2, _G4, _G_APART, _ = (separable(form.g) for form in FORMS)
-_TURNED2, _TURNED4, _, _TURNED_SPREAD = (separable(form.g, flip=True) for form in FORMS)
-_AT2, _AT4, _AT_APART, _ = (separable(form.at.T) for form in FORMS)
-_GT2, _GT4, _GT_APART, _ = (separable(form.g.T) for form in FORMS)
+# By form, as functions without a closure: only their machine code is found on disk again.
+_BS = separable([form.bt for form in FORMS])
+_AS = separable([form.at for form in FORMS], checked=True)
+_GS = separable([form.g for form in FORMS])
+_GS_TURNED = separable([form.g for form in FORMS], flip=True)
+_AS_BACK = separable([form.at.T for form in FORMS[:SPREAD]])  # SPREAD has no weight gradient
+_GS_BACK = separable([form.g.T for form in FORMS[:SPREAD]])
 
 
 @routine
@@ -148,14 +147,7 @@ def read(
     channels: int,
 ) -> None:
     """B^t d B."""
-    if form == NEAR4:
-        _B4(source, row, column, target, target_row, target_column, channels)
-    elif form == APART:
-        _B_APART(source, row, column, target, target_row, target_column, channels)
-    elif form == SPREAD:
-        _B_SPREAD(source, row, column, target, target_row, target_column, channels)
-    else:
-        _B2(source, row, column, target, target_row, target_column, channels)
+    _BS(form, source, row, column, target, target_row, target_column, channels)
 
 
 @routine
@@ -171,14 +163,7 @@ def write(
     spoilt: int,
 ) -> None:
     """A^t M A. Adds the sum of the results times 0 to the float at ``spoilt``."""
-    if form == NEAR4:
-        _A4(source, row, column, target, target_row, target_column, channels, spoilt)
-    elif form == APART:
-        _A_APART(source, row, column, target, target_row, target_column, channels, spoilt)
-    elif form == SPREAD:
-        _A_SPREAD(source, row, column, target, target_row, target_column, channels, spoilt)
-    else:
-        _A2(source, row, column, target, target_row, target_column, channels, spoilt)
+    _AS(form, source, row, column, target, target_row, target_column, channels, spoilt)
 
 
 @routine
@@ -194,18 +179,10 @@ def enter(
     channels: int,
 ) -> None:
     """G w G^t; with ``turn`` of the kernel turned by 180 degrees, as SPREAD always is."""
-    if form == SPREAD:
-        _TURNED_SPREAD(source, row, column, target, target_row, target_column, channels)
-    elif form == APART:
-        _G_APART(source, row, column, target, target_row, target_column, channels)
-    elif form == NEAR4 and turn:
-        _TURNED4(source, row, column, target, target_row, target_column, channels)
-    elif form == NEAR4:
-        _G4(source, row, column, target, target_row, target_column, channels)
-    elif turn:
-        _TURNED2(source, row, column, target, target_row, target_column, channels)
+    if form == SPREAD or (turn and form != APART):
+        _GS_TURNED(form, source, row, column, target, target_row, target_column, channels)
     else:
-        _G2(source, row, column, target, target_row, target_column, channels)
+        _GS(form, source, row, column, target, target_row, target_column, channels)
 
 
 @routine
@@ -220,12 +197,7 @@ def spread(
     channels: int,
 ) -> None:
     """A dY A^t, not for SPREAD."""
-    if form == NEAR4:
-        _AT4(source, row, column, target, target_row, target_column, channels)
-    elif form == APART:
-        _AT_APART(source, row, column, target, target_row, target_column, channels)
-    else:
-        _AT2(source, row, column, target, target_row, target_column, channels)
+    _AS_BACK(form, source, row, column, target, target_row, target_column, channels)
 
 
 @routine
@@ -240,9 +212,4 @@ def gather(
     channels: int,
 ) -> None:
     """G^t dU G, not for SPREAD."""
-    if form == NEAR4:
-        _GT4(source, row, column, target, target_row, target_column, channels)
-    elif form == APART:
-        _GT_APART(source, row, column, target, target_row, target_column, channels)
-    else:
-        _GT2(source, row, column, target, target_row, target_column, channels)
+    _GS_BACK(form, source, row, column, target, target_row, target_column, channels)

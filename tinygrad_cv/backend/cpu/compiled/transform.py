@@ -7,6 +7,7 @@ so zeros cost nothing, ones cost no multiplication, and rows or columns that dif
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,71 +27,81 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
 __all__ = ["separable"]
 
 
-def separable(matrix: np.ndarray, flip: bool = False, checked: bool = False) -> Any:
-    """The intrinsic ``f(source, row, column, target, target_row, target_column, channels)``.
+def separable(matrices: Sequence[np.ndarray], flip: bool = False, checked: bool = False) -> Any:
+    """The intrinsic ``f(number, source, row, column, target, target_row, target_column, channels)``
+    with the number of T among the matrices.
 
     Args:
-        matrix: T [p, q] in float64.
+        matrices: T [p, q] in float64, each.
         flip: read X upside down and right to left.
         checked: one argument more, the address of a float, to which the sum of Y times 0 is added;
             it is 0 if all of Y is finite.
 
     Strides are in bytes, from pixel to pixel; ``channels`` floats follow each other at a pixel.
     """
-    p, q = matrix.shape
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, row, column, target, target_row, target_column, channels, *place = arguments
-
-        def at(base: Any, i: int, rows: Any, j: int, columns: Any) -> Any:
-            down = builder.add(base, builder.mul(rows, word(i)))
-            return builder.add(down, builder.mul(columns, word(j)))
-
-        sums = cgutils.alloca_once(builder, VECTOR)
-        builder.store(Emitter(builder).constant(0.0), sums)
-
-        def body(e: Emitter, offset: Any) -> None:
-            start, end = builder.add(source, offset), builder.add(target, offset)
-            order = range(q)[::-1] if flip else range(q)
-            columns = [  # T X, column by column
-                _product(e, matrix, [e.load(at(start, i, row, j, column)) for i in order])
-                for j in order
-            ]
-            total = builder.load(sums)
-            for i in range(p):  # (T X) T^t, row by row
-                line = _product(e, matrix, [columns[j][i] for j in range(q)])
-                for j in range(p):
-                    e.store(line[j], at(end, i, target_row, j, target_column))
-                    if checked:
-                        total = e.multiply_add(line[j], e.constant(0.0), total)
-            builder.store(total, sums)
-
-        for_each_vector(builder, channels, body)
-        if checked:
-            pointer = builder.inttoptr(place[0], FLOAT.as_pointer())
-            total = lanes_added(builder, builder.load(sums))
-            builder.store(builder.fadd(builder.load(pointer), total), pointer)
+        for number, matrix in enumerate(matrices):
+            with builder.if_then(builder.icmp_signed("==", arguments[0], word(number))):
+                _emit(builder, matrix, flip, checked, *arguments[1:])
         return context.get_dummy_value()
 
     if checked:
 
         @intrinsic
         def transform(
-            typingctx: Any, source: Any, row: Any, column: Any, target: Any, target_row: Any,
-            target_column: Any, channels: Any, spoilt: Any,
+            typingctx: Any, number: Any, source: Any, row: Any, column: Any, target: Any,
+            target_row: Any, target_column: Any, channels: Any, spoilt: Any,
         ) -> Any:  # fmt: skip
-            return types.void(*[types.intp] * 8), emit
+            return types.void(*[types.intp] * 9), emit
 
         return transform
 
     @intrinsic
     def plain_transform(
-        typingctx: Any, source: Any, row: Any, column: Any, target: Any, target_row: Any,
-        target_column: Any, channels: Any,
+        typingctx: Any, number: Any, source: Any, row: Any, column: Any, target: Any,
+        target_row: Any, target_column: Any, channels: Any,
     ) -> Any:  # fmt: skip
-        return types.void(*[types.intp] * 7), emit
+        return types.void(*[types.intp] * 8), emit
 
     return plain_transform
+
+
+def _emit(
+    builder: Any, matrix: np.ndarray, flip: bool, checked: bool, source: Any, row: Any, column: Any,
+    target: Any, target_row: Any, target_column: Any, channels: Any, *spoilt: Any,
+) -> None:  # fmt: skip
+    """Emit the loop over the channels for one T."""
+    p, q = matrix.shape
+
+    def at(base: Any, i: int, rows: Any, j: int, columns: Any) -> Any:
+        down = builder.add(base, builder.mul(rows, word(i)))
+        return builder.add(down, builder.mul(columns, word(j)))
+
+    sums = cgutils.alloca_once(builder, VECTOR)
+    builder.store(Emitter(builder).constant(0.0), sums)
+
+    def body(e: Emitter, offset: Any) -> None:
+        start, end = builder.add(source, offset), builder.add(target, offset)
+        order = range(q)[::-1] if flip else range(q)
+        columns = [  # T X, column by column
+            _product(e, matrix, [e.load(at(start, i, row, j, column)) for i in order])
+            for j in order
+        ]
+        total = builder.load(sums)
+        for i in range(p):  # (T X) T^t, row by row
+            line = _product(e, matrix, [columns[j][i] for j in range(q)])
+            for j in range(p):
+                e.store(line[j], at(end, i, target_row, j, target_column))
+                if checked:
+                    total = e.multiply_add(line[j], e.constant(0.0), total)
+        builder.store(total, sums)
+
+    for_each_vector(builder, channels, body)
+    if checked:
+        pointer = builder.inttoptr(spoilt[0], FLOAT.as_pointer())
+        total = lanes_added(builder, builder.load(sums))
+        builder.store(builder.fadd(builder.load(pointer), total), pointer)
 
 
 def _product(e: Emitter, matrix: np.ndarray, x: list[Any]) -> list[Any]:
