@@ -3,20 +3,28 @@
 Each thread sums its rows in blocks: floats inside a block, float64 across blocks, so that the error
 does not grow with the number of rows. Both directions pass over the rows twice, first for the sums
 and then for the result. The second pass goes from the last block to the first: what the first one
-read last is still in the cache.
+read last is still in the cache. Rows are short and many, so both passes take a few at once: numbers
+of the channel, and their sums, are loaded once for them.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit, prange
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+from numba import njit, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tinygrad_cv.backend.cpu.compiled.vector import WORD, Emitter, for_each_vector, word
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["affine", "batch_norm", "batch_norm_gradient"]
 
 BLOCK = 64  # rows whose sum is kept in float32
 MAPPED = 1 << 16  # numbers that are mapped at once
+TOGETHER = 4  # rows that are worked on together, a power of 2
 FEW = 16  # rows whose mean the sums are centred by
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
@@ -56,16 +64,22 @@ def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-un
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _map(x[start:stop], mean, scale, offset, y[start:stop])
+            _map(
+                y[start:].ctypes.data, x[start:].ctypes.data, mean.ctypes.data, scale.ctypes.data,
+                offset.ctypes.data, stop - start, c,
+            )  # fmt: skip
 
 
 @compiled(f"void({_R2}, {_R1}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
 def affine(x, mean, scale, offset, y, workers):  # type: ignore[no-untyped-def]
     """y = scale * (x - mean) + offset."""
-    rows = x.shape[0]
+    rows, c = x.shape
     for worker in prange(workers):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        _map(x[first:end], mean, scale, offset, y[first:end])
+        _map(
+            y[first:].ctypes.data, x[first:].ctypes.data, mean.ctypes.data, scale.ctypes.data,
+            offset.ctypes.data, end - first, c,
+        )  # fmt: skip
 
 
 @compiled(
@@ -95,46 +109,144 @@ def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, 
         first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _gradient_map(g[start:stop], x[start:stop], mean, scale, slope, offset, dx[start:stop])
+            _gradient_map(
+                dx[start:].ctypes.data, g[start:].ctypes.data, x[start:].ctypes.data,
+                mean.ctypes.data, scale.ctypes.data, slope.ctypes.data, offset.ctypes.data,
+                stop - start, c,
+            )  # fmt: skip
 
 
-@njit
-def _map(x, mean, scale, offset, y):  # type: ignore[no-untyped-def]
-    """The mean is taken away first: a constant channel becomes its offset exactly."""
-    rows, c = x.shape
-    for r in range(rows):
-        for k in range(c):
-            y[r, k] = scale[k] * (x[r, k] - mean[k]) + offset[k]
+def _for_each_row(
+    builder: Any, rows: Any, columns: Any, body: Callable[[Emitter, Any, list[Any]], None]
+) -> None:
+    """Emit ``body(emitter, offset of a vector of columns, offsets of that vector in some rows)``,
+    ``TOGETHER`` rows at once, so that what belongs to the columns is read once for them."""
+    step = builder.mul(columns, word(4))
+
+    def several(first: Any, count: int) -> None:
+        def vector(e: Emitter, offset: Any) -> None:
+            places = [builder.add(builder.mul(first, step), offset)]
+            while len(places) < count:
+                places.append(builder.add(places[-1], step))
+            body(e, offset, places)
+
+        for_each_vector(builder, columns, vector)
+
+    whole = builder.mul(builder.udiv(rows, word(TOGETHER)), word(TOGETHER))
+    with cgutils.for_range_slice(builder, word(0), whole, word(TOGETHER), WORD) as (r, _):
+        several(r, TOGETHER)
+    with cgutils.for_range_slice(builder, whole, rows, word(1), WORD) as (r, _):
+        several(r, 1)
 
 
-@njit
-def _gradient_map(g, x, mean, scale, slope, offset, dx):  # type: ignore[no-untyped-def]
-    rows, c = x.shape
-    for r in range(rows):
-        for k in range(c):
-            dx[r, k] = scale[k] * g[r, k] + (slope[k] * (x[r, k] - mean[k]) + offset[k])
+@intrinsic
+def _map(
+    typingctx: Any, y: Any, x: Any, mean: Any, scale: Any, offset: Any, rows: Any, columns: Any
+) -> Any:
+    """y = scale (x - mean) + offset. The mean is taken away first: a constant channel becomes its
+    offset exactly."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        y, x, *numbers, rows, columns = arguments
+
+        def body(e: Emitter, column: Any, places: list[Any]) -> None:
+            mean, scale, offset = (e.load(builder.add(n, column)) for n in numbers)
+            for place in places:
+                value = e.sub(e.load(builder.add(x, place)), mean)
+                e.store(e.multiply_add(scale, value, offset), builder.add(y, place))
+
+        _for_each_row(builder, rows, columns, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), emit
+
+
+@intrinsic
+def _gradient_map(
+    typingctx: Any, dx: Any, g: Any, x: Any, mean: Any, scale: Any, slope: Any, offset: Any,
+    rows: Any, columns: Any,
+) -> Any:  # fmt: skip
+    """dx = scale g + (slope (x - mean) + offset)."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        dx, g, x, *numbers, rows, columns = arguments
+
+        def body(e: Emitter, column: Any, places: list[Any]) -> None:
+            mean, scale, slope, offset = (e.load(builder.add(n, column)) for n in numbers)
+            for place in places:
+                value = e.sub(e.load(builder.add(x, place)), mean)
+                value = e.multiply_add(slope, value, offset)
+                value = e.multiply_add(scale, e.load(builder.add(g, place)), value)
+                e.store(value, builder.add(dx, place))
+
+        _for_each_row(builder, rows, columns, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 9), emit
+
+
+@intrinsic
+def _add_moments(
+    typingctx: Any, one: Any, two: Any, x: Any, centre: Any, rows: Any, columns: Any
+) -> Any:
+    """one += sum(x - centre), two += sum((x - centre)^2)."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one, two, x, centre, rows, columns = arguments
+
+        def body(e: Emitter, column: Any, places: list[Any]) -> None:
+            middle = e.load(builder.add(centre, column))
+            values = [e.sub(e.load(builder.add(x, place)), middle) for place in places]
+            _add_to(e, builder.add(one, column), values)
+            _add_to(e, builder.add(two, column), [e.mul(v, v) for v in values])
+
+        _for_each_row(builder, rows, columns, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 6), emit
+
+
+@intrinsic
+def _add_gradients(
+    typingctx: Any, one: Any, two: Any, g: Any, x: Any, mean: Any, rows: Any, columns: Any
+) -> Any:
+    """one += sum(g), two += sum(g (x - mean))."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one, two, g, x, mean, rows, columns = arguments
+
+        def body(e: Emitter, column: Any, places: list[Any]) -> None:
+            middle = e.load(builder.add(mean, column))
+            slopes = [e.load(builder.add(g, place)) for place in places]
+            values = [e.sub(e.load(builder.add(x, place)), middle) for place in places]
+            _add_to(e, builder.add(one, column), slopes)
+            products = [e.mul(a, b) for a, b in zip(slopes, values, strict=True)]
+            _add_to(e, builder.add(two, column), products)
+
+        _for_each_row(builder, rows, columns, body)
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), emit
+
+
+def _add_to(e: Emitter, address: Any, values: list[Any]) -> None:
+    """Add vectors, which are added in pairs first, to the one at an address."""
+    while len(values) > 1:
+        values = [*(e.add(a, b) for a, b in zip(values[::2], values[1::2], strict=True))]
+    e.store(e.add(e.load(address), values[0]), address)
 
 
 @njit
 def _sums(x, centre, total):  # type: ignore[no-untyped-def]
-    """total = sum(x - centre), sum((x - centre)^2); four rows for each time that sums are read."""
+    """total = sum(x - centre), sum((x - centre)^2)."""
     rows, c = x.shape
     total[:] = 0.0
     one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
     for start in range(0, rows, BLOCK):
-        stop = min(start + BLOCK, rows)
-        fours = stop - (stop - start) % 4
-        for r in range(start, fours, 4):
-            for k in range(c):
-                v0, v1 = x[r, k] - centre[k], x[r + 1, k] - centre[k]
-                v2, v3 = x[r + 2, k] - centre[k], x[r + 3, k] - centre[k]
-                one[k] += (v0 + v1) + (v2 + v3)
-                two[k] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3)
-        for r in range(fours, stop):
-            for k in range(c):
-                value = x[r, k] - centre[k]
-                one[k] += value
-                two[k] += value * value
+        _add_moments(
+            one.ctypes.data, two.ctypes.data, x[start:].ctypes.data, centre.ctypes.data,
+            min(BLOCK, rows - start), c,
+        )  # fmt: skip
         _move(one, two, total)
 
 
@@ -145,17 +257,10 @@ def _gradient_sums(g, x, mean, total):  # type: ignore[no-untyped-def]
     total[:] = 0.0
     one, two = np.zeros(c, np.float32), np.zeros(c, np.float32)
     for start in range(0, rows, BLOCK):
-        stop = min(start + BLOCK, rows)
-        pairs = stop - (stop - start) % 2
-        for r in range(start, pairs, 2):
-            for k in range(c):
-                g0, g1 = g[r, k], g[r + 1, k]
-                one[k] += g0 + g1
-                two[k] += g0 * (x[r, k] - mean[k]) + g1 * (x[r + 1, k] - mean[k])
-        for r in range(pairs, stop):
-            for k in range(c):
-                one[k] += g[r, k]
-                two[k] += g[r, k] * (x[r, k] - mean[k])
+        _add_gradients(
+            one.ctypes.data, two.ctypes.data, g[start:].ctypes.data, x[start:].ctypes.data,
+            mean.ctypes.data, min(BLOCK, rows - start), c,
+        )  # fmt: skip
         _move(one, two, total)
 
 
