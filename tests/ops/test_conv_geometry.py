@@ -238,6 +238,24 @@ BAD = [
         error=ShapeError,
         match=r"the output gradient must have shape \(2, 4, 3, 3\)",
     ),
+    Bad(
+        ConvInputGrad,
+        (normal(2, 4, 3, 3), normal(4, 3, 3, 3), (2, 6, 5, 5), *GEOMETRY),
+        error=ShapeError,
+        match="the input has 6 channels, the weight takes 3",
+    ),
+    Bad(
+        ConvWeightGrad,
+        (normal(2, 3, 5, 5), normal(2, 4, 3, 3), (4, 6, 3, 3), *GEOMETRY),
+        error=ShapeError,
+        match="the input has 3 channels, the weight takes 6",
+    ),
+    Bad(
+        ConvWeightGrad,
+        (normal(2, 6, 5, 5), normal(2, 5, 3, 3), (5, 3, 3, 3), *GEOMETRY[:3], 2),
+        error=ShapeError,
+        match="O = 5 channels cannot be split into groups = 2",
+    ),
 ]
 
 

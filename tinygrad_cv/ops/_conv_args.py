@@ -204,25 +204,36 @@ def check_conv(
         raise does_not_fit(op, input.shape, weight.shape[2:], stride, padding, dilation, rows)
 
 
-def check_grads(op: str, grad: Spec, other: Spec, shape: Sizes) -> None:
-    """Raise if the output gradient has not the shape of the output."""
+def check_grads(
+    op: str, grad: Spec, other: Spec, input: Sizes, weight: Sizes, out: Sizes, groups: int
+) -> None:
+    """Raise if the gradient of an output with ``out`` positions does not fit input and weight."""
+    n, shape = len(out), (input[0], weight[0], *out)
+    rows = [
+        ("grad", grad.shape, letters(n, "N, O")),
+        ("input", input, letters(n)),
+        ("weight", weight, f"[O, C/groups, {_taps(n)}]"),
+    ]
     if grad.shape != shape:
+        raise ShapeError(op, f"the output gradient must have shape {shape}", values=rows)
+    if input[1] != groups * weight[1]:
         raise ShapeError(
             op,
-            f"the output gradient must have shape {shape}",
-            values=[("grad", grad.shape, letters(len(shape) - 2, "N, O"))],
+            f"the input has {input[1]} channels, the weight takes {groups * weight[1]}",
+            law=["C = groups * weight.shape[1]", f"{input[1]} != {groups} * {weight[1]}"],
+            values=rows,
         )
     if grad.dtype != other.dtype:
         _check_dtypes(op, [("grad", grad), ("other", other)])
+    _check_groups(op, groups, weight[0], "O", rows)
 
 
 def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
-    names = ", ".join("K" + axis if n > 1 else "K" for axis in AXES[n])
-    rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(names))]
+    rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(_taps(n)))]
     if weight.ndim != n + 2:
         raise ShapeError(
             op,
-            f"the weight needs {n + 2} axes {form.format(names)}, it has {weight.ndim}",
+            f"the weight needs {n + 2} axes {form.format(_taps(n))}, it has {weight.ndim}",
             values=rows,
         )
     if input.ndim not in (n + 1, n + 2):
@@ -348,9 +359,14 @@ def _nothing_left(
     )
 
 
+def _taps(n: int) -> str:
+    """The axis letters of a kernel."""
+    return ", ".join("K" + axis if n > 1 else "K" for axis in AXES[n])
+
+
 def _rows(n: int, input: Any, weight: Any, bias: Any, form: str, bias_form: str) -> Rows:
-    names = ", ".join("K" + axis if n > 1 else "K" for axis in AXES[n])
-    rows: Rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(names))]
+    kernel = form.format(_taps(n))
+    rows: Rows = [("input", input.shape, letters(n)), ("weight", weight.shape, kernel)]
     if bias is not None:
         rows.append(("bias", bias.shape, bias_form))
     return rows

@@ -243,7 +243,7 @@ class ConvInputGrad(Op):
         groups: int,
     ) -> Spec:
         out = _positions(input_shape, weight.shape, stride, padding, dilation)
-        check_grads("conv_input_grad", grad, weight, (input_shape[0], weight.shape[0], *out))
+        check_grads("conv_input_grad", grad, weight, input_shape, weight.shape, out, groups)
         return Spec(input_shape, grad.dtype, channels_last(input_shape))
 
     @staticmethod
@@ -308,7 +308,7 @@ class ConvWeightGrad(Op):
         groups: int,
     ) -> Spec:
         out = _positions(input.shape, weight_shape, stride, padding, dilation)
-        check_grads("conv_weight_grad", grad, input, (input.shape[0], weight_shape[0], *out))
+        check_grads("conv_weight_grad", grad, input, input.shape, weight_shape, out, groups)
         return Spec(weight_shape, grad.dtype)
 
     @staticmethod
