@@ -12,20 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tinygrad_cv.backend.cpu.compiled.product import emit_tile
+from tinygrad_cv.backend.cpu.compiled.product import ROWS, emit_tile, in_pieces
 from tinygrad_cv.backend.cpu.compiled.vector import (
     COLUMNS,
-    LANE,
     WIDTH,
-    WORD,
     Emitter,
     for_each_vector,
     mask_of,
+    transposed,
     word,
 )
 from tinygrad_cv.backend.cpu.compiling import routine
@@ -51,7 +48,7 @@ def _to_lanes(
             ]
             number = builder.udiv(offset, word(4))
             place = builder.add(target, builder.mul(number, target_step))
-            for k, column in enumerate(_turned(builder, rows)):
+            for k, column in enumerate(transposed(builder, rows)):
                 spot = builder.add(place, _times(builder, target_step, k))
                 Emitter(builder).store(column, spot)
 
@@ -76,7 +73,7 @@ def _to_images(
             number = builder.urem(builder.udiv(offset, word(4)), period)
             bias = whole.load(builder.add(addend, _times(builder, number, 4)))
             start = builder.add(target, offset)
-            for i, row in enumerate(_turned(builder, columns)):
+            for i, row in enumerate(transposed(builder, columns)):
                 spot = builder.add(start, _times(builder, target_step, i))
                 Emitter(builder, lanes[i]).store(whole.add(row, bias), spot)
 
@@ -108,23 +105,6 @@ def _for_each_square(
     for_each_vector(builder, count, square)
 
 
-def _turned(builder: Any, rows: list[Any]) -> list[Any]:
-    """The transposed square: halves change places, then quarters, and so on."""
-    step = WIDTH // 2
-    while step:
-        lower, upper = [], []  # lanes of the two rows one after the other
-        for lane in range(WIDTH):
-            lower.append(lane if not lane & step else WIDTH + lane - step)
-            upper.append(lane + step if not lane & step else WIDTH + lane)
-        masks = [ir.Constant(ir.VectorType(LANE, WIDTH), places) for places in (lower, upper)]
-        for i in range(WIDTH):
-            if not i & step:
-                pair = rows[i], rows[i + step]
-                rows[i], rows[i + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-        step //= 2
-    return rows
-
-
 def _times(builder: Any, value: Any, factor: int) -> Any:
     return builder.mul(value, word(factor))
 
@@ -152,27 +132,15 @@ def _product(factor_at: Callable[[Emitter, Any], Any]) -> Callable[..., Any]:
                 builder.add(c, corner), c_row, c_column, accumulate, factor_at,
             )  # fmt: skip
 
-        _in_pieces(
+        in_pieces(
             builder, n, (COLUMNS, 2, 1) if COLUMNS > 2 else (COLUMNS, 1),
-            lambda j, columns: _in_pieces(
-                builder, m, (6, 2, 1), lambda i, rows: tile(i, rows, j, columns)
+            lambda j, columns: in_pieces(
+                builder, m, (ROWS, 2, 1), lambda i, rows: tile(i, rows, j, columns)
             ),
         )  # fmt: skip
         return context.get_dummy_value()
 
     return emit
-
-
-def _in_pieces(
-    builder: Any, count: Any, sizes: tuple[int, ...], body: Callable[[Any, int], None]
-) -> None:
-    """Emit ``body(first, size)`` for pieces of ``count``, as large as possible."""
-    done = word(0)
-    for size in sizes:
-        pieces = builder.sdiv(builder.sub(count, done), word(size))
-        with cgutils.for_range(builder, pieces, intp=WORD) as loop:
-            body(builder.add(done, _times(builder, loop.index, size)), size)
-        done = builder.add(done, _times(builder, pieces, size))
 
 
 _numbers, _vectors = _product(Emitter.splat), _product(Emitter.load)

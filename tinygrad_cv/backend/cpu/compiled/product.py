@@ -25,40 +25,77 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     WIDTH,
     WORD,
     Emitter,
+    emit_prefetch,
     mask_of,
-    prefetch,
     word,
 )
 from tinygrad_cv.backend.cpu.compiling import routine
 
-__all__ = ["emit_tile", "product", "product_in_turns"]
+__all__ = ["ROWS", "emit_tile", "in_pieces", "product", "product_in_turns"]
 
 
+ROWS = 6  # of C in a tile
 _NEXT = 4 * WIDTH  # bytes from one vector of a row to the next
 
 
-def _tile(rows: int, columns: int, masked: bool = False) -> Any:
-    """The intrinsic for one tile of ``rows`` x ``columns`` vectors; masked, only the first
-    ``lanes`` columns count."""
+def _strip(columns: int, masked: bool) -> Any:
+    """The intrinsic for all rows of a strip of C that is ``columns`` vectors wide; masked, only its
+    first ``lanes`` floats count."""
 
     @intrinsic
-    def tile(
-        typingctx: Any, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any, a_row: Any,
+    def strip(
+        typingctx: Any, m: Any, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any, a_row: Any,
         a_column: Any, b: Any, b_row: Any, c: Any, c_row: Any, accumulate: Any, lanes: Any,
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
+            m, turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
             c, c_row, accumulate, lanes = rest
             e, vector = Emitter(builder, mask_of(builder, lanes) if masked else None), word(_NEXT)
-            emit_tile(
-                e, rows, columns, turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, vector,
-                c, c_row, vector, accumulate, Emitter.splat,
-            )  # fmt: skip
+            runs = builder.and_(
+                builder.icmp_signed("==", turns, word(1)),
+                builder.icmp_signed("==", a_column, word(4)),
+            )
+
+            def tile(i: Any, rows: int) -> None:
+                first_a = builder.add(a, builder.mul(i, a_row))
+                first_c = builder.add(c, builder.mul(i, c_row))
+                if rows == ROWS and not masked:  # the rows after these may be far
+                    there = builder.icmp_signed("<=", builder.add(i, word(2 * ROWS)), m)
+                    with builder.if_then(builder.and_(runs, there)):
+                        _ask(builder, first_a, a_row, builder.shl(k, word(2)))
+                        _ask(builder, first_c, c_row, word(_NEXT * columns))
+                emit_tile(
+                    e, rows, columns, turns, a_turn, b_turn, k, first_a, a_row, a_column, b, b_row,
+                    vector, first_c, c_row, vector, accumulate, Emitter.splat,
+                )  # fmt: skip
+
+            in_pieces(builder, m, (ROWS, 2, 1), tile)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 13), emit
+        return types.void(*[types.intp] * 14), emit
 
-    return tile
+    return strip
+
+
+def _ask(builder: Any, place: Any, row: Any, nbytes: Any) -> None:
+    """Emit a request for ``nbytes`` of each of the ``ROWS`` rows after those that begin here."""
+    first, line = builder.add(place, builder.mul(row, word(ROWS))), word(64)
+    with cgutils.for_range(builder, word(ROWS), intp=WORD) as loop:
+        start = builder.add(first, builder.mul(row, loop.index))
+        with cgutils.for_range_slice(builder, word(0), nbytes, line, WORD) as (byte, _):
+            emit_prefetch(builder, builder.add(start, byte))
+
+
+def in_pieces(
+    builder: Any, count: Any, sizes: tuple[int, ...], body: Callable[[Any, int], None]
+) -> None:
+    """Emit ``body(first, size)`` for pieces of ``count``, as large as possible."""
+    done = word(0)
+    for size in sizes:
+        pieces = builder.sdiv(builder.sub(count, done), word(size))
+        with cgutils.for_range(builder, pieces, intp=WORD) as loop:
+            body(builder.add(done, builder.mul(loop.index, word(size))), size)
+        done = builder.add(done, builder.mul(pieces, word(size)))
 
 
 def emit_tile(
@@ -111,10 +148,7 @@ def _each(registers: Any, places: Any, action: Any) -> None:
             action(register, place)
 
 
-_wide, _wide2, _wide1 = _tile(6, COLUMNS), _tile(2, COLUMNS), _tile(1, COLUMNS)
-_narrow, _narrow2 = _tile(6, 1, masked=True), _tile(2, 1, masked=True)
-_narrow1 = _tile(1, 1, masked=True)
-_BLOCK = WIDTH * COLUMNS
+_wide, _narrow = _strip(COLUMNS, masked=False), _strip(1, masked=True)
 
 
 @routine
@@ -126,52 +160,17 @@ def product_in_turns(
     many rows. a, b, c are addresses, the others strides in bytes.
     """
     j = 0
-    while j + _BLOCK <= n:
-        i = 0
-        while i + 6 <= m:
-            if turns == 1 and a_column == 4 and i + 12 <= m:  # the rows after these may be far
-                for row in range(i + 6, i + 12):
-                    for byte in range(0, 4 * k, 64):
-                        prefetch(a + row * a_row + byte)
-                    for byte in range(0, 4 * _BLOCK, 64):
-                        prefetch(c + row * c_row + 4 * j + byte)
-            _wide(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, 0,
-            )  # fmt: skip
-            i += 6
-        while i + 2 <= m:
-            _wide2(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, 0,
-            )  # fmt: skip
-            i += 2
-        if i < m:
-            _wide1(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, 0,
-            )  # fmt: skip
-        j += _BLOCK
+    while j + WIDTH * COLUMNS <= n:
+        _wide(
+            m, turns, a_turn, b_turn, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
+            accumulate, 0,
+        )  # fmt: skip
+        j += WIDTH * COLUMNS
     while j < n:
-        lanes = min(n - j, WIDTH)
-        i = 0
-        while i + 6 <= m:
-            _narrow(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, lanes,
-            )  # fmt: skip
-            i += 6
-        while i + 2 <= m:
-            _narrow2(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, lanes,
-            )  # fmt: skip
-            i += 2
-        if i < m:
-            _narrow1(
-                turns, a_turn, b_turn, k, a + i * a_row, a_row, a_column, b + 4 * j, b_row,
-                c + i * c_row + 4 * j, c_row, accumulate, lanes,
-            )  # fmt: skip
+        _narrow(
+            m, turns, a_turn, b_turn, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
+            accumulate, min(n - j, WIDTH),
+        )  # fmt: skip
         j += WIDTH
 
 

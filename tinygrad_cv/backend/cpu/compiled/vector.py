@@ -17,8 +17,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
-__all__ += ["copy", "for_each_vector", "lanes_added", "mask_of", "prefetch", "prefetch_later"]
-__all__ += ["prefetch_to_write", "transpose", "word", "zero"]
+__all__ += ["copy", "emit_prefetch", "for_each_vector", "lanes_added", "mask_of", "prefetch_later"]
+__all__ += ["prefetch_to_write", "transpose", "transposed", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -173,17 +173,22 @@ def copy(typingctx: Any, target: Any, source: Any, nbytes: Any) -> Any:
     return types.void(types.intp, types.intp, types.intp), emit
 
 
-def _prefetcher(write: bool, locality: int) -> Any:
+def emit_prefetch(builder: Any, address: Any, write: bool = False, locality: int = 3) -> None:
+    """Ask for the cache line at an address; no address is wrong."""
+    to = builder.inttoptr(address, BYTE.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [to.type, LANE, LANE, LANE])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    how = [ir.Constant(LANE, value) for value in (int(write), locality, 1)]
+    builder.call(function, [to, *how])
+
+
+def _prefetcher(write: bool) -> Any:
     @intrinsic
     def ask(typingctx: Any, address: Any) -> Any:
-        """Ask for the cache line at ``address``; no address is wrong."""
+        """Ask for the cache line at ``address``, into the level-2 cache."""
 
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            to = builder.inttoptr(arguments[0], BYTE.as_pointer())
-            kind = ir.FunctionType(ir.VoidType(), [to.type, LANE, LANE, LANE])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            how = [ir.Constant(LANE, value) for value in (int(write), locality, 1)]
-            builder.call(function, [to, *how])
+            emit_prefetch(builder, arguments[0], write, locality=2)
             return context.get_dummy_value()
 
         return types.void(types.intp), emit
@@ -191,9 +196,7 @@ def _prefetcher(write: bool, locality: int) -> Any:
     return ask
 
 
-# What is read at once, into the level-1 cache; what is read or written later, into the level-2 one.
-prefetch, prefetch_later = _prefetcher(False, 3), _prefetcher(False, 2)
-prefetch_to_write = _prefetcher(True, 2)
+prefetch_later, prefetch_to_write = _prefetcher(write=False), _prefetcher(write=True)
 
 
 @intrinsic
@@ -232,7 +235,7 @@ def transpose(
                     yield Emitter(builder, mask), builder.add(start, builder.mul(row, word(k)))
 
             read = lines(source, source_row, i, j, down, across)
-            square = _turn(builder, [e.load(place) for e, place in read])
+            square = transposed(builder, [e.load(place) for e, place in read])
             written = lines(target, target_row, j, i, across, down)
             for line, (e, place) in zip(square, written, strict=True):
                 e.store(line, place)
@@ -256,8 +259,8 @@ def transpose(
     return types.void(*[types.intp] * 6), emit
 
 
-def _turn(builder: Any, lines: list[Any]) -> list[Any]:
-    """WIDTH vectors as a matrix, transposed: squares of 1, 2, 4... lanes change places."""
+def transposed(builder: Any, lines: list[Any]) -> list[Any]:
+    """A matrix of WIDTH vectors, transposed: squares of 1, 2, 4... lanes change places."""
     size = 1
     while size < WIDTH:
         first = [k if k & size == 0 else WIDTH + k - size for k in range(WIDTH)]
