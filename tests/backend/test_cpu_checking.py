@@ -72,18 +72,20 @@ def test_an_input_that_is_written(kernel):
 
 
 def test_an_index_out_of_bounds(kernel):
-    from numba import njit, prange
+    from numba import njit
+
+    from tinygrad_cv.backend.cpu.compiled.tasks import shared
 
     @njit
     def helper(y, k):
         y[k] = 1
 
-    def planted(y):
-        for k in prange(y.size + 1):
+    def planted(y, task):
+        for k in shared(0, y.size + 1, task):
             y[k] = 1
 
-    def planted_below(y):
-        for k in prange(y.size + 1):
+    def planted_below(y, task):
+        for k in shared(0, y.size + 1, task):
             helper(y, k)
 
     for function in (planted, planted_below):

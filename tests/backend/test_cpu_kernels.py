@@ -167,24 +167,63 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert [text.decode().strip() for text in found] == ["True", "False"]
 
 
-copy = None  # the intrinsic, once Numba is known to be there
+copy = shared = None  # for Numba, once it is known to be there
 
 
-def _in_two_phases(source, shared, out, workers):
-    for q in numba.prange(workers):
-        copy(shared.ctypes.data + 4 * q, source.ctypes.data + 4 * q, 4)
-    for q in numba.prange(workers):
-        copy(out.ctypes.data + 4 * q, shared.ctypes.data + 4 * (workers - 1 - q), 4)
+def _in_two_phases(source, between, out, total, workers, task):
+    for q in shared(0, workers, task):
+        copy(between.ctypes.data + 4 * q, source.ctypes.data + 4 * q, 4)
+    if task < 0:
+        for q in range(workers):
+            total[0] += between[q]
+    for q in shared(1, workers, task):
+        copy(out.ctypes.data + 4 * q, between.ctypes.data + 4 * (workers - 1 - q), 4)
+    if task < 0:
+        total[1] += 1
 
 
-def test_two_loops_over_threads_are_not_joined():
-    """Numba sees nothing of what is written at addresses, and would join these two."""
-    from tinygrad_cv.backend.cpu.compiled.vector import copy
+def _one_fails(x, workers, task):
+    for q in shared(0, workers, task):
+        if x[q] < 0:
+            raise ValueError("negative")
+        x[q] = 7
 
-    _in_two_phases.__globals__["copy"] = copy  # a closure would not do
-    vectors = ", ".join(["float32[::1]"] * 3)
-    kernel = compiling.compiled(f"void({vectors}, int64)", parallel=True)(_in_two_phases)
+
+@pytest.fixture
+def parallel():
+    """Compile a function of this module with arrays of floats and a number of tasks."""
+    from tinygrad_cv.backend.cpu.compiled import tasks, vector
+
+    globals().update(copy=vector.copy, shared=tasks.shared)  # a closure would not do
+
+    def make(function, arrays):
+        vectors = ", ".join(["float32[::1]"] * arrays)
+        return compiling.compiled(f"void({vectors}, int64)", parallel=True)(function)
+
+    return make
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 64])
+def test_shared_loops_end_before_what_follows_them(parallel, count):
+    """And every iteration is done once."""
+    kernel = parallel(_in_two_phases, 4)
     source = np.arange(1, 65, dtype=np.float32)
-    shared, out = np.zeros_like(source), np.zeros_like(source)
-    kernel(source, shared, out, 64)
-    np.testing.assert_array_equal(out, source[::-1])
+    between, out, total = np.zeros_like(source), np.zeros_like(source), np.zeros(2, np.float32)
+    kernel(source, between, out, total, count)
+    np.testing.assert_array_equal(out[:count], source[:count][::-1])
+    np.testing.assert_array_equal(out[count:], 0)
+    assert total[0] == source[:count].sum()
+    assert total[1] == 1
+
+
+def test_an_error_of_a_task_is_one_of_the_kernel(parallel):
+    kernel = parallel(_one_fails, 1)
+    x = np.ones(5, np.float32)
+    kernel(x, 5)
+    np.testing.assert_array_equal(x, 7)
+    x[3] = -1
+    with pytest.raises(ValueError, match="negative"):
+        kernel(x, 5)
+    x[3] = 1
+    kernel(x, 5)
+    np.testing.assert_array_equal(x, 7)

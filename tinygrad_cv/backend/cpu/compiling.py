@@ -72,8 +72,6 @@ class Compiled:
         made = numba.njit(
             self.signature,
             nogil=True,
-            # An error in a loop that runs on several threads would be lost.
-            parallel=dict(_LOOPS) if self.parallel and not checking.ON else False,
             cache=keep,
             **_ARITHMETIC,
         )(self.function)
@@ -100,18 +98,23 @@ class Compiled:
 class Routine(Compiled):
     """Machine code that kernels call by its symbol."""
 
-    def __init__(self, function: Callable[..., None]) -> None:
+    def __init__(self, function: Callable[..., None], parallel: bool) -> None:
         from numba import types
 
         arguments = [types.int64] * function.__code__.co_argcount
-        super().__init__(function, f"void({', '.join(map(str, arguments))})", parallel=False)
+        super().__init__(function, f"void({', '.join(map(str, arguments))})", parallel)
         self.symbol = f"tinygrad_cv.{self.name}"
         self.external = types.ExternalFunction(self.symbol, types.void(*arguments))
 
     def build(self, keep: bool) -> tuple[Any, bool]:
         import numba
 
-        made = numba.cfunc(self.signature, cache=keep, **_ARITHMETIC)(self.function)
+        made = numba.cfunc(
+            self.signature,
+            parallel=dict(_LOOPS) if self.parallel and not checking.ON else False,
+            cache=keep,
+            **_ARITHMETIC,
+        )(self.function)
         return made, bool(made.cache_hits)
 
     def finish(self, made: Any) -> Any:
@@ -127,9 +130,7 @@ _ARITHMETIC: dict[str, Any] = {
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
 }
 
-# Only `prange` runs on several threads. Two loops in a row must stay two: Numba does not see what
-# is written at addresses, and would let a thread go on to the second before the others have
-# finished the first.
+# Only `prange` runs on several threads.
 _LOOPS = {
     "prange": True,
     "fusion": False,
@@ -147,13 +148,15 @@ def compiled(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: compile the function for exactly this signature at its first call.
 
-    It runs without the interpreter lock, on one thread or with ``parallel`` its ``prange`` loops on
-    several. Sums may be reordered, but not and infinity are kept. The machine code lies in the
-    user's cache directory, under a name that changes with the source of any kernel.
+    It runs without the interpreter lock, on one thread or with ``parallel`` its ``shared`` loops on
+    several; its last argument is then the task, which the caller leaves out (see ``tasks``). Sums
+    may be reordered, but not and infinity are kept. The machine code lies in the user's cache
+    directory, under a name that changes with the source of any kernel.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        kernel = Compiled(function, signature, parallel)
+        whole = signature.removesuffix(")") + ", int64)" if parallel else signature
+        kernel = Compiled(function, whole, parallel)
         _KERNELS.append(kernel)
 
         @functools.wraps(function)
@@ -161,7 +164,7 @@ def compiled(
             made = kernel.made or kernel.ready()
             if parallel:
                 with threads.parallel_region():
-                    made(*args)
+                    made(*args, -1)
             else:
                 made(*args)
 
@@ -170,12 +173,13 @@ def compiled(
     return decorate
 
 
-def routine(function: Callable[..., None]) -> Any:
+def routine(function: Callable[..., None], parallel: bool = False) -> Any:
     """Decorator: a function of integers and addresses for compiled kernels to call.
 
-    It is compiled before the first kernel that calls it. In Python it cannot be called.
+    It is compiled before the first kernel that calls it, with ``parallel`` its ``prange`` loops for
+    several threads. In Python it cannot be called.
     """
-    made = Routine(function)
+    made = Routine(function, parallel)
     _KERNELS.append(made)
     return made.external
 
@@ -183,8 +187,9 @@ def routine(function: Callable[..., None]) -> Any:
 def _routines(function: Callable[..., None]) -> list[Routine]:
     """What the function calls by symbol, itself or through other functions for Numba."""
     found: list[Routine] = []
-    for name in function.__code__.co_names:
-        value: Any = function.__globals__.get(name)
+    values: list[Any] = [function.__globals__.get(name) for name in function.__code__.co_names]
+    values += (cell.cell_contents for cell in function.__closure__ or ())
+    for value in values:
         if hasattr(value, "py_func"):
             found += _routines(value.py_func)
         else:

@@ -45,7 +45,7 @@ def batch_norm(xp: Any, input: Any, weight: Any, bias: Any, eps: float) -> tuple
     output, c = memory.empty(input.shape, np.float32, layout_of(input)), input.shape[1]
     mean, var = np.empty(c, np.float32), np.empty(c, np.float32)
     norm.batch_norm(
-        _rows(input), _channels(weight), _channels(bias), eps, _parts(c), mean, var, _rows(output)
+        _rows(input), _channels(weight), _channels(bias), eps, *_room(c), mean, var, _rows(output)
     )
     return output, mean, var
 
@@ -79,7 +79,7 @@ def batch_norm_vjp(
     dw, db = np.empty(c, np.float32), np.empty(c, np.float32)
     norm.batch_norm_gradient(
         gradient, x, _channels(weight), mean, var, _channels(g_mean), _channels(g_var), eps,
-        _parts(c), x[:0].copy() if dx is None else _rows(dx), dw, db,
+        *_room(c), x[:0].copy() if dx is None else _rows(dx), dw, db,
     )  # fmt: skip
     return dx, dw if needs[1] else None, db if needs[2] else None
 
@@ -95,6 +95,7 @@ def _rows(array: Any) -> Any:
     return np.ascontiguousarray(moved.reshape(-1, array.shape[1]))
 
 
-def _parts(channels: int) -> Any:
-    workers = threads.get_num_threads()
-    return memory.scratch((workers, 2, channels), np.float64, "norm.parts")
+def _room(channels: int) -> tuple[Any, Any]:
+    """For the sums of each thread, and for the numbers of the channels that follow from them."""
+    parts = (threads.get_num_threads(), 2, channels)
+    return memory.scratch(parts, np.float64, "norm.parts"), np.empty((3, channels), np.float32)

@@ -17,9 +17,10 @@ that.
 
 from __future__ import annotations
 
-from numba import njit, prange
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.product import product, product_in_turns
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
@@ -55,7 +56,7 @@ def _is_pointwise(x, y, geometry):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
-def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore[no-untyped-def]
+def by_taps(x, w, bias, y, geometry, length, together, workers, task):  # type: ignore[no-untyped-def]
     """y of x and w [taps, C/groups, O].
 
     A unit of work is a run of ``length`` outputs along a row. ``together`` units are done tap by
@@ -68,7 +69,7 @@ def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore
     units = images * planes * rows * runs
     cg, og = c // groups, o // groups
     fresh = bias.size == 0 and _is_pointwise(x, y, geometry)  # nothing to add to
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         start, end = units * worker // workers, units * (worker + 1) // workers
         while start < end:
             stop = min(start + together, end)
@@ -105,7 +106,7 @@ def by_taps(x, w, bias, y, geometry, length, together, workers):  # type: ignore
 
 
 @compiled(f"void({_R5}, {_R3}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
-def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ignore[no-untyped-def]
+def input_gradient(dy, w, dx, geometry, length, together, workers, task):  # type: ignore[no-untyped-def]
     """dx of dy and w [taps, O, C/groups]: every tap sends the outputs' gradients to the pixels that
     it met, which lie ``stride`` apart."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
@@ -115,7 +116,7 @@ def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ign
     units = images * depth * height * runs
     cg, og = c // groups, o // groups
     fresh = _is_pointwise(dx, dy, geometry)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         start, end = units * worker // workers, units * (worker + 1) // workers
         while start < end:
             stop = min(start + together, end)
@@ -156,7 +157,7 @@ def input_gradient(dy, w, dx, geometry, length, together, workers):  # type: ign
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64, int64)",
     parallel=True,
 )
-def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers, task):  # type: ignore[no-untyped-def]
     """dw [taps, C/groups, O] of x and dy.
 
     A piece is one tap and ``chunk`` x ``chunk`` channels. Where there are fewer pieces than
@@ -172,7 +173,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers)
     pieces_c, pieces_o = (cg + chunk - 1) // chunk, (og + chunk - 1) // chunk
     pieces = taps * groups * pieces_c * pieces_o
     jobs = pieces * splits
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         packed = scratch[worker].ctypes.data
         for job in range(jobs * worker // workers, jobs * (worker + 1) // workers):
             split, piece = divmod(job, pieces)
@@ -219,7 +220,8 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers)
                     dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
                     start - first,
                 )  # fmt: skip
-    add_up(parts, dw_, workers)
+    if task < 0:
+        add_up(parts, dw_, workers)
 
 
 @njit
@@ -253,7 +255,7 @@ def _padded(x, image, z, first, rows, left, width, packed):  # type: ignore[no-u
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64, int64)", parallel=True)
-def by_rows(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[no-untyped-def]
+def by_rows(x, w, bias, y, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
     """y of x and w [taps, C, O], without groups.
 
     A unit of work is ``together`` lines of outputs. The lines of the input that they see are copied
@@ -265,7 +267,7 @@ def by_rows(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[
     parts, pixel = (rows + together - 1) // together, c * 4
     units = images * planes * parts
     deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         packed = scratch[worker].ctypes.data
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, part = divmod(unit, parts)
@@ -293,7 +295,7 @@ def by_rows(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64)",
     parallel=True,
 )
-def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width):  # type: ignore[no-untyped-def]
+def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
     """dw [taps, C, O]: every thread adds up its outputs in its part, then the parts are added."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, o = dy.shape
@@ -301,7 +303,7 @@ def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, widt
     blocks, pixel = (rows + together - 1) // together, c * 4
     units = images * planes * blocks
     deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         packed, sums = scratch[worker].ctypes.data, parts[worker].ctypes.data
         zero(sums, kd * kh * kw * c * o * 4)
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
@@ -322,4 +324,5 @@ def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, widt
                                 deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
                                 o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
                             )  # fmt: skip
-    add_up(parts, dw_, workers)
+    if task < 0:
+        add_up(parts, dw_, workers)

@@ -17,10 +17,11 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     VECTOR,
     WORD,
@@ -113,13 +114,13 @@ def _inside(position, step, count, length):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R5}, {_R2}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64)", parallel=True)
-def convolve(x, w, bias, y, geometry, turned, workers):  # type: ignore[no-untyped-def]
+def convolve(x, w, bias, y, geometry, turned, workers, task):  # type: ignore[no-untyped-def]
     """y of x and bias [C]; ``turned``, x is the gradient of the output and y that of the input."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, c = y.shape
     depth, height, width, pixel = x.shape[1], x.shape[2], x.shape[3], c * 4
     units, classes, step = images * planes * rows, sw if turned else 1, 1 if turned else sw
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         table = np.empty((kw * kd * kh, 2), np.int64)
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, p = divmod(unit, rows)
@@ -235,7 +236,7 @@ _add_several, _add_two, _add_one = _add_taps(_TAPS), _add_taps(2), _add_taps(1)
 
 
 @compiled(f"void({_R5}, {_R5}, {_W2}, float32[:, :, ::1], {_GEOMETRY})", parallel=True)
-def weight_gradient(x, dy, dw_, parts, geometry):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, geometry, task):  # type: ignore[no-untyped-def]
     """dw [taps, C] of x and dy: each thread has a part of its own, added up in order."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
@@ -243,7 +244,7 @@ def weight_gradient(x, dy, dw_, parts, geometry):  # type: ignore[no-untyped-def
     pixel, together = c * 4, max(1, (_OUTPUTS + across - 1) // max(across, 1))
     blocks = (rows + together - 1) // together
     units, workers = images * planes * blocks, parts.shape[0]
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         part = parts[worker].ctypes.data
         zero(part, kd * kh * kw * pixel)
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
@@ -288,9 +289,10 @@ def weight_gradient(x, dy, dw_, parts, geometry):  # type: ignore[no-untyped-def
                             offset, sw, dw, width, inner0, inner1,
                         )  # fmt: skip
                     j += taps
-    for k in range(dw_.shape[0]):
-        for i in range(c):
-            total = parts[0, k, i]
-            for worker in range(1, workers):
-                total += parts[worker, k, i]
-            dw_[k, i] = total
+    if task < 0:
+        for k in range(dw_.shape[0]):
+            for i in range(c):
+                total = parts[0, k, i]
+                for worker in range(1, workers):
+                    total += parts[worker, k, i]
+                dw_[k, i] = total

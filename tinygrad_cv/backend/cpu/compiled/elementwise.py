@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["add", "leaky_relu", "masked_scale", "multiply", "relu", "relu_gradient"]
@@ -15,10 +15,10 @@ _MASK = "Array(uint8, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def add(a, b, y, workers):  # type: ignore[no-untyped-def]
+def add(a, b, y, workers, task):  # type: ignore[no-untyped-def]
     """y = a + b."""
     n = a.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         left, right, out = a[first:last], b[first:last], y[first:last]
         for k in range(out.size):
@@ -26,10 +26,10 @@ def add(a, b, y, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_W1}, int64)", parallel=True)
-def relu(x, y, workers):  # type: ignore[no-untyped-def]
+def relu(x, y, workers, task):  # type: ignore[no-untyped-def]
     """y = max(x, 0), NaN where x is."""
     n = x.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         source, out = x[first:last], y[first:last]
         for k in range(out.size):
@@ -37,10 +37,10 @@ def relu(x, y, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def relu_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
+def relu_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
     """dx = g where y is not 0."""
     n = g.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         gradient, output, out = g[first:last], y[first:last], dx[first:last]
         for k in range(out.size):
@@ -49,10 +49,10 @@ def relu_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def multiply(a, b, y, workers):  # type: ignore[no-untyped-def]
+def multiply(a, b, y, workers, task):  # type: ignore[no-untyped-def]
     """y = a b."""
     n = a.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         left, right, out = a[first:last], b[first:last], y[first:last]
         for k in range(out.size):
@@ -60,10 +60,10 @@ def multiply(a, b, y, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_MASK}, {_W1}, float32, int64)", parallel=True)
-def masked_scale(x, mask, y, scale, workers):  # type: ignore[no-untyped-def]
+def masked_scale(x, mask, y, scale, workers, task):  # type: ignore[no-untyped-def]
     """y = x mask scale, the mask being 0 or 1; so NaN and infinity stay NaN where it is 0."""
     n = x.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         source, keep, out = x[first:last], mask[first:last], y[first:last]
         for k in range(out.size):
@@ -71,10 +71,10 @@ def masked_scale(x, mask, y, scale, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, float32, int64)", parallel=True)
-def leaky_relu(s, x, y, slope, workers):  # type: ignore[no-untyped-def]
+def leaky_relu(s, x, y, slope, workers, task):  # type: ignore[no-untyped-def]
     """y = s if x > 0 else slope s: with s = x the function, with s = g its gradient."""
     n = s.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         source, input, out = s[first:last], x[first:last], y[first:last]
         for k in range(out.size):
@@ -83,10 +83,10 @@ def leaky_relu(s, x, y, slope, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def sigmoid_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
+def sigmoid_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
     """dx = g y (1 - y)."""
     n = g.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         gradient, output, out = g[first:last], y[first:last], dx[first:last]
         for k in range(out.size):
@@ -95,10 +95,10 @@ def sigmoid_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def tanh_gradient(g, y, dx, workers):  # type: ignore[no-untyped-def]
+def tanh_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
     """dx = g (1 - y^2)."""
     n = g.size
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, last = n * worker // workers, n * (worker + 1) // workers
         gradient, output, out = g[first:last], y[first:last], dx[first:last]
         for k in range(out.size):

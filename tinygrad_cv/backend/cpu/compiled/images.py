@@ -18,7 +18,7 @@ is kept for each lane, and the lanes are added at the end.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.convolution import add_up
 from tinygrad_cv.backend.cpu.compiled.lanes import (
@@ -27,6 +27,7 @@ from tinygrad_cv.backend.cpu.compiled.lanes import (
     to_images,
     to_lanes,
 )
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import WIDTH, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
@@ -70,7 +71,7 @@ def _there(first, step, count, size):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64, int64)", parallel=True)
-def forward(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[no-untyped-def]
+def forward(x, w, bias, y, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
     """y of x and w [taps, C, O]. ``scratch`` has the padded input, a line of outputs, and the
     bias, for each thread."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
@@ -81,7 +82,7 @@ def forward(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[
     deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
     lines = (together - 1) * sh + (kh - 1) * dh + 1
     row, pixel, step = width * c * VECTOR, c * VECTOR, planes * rows * across * o * 4
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         room = scratch[worker]
         addend = room[: o + WIDTH]
         for k in range(addend.size):
@@ -115,7 +116,7 @@ def forward(x, w, bias, y, scratch, geometry, together, width):  # type: ignore[
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64, int64)",
     parallel=True,
 )
-def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width, task):  # type: ignore[no-untyped-def]
     """dw [taps, C, O] of x and dy: every thread adds up its outputs in its part, then the parts are
     added. ``scratch`` has the sums of the lanes, the padded input, and the gradient of the outputs,
     of which ``short`` lines are worked on together."""
@@ -128,7 +129,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
     lines = (together - 1) * sh + (kh - 1) * dh + 1
     row, pixel, step = width * c * VECTOR, c * VECTOR, planes * rows * across * o * 4
     taps = kd * kh * kw
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         room = scratch[worker]
         lanes = room[: taps * c * o * WIDTH].reshape((kd * kh * pieces, o, deep, WIDTH))
         sums = room.ctypes.data
@@ -167,4 +168,5 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
                     for lane in range(values.size):
                         total += values[lane]
                     part[k, r, q] = total
-    add_up(parts, dw_, workers)
+    if task < 0:
+        add_up(parts, dw_, workers)

@@ -11,10 +11,9 @@ over more than DEEP products are sums of such sums, so that their error grows sl
 
 from __future__ import annotations
 
-from numba import prange
-
 from tinygrad_cv.backend.cpu.compiled.lanes import to_lanes
 from tinygrad_cv.backend.cpu.compiled.product import product
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import WIDTH, copy
 from tinygrad_cv.backend.cpu.compiling import compiled
 
@@ -29,14 +28,14 @@ _R1 = "Array(float32, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R2}, {_R2}, {_R1}, {_W2}, {_W2}, int64, int64, int64)", parallel=True)
-def multiply(a, b, bias, c, room, a_turned, b_turned, parts):  # type: ignore[no-untyped-def]
+def multiply(a, b, bias, c, room, a_turned, b_turned, parts, task):  # type: ignore[no-untyped-def]
     """c [M, N] = a [M, K] b [K, N] + bias [N] (or [0], which is none). A turned a is [K, M], a
     turned b [N, K]. Each thread has a row of ``room``; the rows of c are cut into ``parts``."""
     m, n = c.shape
     k, workers = b.shape[1] if b_turned else b.shape[0], room.shape[0]
     row, column = (4, m * 4) if a_turned else (k * 4, 4)
     blocks = (n + WIDE - 1) // WIDE
-    for q in prange(workers):
+    for q in shared(0, workers, task):
         panel, tile = room[q].ctypes.data, room[q, PANEL:].reshape(ROWS, WIDE)
         for job in range(blocks * parts * q // workers, blocks * parts * (q + 1) // workers):
             part, block = divmod(job, blocks)

@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import WORD, Emitter, for_each_vector, word
 from tinygrad_cv.backend.cpu.compiling import compiled
 
@@ -32,35 +33,28 @@ _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 _SUMS = "float64[:, :, ::1]"
 
 
-@compiled(f"void({_R2}, {_R1}, {_R1}, float64, {_SUMS}, {_W1}, {_W1}, {_W2})", parallel=True)
-def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-untyped-def]
+@compiled(f"void({_R2}, {_R1}, {_R1}, float64, {_SUMS}, {_W2}, {_W1}, {_W1}, {_W2})", parallel=True)
+def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):  # type: ignore[no-untyped-def]
     """Mean, biased variance and y of x. A weight or bias of size 0 counts as 1 or 0; ``parts`` is
-    [threads, 2, C]."""
+    [threads, 2, C] and ``numbers`` [3, C]."""
     rows, c = x.shape
-    workers = parts.shape[0]
-    # Where the mean is large against the deviation, the mean of a few rows takes most of it away.
-    centre, step, few = np.zeros(c, np.float32), max(rows // FEW, 1), 0
-    for r in range(0, rows, step):
-        few += 1
-        for k in range(c):
-            centre[k] += x[r, k]
-    for k in range(c):
-        centre[k] /= np.float32(few)
-    for worker in prange(workers):
+    workers, together = parts.shape[0], MAPPED // max(c, 1) + 1
+    centre, scale, offset = numbers
+    if task < 0:
+        _mean_of_few(x, centre)
+    for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         _sums(x[first:end], centre, parts[worker])
-    _add_up(parts)
-    scale, offset = np.empty(c, np.float32), np.zeros(c, np.float32)
-    together = MAPPED // max(c, 1) + 1
-    for k in range(c):
-        shift, square = parts[0, 0, k] / rows, parts[0, 1, k] / rows
-        mean[k] = centre[k] + shift
-        spread = square - shift * shift
-        var[k] = 0 if spread < 0 else spread
-        scale[k] = 1 / np.sqrt(np.float64(var[k]) + eps) * (weight[k] if weight.size else 1)
-        if bias.size:
-            offset[k] = bias[k]
-    for worker in prange(workers):
+    if task < 0:
+        _add_up(parts)
+        for k in range(c):
+            shift, square = parts[0, 0, k] / rows, parts[0, 1, k] / rows
+            mean[k] = centre[k] + shift
+            spread = square - shift * shift
+            var[k] = 0 if spread < 0 else spread
+            scale[k] = 1 / np.sqrt(np.float64(var[k]) + eps) * (weight[k] if weight.size else 1)
+            offset[k] = bias[k] if bias.size else 0
+    for worker in shared(1, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
@@ -71,10 +65,10 @@ def batch_norm(x, weight, bias, eps, parts, mean, var, y):  # type: ignore[no-un
 
 
 @compiled(f"void({_R2}, {_R1}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
-def affine(x, mean, scale, offset, y, workers):  # type: ignore[no-untyped-def]
+def affine(x, mean, scale, offset, y, workers, task):  # type: ignore[no-untyped-def]
     """y = scale * (x - mean) + offset."""
     rows, c = x.shape
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         _map(
             y[first:].ctypes.data, x[first:].ctypes.data, mean.ctypes.data, scale.ctypes.data,
@@ -83,29 +77,32 @@ def affine(x, mean, scale, offset, y, workers):  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    f"void({_R2}, {_R2}, {_R1}, {_R1}, {_R1}, {_R1}, {_R1}, float64, {_SUMS}, {_W2}, {_W1}, {_W1})",
+    f"void({_R2}, {_R2}, {_R1}, {_R1}, {_R1}, {_R1}, {_R1}, float64, {_SUMS}, {_W2}, {_W2}, {_W1}, "
+    f"{_W1})",
     parallel=True,
 )
-def batch_norm_gradient(g, x, weight, mean, var, g_mean, g_var, eps, parts, dx, dw, db):  # type: ignore[no-untyped-def]
+def batch_norm_gradient(  # type: ignore[no-untyped-def]
+    g, x, weight, mean, var, g_mean, g_var, eps, parts, numbers, dx, dw, db, task
+):
     """The gradients of x, weight and bias from those of y, mean and var. Without rows of dx only
     the others are computed."""
     rows, c = x.shape
-    workers = parts.shape[0]
-    for worker in prange(workers):
+    workers, n, together = parts.shape[0], max(rows, 1), MAPPED // max(c, 1) + 1
+    scale, slope, offset = numbers
+    for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         _gradient_sums(g[first:end], x[first:end], mean, parts[worker])
-    _add_up(parts)
-    scale, slope = np.empty(c, np.float32), np.empty(c, np.float32)
-    offset, n, together = np.empty(c, np.float32), max(rows, 1), MAPPED // max(c, 1) + 1
-    for k in range(c):
-        inverse = 1 / np.sqrt(np.float64(var[k]) + eps)
-        factor = inverse * (weight[k] if weight.size else 1)
-        g_sum, gx_sum = parts[0, 0, k], parts[0, 1, k]
-        steep = (2 * g_var[k] - factor * inverse * inverse * gx_sum) / n
-        scale[k], slope[k] = factor, steep
-        offset[k] = (g_mean[k] - factor * g_sum) / n
-        dw[k], db[k] = gx_sum * inverse, g_sum
-    for worker in prange(workers):
+    if task < 0:
+        _add_up(parts)
+        for k in range(c):
+            inverse = 1 / np.sqrt(np.float64(var[k]) + eps)
+            factor = inverse * (weight[k] if weight.size else 1)
+            g_sum, gx_sum = parts[0, 0, k], parts[0, 1, k]
+            steep = (2 * g_var[k] - factor * inverse * inverse * gx_sum) / n
+            scale[k], slope[k] = factor, steep
+            offset[k] = (g_mean[k] - factor * g_sum) / n
+            dw[k], db[k] = gx_sum * inverse, g_sum
+    for worker in shared(1, workers, task):
         first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
@@ -234,6 +231,21 @@ def _add_to(e: Emitter, address: Any, values: list[Any]) -> None:
     while len(values) > 1:
         values = [*(e.add(a, b) for a, b in zip(values[::2], values[1::2], strict=True))]
     e.store(e.add(e.load(address), values[0]), address)
+
+
+@njit
+def _mean_of_few(x, mean):  # type: ignore[no-untyped-def]
+    """The mean of a few rows: where it is large against the deviation, to take it away first leaves
+    little to round."""
+    rows, c = x.shape
+    mean[:] = 0
+    step, few = max(rows // FEW, 1), 0
+    for r in range(0, rows, step):
+        few += 1
+        for k in range(c):
+            mean[k] += x[r, k]
+    for k in range(c):
+        mean[k] /= np.float32(few)
 
 
 @njit

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, prange, types
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["adam", "sgd"]
@@ -23,11 +24,11 @@ _ARGUMENTS = "int64[:, ::1], int64[::1], float32[::1]"
 
 
 @compiled(f"void({_ARGUMENTS}, int64, int64)", parallel=True)
-def sgd(addresses, starts, numbers, nesterov, workers):  # type: ignore[no-untyped-def]
+def sgd(addresses, starts, numbers, nesterov, workers, task):  # type: ignore[no-untyped-def]
     """Kinds: parameter, gradient, and with momentum the velocity. Numbers: lr, momentum, the share
     of the gradient in the velocity, weight decay, sign of the gradient."""
     total = starts[-1]
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         low, high = total * worker // workers, total * (worker + 1) // workers
         for i in range(len(starts) - 1):
             first, last = max(low, starts[i]) - starts[i], min(high, starts[i + 1]) - starts[i]
@@ -42,12 +43,12 @@ def sgd(addresses, starts, numbers, nesterov, workers):  # type: ignore[no-untyp
 
 
 @compiled(f"void({_ARGUMENTS}, float32[:, ::1], int64, int64)", parallel=True)
-def adam(addresses, starts, numbers, corrections, decoupled, workers):  # type: ignore[no-untyped-def]
+def adam(addresses, starts, numbers, corrections, decoupled, workers, task):  # type: ignore[no-untyped-def]
     """Kinds: parameter, gradient and the two moments. Numbers: 1 - beta1, beta2, 1 - beta2, eps,
     weight decay, what a decoupled decay leaves, sign of the gradient. Corrections of a parameter:
     lr / (1 - beta1^t) and sqrt(1 - beta2^t)."""
     total = starts[-1]
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         low, high = total * worker // workers, total * (worker + 1) // workers
         for i in range(len(starts) - 1):
             first, last = max(low, starts[i]) - starts[i], min(high, starts[i + 1]) - starts[i]

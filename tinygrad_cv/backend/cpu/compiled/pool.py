@@ -23,10 +23,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit, prange, types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     BYTES,
     LANE,
@@ -52,12 +53,12 @@ _LISTS += ", int64[:, :, ::1]"  # [threads, links, 2]
 
 
 @compiled(f"void({_READ}, {_WRITE}, uint8[:, :, :, :, ::1], {_LISTS})", parallel=True)
-def maxima(x, y, k, starts, links, scratch):  # type: ignore[no-untyped-def]
+def maxima(x, y, k, starts, links, scratch, task):  # type: ignore[no-untyped-def]
     """y = the first largest pixel of every window, or its last NaN; k = the number of its tap."""
     images, planes, rows, across, c = y.shape
     size = x.shape[1] * x.shape[2] * x.shape[3] * c
     units, workers = images * planes * rows, len(scratch)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)
@@ -74,12 +75,12 @@ def maxima(x, y, k, starts, links, scratch):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_READ}, {_BYTES}, {_WRITE}, {_LISTS})", parallel=True)
-def winners(g, k, dx, starts, links, scratch):  # type: ignore[no-untyped-def]
+def winners(g, k, dx, starts, links, scratch, task):  # type: ignore[no-untyped-def]
     """dx = for every pixel, the sum of g over the windows whose k names it."""
     images, planes, rows, across, c = dx.shape
     size = g.shape[1] * g.shape[2] * g.shape[3] * c
     units, workers = images * planes * rows, len(scratch)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, h = divmod(unit, rows)
             image, z = divmod(plane, planes)
@@ -95,17 +96,17 @@ def winners(g, k, dx, starts, links, scratch):  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_READ}, {_BYTES}, {_WRITE}, {_LISTS}, int64)", parallel=True)
-def placed(g, k, dx, starts, links, scratch, covered):  # type: ignore[no-untyped-def]
+def placed(g, k, dx, starts, links, scratch, covered, task):  # type: ignore[no-untyped-def]
     """The same where no pixel is in two windows, with the lists of the windows' pixels. With
     ``covered`` every pixel is in one."""
     images, planes, rows, across, c = g.shape
     size = dx.shape[1] * dx.shape[2] * dx.shape[3] * c
     units, workers = images * planes * rows, len(scratch)
     if not covered:
-        for worker in prange(workers):
+        for worker in shared(0, workers, task):
             first, last = images * worker // workers, images * (worker + 1) // workers
             zero(dx.ctypes.data + first * size * 4, (last - first) * size * 4)
-    for worker in prange(workers):
+    for worker in shared(1, workers, task):
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)
@@ -124,12 +125,12 @@ def placed(g, k, dx, starts, links, scratch, covered):  # type: ignore[no-untype
 @compiled(
     f"void({_READ}, {_WRITE}, Array(float32, 1, 'C', readonly=True), {_LISTS})", parallel=True
 )
-def sums(x, y, counts, starts, links, scratch):  # type: ignore[no-untyped-def]
+def sums(x, y, counts, starts, links, scratch, task):  # type: ignore[no-untyped-def]
     """y = for every target, the sum of its sources, divided by the counts of its three axes."""
     images, planes, rows, across, c = y.shape
     size = x.shape[1] * x.shape[2] * x.shape[3] * c
     units, workers = images * planes * rows, len(scratch)
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)

@@ -9,8 +9,8 @@ of pixels.
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["channel_sum"]
@@ -21,12 +21,12 @@ _R1 = "Array(float32, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R1}, float32[::1], float32[:, ::1], float64[:, ::1])", parallel=True)
-def channel_sum(x, total, near, far):  # type: ignore[no-untyped-def]
+def channel_sum(x, total, near, far, task):  # type: ignore[no-untyped-def]
     """total [C] of x [pixels * C]; ``near`` and ``far`` are the sums of each thread, as long as
     some whole pixels."""
     c = total.size
     pixels, workers, run = x.size // c, near.shape[0], near.shape[1]
-    for worker in prange(workers):
+    for worker in shared(0, workers, task):
         sums, wide = near[worker], far[worker]
         for k in range(wide.size):
             wide[k] = 0
@@ -45,8 +45,9 @@ def channel_sum(x, total, near, far):  # type: ignore[no-untyped-def]
                 wide[k] += sums[k]
         for k in range(c, run):
             wide[k % c] += wide[k]
-    for k in range(c):
-        everything = 0.0
-        for worker in range(workers):
-            everything += far[worker, k]
-        total[k] = everything
+    if task < 0:
+        for k in range(c):
+            everything = 0.0
+            for worker in range(workers):
+                everything += far[worker, k]
+            total[k] = everything

@@ -16,9 +16,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD", "Emitter"]
-__all__ += ["copy", "emit_prefetch", "for_each_vector", "lanes_added", "mask_of", "prefetch_later"]
-__all__ += ["prefetch_to_write", "transpose", "transposed", "word", "zero"]
+__all__ = ["BYTE", "BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD"]
+__all__ += ["Emitter", "copy", "emit_prefetch", "for_each_vector", "lanes_added", "mask_of"]
+__all__ += ["prefetch_later", "prefetch_to_write", "transpose", "transposed", "word", "zero"]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)

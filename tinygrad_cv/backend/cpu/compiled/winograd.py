@@ -26,7 +26,7 @@ is not 0 afterwards says that the caller must compute this case directly.
 
 from __future__ import annotations
 
-from numba import njit, prange
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.forms import (
     IN,
@@ -40,6 +40,7 @@ from tinygrad_cv.backend.cpu.compiled.forms import (
     write,
 )
 from tinygrad_cv.backend.cpu.compiled.product import product
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     WIDTH,
     copy,
@@ -163,7 +164,7 @@ def piece(
 
 
 @compiled(f"void(int64, {_R5}, {_W4}, {_W2}, int64)", parallel=True)
-def weights(form, w, u, scratch, turn):  # type: ignore[no-untyped-def]
+def weights(form, w, u, scratch, turn, task):  # type: ignore[no-untyped-def]
     """U [taps, points, K, N] of w [taps, 3, 3, K, N]; with ``turn`` of the turned kernel, its depth
     too, and w is [taps, 3, 3, N, K]."""
     taps, points, deep, wide = u.shape
@@ -171,7 +172,7 @@ def weights(form, w, u, scratch, turn):  # type: ignore[no-untyped-def]
     run = CHUNK if turn else max(wide, 1)
     down, across = (deep + WIDTH - 1) // WIDTH, (wide + run - 1) // run
     jobs = taps * down * across
-    for q in prange(workers):
+    for q in shared(0, workers, task):
         room = scratch[q].ctypes.data
         for job in range(jobs * q // workers, jobs * (q + 1) // workers):
             a, place = divmod(job, down * across)
@@ -191,7 +192,7 @@ def weights(form, w, u, scratch, turn):  # type: ignore[no-untyped-def]
     parallel=True,
 )
 def blocks(  # type: ignore[no-untyped-def]
-    form, products, x, u, bias, y, scratch, spoilt, front, top, left, above, beside, block
+    form, products, x, u, bias, y, scratch, spoilt, front, top, left, above, beside, block, task
 ):
     """Each thread takes ``block`` tiles at a time through all steps, in its row of scratch.
 
@@ -206,7 +207,7 @@ def blocks(  # type: ignore[no-untyped-def]
     tiles, workers = y.shape[0] * planes * down * across, scratch.shape[0]
     v_line, m_line = pitch(c), pitch(o)
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
-    for q in prange(workers):
+    for q in shared(0, workers, task):
         v = scratch[q].ctypes.data
         mm = v + points_v * v_step
         tile = mm + points_m * m_step
@@ -255,7 +256,7 @@ def blocks(  # type: ignore[no-untyped-def]
 )
 def stationary(  # type: ignore[no-untyped-def]
     form, products, x, w, bias, y, vs, ms, scratch, spoilt, turn, front, top, left, above, beside,
-    block, across_o,
+    block, across_o, task,
 ):  # fmt: skip
     """``block`` tiles at a time; pieces of U are made where they are used.
 
@@ -273,14 +274,14 @@ def stationary(  # type: ignore[no-untyped-def]
     for job in range((tiles + block - 1) // block * taps):
         start, a = job // taps * block, job % taps
         count = min(block, tiles - start)
-        for q in prange(workers):
+        for q in shared(3 * job, workers, task):
             tile = scratch[q].ctypes.data
             for i in range(count * q // workers, count * (q + 1) // workers):
                 plane, place = divmod(start + i, down * across)
                 image, d = divmod(plane, planes)
                 h, w_ = place // across * step - top, place % across * step - left
                 take(form, x, image, d + a - front, h, w_, tile, v + i * v_line, v_step)
-        for q in prange(across_o * across_t):
+        for q in shared(3 * job + 1, across_o * across_t, task):
             u = scratch[q].ctypes.data
             room = u + points * u_step
             share, part = divmod(q, across_o)
@@ -307,7 +308,7 @@ def stationary(  # type: ignore[no-untyped-def]
                             a + c0 + k - products[k, 3],
                         )  # fmt: skip
         if a == taps - 1:
-            for q in prange(workers):
+            for q in shared(3 * job + 2, workers, task):
                 tile = scratch[q].ctypes.data
                 for i in range(count * q // workers, count * (q + 1) // workers):
                     plane, place = divmod(start + i, down * across)
@@ -320,12 +321,12 @@ def stationary(  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R4}, {_W4}, int64)", parallel=True)
-def turned(w, swapped, workers):  # type: ignore[no-untyped-def]
+def turned(w, swapped, workers, task):  # type: ignore[no-untyped-def]
     """[kh, kw, C, O] as [kh, kw, O, C]."""
     taps, c, o = w.shape[0] * w.shape[1], w.shape[2], w.shape[3]
     lines = (o + WIDTH - 1) // WIDTH
     jobs = taps * lines
-    for q in prange(workers):
+    for q in shared(0, workers, task):
         for job in range(jobs * q // workers, jobs * (q + 1) // workers):
             tap, line = divmod(job, lines)
             first = line * WIDTH

@@ -14,10 +14,11 @@ With a kernel of three dimensions all this happens for each tap of its depth. ``
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.forms import M_SIDE, OUT, STEP, U_SIDE, V_SIDE, gather, spread
 from tinygrad_cv.backend.cpu.compiled.product import product
+from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiled.winograd import CHUNK, GAP, expect, pitch, take
 from tinygrad_cv.backend.cpu.compiling import compiled
@@ -85,7 +86,7 @@ def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untype
     "int64)",
     parallel=True,
 )
-def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
+def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block, task):  # type: ignore[no-untyped-def]
     """``block`` tiles at a time; du is [threads, taps, points, C, O]. ``products`` go by u."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
     points, m = U_SIDE[form] ** 2, OUT[form]
@@ -94,7 +95,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
     planes, step, every = dy.shape[1], STEP[form], products.shape[0]
     v_line, m_line, size = pitch(c), pitch(o), c * o * 4
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
-    for q in prange(workers):
+    for q in shared(0, workers, task):
         v = scratch[q].ctypes.data
         dm = v + V_SIDE[form] ** 2 * v_step
         tile = dm + M_SIDE[form] ** 2 * m_step
@@ -124,7 +125,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
                         du[q].ctypes.data + (a * points + products[k, 1]) * size, o * 4,
                         start - begin + k - products[k, 3],
                     )  # fmt: skip
-    for q in prange(workers):
+    for q in shared(1, workers, task):
         first, last = c * q // workers, c * (q + 1) // workers
         for k in range(taps * points):
             for i in range(first, last):
@@ -141,7 +142,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
     "int64, int64)",
     parallel=True,
 )
-def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block):  # type: ignore[no-untyped-def]
+def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block, task):  # type: ignore[no-untyped-def]
     """Threads share the pieces; later blocks of tiles are added to dw."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
     side, m = U_SIDE[form], OUT[form]
@@ -156,13 +157,13 @@ def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, l
     for job in range((tiles + block - 1) // block * taps):
         start, a = job // taps * block, job % taps
         count = min(block, tiles - start)
-        for q in prange(workers):
+        for q in shared(2 * job, workers, task):
             tile = scratch[q].ctypes.data
             first, last = count * q // workers, count * (q + 1) // workers
             both(
                 form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step
             )  # fmt: skip
-        for q in prange(workers):
+        for q in shared(2 * job + 1, workers, task):
             du = scratch[q].ctypes.data
             part = du + points * u_step
             for piece in range(pieces * q // workers, pieces * (q + 1) // workers):
