@@ -9,7 +9,11 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "thread_rows", "thread_sums", "three"]
+__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "partial_sums", "parts_of", "thread_rows"]
+__all__ += ["three"]
+
+LONG = 1 << 14  # outputs of a part of a sum: the longer it is, the larger its error in float32
+SHARE = 32  # the parts take at most this part of the memory of input and output
 
 Sizes = tuple[int, ...]
 
@@ -64,6 +68,14 @@ def thread_rows(name: str, workers: int, floats: int) -> Any:
     return memory.scratch((workers, -(-floats // 16) * 16), np.float32, f"convolution.{name}")
 
 
-def thread_sums(*shape: int) -> Any:
-    """Room for sums of each thread, which are added up at the end."""
+def parts_of(case: Case, workers: int, size: int) -> int:
+    """How many parts a weight gradient, ``size`` floats each, is summed in: one for each thread, or
+    more where the sums are long and their memory small beside that of input and output."""
+    places = case.images * math.prod(case.positions)
+    floats = case.images * math.prod(case.sizes) * case.channels + places * case.outputs
+    return max(workers, min(places // LONG, floats // (SHARE * size)) // workers * workers)
+
+
+def partial_sums(*shape: int) -> Any:
+    """Room for parts of sums, which are added up at the end."""
     return memory.scratch(shape, np.float32, "convolution.parts")

@@ -21,8 +21,9 @@ from tinygrad_cv.backend.cpu.case import (
     Sizes,
     geometry_of,
     lines_seen,
+    partial_sums,
+    parts_of,
     thread_rows,
-    thread_sums,
     three,
 )
 from tinygrad_cv.backend.cpu.compiling import usable
@@ -213,14 +214,15 @@ def conv_weight_grad(
     if algorithm == "depthwise":
         from tinygrad_cv.backend.cpu.compiled import depthwise
 
-        parts = thread_sums(workers, taps, outputs)
-        depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry)
+        parts = partial_sums(parts_of(case, workers, dw.size), taps, outputs)
+        depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry, workers)
     elif algorithm == "images":
         lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        (scratch, *lines), parts = _lines(case), thread_sums(workers, *dw.shape)
+        scratch, *lines = _lines(case)
+        parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
         convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
@@ -228,8 +230,9 @@ def conv_weight_grad(
         chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
-        parts = thread_sums(splits, *dw.shape)
-        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK)
+        parts = dw[None] if splits == 1 else partial_sums(splits, *dw.shape)
+        tile = min(chunk, deep) * min(chunk, outputs // groups)
+        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK + tile)
         convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
     return result
 

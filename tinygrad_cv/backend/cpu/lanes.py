@@ -14,8 +14,9 @@ from tinygrad_cv.backend.cpu.case import (
     Case,
     geometry_of,
     lines_seen,
+    partial_sums,
+    parts_of,
     thread_rows,
-    thread_sums,
     three,
 )
 
@@ -63,7 +64,8 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> None:
     together, width, padded = _strip(case)
     vectors = dw.size + padded + WIDTH + together * across * case.outputs + WIDTH
     scratch = thread_rows("images", workers, vectors * WIDTH)
-    parts, short = thread_sums(workers, *dw.shape), max(1, SHORT // across)
+    parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
+    short = max(1, SHORT // across)
     images.weight_gradient(x, dy, dw, parts, scratch, geometry_of(case), together, short, width)
 
 

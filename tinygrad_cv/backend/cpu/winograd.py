@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.case import Case, Sizes, thread_rows, three
+from tinygrad_cv.backend.cpu.case import Case, Sizes, parts_of, thread_rows, three
 
 __all__ = ["convolve", "fits", "weight_gradient"]
 
@@ -89,7 +89,8 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     size, spoilt = depth * points * c * o * 4, np.zeros((workers, LINE), np.float32)
     if size <= PRIVATE:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        du = memory.scratch((workers, depth, points, c, o), np.float32, "winograd.weights")
+        parts = parts_of(case, workers, size // 4)
+        du = memory.scratch((parts, depth, points, c, o), np.float32, "winograd.weights")
         room = _room(points_v, block, c) + _room(points_m, block, o) + tile
         scratch = thread_rows("winograd", workers, room)
         winograd_weights.private(form, products, x, dy, dw, du, scratch, spoilt, *before, block)

@@ -28,6 +28,7 @@ __all__ = ["CHUNK", "by_rows", "by_taps", "input_gradient", "weight_gradient"]
 __all__ += ["add_up", "weight_gradient_by_rows"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
+TOGETHER = 32  # blocks of outputs whose products are one sum, before it is added to the others
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
@@ -161,9 +162,11 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers,
     """dw [taps, C/groups, O] of x and dy.
 
     A piece is one tap and ``chunk`` x ``chunk`` channels. Where there are fewer pieces than
-    threads, the outputs are split as well, and ``parts`` [splits, taps, C/groups, O] added up.
+    threads, the outputs are split as well, and ``parts`` [splits, taps, C/groups, O] added up; a
+    single part is dw itself.
     The pixels that the tap meets are copied, a ``block`` at a time; with a chunk above ``CHUNK``,
-    for a kernel of one pixel, they are read where they lie.
+    for a kernel of one pixel, they are read where they lie. Long sums are sums of sums over a few
+    blocks, so that their error grows slowly: ``scratch`` has the copy, and such a sum.
     """
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
@@ -186,6 +189,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers,
             deep, wide = min(chunk, cg - c0), min(chunk, og - o0)
             target = parts.ctypes.data
             target += (((split * taps + tap) * cg + c0) * o + g * og + o0) * 4
+            tile = packed + block * CHUNK * 4
             first, last = outputs * split // splits, outputs * (split + 1) // splits
             source = x.ctypes.data + (g * cg + c0) * 4
             for start in range(first, last, block):
@@ -215,26 +219,34 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers,
                                 if d == planes:
                                     d = 0
                                     image += 1
+                done = (start - first) // block
+                place, line = (target, o * 4) if done < TOGETHER else (tile, wide * 4)
                 product(
                     deep, wide, count, windows, 4, pixel_step,
-                    dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, target, o * 4,
-                    start - first,
+                    dy.ctypes.data + (start * o + g * og + o0) * 4, o * 4, place, line,
+                    done % TOGETHER,
                 )  # fmt: skip
-    if task < 0:
-        add_up(parts, dw_, workers)
+                if place == tile and ((done + 1) % TOGETHER == 0 or start + count == last):
+                    for k in range(deep):
+                        more = scratch[worker, block * CHUNK + k * wide :]
+                        sums = parts[split, tap, c0 + k, g * og + o0 : g * og + o0 + wide]
+                        for t in range(wide):
+                            sums[t] += more[t]
+    if parts.shape[0] > 1:
+        for worker in shared(1, workers, task):
+            add_up(parts, dw_, worker, workers)
 
 
 @njit
-def add_up(parts, total, workers):  # type: ignore[no-untyped-def]
-    """The sum over the first axis, in order."""
+def add_up(parts, total, worker, workers):  # type: ignore[no-untyped-def]
+    """What one of the workers does of the sum over the first axis, in order."""
     size, source, target = total.size, parts.ravel(), total.ravel()
-    for worker in range(workers):
-        first, last = size * worker // workers, size * (worker + 1) // workers
+    first, last = size * worker // workers, size * (worker + 1) // workers
+    for k in range(first, last):
+        target[k] = source[k]
+    for part in range(1, parts.shape[0]):
         for k in range(first, last):
-            target[k] = source[k]
-        for split in range(1, parts.shape[0]):
-            for k in range(first, last):
-                target[k] += source[split * size + k]
+            target[k] += source[part * size + k]
 
 
 @njit(inline="always")
@@ -296,33 +308,35 @@ def by_rows(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
     parallel=True,
 )
 def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
-    """dw [taps, C, O]: every thread adds up its outputs in its part, then the parts are added."""
+    """dw [taps, C, O]: the outputs are summed in parts, then the parts are added."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, o = dy.shape
-    c, workers = x.shape[4], scratch.shape[0]
+    c, workers, every = x.shape[4], scratch.shape[0], parts.shape[0]
     blocks, pixel = (rows + together - 1) // together, c * 4
     units = images * planes * blocks
     deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
     for worker in shared(0, workers, task):
-        packed, sums = scratch[worker].ctypes.data, parts[worker].ctypes.data
-        zero(sums, kd * kh * kw * c * o * 4)
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
-            plane, block = divmod(unit, blocks)
-            image, d = divmod(plane, planes)
-            p0 = block * together
-            p1 = min(p0 + together, rows)
-            for a in range(kd):
-                lines = (p1 - p0 - 1) * sh + (kh - 1) * dh + 1
-                z = d * sd - front + a * dd
-                _padded(x, image, z, p0 * sh - top, lines, left, width, packed)
-                for p in range(p0, p1):
-                    source = dy.ctypes.data + ((plane * rows + p) * across) * o * 4
-                    for i in range(kh):
-                        line = packed + ((p - p0) * sh + i * dh) * width * pixel
-                        for j in range(pieces):
-                            product(
-                                deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
-                                o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
-                            )  # fmt: skip
-    if task < 0:
-        add_up(parts, dw_, workers)
+        packed = scratch[worker].ctypes.data
+        for part in range(every * worker // workers, every * (worker + 1) // workers):
+            sums = parts[part].ctypes.data
+            zero(sums, kd * kh * kw * c * o * 4)
+            for unit in range(units * part // every, units * (part + 1) // every):
+                plane, block = divmod(unit, blocks)
+                image, d = divmod(plane, planes)
+                p0 = block * together
+                p1 = min(p0 + together, rows)
+                for a in range(kd):
+                    lines = (p1 - p0 - 1) * sh + (kh - 1) * dh + 1
+                    z = d * sd - front + a * dd
+                    _padded(x, image, z, p0 * sh - top, lines, left, width, packed)
+                    for p in range(p0, p1):
+                        source = dy.ctypes.data + ((plane * rows + p) * across) * o * 4
+                        for i in range(kh):
+                            line = packed + ((p - p0) * sh + i * dh) * width * pixel
+                            for j in range(pieces):
+                                product(
+                                    deep, o, across, line + j * dw * pixel, 4, sw * pixel, source,
+                                    o * 4, sums + (((a * kh + i) * kw + j) * c) * o * 4, o * 4, 1,
+                                )  # fmt: skip
+    for worker in shared(1, workers, task):
+        add_up(parts, dw_, worker, workers)

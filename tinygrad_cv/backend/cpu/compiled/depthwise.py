@@ -21,6 +21,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.convolution import add_up
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     VECTOR,
@@ -235,64 +236,60 @@ def _add_taps(taps: int) -> Any:
 _add_several, _add_two, _add_one = _add_taps(_TAPS), _add_taps(2), _add_taps(1)
 
 
-@compiled(f"void({_R5}, {_R5}, {_W2}, float32[:, :, ::1], {_GEOMETRY})", parallel=True)
-def weight_gradient(x, dy, dw_, parts, geometry, task):  # type: ignore[no-untyped-def]
-    """dw [taps, C] of x and dy: each thread has a part of its own, added up in order."""
+@compiled(f"void({_R5}, {_R5}, {_W2}, float32[:, :, ::1], {_GEOMETRY}, int64)", parallel=True)
+def weight_gradient(x, dy, dw_, parts, geometry, workers, task):  # type: ignore[no-untyped-def]
+    """dw [taps, C] of x and dy: the outputs are summed in parts, which are added up in order."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     images, planes, rows, across = dy.shape[:4]
     pixel, together = c * 4, max(1, (_OUTPUTS + across - 1) // max(across, 1))
     blocks = (rows + together - 1) // together
-    units, workers = images * planes * blocks, parts.shape[0]
+    units, every = images * planes * blocks, parts.shape[0]
     for worker in shared(0, workers, task):
-        part = parts[worker].ctypes.data
-        zero(part, kd * kh * kw * pixel)
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
-            plane, block = divmod(unit, blocks)
-            image, d = divmod(plane, planes)
-            for ai in range(kd * kh):
-                a, i = divmod(ai, kh)
-                z, at = d * sd - front + a * dd, i * dh - top
-                if z < 0 or z >= depth:
-                    continue
-                p0 = max(block * together, -(at // sh))
-                p1 = min(min((block + 1) * together, rows), (height - 1 - at) // sh + 1)
-                if p0 >= p1:
-                    continue
-                source = ((image * depth + z) * height + p0 * sh + at) * width
-                place, j = (plane * rows + p0) * across, 0
-                while j < kw:
-                    taps = min(kw - j, _TAPS)
-                    offset = j * dw - left
-                    inner0 = min(max(0, -(offset // sw)), across)
-                    inner1 = (width - 1 - offset - (taps - 1) * dw) // sw + 1
-                    inner1 = max(inner0, min(across, inner1))
-                    if taps == _TAPS:
-                        _add_several(
-                            part + (ai * kw + j) * pixel,
-                            x.ctypes.data + source * pixel, sh * width * pixel,
-                            dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
-                            offset, sw, dw, width, inner0, inner1,
-                        )  # fmt: skip
-                    elif taps == 2:
-                        _add_two(
-                            part + (ai * kw + j) * pixel,
-                            x.ctypes.data + source * pixel, sh * width * pixel,
-                            dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
-                            offset, sw, dw, width, inner0, inner1,
-                        )  # fmt: skip
-                    else:
-                        _add_one(
-                            part + (ai * kw + j) * pixel,
-                            x.ctypes.data + source * pixel, sh * width * pixel,
-                            dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
-                            offset, sw, dw, width, inner0, inner1,
-                        )  # fmt: skip
-                    j += taps
-    if task < 0:
-        for k in range(dw_.shape[0]):
-            for i in range(c):
-                total = parts[0, k, i]
-                for worker in range(1, workers):
-                    total += parts[worker, k, i]
-                dw_[k, i] = total
+        for part in range(every * worker // workers, every * (worker + 1) // workers):
+            sums = parts[part].ctypes.data
+            zero(sums, kd * kh * kw * pixel)
+            for unit in range(units * part // every, units * (part + 1) // every):
+                plane, block = divmod(unit, blocks)
+                image, d = divmod(plane, planes)
+                for ai in range(kd * kh):
+                    a, i = divmod(ai, kh)
+                    z, at = d * sd - front + a * dd, i * dh - top
+                    if z < 0 or z >= depth:
+                        continue
+                    p0 = max(block * together, -(at // sh))
+                    p1 = min(min((block + 1) * together, rows), (height - 1 - at) // sh + 1)
+                    if p0 >= p1:
+                        continue
+                    source = ((image * depth + z) * height + p0 * sh + at) * width
+                    place, j = (plane * rows + p0) * across, 0
+                    while j < kw:
+                        taps = min(kw - j, _TAPS)
+                        offset = j * dw - left
+                        inner0 = min(max(0, -(offset // sw)), across)
+                        inner1 = (width - 1 - offset - (taps - 1) * dw) // sw + 1
+                        inner1 = max(inner0, min(across, inner1))
+                        if taps == _TAPS:
+                            _add_several(
+                                sums + (ai * kw + j) * pixel,
+                                x.ctypes.data + source * pixel, sh * width * pixel,
+                                dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
+                                offset, sw, dw, width, inner0, inner1,
+                            )  # fmt: skip
+                        elif taps == 2:
+                            _add_two(
+                                sums + (ai * kw + j) * pixel,
+                                x.ctypes.data + source * pixel, sh * width * pixel,
+                                dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
+                                offset, sw, dw, width, inner0, inner1,
+                            )  # fmt: skip
+                        else:
+                            _add_one(
+                                sums + (ai * kw + j) * pixel,
+                                x.ctypes.data + source * pixel, sh * width * pixel,
+                                dy.ctypes.data + place * pixel, across * pixel, p1 - p0, c, pixel,
+                                offset, sw, dw, width, inner0, inner1,
+                            )  # fmt: skip
+                        j += taps
+    for worker in shared(1, workers, task):
+        add_up(parts, dw_, worker, workers)

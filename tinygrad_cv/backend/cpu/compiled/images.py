@@ -117,9 +117,9 @@ def forward(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
     parallel=True,
 )
 def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width, task):  # type: ignore[no-untyped-def]
-    """dw [taps, C, O] of x and dy: every thread adds up its outputs in its part, then the parts are
-    added. ``scratch`` has the sums of the lanes, the padded input, and the gradient of the outputs,
-    of which ``short`` lines are worked on together."""
+    """dw [taps, C, O] of x and dy: the outputs are summed in parts, then the parts are added.
+    ``scratch`` has the sums of the lanes, the padded input, and the gradient of the outputs, of
+    which ``short`` lines are worked on together."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, o = dy.shape
     depth, height, c, workers = x.shape[1], x.shape[2], x.shape[4], scratch.shape[0]
@@ -128,45 +128,48 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
     deep, pieces = (kw * c, 1) if dw == 1 else (c, kw)
     lines = (together - 1) * sh + (kh - 1) * dh + 1
     row, pixel, step = width * c * VECTOR, c * VECTOR, planes * rows * across * o * 4
-    taps = kd * kh * kw
+    taps, every = kd * kh * kw, parts.shape[0]
     for worker in shared(0, workers, task):
         room = scratch[worker]
         lanes = room[: taps * c * o * WIDTH].reshape((kd * kh * pieces, o, deep, WIDTH))
         sums = room.ctypes.data
-        zero(sums, taps * c * o * VECTOR)
         packed = sums + taps * c * o * VECTOR
         gradient = packed + kd * lines * row + WIDTH * VECTOR
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
-            rest, block = divmod(unit, blocks)
-            group, d = divmod(rest, planes)
-            first, p0 = group * WIDTH, block * together
-            count, p1 = min(WIDTH, images - first), min(p0 + together, rows)
-            z = d * sd - front
-            _planes_of(x, first, count, z, dd, kd, p0 * sh - top, lines, left, width, packed)
-            place = ((first * planes + d) * rows + p0) * across * o * 4
-            to_lanes(gradient, VECTOR, dy.ctypes.data + place, step, count, (p1 - p0) * across * o)
-            for p in range(p0, p1, short):
-                for a in range(kd):
-                    if z + a * dd < 0 or z + a * dd >= depth:
-                        continue
-                    for i in range(kh):
-                        skip, turns = _there(p * sh - top + i * dh, sh, min(short, p1 - p), height)
-                        source = gradient + (p - p0 + skip) * across * o * VECTOR
-                        line = packed + (a * lines + (p - p0 + skip) * sh + i * dh) * row
-                        for j in range(pieces):
-                            target = sums + ((a * kh + i) * pieces + j) * o * deep * VECTOR
-                            product_of_lanes(
-                                o, deep, across, turns, source, VECTOR, o * VECTOR,
-                                across * o * VECTOR, line + j * dw * pixel, sw * pixel, VECTOR,
-                                sh * row, target, deep * VECTOR, VECTOR, 1,
-                            )  # fmt: skip
-        part = parts[worker].reshape((kd * kh * pieces, deep, o))
-        for k in range(kd * kh * pieces):
-            for r in range(deep):
-                for q in range(o):
-                    values, total = lanes[k, q, r], np.float32(0)
-                    for lane in range(values.size):
-                        total += values[lane]
-                    part[k, r, q] = total
-    if task < 0:
-        add_up(parts, dw_, workers)
+        for part in range(every * worker // workers, every * (worker + 1) // workers):
+            zero(sums, taps * c * o * VECTOR)
+            for unit in range(units * part // every, units * (part + 1) // every):
+                rest, block = divmod(unit, blocks)
+                group, d = divmod(rest, planes)
+                first, p0 = group * WIDTH, block * together
+                count, p1 = min(WIDTH, images - first), min(p0 + together, rows)
+                z = d * sd - front
+                _planes_of(x, first, count, z, dd, kd, p0 * sh - top, lines, left, width, packed)
+                place = ((first * planes + d) * rows + p0) * across * o * 4
+                size = (p1 - p0) * across * o
+                to_lanes(gradient, VECTOR, dy.ctypes.data + place, step, count, size)
+                for p in range(p0, p1, short):
+                    for a in range(kd):
+                        if z + a * dd < 0 or z + a * dd >= depth:
+                            continue
+                        for i in range(kh):
+                            h, there = p * sh - top + i * dh, min(short, p1 - p)
+                            skip, turns = _there(h, sh, there, height)
+                            source = gradient + (p - p0 + skip) * across * o * VECTOR
+                            line = packed + (a * lines + (p - p0 + skip) * sh + i * dh) * row
+                            for j in range(pieces):
+                                target = sums + ((a * kh + i) * pieces + j) * o * deep * VECTOR
+                                product_of_lanes(
+                                    o, deep, across, turns, source, VECTOR, o * VECTOR,
+                                    across * o * VECTOR, line + j * dw * pixel, sw * pixel, VECTOR,
+                                    sh * row, target, deep * VECTOR, VECTOR, 1,
+                                )  # fmt: skip
+            added = parts[part].reshape((kd * kh * pieces, deep, o))
+            for k in range(kd * kh * pieces):
+                for r in range(deep):
+                    for q in range(o):
+                        values, total = lanes[k, q, r], np.float32(0)
+                        for lane in range(values.size):
+                            total += values[lane]
+                        added[k, r, q] = total
+    for worker in shared(1, workers, task):
+        add_up(parts, dw_, worker, workers)

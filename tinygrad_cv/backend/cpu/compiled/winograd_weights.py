@@ -4,7 +4,7 @@
 
 Two orders of the same work, by the size of dU:
 
-* ``private``: every thread has a dU of its own and takes its tiles through all steps in its cache;
+* ``private``: every thread has dU of its own and takes its tiles through all steps in its cache;
 * ``stationary``: a thread makes a piece of dU, 64 x 64 channels, and turns it into dw at once.
 
 With a kernel of three dimensions all this happens for each tap of its depth. ``spoilt`` is as in
@@ -87,53 +87,57 @@ def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untype
     parallel=True,
 )
 def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block, task):  # type: ignore[no-untyped-def]
-    """``block`` tiles at a time; du is [threads, taps, points, C, O]. ``products`` go by u."""
+    """``block`` tiles at a time; du is [parts, taps, points, C, O]. ``products`` go by u."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
     points, m = U_SIDE[form] ** 2, OUT[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
-    planes, step, every = dy.shape[1], STEP[form], products.shape[0]
+    planes, step, every, parts = dy.shape[1], STEP[form], products.shape[0], du.shape[0]
     v_line, m_line, size = pitch(c), pitch(o), c * o * 4
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
     for q in shared(0, workers, task):
         v = scratch[q].ctypes.data
         dm = v + V_SIDE[form] ** 2 * v_step
         tile = dm + M_SIDE[form] ** 2 * m_step
-        begin, end = tiles * q // workers, tiles * (q + 1) // workers
-        if begin == end:
-            zero(du[q].ctypes.data, taps * points * size)
-        for start in range(begin, end, block):
-            count = min(block, end - start)
-            for a in range(taps):
-                both(
-                    form, x, dy, a, start, 0, count, front, top, left, tile, v, v_step, dm, m_step
-                )  # fmt: skip
-                for k in range(every):
-                    first, last = count * k // every, count * (k + 1) // every
-                    for i in range(first, last):  # what is read after the products
-                        ahead, tap = (start + i, a + 1) if a + 1 < taps else (start + count + i, 0)
-                        plane, place = divmod(min(ahead, end - 1), down * across)
-                        image, d = divmod(plane, planes)
-                        row, column = divmod(place, across)
-                        h, w = row * step - top, column * step - left
-                        expect(step, x, image, d + tap - front, h, w, False)
-                        if a + 1 == taps:
-                            expect(m, dy, image, d, row * m, column * m, False)
-                    product(
-                        c, o, count, v + products[k, 0] * v_step, 4, v_line,
-                        dm + products[k, 2] * m_step, m_line,
-                        du[q].ctypes.data + (a * points + products[k, 1]) * size, o * 4,
-                        start - begin + k - products[k, 3],
+        for part in range(parts * q // workers, parts * (q + 1) // workers):
+            begin, end = tiles * part // parts, tiles * (part + 1) // parts
+            if begin == end:
+                zero(du[part].ctypes.data, taps * points * size)
+            for start in range(begin, end, block):
+                count = min(block, end - start)
+                for a in range(taps):
+                    both(
+                        form, x, dy, a, start, 0, count, front, top, left, tile, v, v_step, dm,
+                        m_step,
                     )  # fmt: skip
+                    for k in range(every):
+                        first, last = count * k // every, count * (k + 1) // every
+                        for i in range(first, last):  # what is read after the products
+                            ahead, tap = start + i, a + 1
+                            if tap == taps:
+                                ahead, tap = start + count + i, 0
+                            plane, place = divmod(min(ahead, end - 1), down * across)
+                            image, d = divmod(plane, planes)
+                            row, column = divmod(place, across)
+                            h, w = row * step - top, column * step - left
+                            expect(step, x, image, d + tap - front, h, w, False)
+                            if a + 1 == taps:
+                                expect(m, dy, image, d, row * m, column * m, False)
+                        product(
+                            c, o, count, v + products[k, 0] * v_step, 4, v_line,
+                            dm + products[k, 2] * m_step, m_line,
+                            du[part].ctypes.data + (a * points + products[k, 1]) * size, o * 4,
+                            start - begin + k - products[k, 3],
+                        )  # fmt: skip
     for q in shared(1, workers, task):
         first, last = c * q // workers, c * (q + 1) // workers
         for k in range(taps * points):
             for i in range(first, last):
                 total = du[0, k // points, k % points, i]
-                for other in range(1, workers):
-                    part = du[other, k // points, k % points, i]
+                for other in range(1, parts):
+                    more = du[other, k // points, k % points, i]
                     for j in range(o):
-                        total[j] += part[j]
+                        total[j] += more[j]
         leave(form, du.ctypes.data, size, dw, spoilt, q, first, last)
 
 
