@@ -196,13 +196,14 @@ def sources(tmp_path, monkeypatch):
 
 
 def test_the_cache_is_the_users_and_follows_the_source(sources):
-    first = cache.directory(sources)
+    first = cache.path(sources)
+    assert cache.is_writable(first)
     assert first.is_dir()
     assert first.parent == sources.parent / "tinygrad_cv"
     (sources / "kernel.py").write_text("a = 2")
-    assert cache.directory(sources) != first
+    assert cache.path(sources) != first
     (sources / "kernel.py").write_text("a = 1")
-    assert cache.directory(sources) == first
+    assert cache.path(sources) == first
 
 
 @pytest.mark.parametrize(
@@ -244,7 +245,6 @@ def test_no_home(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr(Path, "home", none)
     assert cache.path() is None
-    assert cache.directory() is None
     assert cache.place("family.kernel") is None
 
 

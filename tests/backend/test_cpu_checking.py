@@ -16,7 +16,6 @@ import tinygrad_cv as tg
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import checking, compiling
 
-ROOT = Path(__file__).resolve().parents[2]
 READ, WRITE = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 
 
@@ -116,58 +115,61 @@ def test_a_right_kernel_gives_what_it_gives_otherwise(kernel):
     np.testing.assert_array_equal(y, [1, 14, 14])
 
 
-# All algorithms at sizes that leave rests everywhere, in a process that runs in the mode.
-PROGRAM = """
-import sys
-import numpy as np
-sys.path.insert(0, sys.argv[1])
-from test_cpu_convolution import arrays, compare, convolution, cpu_winograd, lanes, threads
-from tinygrad_cv.backend.cpu import checking, compiling
-from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
-FAMILIES = "convolution", "depthwise", "images", "winograd"
-assert checking.ON
-convolution.SMALLEST = cpu_winograd.FEWEST = 0
-threads.set_num_threads(3)
-near = ((1, 1), (1, 1))
-compare(*arrays((2, 16, 9, 11), (3, 3), 33), (1, 1), near, (1, 1), 1)
-compare(*arrays((3, 20, 3, 2), (3, 3), 17), (1, 1), near, (1, 1), 1)
-compare(*arrays((2, 150, 2, 2), (3, 3), 150), (1, 1), near, (1, 1), 1)
-compare(*arrays((1, 450, 2, 2), (3, 3), 450), (1, 1), near, (1, 1), 1)
-compare(*arrays((1, 130, 5, 6), (3, 3), 140), (1, 1), near, (1, 1), 1)
-compare(*arrays((1, 260, 5, 6), (3, 3), 390), (1, 1), near, (1, 1), 1)
-compare(*arrays((1, 20, 3, 5, 6), (2, 3, 3), 24), (1, 1, 1), ((1, 0), *near), (1, 1, 1), 1)
-compare(*arrays((2, 34, 13, 16), (3, 3), 33), (2, 2), near, (1, 1), 1)
-compare(*arrays((2, 50, 17, 15), (3, 3), 65), (2, 2), ((0, 1), (2, 1)), (1, 1), 1)
-compare(*arrays((1, 140, 7, 8), (3, 3), 130), (2, 2), near, (1, 1), 1)
-compare(*arrays((1, 300, 8, 7), (3, 3), 390), (2, 2), ((2, 0), (1, 1)), (1, 1), 1)
-compare(*arrays((1, 36, 3, 7, 8), (2, 3, 3), 40), (1, 2, 2), ((1, 0), *near), (1, 1, 1), 1)
-compare(*arrays((2, 33, 7, 9), (3, 3), 17), (2, 3), near, (2, 1), 1)
-compare(*arrays((2, 24, 7, 5), (1, 1), 40), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, (1, 1), 2)
-compare(*arrays((2, 21, 7, 5), (3, 3), 21, 21), (2, 1), near, (1, 2), 21)
-compare(*arrays((1, 21, 5, 16), (5, 5), 21, 21), (1, 1), ((2, 2), (2, 2)), (1, 1), 21)
-compare(*arrays((1, 270, 3, 5), (1, 1), 300), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
-compare(*arrays((2, 3, 11, 13), (5, 3), 9), (2, 1), near, (1, 1), 1)
-lanes.FILLED, n = 0, WIDTH + 1
-compare(*arrays((n, 3, 11, 13), (5, 3), 5), (2, 1), near, (1, 1), 1)
-compare(*arrays((n, 1, 7, 7), (5, 5), 6), (1, 1), near, (1, 1), 1)
-compare(*arrays((n, 2, 3, 7, 5), (2, 3, 3), 3), (1, 1, 2), ((1, 0), *near), (2, 1, 2), 1)
-unused = [k.name for k in compiling.kernels() if k.made is None]
-print([name for name in unused if name.startswith(FAMILIES)])
-"""
+def test_one_float_past_an_array_at_an_address(kernel):
+    from tinygrad_cv.backend.cpu.compiled.vector import zero
+
+    def planted(addresses, kind, floats):
+        zero(addresses[kind, 1], floats * 4)
+
+    run = kernel(planted, "int64[:, ::1]", "int64", "int64")
+    names = {"parameter": True, "gradient": False}
+
+    def step(kind, floats):
+        lists = [[np.ones((3, 2), np.float32) for _ in names] for _ in range(2)]
+        lists[1][0] = np.ones((2, 3), np.float32).T  # the order of the axes does not matter
+        places = np.array([[a.ctypes.data for a in arrays] for arrays in lists]).T.copy()
+        with checking.behind_guards("optim.planted", names, lists, places) as addresses:
+            run(addresses, kind, floats)
+        return lists
+
+    (p, g), (changed, h) = step(0, 4)
+    np.testing.assert_array_equal([p, g, h], 1)
+    np.testing.assert_array_equal(changed.T.ravel(), [0, 0, 0, 0, 1, 1])
+    with pytest.raises(
+        tg.BackendError, match=r"optim.planted: .* 4 bytes past the end of paramete"
+    ):
+        step(0, 7)
+    with pytest.raises(
+        tg.BackendError, match="wrote into the read-only gradient, \\(6,\\) float32"
+    ):
+        step(1, 1)
+
+
+def test_a_float_too_many_in_a_row_of_working_memory(kernel):
+    from tinygrad_cv.backend.cpu.case import thread_rows
+    from tinygrad_cv.backend.cpu.compiled.vector import zero
+
+    def planted(scratch, floats):
+        zero(scratch.ctypes.data, floats * 4)
+
+    run = kernel(planted, "float32[:, ::1]", "int64")
+    run(thread_rows("planted", 1, 9), 9)
+    with pytest.raises(tg.BackendError, match="4 bytes past the end of scratch"):
+        run(thread_rows("planted", 1, 9), 10)
 
 
 @pytest.mark.slow
-def test_every_convolution_keeps_within_its_arrays():
+def test_every_kernel_keeps_within_its_arrays():
+    here = Path(__file__).resolve()
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)],
+        [sys.executable, here.parent / "every_kernel.py"],
         capture_output=True,
         text=True,
         env={
             **os.environ,
             "TINYGRAD_CV_CHECK_BOUNDS": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(here.parents[2]),
         },
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[]"  # the kernels that stayed unused

@@ -98,10 +98,30 @@ def test_what_a_kernel_does_not_serve_it_declines(any_size, change, attribute):
     assert kernels.choose(kernels.candidates("max_pool"), "cpu", (spec,), tuple(attrs)) is None
 
 
+def test_an_unknown_provider():
+    with (
+        pytest.raises(
+            tg.ArgumentError, match=r"^use_kernels: no kernel comes from 'cuda'; .*numba"
+        ),
+        tg.use_kernels("cuda"),
+    ):
+        pass
+
+
 def test_small_images_do_not_load_the_compiler():
-    spec = Spec((1, 16, 8, 8), np.dtype("float32"), "channels_last")
-    attrs = ((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)
-    assert not cpu.pool._takes_pool((spec,), attrs)
+    code = (
+        "import tinygrad_cv as tg, sys; F = tg.nn.functional;"
+        "from tinygrad_cv.backend.cpu import pool;"
+        "pool.SMALLEST = int(sys.argv[1]) or pool.SMALLEST;"
+        "x = tg.ones(1, 16, 8, 8).contiguous('channels_last').requires_grad_();"
+        "(F.max_pool2d(x, 2).sum() + F.avg_pool2d(x, 2).sum()).backward();"
+        "print('numba' in sys.modules)"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", code, smallest], capture_output=True, text=True)
+        for smallest in ("0", "1")
+    ]
+    assert [done.stdout.strip() for done in found] == ["False", "True"]
 
 
 def test_gradients_are_those_of_the_reference(any_size):
@@ -116,9 +136,17 @@ def test_gradients_are_those_of_the_reference(any_size):
 
 
 def test_a_numba_that_cannot_be_imported_leaves_the_reference(any_size, monkeypatch):
-    monkeypatch.setattr(cpu.pool, "usable", lambda: False)
+    def never(*args):
+        raise AssertionError("the kernel was called")
+
+    rows = [row._replace(function=never) for row in kernels.TABLE["max_pool"]]
+    monkeypatch.setitem(kernels.TABLE, "max_pool", rows)
     x = tg.tensor(image((2, 16, 8, 8))).contiguous("channels_last")
-    assert F.max_pool2d(x, 2).shape == (2, 16, 4, 4)
+    with pytest.raises(AssertionError, match="the kernel was called"):
+        F.max_pool2d(x, 2)
+    monkeypatch.setattr(cpu.pool, "usable", lambda: False)
+    expected = MaxPool.forward(np, x.numpy(), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)[0]
+    np.testing.assert_array_equal(F.max_pool2d(x, 2).numpy(), expected)
 
 
 def test_without_numba_nothing_is_registered():

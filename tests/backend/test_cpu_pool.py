@@ -124,13 +124,15 @@ def test_adaptive_pooling(data):
     same(pool.adaptive_avg_pool(np, x, positions), expected, close=True)
     g = image(expected.shape, seed=6)
     expected = AdaptiveAvgPoolInputGrad.forward(np, g, shape)
-    if pool._takes_adaptive_grad((spec_of(g),), (shape,)):
-        same(pool.adaptive_avg_pool_input_grad(np, g, shape), expected, close=True)
+    assert pool._takes_adaptive_grad((spec_of(g),), (shape,)) or layout_of(g) == "contiguous"
+    same(pool.adaptive_avg_pool_input_grad(np, g, shape), expected, close=True)
     _, _, argmax = AdaptiveMaxPool.forward(np, x, positions)
     whole = image(argmax.shape, "few", 6)
     attrs = (shape, None, None, None, None)
     expected = MaxPoolScatter.forward(np, whole, argmax, *attrs)
-    if pool._takes_scatter((spec_of(whole), spec_of(argmax)), attrs):
+    if argmax.dtype == np.uint8:
+        takes = pool._takes_scatter((spec_of(whole), spec_of(argmax)), attrs)
+        assert takes or layout_of(argmax) == "contiguous"
         same(pool.max_pool_scatter(np, whole, argmax, *attrs), expected)
 
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import tinygrad_cv as tg
 from tinygrad_cv import cli
+from tinygrad_cv.backend import openblas
 from tinygrad_cv.cli import doctor, machine
 
 with_numba = pytest.mark.skipif(
@@ -101,6 +103,16 @@ def test_kernels_that_lie_on_disk_are_counted(quick, capsys):
     assert "1 folders of other versions" in report(capsys)
 
 
+@with_numba
+def test_looking_at_the_cache_does_not_make_it(quick, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "none" / "yet"))
+    assert doctor.examine()["cache"]["writable"]
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "below"))
+    assert not doctor.examine()["cache"]["writable"]
+
+
 # What may be missing ------------------------------------------------------------------------------
 
 
@@ -169,7 +181,7 @@ def test_no_place_for_a_cache(quick, monkeypatch, capsys):
 
 
 def test_a_blas_that_cannot_be_asked(monkeypatch, capsys, quick):
-    monkeypatch.setattr(machine, "_libraries", lambda: iter(["no such library", "/dev/null"]))
+    monkeypatch.setattr(openblas, "_paths", lambda: iter(["no such library", "/dev/null"]))
     monkeypatch.setattr(np, "show_config", lambda mode: {"Build Dependencies": "changed"})
     assert set(machine.blas().values()) == {None}
     assert "  BLAS        unknown\n" in report(capsys)
@@ -255,7 +267,13 @@ GOOD = {
     "cpu": {"processors": 4},
     "pins": {"variables": {}, "now": SPEED, "without": None},
     "numba": {"usable": True, "problem": None},
-    "threads": {"count": 4, "OMP_NUM_THREADS": None, "layer": "tbb"},
+    "threads": {
+        "count": 4,
+        "OMP_NUM_THREADS": None,
+        "layer": "tbb",
+        "tbb": "2022.1",
+        "NUMBA_THREADING_LAYER": None,
+    },
     "cache": {"path": "cache", "kept": 9, "kernels": 9, "writable": True},
     "check_bounds": False,
     "cupy": {"version": None, "usable": False},
@@ -281,7 +299,9 @@ def test_nothing_to_do():
         ("pins", {**PINNED, "without": None}, "Unset OPENBLAS_CORETYPE: OpenBLAS then chooses"),
         ("threads", {"count": 1, "OMP_NUM_THREADS": "1"}, "OMP_NUM_THREADS to 4, or unset .* idle"),
         ("threads", {"count": 9, "OMP_NUM_THREADS": "9"}, "now 9 on 4 processors, .* wait"),
-        ("threads", {"layer": "workqueue"}, "pip install tbb"),
+        ("threads", {"layer": "workqueue", "tbb": None}, "Install TBB: pip install tbb"),
+        ("threads", {"layer": "workqueue"}, "Renew TBB: .* cannot load 2022.1"),
+        ("threads", {"layer": "workqueue", "NUMBA_THREADING_LAYER": "workqueue"}, "Unset NUMBA_TH"),
         ("cache", {"path": None}, "XDG_CACHE_HOME"),
         ("cache", {"kept": 2}, "tinygrad-cv warmup`: 7 kernels"),
         ("cache", {"kept": 2, "writable": False}, "possible to write to cache"),
@@ -290,10 +310,19 @@ def test_nothing_to_do():
 )
 def test_one_thing_to_do(monkeypatch, part, change, expected):
     monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     facts = copy.deepcopy(GOOD)
     facts[part] = {**facts[part], **change} if isinstance(change, dict) else change
     (line,) = doctor.advice(facts)
     assert re.search(expected, line), line
+
+
+def test_tbb_is_not_advised_where_it_has_no_wheel(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    facts = copy.deepcopy(GOOD)
+    facts["threads"] |= {"layer": "workqueue", "tbb": None}
+    assert doctor.advice(facts) == []
 
 
 def test_a_pin_that_costs_nothing_and_a_full_read_only_cache_are_no_faults():

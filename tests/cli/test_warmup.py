@@ -47,6 +47,33 @@ def test_lines_and_the_second_time(few, capsys):
     assert total.endswith(" s: 0 compiled, 2 from the cache, 0 failed")
 
 
+def routine(x):
+    pass
+
+
+def caller(x):
+    called(x)
+
+
+called = None  # the routine, while the test runs
+
+
+def test_a_routine_is_compiled_before_the_kernels_that_call_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(compiling, "_KERNELS", [])
+    monkeypatch.setitem(caller.__globals__, "called", compiling.routine(routine))
+    compiling.compiled("void(int64)")(caller)
+    chosen = compiling._KERNELS[::-1]
+    monkeypatch.setattr(compiling, "kernels", lambda: chosen)
+    assert cli.main(["warmup"]) == cli.DONE
+    first, second, total = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/2] test_warmup.routine ")
+    assert first.endswith(" s  compiled")
+    assert second.startswith("[2/2] test_warmup.caller ")
+    assert second.endswith(" s  compiled")
+    assert total.endswith(" s: 2 compiled, 0 from the cache, 0 failed")
+
+
 def test_one_that_fails_is_named(few, monkeypatch, capsys):
     chosen = compiling.kernels()
     monkeypatch.setattr(chosen[0], "signature", "void(nonsense)")

@@ -137,6 +137,35 @@ def test_the_order_of_the_engines_turns_round(bench):
     assert order[2:] == ["ours", "torch", "torch", "ours"]
 
 
+def test_without_another_engine_nothing_is_checked(bench, capsys):
+    for engines, unchecked in ((("ours", "ours_numpy"), True), (("ours", "jax"), False)):
+        processes = [Fake(name, {"results": [1.0]}) for name in engines]
+        found = bench.measure.workload(processes, "lenet", "train", rounds=1, run_s=0.0)
+        assert found["unchecked"] is unchecked
+        bench.report.show(found)
+        out = capsys.readouterr().out
+        assert ("lenet train (unchecked)" in out) is unchecked
+        assert ("no other engine gave results" in out) is unchecked
+
+
+def test_ratios_are_of_the_same_round_also_after_an_error(bench):
+    processes = [Fake("ours", {"results": [1.0]}), Fake("torch", {"results": [1.0]})]
+    answers = {"ours": [9.0, 1.0, 2.0, 3.0], "torch": [9.0, 10.0, None, 10.0]}  # None: an error
+    for process in processes:
+        ask, steps = process.ask, iter(answers[process.engine])
+
+        def run(do, ask=ask, steps=steps, **request):
+            if do != "run":
+                return ask(do, **request)
+            ms = next(steps)
+            return {"error": "MemoryError"} if ms is None else {"ms": ms, "cpu_ms": ms}
+
+        process.ask = run
+    found = bench.measure.workload(processes, "lenet", "train", rounds=3, run_s=0.0)
+    assert found["ratios"] == {"ours/torch": [0.1, 0.3]}
+    assert found["engines"]["torch"]["rounds"] == [0, 2]
+
+
 @pytest.mark.parametrize("engine", ["torch", "ours"])
 def test_an_engine_that_cannot_is_skipped_and_only_ours_fails_the_run(bench, engine):
     processes = [Fake(engine, {"error": "ImportError: none"}), Fake("jax", {"results": [1.0]})]

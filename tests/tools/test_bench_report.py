@@ -113,6 +113,18 @@ def test_first_steps_are_a_table_of_their_own(bench, capsys):
     )
 
 
+def test_rows_without_another_engine_are_marked(bench, capsys):
+    alone = row(ours=0.5) | {"unchecked": True}
+    state = {"first_s": 9.0, "import_s": 0.3, "start_s": 9.9, "kernels": 7}
+    first = {"workload": "vgg8", "mode": "first", "unchecked": True}
+    first["engines"] = {"ours": {"cold": state, "warm": state, "wrong": False}}
+    bench.report.summary(document(alone, first, row("infer", ours=0.5, torch=1.0)))
+    out = capsys.readouterr().out
+    assert "| vgg8 train (unchecked) |" in out
+    assert "| vgg8 (unchecked) | ours |" in out
+    assert "| vgg8 infer |" in out
+
+
 @pytest.mark.parametrize("kind", ["bars", "curves"])
 def test_a_picture_is_the_same_every_time(bench, kind, tmp_path):
     if kind == "bars":

@@ -32,7 +32,6 @@ __all__ = [
     "int32",
     "int64",
     "is_float",
-    "is_integral",
     "promote",
     "set_default_dtype",
     "supported",
@@ -117,11 +116,6 @@ def set_default_dtype(dtype: Any) -> None:
 def is_float(dtype: DType) -> bool:
     """True for the dtypes that can have a gradient."""
     return dtype.kind == "f"
-
-
-def is_integral(dtype: DType) -> bool:
-    """True for integers and bool, the dtypes that carry no gradient."""
-    return dtype.kind in "iub"
 
 
 _CATEGORY = {"b": 0, "i": 1, "u": 1, "f": 2}

@@ -110,7 +110,9 @@ def use(provider: str) -> Iterator[None]:
     """
     known = providers() | {"reference"}
     if provider not in known:
-        raise ArgumentError("use", f"no kernel comes from {provider!r}; known are {sorted(known)}")
+        raise ArgumentError(
+            "use_kernels", f"no kernel comes from {provider!r}; known are {sorted(known)}"
+        )
     token = _FORCED.set(provider)
     try:
         yield

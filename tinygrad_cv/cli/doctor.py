@@ -41,13 +41,14 @@ def examine() -> Facts:
             "implementation": platform.python_implementation(),
             "platform": platform.platform(),
         },
-        "cpu": {"name": machine.cpu(), "processors": _processors(), "vector_bits": None},
+        "cpu": {"name": machine.cpu(), "processors": threads.processors(), "vector_bits": None},
         "numpy": {"version": np.__version__, "blas": machine.blas()},
         "pins": _pins(),
         "numba": _numba(),
         "threads": {
             "count": threads.get_num_threads(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+            "NUMBA_THREADING_LAYER": os.environ.get("NUMBA_THREADING_LAYER"),
             "layer": None,
             "tbb": machine.version("tbb"),
         },
@@ -76,12 +77,6 @@ def _or_none(question: Any) -> Any:
         return question()
     except Exception:
         return None
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _vector_bits() -> int:
@@ -138,7 +133,7 @@ def _cache() -> Facts:
         "path": str(path),
         "bytes": _size(path),
         "kept": sum(kernel.is_kept() for kernel in kernels),
-        "writable": cache.is_writable(path),
+        "writable": cache.could_be_written(path),
         "older": len(older),
         "older_bytes": sum(map(_size, older)),
     }
@@ -217,8 +212,18 @@ def _advice_on_threads(facts: Facts) -> Iterator[str]:
         how += ", or unset it" if found["OMP_NUM_THREADS"] else ""
         why = "some processors are idle" if few else "threads wait for each other"
         yield f"{how}: now {found['count']} on {processors} processors, so {why}."
-    if found["layer"] == "workqueue" and sys.platform != "darwin":
-        yield "Install TBB: pip install tbb. It starts threads about 30 times sooner."
+    if found["layer"] == "workqueue":
+        yield from _advice_on_tbb(found)
+
+
+def _advice_on_tbb(found: Facts) -> Iterator[str]:
+    why = "It starts threads about 30 times sooner"
+    if found["NUMBA_THREADING_LAYER"] == "workqueue":
+        yield f"Unset NUMBA_THREADING_LAYER, so that TBB can be used. {why}."
+    elif found["tbb"]:
+        yield f"Renew TBB: pip install -U tbb. {why}, but Numba cannot load {found['tbb']}."
+    elif sys.platform != "darwin" and platform.machine() in ("x86_64", "AMD64"):  # it has wheels
+        yield f"Install TBB: pip install tbb. {why}."
 
 
 def _advice_on_cache(facts: Facts) -> Iterator[str]:

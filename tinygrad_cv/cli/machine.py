@@ -13,9 +13,10 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from tinygrad_cv.backend import openblas
 
 __all__ = ["blas", "cpu", "graphviz", "has_nvidia", "product_speed", "version"]
 
@@ -91,20 +92,24 @@ def blas() -> dict[str, Any]:
         "threads": None,
         "config": None,
     }
-    for path in _libraries():
-        try:
-            library = ctypes.CDLL(path)
-        except OSError:
-            continue
-        core = _asked(library, "get_corename", ctypes.c_char_p)
-        if core is not None:
-            config = _asked(library, "get_config", ctypes.c_char_p)
-            found["library"], found["core"] = path, core.decode()
-            found["instructions"] = _instructions(core.decode())
-            found["threads"] = _asked(library, "get_num_threads", ctypes.c_int)
-            found["config"] = config.decode().strip() if config else None
-            break
+    opened = openblas.library()
+    if opened is not None:
+        found["library"], library = opened
+        core = _asked(library, "get_corename", ctypes.c_char_p).decode()
+        config = _asked(library, "get_config", ctypes.c_char_p)
+        found["core"], found["instructions"] = core, _instructions(core)
+        found["threads"] = _asked(library, "get_num_threads", ctypes.c_int)
+        found["config"] = config.decode().strip() if config else None
     return found
+
+
+def _asked(library: Any, question: str, answer: Any) -> Any:
+    """The result of a function of OpenBLAS, or None if it has no such function."""
+    function = openblas.function(library, question)
+    if function is None:
+        return None
+    function.argtypes, function.restype = [], answer
+    return function()
 
 
 def _built_with() -> dict[str, Any]:
@@ -123,34 +128,6 @@ def _instructions(core: str) -> str | None:
     for instructions, cores in INSTRUCTIONS.items():
         if any(name.startswith(start) for start in cores):
             return instructions
-    return None
-
-
-def _libraries() -> Iterator[str]:
-    """Where NumPy's OpenBLAS may lie: what is loaded first, then the folders of the wheel."""
-    import numpy as np
-
-    loaded: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/maps").read_text().splitlines():
-            path = line.partition("/")[2]
-            if "blas" in path.rpartition("/")[2].lower() and f"/{path}" not in loaded:
-                loaded.append(f"/{path}")
-    yield from sorted(loaded, key=lambda path: "numpy" not in path)  # SciPy has another
-    root = Path(np.__file__).parent
-    for folder in (root.parent / "numpy.libs", root / ".dylibs"):
-        with contextlib.suppress(OSError):
-            yield from (str(path) for path in sorted(folder.glob("*openblas*")))
-
-
-def _asked(library: Any, question: str, answer: Any) -> Any:
-    """The result of a function of OpenBLAS, whose name differs from build to build."""
-    for prefix in ("scipy_openblas_", "openblas_"):
-        for suffix in ("64_", "", "_64"):
-            function = getattr(library, prefix + question + suffix, None)
-            if function is not None:
-                function.argtypes, function.restype = [], answer
-                return function()
     return None
 
 

@@ -27,7 +27,9 @@ def warmup() -> list[str]:
             "there is nothing to compile: Numba is not installed, or cannot be used here",
             repair="Install it: pip install 'tinygrad-cv[fast]'; `tinygrad-cv doctor` says more.",
         )
-    kernels, failed = compiling.kernels(), []
+    # Routines first: the first kernel that calls one would compile it, and count its time.
+    kernels = sorted(compiling.kernels(), key=lambda k: not isinstance(k, compiling.Routine))
+    failed = []
     width, digits = max(len(kernel.name) for kernel in kernels), len(str(len(kernels)))
     from_cache, start = 0, time.perf_counter()
     for number, kernel in enumerate(kernels, 1):

@@ -6,9 +6,15 @@ import datetime
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.cli import machine
 
 __all__ = ["circumstances"]
 
@@ -22,10 +28,8 @@ def circumstances(rows: Sequence[dict[str, Any]], command: Sequence[str]) -> dic
     return {
         "machine": {
             "platform": platform.platform(),
-            "cpu": _cpu(),
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
+            "cpu": machine.cpu(),
+            "cores": threads.processors(),
             "memory_gb": _memory_gb(),
         },
         "versions": versions,
@@ -35,16 +39,6 @@ def circumstances(rows: Sequence[dict[str, Any]], command: Sequence[str]) -> dic
         "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else [0.0],
         "removed_variables": sorted(k for k in os.environ if k.startswith("OPENBLAS_")),
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _memory_gb() -> float:

@@ -1,9 +1,10 @@
 """The measurements: results compared first, then the engines take turns. Each gives a row.
 
 A row is what the JSON file holds: ``workload``, ``mode``, of a sweep ``sweep`` and ``at``, and by
-name of the engines what they answered: ``results``; ``ms`` and ``cpu_ms`` with a figure per round;
-``mb``; ``cold`` and ``warm``; or ``error``, and ``wrong`` if the results differ. ``ratios`` holds
-for every pair of engines the ratios round by round.
+name of the engines what they answered: ``results``; ``ms`` and ``cpu_ms`` with a figure for each of
+the ``rounds`` that were no errors; ``mb``; ``cold`` and ``warm``; or ``error``, and ``wrong`` if
+the results differ. ``ratios`` holds for every pair of engines the ratios round by round. A row is
+``unchecked`` if no engine but ours gave results.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from process import Process
 
-__all__ = ["agree", "first_steps", "memory", "opened", "operator", "workload"]
+__all__ = ["agree", "by_round", "first_steps", "memory", "opened", "operator", "workload"]
 
 Row = dict[str, Any]
 TOLERANCE = {"small_ops": 1e-4, "operator": 2e-4}  # networks, in float32: 2e-3
@@ -109,7 +110,13 @@ def compare(row: Row, processes: Sequence[Process], tolerance: float) -> list[Pr
     for entry in engines.values():
         if "results" in entry:
             entry["wrong"] = not agree(entry["results"], expected, tolerance)
+    row["unchecked"] = not any("results" in e for n, e in engines.items() if not is_ours(n))
     return [p for p in processes if engines[p.engine].get("wrong") is False]
+
+
+def is_ours(engine: str) -> bool:
+    """True if the engine is this package, with kernels or without."""
+    return engine.startswith("ours")
 
 
 def agree(actual: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
@@ -130,24 +137,29 @@ def take_turns(row: Row, processes: Sequence[Process], rounds: int, run_s: float
             if "error" in answer:
                 entry |= answer
             else:
-                for figure in ("ms", "cpu_ms"):
-                    entry.setdefault(figure, []).append(answer[figure])
+                for figure, value in ("rounds", turn), *((k, answer[k]) for k in ("ms", "cpu_ms")):
+                    entry.setdefault(figure, []).append(value)
     for process in processes:
         _add_versions(row, process)
     add_ratios(row, "ms")
 
 
 def add_ratios(row: Row, figure: str) -> None:
-    """Ours to each of the others, round by round."""
-    found = {}
-    for name, entry in row["engines"].items():
-        values = entry.get(figure, [])
-        found[name] = values if isinstance(values, list) else [values]
+    """Ours to each of the others, in the rounds that both have."""
+    found = {name: by_round(entry, figure) for name, entry in row["engines"].items()}
     for ours in ("ours", "ours_numpy"):
-        for peer in row["engines"]:
-            pairs = list(zip(found.get(ours, []), found[peer], strict=False))
-            if not peer.startswith("ours") and pairs and all(b > 0 for _, b in pairs):
+        for peer, theirs in found.items():
+            mine = found.get(ours, {})
+            pairs = [(mine[turn], theirs[turn]) for turn in mine if turn in theirs]
+            if not is_ours(peer) and pairs and all(b > 0 for _, b in pairs):
                 row.setdefault("ratios", {})[f"{ours}/{peer}"] = [a / b for a, b in pairs]
+
+
+def by_round(entry: dict[str, Any], figure: str) -> dict[int, float]:
+    """The figures of an engine by the number of the round; an error leaves a gap."""
+    values = entry.get(figure, [])
+    values = values if isinstance(values, list) else [values]
+    return dict(zip(entry.get("rounds", range(len(values))), values, strict=True))
 
 
 def _add_versions(row: Row, process: Process) -> None:

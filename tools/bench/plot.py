@@ -18,6 +18,7 @@ from typing import Any
 
 import growth
 import targets
+from measure import by_round
 from report import LABELS, quartiles
 
 __all__ = ["picture"]
@@ -164,13 +165,12 @@ def _panel(axes: Any, rows: Sequence[Row], engines: Sequence[str], height: int) 
 
 def _bar(row: Row, engine: str) -> tuple[float, float, float] | None:
     """Median and quartiles of the time relative to PyTorch's of the same round."""
-    times = row["engines"].get(engine, {}).get("ms")
-    base = row["engines"]["torch"]["ms"]
-    if not times:
-        return None
+    times = by_round(row["engines"].get(engine, {}), "ms")
+    base = by_round(row["engines"]["torch"], "ms")
     if engine == "torch":  # its own spread
-        return quartiles([time / statistics.median(base) for time in times])
-    return quartiles([a / b for a, b in zip(times, base, strict=False)])
+        return quartiles([time / statistics.median(base.values()) for time in base.values()])
+    ratios = [times[turn] / base[turn] for turn in times if turn in base]
+    return quartiles(ratios) if ratios else None
 
 
 def _time(row: Row, engine: str) -> str:

@@ -32,6 +32,8 @@ def show(row: dict[str, Any]) -> None:
             print(f"    {LABELS[name]} skipped: {entry['error']} ({entry.get('where', '')})")
         elif entry.get("wrong"):
             print(f"    {LABELS[name]} gives other results: {entry['results']}; not timed")
+    if row.get("unchecked"):
+        print("    unchecked: no other engine gave results to compare with")
     for pair, ratios in row.get("ratios", {}).items():
         middle, low, high = quartiles(ratios)
         print(f"    {_pair(pair):34s} {middle:5.2f}  ({low:.2f} - {high:.2f})")
@@ -74,9 +76,11 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def title(row: dict[str, Any]) -> str:
-    """What was measured, and at which point of a sweep."""
+    """What was measured, at which point of a sweep, and whether the results had no others to be
+    compared with."""
     point = f" {row['sweep']} {row['at']}" if "sweep" in row else ""
-    return f"{row['workload']} {row['mode']}{point}"
+    unchecked = " (unchecked)" if row.get("unchecked") else ""
+    return f"{row['workload']} {row['mode']}{point}{unchecked}"
 
 
 def _comparison(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
@@ -104,6 +108,7 @@ def _first(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
     head = ["first training step", "engine", "empty cache", "warm cache", "kernels", "import"]
     yield [*head, "start to end, empty", "start to end, warm", "target"]
     for row in rows:
+        what = row["workload"] + (" (unchecked)" if row.get("unchecked") else "")
         for name, entry in row["engines"].items():
             if "warm" not in entry:
                 continue
@@ -113,7 +118,7 @@ def _first(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
             whole = [f"{state['start_s']:.2f} s" for state in (cold, warm)]
             target = targets.verdict(row) if name == "ours" else "-"
             loading = f"{warm['import_s']:.2f} s"
-            yield [row["workload"], LABELS[name], *steps, kernels, loading, *whole, target]
+            yield [what, LABELS[name], *steps, kernels, loading, *whole, target]
 
 
 def _growth(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:

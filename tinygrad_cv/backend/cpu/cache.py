@@ -23,7 +23,16 @@ from pathlib import Path
 
 from tinygrad_cv.backend.cpu import checking
 
-__all__ = ["clear", "directory", "is_sealed", "is_writable", "path", "place", "readable", "seal"]
+__all__ = [
+    "clear",
+    "could_be_written",
+    "is_sealed",
+    "is_writable",
+    "path",
+    "place",
+    "readable",
+    "seal",
+]
 
 SOURCES = Path(__file__).parent
 SEAL = "seal"
@@ -69,18 +78,21 @@ def path(folder: Path = SOURCES) -> Path | None:
     return Path(base) / "tinygrad_cv" / f"numba-{name}"
 
 
-def directory(folder: Path = SOURCES) -> Path | None:
-    """``path``, made if need be; None if nothing can be written there."""
-    found = path(folder)
-    return found if found is not None and is_writable(found) else None
-
-
 def is_writable(folder: Path) -> bool:
     """True if a file could be made in ``folder``, which is made if need be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return True
+    except OSError:
+        return False
+
+
+def could_be_written(folder: Path) -> bool:
+    """As ``is_writable``, but a folder that is missing stays so: the folder above it is tried."""
+    try:
+        there = next(f for f in (folder, *folder.parents) if f.exists())
+        return there.is_dir() and is_writable(there)
     except OSError:
         return False
 

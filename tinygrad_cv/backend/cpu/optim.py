@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu import checking, threads
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
 
@@ -22,6 +22,7 @@ __all__ = ["adam", "adamw", "register_kernels", "sgd"]
 SMALLEST = 1 << 15  # numbers in all parameters; for less, NumPy is done before all are looked at
 
 Arrays = list[list[Any]]  # for every parameter: itself, its gradient, its states
+KINDS = {"parameter": True, "gradient": False, "first state": True, "second state": True}  # written
 
 
 def register_kernels() -> None:
@@ -51,14 +52,15 @@ def sgd(xp: Any, arrays: Arrays, steps: list[int], options: Any) -> list[bool]:
     """A step of ``SGD``, the velocities being there."""
     from tinygrad_cv.backend.cpu.compiled import optim
 
-    taken, addresses, starts = _lying(arrays)
+    taken, chosen, addresses, starts = _lying(arrays)
     if any(taken):
         numbers = (
             options["lr"], options["momentum"], 1 - options["dampening"], options["weight_decay"],
             -1 if options["maximize"] else 1,
         )  # fmt: skip
         workers, nesterov = threads.get_num_threads(), int(options["nesterov"])
-        optim.sgd(addresses, starts, np.array(numbers, np.float32), nesterov, workers)
+        with checking.behind_guards("optim.sgd", KINDS, chosen, addresses) as places:
+            optim.sgd(places, starts, np.array(numbers, np.float32), nesterov, workers)
     return taken
 
 
@@ -75,7 +77,7 @@ def adamw(xp: Any, arrays: Arrays, steps: list[int], options: Any) -> list[bool]
 def _adam(arrays: Arrays, steps: list[int], options: Any, decoupled: bool) -> list[bool]:
     from tinygrad_cv.backend.cpu.compiled import optim
 
-    taken, addresses, starts = _lying(arrays)
+    taken, chosen, addresses, starts = _lying(arrays)
     if any(taken):
         lr, decay, (beta1, beta2) = options["lr"], options["weight_decay"], options["betas"]
         numbers = (
@@ -87,17 +89,18 @@ def _adam(arrays: Arrays, steps: list[int], options: Any, decoupled: bool) -> li
             for step, took in zip(steps, taken, strict=True)
             if took
         ]
-        optim.adam(
-            addresses, starts, np.array(numbers, np.float32), np.array(corrections, np.float32),
-            int(decoupled), threads.get_num_threads(),
-        )  # fmt: skip
+        with checking.behind_guards("optim.adam", KINDS, chosen, addresses) as places:
+            optim.adam(
+                places, starts, np.array(numbers, np.float32), np.array(corrections, np.float32),
+                int(decoupled), threads.get_num_threads(),
+            )  # fmt: skip
     return taken
 
 
-def _lying(arrays: Arrays) -> tuple[list[bool], Any, Any]:
-    """Which parameters have all their arrays dense and in one order; the addresses [kind, i] of
-    those, and where each begins when they are put in a row. None, if arrays share memory: one after
-    the other, as the rule does it, is the only right order then."""
+def _lying(arrays: Arrays) -> tuple[list[bool], Arrays, Any, Any]:
+    """Which parameters have all their arrays dense and in one order; those, their addresses
+    [kind, i], and where each begins when they are put in a row. None, if arrays share memory: one
+    after the other, as the rule does it, is the only right order then."""
     taken = [_alike(kinds) for kinds in arrays]
     chosen = [kinds for kinds, took in zip(arrays, taken, strict=True) if took]
     places = [[array.__array_interface__["data"][0] for array in kinds] for kinds in chosen]
@@ -107,7 +110,7 @@ def _lying(arrays: Arrays) -> tuple[list[bool], Any, Any]:
     order = begin.argsort()
     if (end[order[:-1]] > begin[order[1:]]).any():
         taken = [False] * len(taken)
-    return taken, addresses, np.concatenate([[0], sizes.cumsum()])
+    return taken, chosen, addresses, np.concatenate([[0], sizes.cumsum()])
 
 
 def _alike(arrays: list[Any]) -> bool:

@@ -1,0 +1,136 @@
+"""Runs every compiled kernel, at sizes that leave rests everywhere, and prints which stay unused.
+
+A program for the mode that checks bounds. With three workers the kernels share their work; with
+one, the guard lies right behind its row of working memory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tinygrad_cv.backend import cpu
+from tinygrad_cv.backend.cpu import checking, compiling, threads
+
+HERE = Path(__file__).resolve().parent
+
+
+def convolutions():
+    from test_cpu_convolution import WIDTH, arrays, compare, lanes
+
+    near, one = ((1, 1), (1, 1)), (1, 1)
+    compare(*arrays((2, 16, 9, 11), (3, 3), 33), one, near, one, 1)
+    compare(*arrays((3, 20, 3, 2), (3, 3), 17), one, near, one, 1)
+    compare(*arrays((2, 150, 2, 2), (3, 3), 150), one, near, one, 1)
+    compare(*arrays((1, 450, 2, 2), (3, 3), 450), one, near, one, 1)
+    compare(*arrays((1, 130, 5, 6), (3, 3), 140), one, near, one, 1)
+    compare(*arrays((1, 260, 5, 6), (3, 3), 390), one, near, one, 1)
+    compare(*arrays((1, 20, 3, 5, 6), (2, 3, 3), 24), (1, 1, 1), ((1, 0), *near), (1, 1, 1), 1)
+    compare(*arrays((2, 34, 13, 16), (3, 3), 33), (2, 2), near, one, 1)
+    compare(*arrays((2, 50, 17, 15), (3, 3), 65), (2, 2), ((0, 1), (2, 1)), one, 1)
+    compare(*arrays((1, 140, 7, 8), (3, 3), 130), (2, 2), near, one, 1)
+    compare(*arrays((1, 300, 8, 7), (3, 3), 390), (2, 2), ((2, 0), (1, 1)), one, 1)
+    compare(*arrays((1, 36, 3, 7, 8), (2, 3, 3), 40), (1, 2, 2), ((1, 0), *near), (1, 1, 1), 1)
+    compare(*arrays((2, 33, 7, 9), (3, 3), 17), (2, 3), near, (2, 1), 1)
+    compare(*arrays((2, 24, 7, 5), (1, 1), 40), one, ((0, 0), (0, 0)), one, 1)
+    compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, one, 2)
+    compare(*arrays((2, 21, 7, 5), (3, 3), 21, 21), (2, 1), near, (1, 2), 21)
+    compare(*arrays((1, 21, 5, 16), (5, 5), 21, 21), one, ((2, 2), (2, 2)), one, 21)
+    compare(*arrays((1, 270, 3, 5), (1, 1), 300), one, ((0, 0), (0, 0)), one, 1)
+    compare(*arrays((2, 3, 11, 13), (5, 3), 9), (2, 1), near, one, 1)
+    filled, lanes.FILLED, n = lanes.FILLED, 0, WIDTH + 1
+    compare(*arrays((n, 3, 11, 13), (5, 3), 5), (2, 1), near, one, 1)
+    compare(*arrays((n, 1, 7, 7), (5, 5), 6), one, near, one, 1)
+    compare(*arrays((n, 2, 3, 7, 5), (2, 3, 3), 3), (1, 1, 2), ((1, 0), *near), (2, 1, 2), 1)
+    lanes.FILLED = filled
+
+
+def pooling():
+    import test_cpu_pool as tests
+
+    pads = ((1, 1), (1, 0))
+    for channels in (1, 17, 70):
+        for case in (
+            ((2, channels, 7, 9), (3, 2), (2, 1), pads, (2, 1), False),
+            ((3, channels, 9, 7), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), True),
+            ((1, channels, 3, 5, 6), (2, 2, 3), (1, 2, 3), (*pads, (0, 1)), (1, 1, 1), True),
+        ):
+            tests.test_max_pooling.hypothesis.inner_test("few", case)
+        case = ((2, channels, 7, 9), (3, 2), (2, 1), pads, (1, 1), True)
+        tests.test_average_pooling.hypothesis.inner_test("many", None, False, case)
+
+
+def elementwise():
+    import test_cpu_elementwise as tests
+
+    for name in tests.FUNCTIONS:
+        for shape in ((1, 3, 5, 1), (3, 17, 11, 7), (2, 33, 9, 40)):
+            x, y = tests.image(shape), tests.image(shape, 1)
+            tests.compare(name, x, y, ("channels_last", "channels_last"))
+
+
+def norms():
+    import test_cpu_norm as tests
+
+    for shape in [*tests.SHAPES, (3, 37, 5, 7), (2, 300, 3, 3)]:
+        tests.test_relu_and_addition(shape, "channels_last")
+        for training in (True, False):
+            tests.test_batch_norm(shape, training)
+
+
+def linear_layers():
+    import test_cpu_linear as tests
+
+    workers = threads.get_num_threads()
+    for n, i, o in ((1, 600, 150), (37, 41, 130), (60, 7, 9), (75, 530, 33), (24, 64, 800)):
+        tests.test_any_shape.hypothesis.inner_test(n, i, o, False, True, workers)
+
+
+def sums():
+    import test_cpu_sums as tests
+
+    for shape in ((64, 6, 28, 28), (2, 3, 5), (3, 7, 11, 13), (1, 700, 2, 3)):
+        tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
+
+
+def optimizers():
+    import test_cpu_optim as tests
+
+    for name, options in tests.RULES:
+        params, gradients = tests.arrays(), tests.arrays(seed=1)
+        params[2], gradients[2] = (tests.lying(a[2], (2, 3, 1, 0)) for a in (params, gradients))
+        found = tests.run("numba", name, options, params, gradients)
+        params, gradients = tests.arrays(), tests.arrays(seed=1)
+        tests.compare(found, tests.run("reference", name, options, params, gradients))
+
+
+FAMILIES = (convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
+
+
+def take_any_size():
+    """Let every family take what is too small for it to pay."""
+    for found in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."):
+        module = importlib.import_module(found.name)
+        for name in ("SMALLEST", "FEWEST"):
+            if hasattr(module, name):
+                setattr(module, name, 0)
+
+
+def main() -> None:
+    assert checking.ON
+    sys.path.insert(0, str(HERE))
+    take_any_size()
+    np.seterr(all="ignore")
+    for count in (3, 1):
+        threads.set_num_threads(count)
+        for family in FAMILIES:
+            family()
+    print([kernel.name for kernel in compiling.kernels() if kernel.made is None])
+
+
+if __name__ == "__main__":
+    main()
