@@ -51,9 +51,11 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
         if meta:
             return arrays, (inferred,) if isinstance(inferred, Spec) else tuple(inferred)
     kernel = kernels.choose(rows, device, specs, attrs) if rows is not None else None
-    function = op.forward if kernel is None else kernel.function
+    given = (arrays, *attrs) if op.variadic else (*arrays, *attrs)
     try:
-        result = function(xp, arrays, *attrs) if op.variadic else function(xp, *arrays, *attrs)
+        result = None if kernel is None else kernel.function(xp, *given)
+        if result is None:
+            result = op.forward(xp, *given)
     except (ValueError, TypeError, OverflowError) as problem:
         if isinstance(problem, TinygradError):
             raise
@@ -72,7 +74,8 @@ def sum_of(a: Any, b: Any, out: Any = None) -> Any:
     if it is given."""
     rows = kernels.candidates("add") if out is None and isinstance(a, np.ndarray) else None
     kernel = kernels.choose(rows, "cpu", (spec_of(a), spec_of(b)), ()) if rows is not None else None
-    return add(a, b, out) if kernel is None else kernel.function(np, a, b)
+    found = None if kernel is None else kernel.function(np, a, b)
+    return add(a, b, out) if found is None else found
 
 
 def run_rules(
@@ -105,11 +108,12 @@ def _fused(
         if kernel is not None:
             known |= zip(op.attributes, attrs, strict=True)
             reads = (known.get(name) for name in _reads(kernel.function))
-            found: Arrays = kernel.function(xp, gradient, needs, *reads)
-            return found
+            result: Arrays | None = kernel.function(xp, gradient, needs, *reads)
+            if result is not None:
+                return result
     if plan.fused is None:
         return None
-    found = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
+    found: Arrays = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
     return found
 
 

@@ -7,8 +7,9 @@ the cases it names in ``supports``::
     def max_pool(xp, input, kernel_size, ...): ...
 
 A kernel takes what ``forward`` takes and returns what it returns: outputs, then residuals. It never
-writes its inputs. ``"<op>.vjp"`` names a fused first-order rule, with the arguments of
-``fused_vjp``.
+writes its inputs. Where the arrays themselves show that the case is none for it (their strides, a
+label out of range), it returns None, and the reference serves. ``"<op>.vjp"`` names a fused
+first-order rule, with the arguments of ``fused_vjp``.
 """
 
 from __future__ import annotations

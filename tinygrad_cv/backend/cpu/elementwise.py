@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,35 +17,66 @@ from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
-__all__ = ["add", "dropout", "dropout_vjp", "leaky_relu", "leaky_relu_vjp", "mul"]
-__all__ += ["register_kernels", "relu", "relu_vjp", "sigmoid_vjp", "tanh_vjp"]
+__all__ = ["TABLE", "Row", "dropout", "dropout_vjp", "register_kernels"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
 
 
+class Row(NamedTuple):
+    """What serves an operator: the compiled kernel and, by name, the arrays and numbers that it
+    gets. For a gradient the arrays are ``g`` and what the rule saves."""
+
+    operator: str
+    kernel: str
+    arrays: str
+    numbers: str = ""
+
+
+TABLE = [
+    Row("add", "add", "input other"),
+    Row("elu", "elu", "input", "alpha"),
+    Row("elu.vjp", "elu_gradient", "g input", "alpha"),
+    Row("exp", "exp", "input"),
+    Row("gelu", "gelu", "input"),
+    Row("gelu.vjp", "gelu_gradient", "g input"),
+    Row("gelu_tanh", "gelu_tanh", "input"),
+    Row("gelu_tanh.vjp", "gelu_tanh_gradient", "g input"),
+    Row("hardtanh", "hardtanh", "input", "min_val max_val"),
+    Row("hardtanh.vjp", "hardtanh_gradient", "g input", "min_val max_val"),
+    Row("leaky_relu", "leaky_relu", "input input", "negative_slope"),
+    Row("leaky_relu.vjp", "leaky_relu", "g input", "negative_slope"),
+    Row("log", "log", "input"),
+    Row("log.vjp", "divide", "g input"),
+    Row("mul", "multiply", "input other"),
+    Row("relu", "relu", "input"),
+    Row("relu.vjp", "relu_gradient", "g output"),
+    Row("sigmoid", "sigmoid", "input"),
+    Row("sigmoid.vjp", "sigmoid_gradient", "g output"),
+    Row("silu", "silu", "input"),
+    Row("silu.vjp", "silu_gradient", "g input"),
+    Row("softplus", "softplus", "input", "beta threshold"),
+    Row("softplus.vjp", "softplus_gradient", "g input", "beta threshold"),
+    Row("sqrt", "sqrt", "input"),
+    Row("sqrt.vjp", "sqrt_gradient", "g output"),
+    Row("tanh.vjp", "tanh_gradient", "g output"),
+]
+
+
 def register_kernels() -> None:
     """Enter the kernels of this file into the table."""
-    for name, function, supports in (
-        ("add", add, _takes_two),
+    rows: list[tuple[str, Callable[..., Any], Callable[..., bool]]] = [
         ("dropout", dropout, _takes_dropout),
-        ("dropout.vjp", dropout_vjp, _takes_output),
-        ("leaky_relu", leaky_relu, _takes),
-        ("leaky_relu.vjp", leaky_relu_vjp, _takes),
-        ("mul", mul, _takes_two),
-        ("relu", relu, _takes),
-        ("relu.vjp", relu_vjp, _takes_output),
-        ("sigmoid.vjp", sigmoid_vjp, _takes_output),
-        ("tanh.vjp", tanh_vjp, _takes_output),
-    ):
+        ("dropout.vjp", dropout_vjp, _takes),
+    ]
+    for row in TABLE:
+        rows.append((row.operator, _serving(row), _takes_two if "other" in row.arrays else _takes))
+    for name, function, supports in rows:
         register(name, provider="numba", priority=10, supports=supports)(function)
 
 
 def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    return _large(specs[0])
-
-
-def _takes_output(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    return True  # a rule that reads no input: the function sees the arrays, and judges
+    # A rule that reads no input has no Spec: the function sees the arrays, and may decline.
+    return specs[0] is None or _large(specs[0])
 
 
 def _takes_dropout(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -61,76 +95,52 @@ def _large(spec: Any) -> bool:
     return dense and spec.size >= SMALLEST and usable()
 
 
-def relu(xp: Any, input: Any) -> Any:
-    """``Relu.forward``."""
-    from tinygrad_cv.backend.cpu.compiled import elementwise
+def _serving(row: Row) -> Callable[..., Any]:
+    """The function of the kernel table that runs a kernel; it reads what the row names."""
+    arrays, numbers = row.arrays.split(), row.numbers.split()
+    fused = arrays[0] == "g"
+    names = ["xp", *(["g", "needs"] if fused else []), *arrays[fused:], *numbers]
+    names = list(dict.fromkeys(names))
 
-    output = memory.empty_like(input)
-    runs = _runs(input, output)
-    if runs is None:
-        return np.maximum(input, 0, out=output)
-    elementwise.relu(*runs, threads.get_num_threads())
-    return output
+    def serve(*args: Any) -> Any:
+        given = dict(zip(names, args, strict=True))
+        result = _run(row.kernel, [given[n] for n in arrays], [given[n] for n in numbers])
+        return (result,) if fused and result is not None else result
 
-
-def relu_vjp(xp: Any, g: Any, needs: Any, output: Any) -> tuple[Any, ...]:
-    """The gradient of ``Relu``."""
-    result = memory.empty_like(output)
-    runs = _large_runs(g, output, result)
-    if runs is None:
-        return (np.multiply(g, output != 0, out=result),)
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    elementwise.relu_gradient(*runs, threads.get_num_threads())
-    return (result,)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, kind) for name in names]
+    )
+    serve.__name__ = serve.__qualname__ = row.operator
+    return serve
 
 
-def leaky_relu(xp: Any, input: Any, negative_slope: float) -> Any:
-    """``LeakyRelu.forward``."""
-    return _leaky(input, input, negative_slope)
-
-
-def leaky_relu_vjp(
-    xp: Any, g: Any, needs: Any, input: Any, negative_slope: float
-) -> tuple[Any, ...]:
-    """The gradient of ``LeakyRelu``."""
-    return (_leaky(g, input, negative_slope),)
-
-
-def _leaky(values: Any, input: Any, slope: float) -> Any:
-    """The values where the input is above 0, times the slope elsewhere."""
-    result = memory.empty_like(input)
-    runs = _large_runs(values, input, result)
-    if runs is None:
-        return np.where(input > 0, values, values * slope)
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    elementwise.leaky_relu(*runs, np.float32(slope), threads.get_num_threads())
+def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
+    """The result of a compiled kernel, in the memory order of the arrays; None if they are small,
+    no float32 or do not lie alike."""
+    first = arrays[0]
+    if first.dtype != np.float32 or first.size < SMALLEST or not usable():
+        return None
+    axes = _order(arrays)
+    if axes is None:
+        return None
+    result = memory.empty_like(first)
+    runs = [array.transpose(axes).reshape(-1) for array in (*arrays, result)]
+    compiled = importlib.import_module("tinygrad_cv.backend.cpu.compiled.elementwise")
+    getattr(compiled, kernel)(*runs, *map(np.float32, numbers), threads.get_num_threads())
     return result
 
 
-def sigmoid_vjp(xp: Any, g: Any, needs: Any, output: Any) -> tuple[Any, ...]:
-    """The gradient of ``Sigmoid``."""
-    result = memory.empty_like(output)
-    runs = _large_runs(g, output, result)
-    if runs is None:
-        return (g * (output * (1 - output)),)
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    elementwise.sigmoid_gradient(*runs, threads.get_num_threads())
-    return (result,)
-
-
-def tanh_vjp(xp: Any, g: Any, needs: Any, output: Any) -> tuple[Any, ...]:
-    """The gradient of ``Tanh``."""
-    result = memory.empty_like(output)
-    runs = _large_runs(g, output, result)
-    if runs is None:
-        return (g * (1 - output * output),)
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    elementwise.tanh_gradient(*runs, threads.get_num_threads())
-    return (result,)
+def _order(arrays: list[Any]) -> tuple[int, ...] | None:
+    """The axes in the order in which the memory of all arrays runs without a gap, if there is
+    one."""
+    shape, ndim = arrays[0].shape, arrays[0].ndim
+    if any(array.shape != shape for array in arrays):
+        return None
+    for axes in (tuple(range(ndim)), (0, *range(2, ndim), 1)[:ndim]):
+        if all(array.transpose(axes).flags.c_contiguous for array in arrays):
+            return axes
+    return None
 
 
 def dropout(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
@@ -138,62 +148,16 @@ def dropout(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0
     mask, layout = keep_mask(key, input.shape, 1 - p), layout_of(input)
     if layout != CONTIGUOUS:
         mask = reordered(np, mask, layout)
-    return _masked(input, mask, p), mask
+    output = _masked(input, mask, p)
+    return None if output is None else (output, mask)
 
 
-def dropout_vjp(xp: Any, g: Any, needs: Any, mask: Any, p: float) -> tuple[Any, ...]:
+def dropout_vjp(xp: Any, g: Any, needs: Any, mask: Any, p: float) -> tuple[Any, ...] | None:
     """The gradient of ``Dropout``."""
-    return (_masked(g, mask, p),)
+    gradient = _masked(g, mask, p)
+    return None if gradient is None else (gradient,)
 
 
 def _masked(values: Any, mask: Any, p: float) -> Any:
     """``values * mask / (1 - p)``."""
-    scale = 1 / (1 - p) if p < 1 else 0.0
-    result = memory.empty_like(values)
-    runs = _large_runs(values, mask.view(np.uint8), result)
-    if runs is None:
-        np.multiply(values, mask, out=result)
-        return np.multiply(result, scale, out=result)
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    elementwise.masked_scale(*runs, np.float32(scale), threads.get_num_threads())
-    return result
-
-
-def add(xp: Any, input: Any, other: Any) -> Any:
-    """``Add.forward`` of arrays that lie alike."""
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    output = memory.empty_like(input)
-    runs = _runs(input, other, output)
-    if runs is None:
-        return np.add(input, other, out=output)
-    elementwise.add(*runs, threads.get_num_threads())
-    return output
-
-
-def mul(xp: Any, input: Any, other: Any) -> Any:
-    """``Mul.forward`` of arrays that lie alike."""
-    from tinygrad_cv.backend.cpu.compiled import elementwise
-
-    output = memory.empty_like(input)
-    runs = _runs(input, other, output)
-    if runs is None:
-        return np.multiply(input, other, out=output)
-    elementwise.multiply(*runs, threads.get_num_threads())
-    return output
-
-
-def _large_runs(values: Any, *arrays: Any) -> list[Any] | None:
-    """As ``_runs``, for large float32 arrays only."""
-    large = values.dtype == np.float32 and values.size >= SMALLEST and usable()
-    return _runs(values, *arrays) if large and values.shape == arrays[0].shape else None
-
-
-def _runs(*arrays: Any) -> list[Any] | None:
-    """The arrays as runs of numbers in the same order, or None if they do not lie so."""
-    for axes in (range(arrays[0].ndim), (0, *range(2, arrays[0].ndim), 1)):
-        moved = [array.transpose(axes) for array in arrays if array.ndim == len(axes)]
-        if len(moved) == len(arrays) and all(array.flags.c_contiguous for array in moved):
-            return [array.reshape(-1) for array in moved]
-    return None
+    return _run("masked_scale", [values, mask.view(np.uint8)], [1 / (1 - p) if p < 1 else 0.0])

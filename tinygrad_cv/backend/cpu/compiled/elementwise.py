@@ -1,106 +1,190 @@
-"""Elementwise operators over large arrays that lie alike in memory, seen as one run of floats."""
+"""Elementwise operators and their gradients: the formulas of one number, as the kernels run them.
+
+Gradients take g, then what their rule reads: x, an input, or y, the output.
+"""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from tinygrad_cv.backend.cpu.compiled.tasks import shared
-from tinygrad_cv.backend.cpu.compiling import compiled
+from tinygrad_cv.backend.cpu.compiled import functions
+from tinygrad_cv.backend.cpu.compiled.each import FLOATS, TRUTHS, each
+from tinygrad_cv.backend.cpu.compiled.functions import expm1, log1p, tail
 
-__all__ = ["add", "leaky_relu", "masked_scale", "multiply", "relu", "relu_gradient"]
-__all__ += ["sigmoid_gradient", "tanh_gradient"]
+__all__ = ["add", "divide", "elu", "elu_gradient", "exp", "gelu", "gelu_gradient", "gelu_tanh"]
+__all__ += ["gelu_tanh_gradient", "hardtanh", "hardtanh_gradient", "leaky_relu", "log"]
+__all__ += ["masked_scale", "multiply", "relu", "relu_gradient", "sigmoid", "sigmoid_gradient"]
+__all__ += ["silu", "silu_gradient", "softplus", "softplus_gradient", "sqrt", "sqrt_gradient"]
+__all__ += ["tanh_gradient"]
 
-_R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
-_MASK = "Array(uint8, 1, 'C', readonly=True)"
-
-
-@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def add(a, b, y, workers, task):  # type: ignore[no-untyped-def]
-    """y = a + b."""
-    n = a.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        left, right, out = a[first:last], b[first:last], y[first:last]
-        for k in range(out.size):
-            out[k] = left[k] + right[k]
+_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_DENSITY = np.float32(1 / math.sqrt(2 * math.pi))
+_LINEAR = np.float32(2 * math.sqrt(2 / math.pi))  # 2 u = LINEAR x + CUBIC x^3 in GeluTanh
+_CUBIC, _SLOPE = np.float32(0.044715) * _LINEAR, np.float32(3 * 0.044715) * _LINEAR
 
 
-@compiled(f"void({_R1}, {_W1}, int64)", parallel=True)
-def relu(x, y, workers, task):  # type: ignore[no-untyped-def]
-    """y = max(x, 0), NaN where x is."""
-    n = x.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        source, out = x[first:last], y[first:last]
-        for k in range(out.size):
-            out[k] = np.float32(0) if source[k] <= 0 else source[k]
+@each(FLOATS, FLOATS)
+def add(a, b):  # type: ignore[no-untyped-def]
+    """a + b."""
+    return a + b
 
 
-@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def relu_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
-    """dx = g where y is not 0."""
-    n = g.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        gradient, output, out = g[first:last], y[first:last], dx[first:last]
-        for k in range(out.size):
-            value = gradient[k]
-            out[k] = value if output[k] != 0 else np.float32(0)
+@each(FLOATS, FLOATS)
+def multiply(a, b):  # type: ignore[no-untyped-def]
+    """a b."""
+    return a * b
 
 
-@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def multiply(a, b, y, workers, task):  # type: ignore[no-untyped-def]
-    """y = a b."""
-    n = a.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        left, right, out = a[first:last], b[first:last], y[first:last]
-        for k in range(out.size):
-            out[k] = left[k] * right[k]
+@each(FLOATS, FLOATS)
+def divide(a, b):  # type: ignore[no-untyped-def]
+    """a / b."""
+    return a / b
 
 
-@compiled(f"void({_R1}, {_MASK}, {_W1}, float32, int64)", parallel=True)
-def masked_scale(x, mask, y, scale, workers, task):  # type: ignore[no-untyped-def]
-    """y = x mask scale, the mask being 0 or 1; so NaN and infinity stay NaN where it is 0."""
-    n = x.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        source, keep, out = x[first:last], mask[first:last], y[first:last]
-        for k in range(out.size):
-            out[k] = source[k] * np.float32(keep[k]) * scale
+@each(FLOATS, TRUTHS)
+def masked_scale(x, mask, scale):  # type: ignore[no-untyped-def]
+    """x mask scale, the mask being 0 or 1; so NaN and infinity stay NaN where it is 0."""
+    return x * np.float32(mask) * scale
 
 
-@compiled(f"void({_R1}, {_R1}, {_W1}, float32, int64)", parallel=True)
-def leaky_relu(s, x, y, slope, workers, task):  # type: ignore[no-untyped-def]
-    """y = s if x > 0 else slope s: with s = x the function, with s = g its gradient."""
-    n = s.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        source, input, out = s[first:last], x[first:last], y[first:last]
-        for k in range(out.size):
-            value = source[k]
-            out[k] = value if input[k] > 0 else slope * value
+@each(FLOATS)
+def relu(x):  # type: ignore[no-untyped-def]
+    """max(x, 0), NaN where x is."""
+    return _ZERO if x <= _ZERO else x
 
 
-@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def sigmoid_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
-    """dx = g y (1 - y)."""
-    n = g.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        gradient, output, out = g[first:last], y[first:last], dx[first:last]
-        for k in range(out.size):
-            value = output[k]
-            out[k] = gradient[k] * (value * (np.float32(1) - value))
+@each(FLOATS, FLOATS)
+def relu_gradient(g, y):  # type: ignore[no-untyped-def]
+    """g where y is not 0."""
+    return g if y != _ZERO else _ZERO
 
 
-@compiled(f"void({_R1}, {_R1}, {_W1}, int64)", parallel=True)
-def tanh_gradient(g, y, dx, workers, task):  # type: ignore[no-untyped-def]
-    """dx = g (1 - y^2)."""
-    n = g.size
-    for worker in shared(0, workers, task):
-        first, last = n * worker // workers, n * (worker + 1) // workers
-        gradient, output, out = g[first:last], y[first:last], dx[first:last]
-        for k in range(out.size):
-            value = output[k]
-            out[k] = gradient[k] * (np.float32(1) - value * value)
+@each(FLOATS, FLOATS)
+def leaky_relu(s, x, slope):  # type: ignore[no-untyped-def]
+    """s if x > 0 else slope s: with s = x the function, with s = g its gradient."""
+    return s if x > _ZERO else slope * s
+
+
+@each(FLOATS)
+def hardtanh(x, low, high):  # type: ignore[no-untyped-def]
+    """min(max(x, low), high), NaN where x is."""
+    above = low if x <= low else x
+    return high if above >= high else above
+
+
+@each(FLOATS, FLOATS)
+def hardtanh_gradient(g, x, low, high):  # type: ignore[no-untyped-def]
+    """g where x is neither at a bound nor beyond."""
+    return _ZERO if (x <= low) | (x >= high) else g
+
+
+@each(FLOATS)
+def elu(x, alpha):  # type: ignore[no-untyped-def]
+    """x if x > 0 else alpha (e^x - 1)."""
+    return x if x > _ZERO else alpha * expm1(_ZERO if x > _ZERO else x)
+
+
+@each(FLOATS, FLOATS)
+def elu_gradient(g, x, alpha):  # type: ignore[no-untyped-def]
+    """g alpha e^x if x <= 0 else g."""
+    return g * (alpha * functions.exp(x)) if x <= _ZERO else g
+
+
+@each(FLOATS)
+def exp(x):  # type: ignore[no-untyped-def]
+    """e^x."""
+    return functions.exp(x)
+
+
+@each(FLOATS)
+def log(x):  # type: ignore[no-untyped-def]
+    """ln x."""
+    return functions.log(x)
+
+
+@each(FLOATS)
+def sqrt(x):  # type: ignore[no-untyped-def]
+    """The square root."""
+    return np.sqrt(x)
+
+
+@each(FLOATS, FLOATS)
+def sqrt_gradient(g, y):  # type: ignore[no-untyped-def]
+    """g / (2 y)."""
+    return g / (_TWO * y)
+
+
+@each(FLOATS)
+def sigmoid(x):  # type: ignore[no-untyped-def]
+    """s(x) = 1 / (1 + e^-x)."""
+    return functions.sigmoid(x)
+
+
+@each(FLOATS, FLOATS)
+def sigmoid_gradient(g, y):  # type: ignore[no-untyped-def]
+    """g y (1 - y)."""
+    return g * (y * (_ONE - y))
+
+
+@each(FLOATS, FLOATS)
+def tanh_gradient(g, y):  # type: ignore[no-untyped-def]
+    """g (1 - y^2)."""
+    return g * (_ONE - y * y)
+
+
+@each(FLOATS)
+def silu(x):  # type: ignore[no-untyped-def]
+    """x s(x)."""
+    return x * functions.sigmoid(x)
+
+
+@each(FLOATS, FLOATS)
+def silu_gradient(g, x):  # type: ignore[no-untyped-def]
+    """g s (1 + x (1 - s)) with s = s(x)."""
+    s = functions.sigmoid(x)
+    return g * (s * (_ONE + x * (_ONE - s)))
+
+
+@each(FLOATS)
+def softplus(x, beta, threshold):  # type: ignore[no-untyped-def]
+    """ln(1 + e^(beta x)) / beta, x where beta x > threshold."""
+    scaled = x * beta
+    smooth = (scaled if scaled > _ZERO else _ZERO) + log1p(functions.exp(-abs(scaled)))
+    return x if scaled > threshold else smooth / beta
+
+
+@each(FLOATS, FLOATS)
+def softplus_gradient(g, x, beta, threshold):  # type: ignore[no-untyped-def]
+    """g s(beta x), g where beta x > threshold."""
+    scaled = x * beta
+    return g if scaled > threshold else g * functions.sigmoid(scaled)
+
+
+@each(FLOATS)
+def gelu(x):  # type: ignore[no-untyped-def]
+    """x Phi(x), Phi being 1 - tail for positive x: so it keeps its digits for negative ones."""
+    beyond, _ = tail(x)
+    return x * (_ONE - beyond if x > _ZERO else beyond)
+
+
+@each(FLOATS, FLOATS)
+def gelu_gradient(g, x):  # type: ignore[no-untyped-def]
+    """g (Phi(x) + x phi(x))."""
+    beyond, density = tail(x)
+    return g * ((_ONE - beyond if x > _ZERO else beyond) + x * (_DENSITY * density))
+
+
+@each(FLOATS)
+def gelu_tanh(x):  # type: ignore[no-untyped-def]
+    """x s(2 u), which is x/2 (1 + tanh u)."""
+    return x * functions.sigmoid(x * (_LINEAR + _CUBIC * (x * x)))
+
+
+@each(FLOATS, FLOATS)
+def gelu_tanh_gradient(g, x):  # type: ignore[no-untyped-def]
+    """g (s + x s (1 - s) 2 u') with s = s(2 u)."""
+    square = x * x
+    s = functions.sigmoid(x * (_LINEAR + _CUBIC * square))
+    return g * (s + x * ((s * (_ONE - s)) * (_LINEAR + _SLOPE * square)))
