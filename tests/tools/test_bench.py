@@ -82,11 +82,29 @@ def test_a_sweep_has_the_points_of_the_networks_that_can(bench, arguments, point
         (("--modes", "backward"), "unknown mode backward; known are train, infer"),
         (("--operators", "conv9d"), "no operator has conv9d in its name"),
         (("--sweep", "depth", "--only", "lenet"), "with more than one depth are vgg8, resnet18"),
+        (("--operators", "relu", "--only", "lenet"), "--operators takes words of its own"),
     ],
 )
 def test_what_is_not_known_is_refused(bench, arguments, message):
     with pytest.raises(SystemExit, match=message):
         planned(bench, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--rounds", "0"), "argument --rounds: at least 1, not 0"),
+        (("--rounds", "-1"), "argument --rounds: at least 1, not -1"),
+        (("--device", "tpu"), "invalid choice: 'tpu'"),
+        (("--json", "nowhere/figures.json"), "there is no folder nowhere"),
+        (("--plot", "nowhere/figures.svg"), "there is no folder nowhere"),
+        (("--plot", "figures.png"), "pictures are written as .svg, not as figures.png"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_refused_at_the_start(bench, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        bench.plan.parser("").parse_args(arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_a_network_takes_only_points_it_can_have(bench):

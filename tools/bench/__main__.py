@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.plot:
         try:
             options.plot.write_text(plot.picture(document))
-        except (ValueError, ImportError) as error:  # the figures are worth more than the picture
+        except ValueError as error:  # the figures are worth more than the picture
             print(f"{options.plot} is not drawn: {error}", file=sys.stderr)
     problems = report.broken(rows)
     for problem in problems:

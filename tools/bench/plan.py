@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made.add_argument("--modes", default="train,infer", help="train,infer (default both)")
     made.add_argument("--engines", help="instead of " + ",".join(DEFAULT))
     made.add_argument("--peers", help="beside them, or all: " + ",".join(PEERS))
-    made.add_argument("--rounds", type=int, help="rounds per workload (default 11, quick 5)")
+    made.add_argument("--rounds", type=_rounds, help="rounds per workload (default 11, quick 5)")
     what = made.add_mutually_exclusive_group()
     what.add_argument("--sweep", choices=SWEEPS, help="networks at growing batch, depth or size")
     what.add_argument(
@@ -54,10 +55,32 @@ def parser(description: str) -> argparse.ArgumentParser:
         "--first-run", action="store_true", help="first training step, empty and warm cache"
     )
     made.add_argument("--no-memory", action="store_true", help="leave peak memory out")
-    made.add_argument("--device", default="cpu", help='"cpu" (default) or "cuda"')
-    made.add_argument("--json", type=Path, help="file for all figures")
-    made.add_argument("--plot", type=Path, metavar="FILE.svg", help="file for the picture")
+    made.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="default cpu")
+    made.add_argument("--json", type=_file, help="file for all figures")
+    made.add_argument("--plot", type=_picture, metavar="FILE.svg", help="file for the picture")
     return made
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {text}")
+    return int(text)
+
+
+def _file(text: str) -> Path:
+    """A file that can be written when all is measured."""
+    path = Path(text)
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {path.parent}")
+    return path
+
+
+def _picture(text: str) -> Path:
+    if Path(text).suffix != ".svg":
+        raise argparse.ArgumentTypeError(f"pictures are written as .svg, not as {text}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise argparse.ArgumentTypeError("pictures need Matplotlib: pip install matplotlib")
+    return _file(text)
 
 
 def engines_of(options: argparse.Namespace) -> list[str]:
@@ -76,6 +99,8 @@ def plan(options: argparse.Namespace, engines: Sequence[str]) -> Iterator[Item]:
     """Every measurement asked for."""
     every = tuple(engines)
     if options.operators is not None:
+        if options.only:
+            raise SystemExit("--only names workloads; --operators takes words of its own")
         shared = tuple(e for e in engines if e.startswith(("ours", "torch")))
         for name in _operators(options.operators):
             yield Item("operator", name, "forward", shared)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import growth
-import targets
 from measure import by_round
 from report import LABELS, quartiles
 
@@ -45,7 +44,6 @@ STYLE = {
     "axes.spines.right": False,
 }
 WIDTH, BAR = 12.0, 0.17  # inches
-TARGET = "#c00000"
 LIMIT = 2.5  # longer bars are cut off: their number says how long they are
 
 Row = dict[str, Any]
@@ -92,7 +90,6 @@ def _figure(height: float, title: str) -> Any:
 
 def _bars(rows: Sequence[Row]) -> Any:
     """A panel for each mode, two beside each other."""
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     engines = [n for n in LABELS if any(r["engines"].get(n, {}).get("ms") for r in rows)]
@@ -100,16 +97,17 @@ def _bars(rows: Sequence[Row]) -> Any:
     pairs = [panels[k : k + 2] for k in range(0, len(panels), 2)]
     heights = [max(sum(map(_lines, members)) for _, members in pair) for pair in pairs]
     height = BAR * sum(heights) + 0.7 * len(pairs) + 1.2
-    figure = _figure(height, "Time relative to PyTorch's: shorter is faster")
+    title = "Time relative to PyTorch's, median and quartiles: shorter is faster"
+    figure = _figure(height, title)
     grid = figure.add_gridspec(len(pairs), 2, height_ratios=heights)
     for line, pair in enumerate(pairs):
         for column, (name, members) in enumerate(pair):
             axes = figure.add_subplot(grid[line, column])
             axes.set_title(name)
             _panel(axes, members, engines, heights[line])
-    marks: list[Any] = [Patch(color=COLORS[n], label=LABELS[n]) for n in engines]
-    if any(targets.limits(row) for row in rows):
-        marks.append(Line2D([], [], color=TARGET, linestyle=":", linewidth=2, label="aim of ours"))
+    for axes in figure.axes:  # one scale for all
+        axes.set_xlim(0, 1.25 * max(axes.dataLim.xmax for axes in figure.axes))
+    marks = [Patch(color=COLORS[n], label=LABELS[n]) for n in engines]
     figure.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
     return figure
 
@@ -149,16 +147,11 @@ def _panel(axes: Any, rows: Sequence[Row], engines: Sequence[str], height: int) 
                 color="#444444", bbox={"color": "white", "pad": 0.5},
             )  # fmt: skip
         middles.append(top + (len(bars) - 1) / 2)
-        aim = targets.limits(row).get("ours/torch")
-        if aim is not None:
-            ends = [top - 0.6, top + len(bars) - 0.4]
-            axes.plot([aim, aim], ends, color=TARGET, linestyle=":", linewidth=1.6)
         top += len(bars) + 1
     axes.axvline(1, color="#888888", linewidth=0.8, zorder=0)
     small = [row["mode"] if row["workload"] == "small_ops" else row["workload"] for row in rows]
     axes.set_yticks(middles, small)
     axes.set_ylim(height - 1, -0.9)
-    axes.set_xlim(0, 1.25 * axes.dataLim.xmax)
     axes.set_xticks([0, 0.5, 1])
     axes.tick_params(length=0)
 
