@@ -73,7 +73,11 @@ class Masked(Elementwise):
         return masked(g, mask)
 
 
-masked = Masked.call
+def masked(input: Any, mask: Any) -> Any:
+    """``Masked``. Rules call it on plain arrays most of the time, whose shapes they know to fit."""
+    if type(input) is type(mask) is np.ndarray:
+        return keep(np, input, mask)
+    return Masked.call(input, mask)
 
 
 class Where(Elementwise):
