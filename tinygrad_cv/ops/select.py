@@ -13,6 +13,7 @@ import numpy as np
 from tinygrad_cv.backend.dtypes import get_default_dtype, promote
 from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
+from tinygrad_cv.core.op import general_call
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
 from tinygrad_cv.ops.compare import isfinite
@@ -72,12 +73,20 @@ class Masked(Elementwise):
     def vjp_input(g: Any, mask: Any) -> Any:
         return masked(g, mask)
 
+    @classmethod
+    def _make_call(cls) -> Any:
+        """Rules call it on plain arrays most of the time, whose shapes they know to fit."""
+        general = general_call(cls)
 
-def masked(input: Any, mask: Any) -> Any:
-    """``Masked``. Rules call it on plain arrays most of the time, whose shapes they know to fit."""
-    if type(input) is type(mask) is np.ndarray:
-        return keep(np, input, mask)
-    return Masked.call(input, mask)
+        def call(input: Any, mask: Any) -> Any:
+            if type(input) is type(mask) is np.ndarray:
+                return keep(np, input, mask)
+            return general(input, mask)
+
+        return call
+
+
+masked = Masked.call
 
 
 class Where(Elementwise):
