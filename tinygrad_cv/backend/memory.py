@@ -15,7 +15,7 @@ import math
 import os
 import threading
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -131,6 +131,7 @@ def stats() -> MemoryStats:
     True
     """
     with _POOL.lock:
+        _POOL.settle()
         return MemoryStats(*(getattr(_POOL, field) for field in MemoryStats._fields))
 
 
@@ -150,9 +151,8 @@ def set_limit(nbytes: int) -> None:
     """
     if nbytes < 0:
         raise ArgumentError("set_limit", f"a limit of {nbytes} bytes is negative")
-    with _POOL.lock:
-        _POOL.limit = int(nbytes)
-        _POOL.trim(_POOL.limit)
+    _POOL.limit = int(nbytes)
+    _POOL.trim(_POOL.limit)
 
 
 def empty_cache() -> None:
@@ -174,6 +174,7 @@ def reset_peak() -> None:
     True
     """
     with _POOL.lock:
+        _POOL.settle()
         _POOL.peak = _POOL.in_use
 
 
@@ -192,7 +193,9 @@ class Block:
         self.__array_interface__ = interface
 
     def __del__(self) -> None:
-        self._pool.give(self._piece)
+        pool = self._pool
+        pool.returned.append(self._piece)
+        pool.settle()
 
 
 class _Segment:
@@ -227,10 +230,17 @@ class _Pool:
     the last segment, or from a new one, as large as all before it together up to `SEGMENT_BYTES`.
     Only a segment that is free as a whole can go back to the system; those that have been so for
     longest are released first.
+
+    The garbage collector may run at any allocation, inside the methods of this class too. What it
+    finds there gives memory back, or asks for some, while the lists are half changed and this very
+    thread holds the lock. So what dies is only noted, in `returned`, and taken back by whoever
+    leaves the lists whole again; and who asks for memory at such a moment gets NumPy's own.
     """
 
     def __init__(self, limit: int) -> None:
-        self.lock = threading.RLock()  # a block can die while its own thread holds the lock
+        self.lock = threading.RLock()
+        self.inside = False  # the thread that holds the lock is changing the lists
+        self.returned: deque[_Piece] = deque()  # noted, but not yet in the lists
         self.free: list[_Piece] = []
         self.whole: OrderedDict[_Segment, None] = OrderedDict()
         self.last = _Segment(0)
@@ -242,52 +252,88 @@ class _Pool:
         self, size: int, shape: Shape, dtype: np.dtype[Any], strides: Shape | None
     ) -> np.ndarray:
         piece = self.take(_rounded(size))
+        if piece is None:
+            return np.ndarray(shape, dtype, _aligned(size), strides=strides)
         address = (piece.segment.address + piece.start, False)
         interface = {"version": 3, "shape": shape, "typestr": dtype.str, "data": address}
         if strides is not None:
             interface["strides"] = strides
         return np.asarray(Block(self, piece, interface))
 
-    def take(self, size: int) -> _Piece:
+    def take(self, size: int) -> _Piece | None:
+        """A piece of that size; None if this thread is changing the lists already."""
         with self.lock:
-            place = bisect_left(self.free, (size,))
-            if place < len(self.free):
-                found = self.free[place]
-                self._remove(found)
-                piece = self._piece(size, found.start, found.segment)
-                if found.size > size:
-                    self._add(found.size - size, found.start + size, found.segment)
-                self.hits += 1
-            else:
-                piece = self._fresh(size)
-                self.misses += 1
-            self.in_use += size
-            if self.in_use > self.peak:
-                self.peak = self.in_use
+            if self.inside:
+                return None
+            self.inside = True
+            try:
+                while self.returned:
+                    self._join(self.returned.popleft())
+                place = bisect_left(self.free, (size,))
+                if place < len(self.free):
+                    found = self.free[place]
+                    self._remove(found)
+                    piece = self._piece(size, found.start, found.segment)
+                    if found.size > size:
+                        self._add(found.size - size, found.start + size, found.segment)
+                    self.hits += 1
+                else:
+                    piece = self._fresh(size)
+                    self.misses += 1
+                self.in_use += size
+                if self.in_use > self.peak:
+                    self.peak = self.in_use
+            finally:
+                self.inside = False
+        if self.returned:
+            self.settle()
         return piece
 
-    def give(self, piece: _Piece) -> None:
-        size, _, start, segment = piece
-        with self.lock:
-            self.in_use -= size
-            before, behind = segment.ends.get(start), segment.begins.get(start + size)
-            if before is not None:
-                self._remove(before)
-                start, size = before.start, before.size + size
-            if behind is not None:
-                self._remove(behind)
-                size += behind.size
-            self._add(size, start, segment)
-            if self.cached > self.limit:
-                if size == segment.used > self.limit:
-                    self._release(segment)
-                self.trim(self.limit)
+    def settle(self) -> None:
+        """Take back what was noted; at once, unless a thread is changing the lists, which does it
+        before it goes on."""
+        returned = self.returned
+        while returned and not self.inside and self.lock.acquire(False):
+            try:
+                self.inside = True
+                while returned:
+                    self._join(returned.popleft())
+            finally:
+                self.inside = False
+                self.lock.release()
 
     def trim(self, target: int) -> None:
         """Release whole segments until at most `target` bytes are cached, or none is left."""
         with self.lock:
-            while self.cached > target and self.whole:
-                self._release(next(iter(self.whole)))
+            self.settle()
+            if not self.inside:
+                self.inside = True
+                try:
+                    self._shrink(target)
+                finally:
+                    self.inside = False
+        self.settle()
+
+    def _join(self, piece: _Piece) -> None:
+        """Put a piece among the free ones, as one with its free neighbours."""
+        size, _, start, segment = piece
+        self.in_use -= size
+        before, behind = segment.ends.get(start), segment.begins.get(start + size)
+        if before is not None:
+            self._remove(before)
+            start, size = before.start, before.size + size
+        if behind is not None:
+            self._remove(behind)
+            size += behind.size
+        self._add(size, start, segment)
+        if self.cached > self.limit:
+            if size == segment.used > self.limit:
+                self._release(segment)
+            self._shrink(self.limit)
+
+    def _shrink(self, target: int) -> None:
+        while self.cached > target and self.whole:
+            self._release(next(iter(self.whole)))
 
     def _fresh(self, size: int) -> _Piece:
         segment = self.last
