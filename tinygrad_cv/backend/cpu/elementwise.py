@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
@@ -18,6 +18,7 @@ __all__ = ["add", "dropout", "dropout_vjp", "leaky_relu", "leaky_relu_vjp", "mul
 __all__ += ["register_kernels", "relu", "relu_vjp", "sigmoid_vjp", "tanh_vjp"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
+SLOW = 16  # times as many, where threads start slowly
 
 
 def register_kernels() -> None:
@@ -58,7 +59,7 @@ def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _large(spec: Any) -> bool:
     dense = getattr(spec, "dtype", None) == np.float32
-    return dense and spec.size >= SMALLEST and usable()
+    return dense and repays(spec.size, SMALLEST, SLOW)
 
 
 def relu(xp: Any, input: Any) -> Any:
@@ -186,7 +187,7 @@ def mul(xp: Any, input: Any, other: Any) -> Any:
 
 def _large_runs(values: Any, *arrays: Any) -> list[Any] | None:
     """As ``_runs``, for large float32 arrays only."""
-    large = values.dtype == np.float32 and values.size >= SMALLEST and usable()
+    large = values.dtype == np.float32 and repays(values.size, SMALLEST, SLOW)
     return _runs(values, *arrays) if large and values.shape == arrays[0].shape else None
 
 
