@@ -12,7 +12,7 @@ import pytest
 
 import tinygrad_cv as tg
 from tinygrad_cv.backend import cpu, kernels
-from tinygrad_cv.backend.cpu import compiling
+from tinygrad_cv.backend.cpu import compiling, threads, worth
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.ops.pool import MaxPool, MaxPoolScatter
 
@@ -124,6 +124,16 @@ def test_small_images_do_not_load_the_compiler():
     assert [done.stdout.strip() for done in found] == ["False", "True"]
 
 
+def test_a_layer_that_starts_slowly_takes_larger_arrays_only(monkeypatch):
+    monkeypatch.setattr(threads, "_layer", "tbb")
+    assert worth.repays(1000, 1000)
+    assert not worth.repays(999, 1000)
+    monkeypatch.setattr(threads, "_layer", "workqueue")
+    assert worth.repays(8000, 1000)
+    assert not worth.repays(7999, 1000)
+    assert not worth.repays(8000, 1000, slow=9)
+
+
 def test_gradients_are_those_of_the_reference(any_size):
     x = image((2, 16, 8, 8))
     grads = []
@@ -144,7 +154,7 @@ def test_a_numba_that_cannot_be_imported_leaves_the_reference(any_size, monkeypa
     x = tg.tensor(image((2, 16, 8, 8))).contiguous("channels_last")
     with pytest.raises(AssertionError, match="the kernel was called"):
         F.max_pool2d(x, 2)
-    monkeypatch.setattr(cpu.pool, "usable", lambda: False)
+    monkeypatch.setattr(worth, "usable", lambda: False)
     expected = MaxPool.forward(np, x.numpy(), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), False)[0]
     np.testing.assert_array_equal(F.max_pool2d(x, 2).numpy(), expected)
 

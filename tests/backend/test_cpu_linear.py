@@ -114,6 +114,12 @@ def test_sizes():
     assert not chosen("linear", np.empty((0, 400), np.float32), random(120, 400), None)
 
 
+def test_one_thread_leaves_more_to_the_library(monkeypatch):
+    for count, expected in ((1, False), (2, True)):
+        monkeypatch.setattr(threads, "_count", count)
+        assert chosen("linear", random(64, 100), random(100, 100), None) is expected
+
+
 def test_the_layer_trains_with_it_as_with_the_reference(any_size):
     x, labels = tg.tensor(random(16, 40)), tg.tensor(np.arange(16) % 5)
 

@@ -188,6 +188,19 @@ def test_a_rule_of_ones_own_is_never_passed_over(served):
     assert served == []
 
 
+def test_the_less_numpy_passes_over_memory_the_later_a_kernel_is_chosen(monkeypatch):
+    monkeypatch.undo()
+    for size, expected in ((1 << 16, (False, False, True)), (1 << 17, (False, True, True))):
+        params = (np.zeros(size, np.float32),)
+        found = (
+            optim._takes_sgd(params, ({"momentum": 0},)),
+            optim._takes_sgd(params, ({"momentum": 0.9},)),
+            optim._takes_adam(params, ({"amsgrad": False},)),
+        )
+        assert found == expected
+    assert optim._takes_sgd((np.zeros(1 << 19, np.float32),), ({"momentum": 0},))
+
+
 def test_few_numbers_do_not_load_the_compiler(monkeypatch):
     monkeypatch.undo()
     few = (np.zeros(100, np.float32),)

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
@@ -20,6 +20,7 @@ from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 __all__ = ["TABLE", "Row", "dropout", "dropout_vjp", "register_kernels"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
+SLOW = 16  # times as many, where threads start slowly
 
 
 class Row(NamedTuple):
@@ -92,7 +93,7 @@ def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _large(spec: Any) -> bool:
     dense = getattr(spec, "dtype", None) == np.float32
-    return dense and spec.size >= SMALLEST and usable()
+    return dense and repays(spec.size, SMALLEST, SLOW)
 
 
 def _serving(row: Row) -> Callable[..., Any]:
@@ -119,7 +120,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     """The result of a compiled kernel, in the memory order of the arrays; None if they are small,
     no float32 or do not lie alike."""
     first = arrays[0]
-    if first.dtype != np.float32 or first.size < SMALLEST or not usable():
+    if first.dtype != np.float32 or not repays(first.size, SMALLEST, SLOW):
         return None
     axes = _order(arrays)
     if axes is None:

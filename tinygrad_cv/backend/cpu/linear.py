@@ -8,12 +8,13 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 
 __all__ = ["input_grad", "linear", "register_kernels", "weight_grad"]
 
 SMALLEST = 1 << 18  # multiplications; a library takes one thread for less, and is as fast
+ALONE = 8  # so many times larger with one thread: then that of a library is no hindrance
 FEWEST_ROWS = 24  # of the result for a thread, if its rows are to be shared
 MANY_COLUMNS = 256  # for a thread: then there is no need to
 
@@ -55,7 +56,8 @@ def _takes(first: Any, axis: int, second: Any, other: int) -> bool:
         return False
     each = first.shape[-1] if axis == 0 else second.shape[1 - other]
     work = second.size * each if axis == 0 else first.size * each
-    return work >= max(SMALLEST, 1) and usable()
+    alone = threads.get_num_threads() == 1
+    return repays(work, max(SMALLEST * ALONE if alone else SMALLEST, 1))
 
 
 def linear(xp: Any, input: Any, weight: Any, bias: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
@@ -33,8 +33,7 @@ def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
         input is not None
         and input.dtype == np.float32
         and (input.layout == CHANNELS_LAST or math.prod(input.shape[2:]) == 1)
-        and input.size >= SMALLEST
-        and usable()
+        and repays(input.size, SMALLEST)
     )
 
 

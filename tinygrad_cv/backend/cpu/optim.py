@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.cpu import checking, threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 
 __all__ = ["adam", "adamw", "register_kernels", "sgd"]
@@ -36,12 +36,14 @@ def register_kernels() -> None:
 
 
 def _takes_sgd(params: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    return _count(params) >= 2 * SMALLEST and usable()  # NumPy passes over memory half as often
+    (options,) = attributes
+    passes = 4 if options.get("momentum") else 16  # NumPy passes over memory less often
+    return repays(_count(params), passes * SMALLEST)
 
 
 def _takes_adam(params: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (options,) = attributes
-    return _count(params) >= SMALLEST and not options["amsgrad"] and usable()
+    return not options["amsgrad"] and repays(_count(params), SMALLEST)
 
 
 def _count(params: tuple[Any, ...]) -> int:

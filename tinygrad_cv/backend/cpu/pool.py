@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous_pixels, pixels
 from tinygrad_cv.backend.pooling import Counts, divide, window_counts
@@ -94,8 +94,7 @@ def _takes(array: Any, shape: Sizes) -> bool:
         and (array.layout == CHANNELS_LAST or trivial)
         and array.shape[:2] == shape[:2]
         and array.ndim == len(shape) <= 5
-        and math.prod(shape) >= SMALLEST
-        and usable()
+        and repays(math.prod(shape), SMALLEST)
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
-from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous_pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST
@@ -30,8 +30,7 @@ def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
         input.dtype == np.float32
         and input.layout == CHANNELS_LAST
         and dims == (0, *range(2, input.ndim))
-        and input.size >= max(SMALLEST, 1)
-        and usable()
+        and repays(input.size, max(SMALLEST, 1), slow=32)
     )
 
 
