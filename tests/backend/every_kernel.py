@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_cv.backend import cpu
 from tinygrad_cv.backend.cpu import checking, compiling, threads
+from tinygrad_cv.testing import CHECKS
 
 HERE = Path(__file__).resolve().parent
 
@@ -108,7 +109,14 @@ def optimizers():
         tests.compare(found, tests.run("reference", name, options, params, gradients))
 
 
-FAMILIES = (convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
+def operators():
+    """The cases of all operators, by every kernel that takes them."""
+    for file in sorted((HERE.parent / "ops").glob("test_*.py")):
+        for case in getattr(importlib.import_module(file.stem), "CASES", ()):
+            CHECKS["kernels"](case, "cpu")
+
+
+FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
 
 
 def take_any_size():
@@ -122,7 +130,7 @@ def take_any_size():
 
 def main() -> None:
     assert checking.ON
-    sys.path.insert(0, str(HERE))
+    sys.path[:0] = [str(HERE), str(HERE.parent / "ops")]
     take_any_size()
     np.seterr(all="ignore")
     for count in (3, 1):
