@@ -205,6 +205,22 @@ def test_few_output_channels_give_what_any_number_gives(
     np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("tap", [0, 1, 2])
+@pytest.mark.parametrize("padding", [(1, 1), (4, 0), (0, 5)])
+@pytest.mark.parametrize("outputs", [5, 12])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_the_zeros_of_the_padding_are_multiplied(outputs, padding, tap, value):
+    x, w = normal(2, 9, 3, 5), normal(outputs, 9, 3, 2)
+    w[1, 4, tap, 1] = value
+    window = Window((3, 2), (1, 1), (-padding[0], 0), (1, 1))
+    assert few_outputs.serves(w[None], window) == (outputs == 5)
+    around = np.pad(x, ((0, 0), (0, 0), padding, (0, 0)))
+    with np.errstate(all="ignore"):
+        y = Conv.forward(np, x, w, None, (1, 1), (padding, (0, 0)), (1, 1), 1)
+        expected = torch.nn.functional.conv2d(*map(torch.from_numpy, (around, w))).numpy()
+    np.testing.assert_allclose(y, expected, rtol=1e-10, atol=1e-10)
+
+
 def test_columns_of_one_row_per_tap_give_the_same_weight_gradient():
     x, g = normal(2, 3, 8, 9), normal(2, 4, 8, 9)  # few input channels
     attributes = ((4, 3, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1)

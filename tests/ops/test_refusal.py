@@ -4,7 +4,8 @@ import pytest
 
 import tinygrad_cv as tg
 from tinygrad_cv.core import op
-from tinygrad_cv.errors import DTypeError, TinygradError
+from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
+from tinygrad_cv.ops import norm
 from tinygrad_cv.ops._refusal import tensor_arguments
 
 F = tg.nn.functional
@@ -76,3 +77,52 @@ def test_a_failure_inside_the_engine_is_not_put_on_the_arguments(monkeypatch):
     assert caught.value is defect
     with pytest.raises(DTypeError, match="dim must be"):  # what an argument explains still is
         F.softmax(tg.ones(2, 3), "b")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, image: F.batch_norm(x, None, None, training=True),
+        lambda x, image: F.conv2d(image, image, None, (1, 1), "same"),
+        lambda x, image: F.max_pool2d(image, 2, padding=(0, 0)),
+        lambda x, image: tg.where(x > 0, x, 0.0),
+        lambda x, image: tg.scatter(x, 1, tg.zeros(2, 1, dtype="int64"), 1.0),
+        lambda x, image: tg.tensordot(x, x, ([0, 1], [0, 1])),
+    ],
+)
+@pytest.mark.parametrize("text", ["a defect", "'Plan' object has no attribute 'size'"])
+def test_right_arguments_are_not_blamed_for_a_failure_inside_the_engine(monkeypatch, use, text):
+    x, image = tg.ones(2, 3), tg.ones(1, 1, 4, 4)
+    use(x, image)
+    defect = TypeError(text)
+
+    def broken(*args):
+        raise defect
+
+    monkeypatch.setattr(op, "run_kernel", broken)
+    with pytest.raises(TypeError) as caught:
+        use(x, image)
+    assert caught.value is defect
+
+
+@pytest.mark.parametrize("text", ["a defect", "'NoneType' object has no attribute 'size'"])
+def test_a_failure_inside_an_operator_says_what_it_was(monkeypatch, text):
+    def broken(*args):
+        raise TypeError(text)
+
+    monkeypatch.setattr(norm, "_batch_norm", broken)
+    with pytest.raises(DTypeError) as caught:
+        F.batch_norm(tg.ones(2, 3), None, None, training=True)
+    assert text in str(caught.value)
+    assert "must be a tensor" not in str(caught.value)
+
+
+def test_what_batch_norm_lacks_is_said():
+    x, c = tg.ones(2, 3), tg.ones(3)
+    with pytest.raises(ArgumentError, match="no running statistics to evaluate with"):
+        F.batch_norm(x, None, None)
+    with pytest.raises(DTypeError, match="running_var must be a tensor, not int 3"):
+        F.batch_norm(x, c, 3, training=True)
+    for eps in (None, "b"):
+        with pytest.raises(DTypeError, match="eps must be a number, not"):
+            F.batch_norm(x, None, None, training=True, eps=eps)

@@ -9,7 +9,7 @@ Modules are discovered, not listed. Each says what it gives away:
 * ``METHODS``: ``{name: function}`` given to Tensor as they are (operators such as ``__add__``,
 properties);
 * ``TENSOR_ARGUMENTS``: names under which its functions take tensors, beside those that operators
-have for their inputs.
+have for their inputs; ``OPTIONAL_TENSORS``: those that may be None without being so by default.
 
 Inside this package every function gives raw arrays for raw arrays, so that a gradient rule can call
 it on either. The public functions made here turn arrays, lists and numbers into Tensors first.

@@ -55,8 +55,11 @@ def refusal(
         return None
     given, parameters = bound.arguments, bound.signature.parameters
     tensors = tensor_arguments(function.__module__)
+    optional = getattr(sys.modules[function.__module__], "OPTIONAL_TENSORS", ())
     for key, value in given.items():
-        if key in tensors and value is not parameters[key].default and not _is_tensor(value):
+        if value is parameters[key].default or (value is None and key in optional):
+            continue
+        if key in tensors and not _is_tensor(value) and _explains(value, problem):
             return DTypeError(
                 name,
                 f"{key} must be a tensor, not {_described(value)}",
@@ -65,8 +68,8 @@ def refusal(
                 else f"Convert it with tg.tensor({key}) if it holds numbers.",
             )
     for key, value in given.items():
-        default = parameters[key].default
-        if isinstance(default, (int, float)) and not isinstance(value, _NUMBERS):
+        wanted = parameters[key].annotation  # Any, where a tuple or a word may stand for a number
+        if wanted in ("bool", "int", "float") and not isinstance(value, _NUMBERS):
             return DTypeError(name, f"{key} must be a number, not {_described(value)}")
     if _inside_engine(problem):
         return None
@@ -76,6 +79,13 @@ def refusal(
     ]
     kind = DTypeError if isinstance(problem, TypeError) else ArgumentError
     return kind(name, f"these arguments cannot be used ({problem})", values=values)
+
+
+def _explains(value: Any, problem: Exception) -> bool:
+    """Did this value, which is no tensor, bring the problem? Some functions take None or a number
+    for a tensor; where they do not, Python says what it found instead."""
+    usual = value is None or isinstance(value, _NUMBERS)
+    return not usual or f"'{type(value).__name__}'" in str(problem)
 
 
 def _inside_engine(problem: Exception) -> bool:

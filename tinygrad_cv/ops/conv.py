@@ -78,7 +78,8 @@ def conv2d(
         padding: zeros around the input: an int, one int per axis, or one pair (before, after) per
             axis. "valid" is none. "same" gives ceil(H / stride) rows at any stride: half of
             ``max((ceil(H / stride) - 1)*stride + dilation*(KH - 1) + 1 - H, 0)`` rows go before,
-            the other half, and the odd one, behind.
+            the other half, and the odd one, behind. These zeros are multiplied like other pixels:
+            a weight that is not finite makes NaN of them (0 * inf).
         groups: input and output channels are split into groups that do not see each other.
 
     Returns:

@@ -24,7 +24,7 @@ from tinygrad_cv.ops.shape import reshape
 __all__ = ["BatchNorm", "BatchNormEval", "batch_norm"]
 
 NN_FUNCTIONS = ("batch_norm",)
-TENSOR_ARGUMENTS = ("running_mean", "running_var")
+TENSOR_ARGUMENTS = OPTIONAL_TENSORS = ("running_mean", "running_var")
 
 
 def batch_norm(

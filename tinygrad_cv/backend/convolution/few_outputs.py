@@ -38,11 +38,13 @@ def correlate(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> 
     _, outputs, inputs, taps, *kernel = weight.shape
     images, count, *rest = output.shape[:-1]
     start, apart = window.start[0], window.dilation[0]
-    low = max(0, -start)  # z is 0 outside of low..high, where it would read padding only
+    low = max(0, -start)  # outside of low..high z would read padding only
     high = max(low, min(count + (taps - 1) * apart, input.shape[2] - start))
     flat = window._replace(kernel=(1, *kernel), start=(start + low, *window.start[1:]))
     lines = weight[0].transpose(2, 0, *range(3, weight.ndim - 1), 1)  # [k, o, other taps, c]
     lines = xp.ascontiguousarray(lines).reshape(taps * outputs, math.prod(kernel) * inputs)
+    zeros = (lines * 0).sum(1)  # NaN if a weight is not finite
+    outside = zeros.reshape(taps, outputs, *(1,) * (len(rest) + 2))
     size = lines.shape[0] * (high - low) * math.prod(rest) * input.dtype.itemsize
     step = max(1, block_bytes(xp, BLOCK) // max(1, size))
     for n in range(0, images, step):
@@ -55,10 +57,12 @@ def correlate(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> 
         total = memory.scratch(y.shape, input.dtype, "few_outputs.total", xp)
         total[...] = 0
         for k in range(taps):
-            first, last = max(0, low - k * apart), min(count, high - k * apart)
-            if first < last:
-                shift = k * apart - low
-                total[:, :, first:last] += z[k, :, :, first + shift : last + shift]
+            first = min(max(0, low - k * apart), count)
+            last = max(first, min(count, high - k * apart))
+            shift = k * apart - low
+            total[:, :, :first] += outside[k]
+            total[:, :, first:last] += z[k, :, :, first + shift : last + shift]
+            total[:, :, last:] += outside[k]
         y[...] = total
         done = count * math.prod(rest)
         yield slice(n * done, (n + len(part)) * done)

@@ -13,7 +13,7 @@ from tinygrad_cv.backend.cpu import checking
 __all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "partial_sums", "parts_of", "thread_rows"]
 __all__ += ["three"]
 
-LONG = 1 << 14  # outputs of a part of a sum: the longer it is, the larger its error in float32
+LONG = 1 << 13  # outputs of a part of a sum: the longer it is, the larger its error in float32
 SHARE = 32  # the parts take at most this part of the memory of input and output
 
 Sizes = tuple[int, ...]

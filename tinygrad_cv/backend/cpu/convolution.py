@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import lanes, threads, winograd
+from tinygrad_cv.backend.cpu import borders, lanes, threads, winograd
 from tinygrad_cv.backend.cpu.case import (
     Case,
     Sizes,
@@ -115,9 +115,13 @@ def conv(
     """``Conv.forward``."""
     positions = _positions(input.shape, weight.shape, stride, padding, dilation)
     case = _case(input.shape, weight.shape, positions, stride, padding, dilation, groups)
+    return borders.check_output(case, _output(case, input, weight, bias), input, weight, bias)
+
+
+def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
     x, w = _pixels(input), _taps(weight)
     b = np.zeros(0, np.float32) if bias is None else np.ascontiguousarray(bias)
-    output = memory.empty((case.images, *positions, case.outputs), np.float32)
+    output = memory.empty((case.images, *case.positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
         if winograd.convolve(case, x, w, b, y, turn=False):
@@ -157,6 +161,10 @@ def conv_input_grad(
 ) -> Any:
     """``ConvInputGrad.forward``."""
     case = _case(input_shape, weight.shape, grad.shape[2:], stride, padding, dilation, groups)
+    return borders.check_input_grad(case, _input_grad(case, grad, weight), grad, weight)
+
+
+def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
     dy, w = _pixels(grad), _taps(weight)
     spread = memory.empty((case.images, *case.sizes, case.channels), np.float32)
     dx, algorithm = _five(spread), _algorithm(case)
@@ -174,7 +182,7 @@ def conv_input_grad(
 
     turned = _turned(case)
     side_by_side = turned is not None and algorithm != "winograd" and lanes.fills(turned)
-    if turned is not None and (side_by_side or (groups == 1 and case.channels < DEEP)):
+    if turned is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
         w = np.ascontiguousarray(swapped[::-1])
         if side_by_side:
             lanes.convolve(turned, dy, w, empty, dx)
@@ -201,8 +209,13 @@ def conv_weight_grad(
 ) -> Any:
     """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O)."""
     case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
+    return borders.check_weight_grad(case, _weight_grad(case, input, grad), input, grad)
+
+
+def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
     x, dy, workers = _pixels(input), _pixels(grad), _workers()
-    deep, outputs = case.channels // groups, case.outputs
+    groups, outputs = case.groups, case.outputs
+    deep = case.channels // groups
     result = memory.empty((outputs, deep, *case.kernel), np.float32, "taps_first")
     order = (*range(2, result.ndim), 1, 0)
     dw, geometry = result.transpose(order).reshape(-1, deep, outputs), geometry_of(case)
