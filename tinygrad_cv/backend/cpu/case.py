@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "thread_rows", "thread_sums", "three"]
+__all__ = [
+    "Case",
+    "Sizes",
+    "geometry_of",
+    "lines_seen",
+    "lines_that_fit",
+    "thread_rows",
+    "thread_sums",
+    "three",
+]
 
 Sizes = tuple[int, ...]
 
@@ -57,6 +67,19 @@ def lines_seen(case: Case, together: int) -> tuple[int, int]:
         )
     )
     return rows, max(width, case.before[-1] + 1)
+
+
+def lines_that_fit(
+    case: Case, most: int, fits: Callable[[int, int, int], bool]
+) -> tuple[int, int, int]:
+    """How many lines of outputs to work on together, at most ``most``, halved until
+    ``fits(together, rows, width)`` of ``lines_seen`` says yes; then these two."""
+    together = most
+    while True:
+        rows, width = lines_seen(case, together)
+        if together == 1 or fits(together, rows, width):
+            return together, rows, width
+        together = -(-together // 2)
 
 
 def thread_rows(name: str, workers: int, floats: int) -> Any:
