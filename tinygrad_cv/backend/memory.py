@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import weakref
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ __all__ = ["Block", "MemoryStats", "empty", "empty_cache", "empty_like", "reset_
 __all__ += ["set_limit", "stats"]
 
 POOLED_BYTES = 256 * 1024
+KEPT_BYTES = 1 << 20  # of scratch memory that a thread keeps for each name
 SEGMENT_BYTES = 64 << 20
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
@@ -87,8 +89,10 @@ def scratch(shape: Shape, dtype: DTypeLike, name: str, xp: ModuleType | Any = np
     """Working memory of this thread: undefined values, valid until the name is asked for again.
 
     A name is "<family>.<purpose>", such as "pooling.mask", so that kernels of different families
-    never take the same. The buffer of a name grows to the largest request and stays; `empty_cache`
-    frees those of the calling thread. With CuPy as `xp` the memory comes from CuPy's own pool.
+    never take the same. Up to `KEPT_BYTES` a thread keeps the buffer of a name, as large as the
+    largest request, until it ends or calls `empty_cache`; `stats().scratch` counts them. What is
+    larger comes from the pool, and goes back when the array dies. With CuPy as `xp` all memory
+    comes from CuPy's own pool.
 
     >>> small, large = scratch((8,), "float32", "doc.x"), scratch((8, 8), "float32", "doc.x")
     >>> again = scratch((8,), "float32", "doc.x")
@@ -99,7 +103,9 @@ def scratch(shape: Shape, dtype: DTypeLike, name: str, xp: ModuleType | Any = np
         return xp.empty(shape, dtype)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
-    buffers: dict[Any, np.ndarray] = _LOCAL.__dict__
+    if size > KEPT_BYTES:
+        return _POOL.array(size, shape, dtype, None)
+    buffers = _LOCAL.buffers
     memory = buffers.get(name)
     if memory is None or memory.nbytes < size:
         memory = buffers[name] = _aligned(_rounded(size))
@@ -121,6 +127,7 @@ class MemoryStats(NamedTuple):
     hits: int  # requests served from the cache
     misses: int  # requests that took fresh memory
     limit: int  # largest `cached`
+    scratch: int  # working memory that all threads keep, beside the pool
 
 
 def stats() -> MemoryStats:
@@ -132,7 +139,9 @@ def stats() -> MemoryStats:
     """
     with _POOL.lock:
         _POOL.settle()
-        return MemoryStats(*(getattr(_POOL, field) for field in MemoryStats._fields))
+        kept = sum(memory.nbytes for owner in _SCRATCH for memory in [*owner.values()])
+        account = [getattr(_POOL, field) for field in MemoryStats._fields[:-1]]
+        return MemoryStats(*[*account, kept])
 
 
 def set_limit(nbytes: int) -> None:
@@ -158,12 +167,15 @@ def set_limit(nbytes: int) -> None:
 def empty_cache() -> None:
     """Give all cached memory, and this thread's scratch buffers, back to the system.
 
+    Free memory that was cut from the same allocation as memory still in use stays until that dies,
+    and what other threads keep for their kernels stays theirs.
+
     >>> empty_cache()
     >>> stats().cached
     0
     """
     _POOL.trim(0)
-    _LOCAL.__dict__.clear()
+    _LOCAL.buffers.clear()
 
 
 def reset_peak() -> None:
@@ -176,6 +188,20 @@ def reset_peak() -> None:
     with _POOL.lock:
         _POOL.settle()
         _POOL.peak = _POOL.in_use
+
+
+class _Buffers(dict[str, np.ndarray]):
+    """The scratch buffers of one thread by name; they go when it ends."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+class _Local(threading.local):
+    def __init__(self) -> None:
+        self.buffers = _Buffers()
+        with _POOL.lock:
+            _SCRATCH.add(self.buffers)
 
 
 class Block:
@@ -404,7 +430,8 @@ def _default_limit() -> int:
 
 
 _POOL = _Pool(_default_limit())
-_LOCAL = threading.local()
+_SCRATCH: weakref.WeakSet[_Buffers] = weakref.WeakSet()
+_LOCAL = _Local()
 
 if hasattr(os, "register_at_fork"):  # a child must not inherit a lock that another thread held
     os.register_at_fork(

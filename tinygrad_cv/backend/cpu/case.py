@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,8 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import checking
 
-__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "partial_sums", "parts_of", "thread_rows"]
-__all__ += ["three"]
+__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "lines_that_fit", "partial_sums"]
+__all__ += ["parts_of", "thread_rows", "three"]
 
 LONG = 1 << 13  # outputs of a part of a sum: the longer it is, the larger its error in float32
 SHARE = 32  # the parts take at most this part of the memory of input and output
@@ -62,6 +63,19 @@ def lines_seen(case: Case, together: int) -> tuple[int, int]:
         )
     )
     return rows, max(width, case.before[-1] + 1)
+
+
+def lines_that_fit(
+    case: Case, most: int, fits: Callable[[int, int, int], bool]
+) -> tuple[int, int, int]:
+    """How many lines of outputs to work on together, at most ``most``, halved until
+    ``fits(together, rows, width)`` of ``lines_seen`` says yes; then these two."""
+    together = most
+    while True:
+        rows, width = lines_seen(case, together)
+        if together == 1 or fits(together, rows, width):
+            return together, rows, width
+        together = -(-together // 2)
 
 
 def thread_rows(name: str, workers: int, floats: int) -> Any:

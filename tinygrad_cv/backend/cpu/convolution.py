@@ -20,7 +20,7 @@ from tinygrad_cv.backend.cpu.case import (
     Case,
     Sizes,
     geometry_of,
-    lines_seen,
+    lines_that_fit,
     partial_sums,
     parts_of,
     thread_rows,
@@ -40,6 +40,8 @@ WIDEST = 4096  # floats of a window that is read as a whole
 RUN = 96  # outputs that are worked on together
 WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
+PADDED = 4 << 20  # bytes of it for a thread; where one line takes more, that much
+PARTS = 64 << 20  # bytes of partial sums of a weight gradient, or one part if that is larger
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -243,6 +245,7 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
         chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
+        splits = min(splits, max(1, PARTS // dw.nbytes))
         parts = dw[None] if splits == 1 else partial_sums(splits, *dw.shape)
         tile = min(chunk, deep) * min(chunk, outputs // groups)
         scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK + tile)
@@ -317,8 +320,11 @@ def _turned(case: Case) -> Case | None:
 def _lines(case: Case) -> tuple[Any, int, int]:
     """For ``by_rows``: working memory, lines of outputs in a unit of work, pixels in a line of the
     padded input."""
-    together = min(LINES, three(case.positions, 1)[1])
-    rows, width = lines_seen(case, together)
+    most = min(LINES, three(case.positions, 1)[1])
+    pixels = PADDED // (case.channels * 4)
+    together, rows, width = lines_that_fit(
+        case, most, lambda _, rows, width: rows * width <= pixels
+    )
     return thread_rows("lines", _workers(), rows * width * case.channels), together, width
 
 

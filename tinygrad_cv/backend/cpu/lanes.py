@@ -13,7 +13,7 @@ from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.case import (
     Case,
     geometry_of,
-    lines_seen,
+    lines_that_fit,
     partial_sums,
     parts_of,
     thread_rows,
@@ -75,13 +75,13 @@ def _strip(case: Case) -> tuple[int, int, int]:
     from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
 
     units = -(-case.images // WIDTH) * math.prod(case.positions[:-2])
-    together = three(case.positions, 1)[1]
-    together = -(-together // -(-2 * threads.get_num_threads() // units))
-    while True:
-        rows, width = lines_seen(case, together)
-        vectors = three(case.kernel, 1)[0] * rows * width * case.channels
-        outputs = together * case.positions[-1] * case.outputs
-        fits = vectors * WIDTH * 4 <= STRIP and outputs * WIDTH * 4 <= PADDED
-        if together == 1 or fits:
-            return together, width, vectors
-        together = -(-together // 2)
+    lines = three(case.positions, 1)[1]
+    planes, line = three(case.kernel, 1)[0] * case.channels, case.positions[-1] * case.outputs
+    most = -(-lines // -(-2 * threads.get_num_threads() // units))
+
+    def fits(together: int, rows: int, width: int) -> bool:
+        padded, outputs = planes * rows * width, together * line
+        return padded * WIDTH * 4 <= STRIP and outputs * WIDTH * 4 <= PADDED
+
+    together, rows, width = lines_that_fit(case, most, fits)
+    return together, width, planes * rows * width

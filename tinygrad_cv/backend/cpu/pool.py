@@ -211,7 +211,7 @@ def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
     from tinygrad_cv.backend.cpu.compiled import pool
 
     g = contiguous_pixels(np, grad)
-    divided = memory.scratch(g.shape, np.float32, "pool.divided")
+    divided = memory.empty(g.shape, np.float32)
     divide(np, g, divided, counts, 1)
     spread = memory.empty(grad.shape[:2] + geometry.sizes, np.float32, CHANNELS_LAST)
     lists = _lists(geometry, grad.shape[1], back=True)
