@@ -3,8 +3,7 @@
 0 * inf is NaN, and a convolution multiplies the zeros of its padding. The compiled loops pass most
 of them over, which is right as long as the other factor is finite. So what a loop has made is
 looked at, in the few places that would show it: a tap of the weights that is not finite spoils
-every output for which it meets a pixel. Where the weights, or the gradient, turn out not to be
-finite, the NumPy functions of ``backend.convolution`` compute the result again.
+every output for which it meets a pixel. What is not right so is left to the reference.
 """
 
 from __future__ import annotations
@@ -14,50 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.convolution import Window, correlate, spread, weight_gradient
 from tinygrad_cv.backend.cpu.case import Case
 
-__all__ = ["check_input_grad", "check_output", "check_weight_grad"]
+__all__ = ["gradient_is_finite", "weights_are_finite"]
 
 Box = tuple[slice, ...]
 
 
-def check_output(case: Case, output: Any, input: Any, weight: Any, bias: Any) -> Any:
-    """``output``, computed again if need be."""
-    outputs, _ = _telling(case)
-    if not _are_finite(output, outputs, weight):
-        with np.errstate(all="ignore"):
-            correlate(np, input, _by_group(case, weight), bias, _window(case), output)
-    return output
-
-
-def check_input_grad(case: Case, output: Any, grad: Any, weight: Any) -> Any:
-    """The same for the gradient of the input: seen from it, the zeros are around the gradient."""
-    _, pixels = _telling(case)
-    if not _are_finite(output, pixels, weight):
-        with np.errstate(all="ignore"):
-            swapped = _by_group(case, weight).swapaxes(1, 2)
-            spread(np, grad, swapped, _window(case), output)
-    return output
-
-
-def check_weight_grad(case: Case, output: Any, input: Any, grad: Any) -> Any:
-    """The same for that of the weights: a gradient that is not finite spoils every tap that meets a
-    pixel there, in the first channel as in all."""
-    finite = np.isfinite(output[:, 0]).all() and (_all_see(case) or np.isfinite(grad).all())
-    if not finite:
-        with np.errstate(all="ignore"):
-            output[...] = weight_gradient(
-                np, input, grad, output.shape, _window(case), case.groups
-            )  # fmt: skip
-    return output
-
-
-def _are_finite(output: Any, box: Box | None, weight: Any) -> bool:
-    """Are the weights finite? ``box`` is where the first image tells."""
-    if box is not None and np.isfinite(output[0][box]).all():
+def weights_are_finite(case: Case, weight: Any, made: Any, of_input: bool = False) -> bool:
+    """Are the weights finite? Seen from what was made of them: the output, or ``of_input`` the
+    gradient of the input. Only if that tells nothing, they are looked at."""
+    box = _telling(case)[of_input]
+    if box is not None and np.isfinite(made[0][box]).all():
         return True
     return bool(np.isfinite(weight).all())
+
+
+def gradient_is_finite(case: Case, grad: Any, made: Any) -> bool:
+    """Is the output gradient finite? Seen from the gradient of the weights: of all taps that meet a
+    pixel, the first channel would be spoilt as all are. Only if that tells nothing, it is looked
+    at."""
+    if _all_see(case) and np.isfinite(made[:, 0]).all():
+        return True
+    return bool(np.isfinite(grad).all())
 
 
 @lru_cache(maxsize=256)
@@ -90,12 +68,3 @@ def _axes(case: Case) -> Any:
         case.sizes, case.positions, case.kernel, case.stride, case.before, case.dilation,
         strict=True,
     )  # fmt: skip
-
-
-def _window(case: Case) -> Window:
-    return Window(case.kernel, case.stride, tuple(-front for front in case.before), case.dilation)
-
-
-def _by_group(case: Case, weight: Any) -> Any:
-    """[O, C/groups, k...] as [groups, O/groups, C/groups, k...]."""
-    return weight.reshape(case.groups, -1, *weight.shape[1:])

@@ -114,10 +114,11 @@ def conv(
     dilation: Sizes,
     groups: int,
 ) -> Any:
-    """``Conv.forward``."""
+    """``Conv.forward``; None where zeros of the padding would meet weights that are not finite."""
     positions = _positions(input.shape, weight.shape, stride, padding, dilation)
     case = _case(input.shape, weight.shape, positions, stride, padding, dilation, groups)
-    return borders.check_output(case, _output(case, input, weight, bias), input, weight, bias)
+    output = _output(case, input, weight, bias)
+    return output if borders.weights_are_finite(case, weight, output) else None
 
 
 def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
@@ -161,9 +162,10 @@ def conv_input_grad(
     dilation: Sizes,
     groups: int,
 ) -> Any:
-    """``ConvInputGrad.forward``."""
+    """``ConvInputGrad.forward``, or None as ``conv``: here the zeros are around the gradient."""
     case = _case(input_shape, weight.shape, grad.shape[2:], stride, padding, dilation, groups)
-    return borders.check_input_grad(case, _input_grad(case, grad, weight), grad, weight)
+    output = _input_grad(case, grad, weight)
+    return output if borders.weights_are_finite(case, weight, output, of_input=True) else None
 
 
 def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
@@ -209,9 +211,11 @@ def conv_weight_grad(
     dilation: Sizes,
     groups: int,
 ) -> Any:
-    """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O)."""
+    """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O). None where zeros of
+    the padding would meet a gradient that is not finite."""
     case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
-    return borders.check_weight_grad(case, _weight_grad(case, input, grad), input, grad)
+    output = _weight_grad(case, input, grad)
+    return output if borders.gradient_is_finite(case, grad, output) else None
 
 
 def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
