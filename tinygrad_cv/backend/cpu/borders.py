@@ -23,6 +23,8 @@ Box = tuple[slice, ...]
 def weights_are_finite(case: Case, weight: Any, made: Any, of_input: bool = False) -> bool:
     """Are the weights finite? Seen from what was made of them: the output, or ``of_input`` the
     gradient of the input. Only if that tells nothing, they are looked at."""
+    if case.is_pointwise:
+        return True  # no zeros are met
     box = _telling(case)[of_input]
     if box is not None and np.isfinite(made[0][box]).all():
         return True
@@ -33,6 +35,8 @@ def gradient_is_finite(case: Case, grad: Any, made: Any) -> bool:
     """Is the output gradient finite? Seen from the gradient of the weights: of all taps that meet a
     pixel, the first channel would be spoilt as all are. Only if that tells nothing, it is looked
     at."""
+    if case.is_pointwise:
+        return True
     if _all_see(case) and np.isfinite(made[:, 0]).all():
         return True
     return bool(np.isfinite(grad).all())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,12 +40,21 @@ class Case(NamedTuple):
         taps, places = math.prod(self.kernel), self.images * math.prod(self.positions)
         return places * self.outputs * self.channels // self.groups * taps
 
+    @property
+    def is_pointwise(self) -> bool:
+        """True if every output is made of the pixel in its place."""
+        return max(self.kernel) == max(self.stride) == 1 and self.sizes == self.positions
 
+
+@lru_cache(maxsize=512)
 def geometry_of(case: Case) -> Any:
-    """Kernel, stride, padding before and dilation for three axes, then the groups."""
+    """Kernel, stride, padding before and dilation for three axes, then the groups; not to be
+    written."""
     lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
     numbers = [number for values, fill in lists for number in three(values, fill)]
-    return np.array([*numbers, case.groups], np.int64)
+    geometry = np.array([*numbers, case.groups], np.int64)
+    geometry.flags.writeable = False
+    return geometry
 
 
 def three(values: Sizes, fill: int = 0) -> Sizes:

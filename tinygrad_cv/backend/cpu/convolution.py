@@ -10,6 +10,7 @@ fastest if their own memory runs (taps, C, O), as that of the layers does; other
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        if _is_pointwise(case):
+        if case.is_pointwise:
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
         convolution.by_taps(x, w, b, y, geometry_of(case), length, together, _workers())
@@ -194,7 +195,7 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
             scratch, *lines = _lines(turned)
             convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(turned), *lines)
         return _channels_second(spread)
-    if _is_pointwise(case):
+    if case.is_pointwise:
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
     convolution.input_gradient(dy, swapped, dx, geometry_of(case), length, together, _workers())
@@ -246,7 +247,7 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
-        chunk = WIDE if _is_pointwise(case) else convolution.CHUNK
+        chunk = WIDE if case.is_pointwise else convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
         splits = min(splits, max(1, PARTS // dw.nbytes))
@@ -296,11 +297,6 @@ def _channels_second(array: Any) -> Any:
     return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
 
 
-def _is_pointwise(case: Case) -> bool:
-    """True if every output is made of the pixel in its place."""
-    return math.prod(case.kernel) == max(case.stride) == 1 and case.sizes == case.positions
-
-
 def _runs(across: int) -> tuple[int, int]:
     """The length of a run of outputs in a row, and how many runs are worked on together."""
     length = min(RUN, across)
@@ -342,6 +338,7 @@ def _positions(
     return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
 
 
+@lru_cache(maxsize=512)
 def _case(
     input: Sizes,
     weight: Sizes,
