@@ -205,17 +205,17 @@ def test_a_second_process_compiles_nothing(tmp_path):
     assert [text.decode().strip() for text in found] == ["True", "False"]
 
 
-copy = shared = None  # for Numba, once it is known to be there
+shared = None  # for Numba, once it is known to be there
 
 
 def _in_two_phases(source, between, out, total, workers, task):
     for q in shared(0, workers, task):
-        copy(between.ctypes.data + 4 * q, source.ctypes.data + 4 * q, 4)
+        between[q] += source[q]
     if task < 0:
         for q in range(workers):
             total[0] += between[q]
     for q in shared(1, workers, task):
-        copy(out.ctypes.data + 4 * q, between.ctypes.data + 4 * (workers - 1 - q), 4)
+        out[q] += between[workers - 1 - q]
     if task < 0:
         total[1] += 1
 
@@ -230,9 +230,9 @@ def _one_fails(x, workers, task):
 @pytest.fixture
 def parallel():
     """Compile a function of this module with arrays of floats and a number of tasks."""
-    from tinygrad_cv.backend.cpu.compiled import tasks, vector
+    from tinygrad_cv.backend.cpu.compiled import tasks
 
-    globals().update(copy=vector.copy, shared=tasks.shared)  # a closure would not do
+    globals().update(shared=tasks.shared)  # a closure would not do
 
     def make(function, arrays):
         vectors = ", ".join(["float32[::1]"] * arrays)

@@ -12,6 +12,7 @@ import functools
 import importlib
 import os
 import pkgutil
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -125,6 +126,7 @@ class Routine(Compiled):
 
 
 _KERNELS: list[Compiled] = []
+_made = 0  # how many were not found on disk
 _ARITHMETIC: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
@@ -213,15 +215,14 @@ def _compile(kernel: Compiled) -> tuple[Any, bool]:
     if kernel.parallel:
         threads.layer()
     place = cache.place(kernel.name)
-    with _progress(kernel.name):
-        if place is not None:
-            try:
-                return _with_cache(kernel, place)
-            except NumbaError:  # a fault of the kernel, not of the disk
-                raise
-            except Exception:  # what is not a cache can raise anything when it is unpickled
-                cache.clear(place)
-        return _with_numba(kernel, None)
+    if place is not None:
+        try:
+            return _with_cache(kernel, place)
+        except NumbaError:  # a fault of the kernel, not of the disk
+            raise
+        except Exception:  # what is not a cache can raise anything when it is unpickled
+            cache.clear(place)
+    return _anew(kernel, None)
 
 
 def _with_cache(kernel: Compiled, place: Path) -> tuple[Any, bool]:
@@ -233,11 +234,20 @@ def _with_cache(kernel: Compiled, place: Path) -> tuple[Any, bool]:
     else:
         cache.clear(place)
         if not cache.is_writable(place):
-            return _with_numba(kernel, None)
-        made, found = _with_numba(kernel, place)
+            return _anew(kernel, None)
+        made, found = _anew(kernel, place)
     with contextlib.suppress(OSError):
         cache.seal(place)
     return made, found
+
+
+def _anew(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
+    """Compile, which takes a second or so."""
+    global _made
+    with _progress(f"{kernel.name} (the first time only; kernels done: {_made})"):
+        made = _with_numba(kernel, folder)
+    _made += 1
+    return made
 
 
 def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
@@ -255,14 +265,16 @@ def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[None]:
-    """One line on a terminal while a kernel is compiled, which takes seconds the first time."""
-    shown = sys.stderr.isatty()
-    line = f"tinygrad_cv: compiling {name} (the first time only)"
+def _progress(what: str) -> Iterator[None]:
+    """What is compiled, as the line of a terminal, which is blank afterwards. A progress bar that
+    was on this line comes back when it moves."""
+    shown = sys.stderr is not None and sys.stderr.isatty()
+    width = shutil.get_terminal_size().columns - 1  # a full line would begin another one
     if shown:
-        print(line, end="\r", file=sys.stderr, flush=True)
+        line = f"tinygrad_cv: compiling {what}"[:width].ljust(width)
+        print(f"\r{line}", end="\r", file=sys.stderr, flush=True)
     try:
         yield
     finally:
         if shown:
-            print(" " * len(line), end="\r", file=sys.stderr, flush=True)
+            print(f"\r{' ' * width}", end="\r", file=sys.stderr, flush=True)
