@@ -88,12 +88,12 @@ def _takes_dropout(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     a, b = specs
     alike = getattr(a, "shape", None) == getattr(b, "shape", ()) and a.layout == b.layout
-    return alike and a.dtype == b.dtype and _large(a)
+    return alike and a.dtype == b.dtype and _large(a, 4 * SLOW)  # NumPy is good at these
 
 
-def _large(spec: Any) -> bool:
+def _large(spec: Any, slow: int = SLOW) -> bool:
     dense = getattr(spec, "dtype", None) == np.float32
-    return dense and repays(spec.size, SMALLEST, SLOW)
+    return dense and repays(spec.size, SMALLEST, slow)
 
 
 def _serving(row: Row) -> Callable[..., Any]:

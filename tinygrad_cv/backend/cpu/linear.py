@@ -57,7 +57,8 @@ def _takes(first: Any, axis: int, second: Any, other: int) -> bool:
     each = first.shape[-1] if axis == 0 else second.shape[1 - other]
     work = second.size * each if axis == 0 else first.size * each
     alone = threads.get_num_threads() == 1
-    return repays(work, max(SMALLEST * ALONE if alone else SMALLEST, 1))
+    smallest, slow = (SMALLEST * ALONE, 16) if alone else (SMALLEST, 8)
+    return repays(work, max(smallest, 1), slow)
 
 
 def linear(xp: Any, input: Any, weight: Any, bias: Any) -> Any:

@@ -30,7 +30,7 @@ def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
         input.dtype == np.float32
         and input.layout == CHANNELS_LAST
         and dims == (0, *range(2, input.ndim))
-        and repays(input.size, max(SMALLEST, 1), slow=32)
+        and repays(input.size, max(SMALLEST, 1), slow=256)
     )
 
 

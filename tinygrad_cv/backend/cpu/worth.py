@@ -13,10 +13,10 @@ def repays(size: int, smallest: int, slow: int = 8) -> bool:
 
     Args:
         size: of the case, in the unit of the family.
-        smallest: the size from which on it is faster with TBB, which starts threads in about 5 us.
+        smallest: the size from which on it is faster with TBB, which starts threads in about 2 us.
             For less, Numba is not loaded.
-        slow: how many times larger it must be for Numba's work queue, which takes 90 us, with one
-            thread too.
+        slow: how many times larger it must be for Numba's work queue, which takes 60 to 80 us,
+            with one thread too.
     """
     if size < smallest or not usable():
         return False
