@@ -152,7 +152,7 @@ def test_every_form_is_a_convolution(form):
 def test_transpose(rows, columns):
     source = np.arange(rows * columns, dtype=np.float32).reshape(1, 1, rows, columns)
     target = np.full((1, 1, columns, rows), -1, np.float32)
-    winograd.turned(source, target, 2)
+    winograd.transposed(source, target, 2)
     np.testing.assert_array_equal(target[0, 0], source[0, 0].T)
 
 

@@ -192,7 +192,7 @@ def test_a_second_process_compiles_nothing(tmp_path):
         "import numpy as np, numba.core.event as e;"
         "from tinygrad_cv.backend.cpu.compiled import winograd;"
         "w, u = np.ones((1, 3, 3, 16, 16), 'f'), np.empty((1, 36, 16, 16), 'f');"
-        "room = np.empty((1, winograd.TURNED), 'f');"
+        "room = np.empty((1, winograd.TRANSPOSED), 'f');"
         "seen = e.RecordingListener();"
         "e.register('numba:compile', seen);"
         "winograd.weights(1, w, u, room, 0); print(len(seen.buffer) > 0)"

@@ -128,7 +128,7 @@ def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
     output = memory.empty((case.images, *case.positions, case.outputs), np.float32)
     y, algorithm = _five(output), _algorithm(case)
     if algorithm == "winograd":
-        if winograd.convolve(case, x, w, b, y, turn=False):
+        if winograd.convolve(case, x, w, b, y, backward=False):
             return _channels_second(output)
         algorithm = "taps"
     if algorithm == "depthwise":
@@ -180,20 +180,20 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
         depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
         return _channels_second(spread)
     empty = np.zeros(0, np.float32)
-    if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, turn=True):
+    if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, backward=True):
         return _channels_second(spread)
     swapped = _swapped(w, case.kernel)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
-    turned = _turned(case)
-    side_by_side = turned is not None and algorithm != "winograd" and lanes.fills(turned)
-    if turned is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
+    rotated = _rotated(case)
+    side_by_side = rotated is not None and algorithm != "winograd" and lanes.fills(rotated)
+    if rotated is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
         w = np.ascontiguousarray(swapped[::-1])
         if side_by_side:
-            lanes.convolve(turned, dy, w, empty, dx)
+            lanes.convolve(rotated, dy, w, empty, dx)
         else:
-            scratch, *lines = _lines(turned)
-            convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(turned), *lines)
+            scratch, *lines = _lines(rotated)
+            convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(rotated), *lines)
         return _channels_second(spread)
     if case.is_pointwise:
         dy, dx = _as_rows(dy), _as_rows(dx)
@@ -289,7 +289,7 @@ def _swapped(w: Any, kernel: Sizes) -> Any:
 
     taps, c, o = w.shape
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
-    kernels.turned(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
+    kernels.transposed(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
     return out
 
 
@@ -303,8 +303,8 @@ def _runs(across: int) -> tuple[int, int]:
     return length, max(1, RUN // length)
 
 
-def _turned(case: Case) -> Case | None:
-    """The convolution of the output gradient with the turned kernel that gives the input gradient;
+def _rotated(case: Case) -> Case | None:
+    """The convolution of the output gradient with the rotated kernel that gives the input gradient;
     None if there is none: with a stride, or with more padding than the kernel reaches."""
     reach = zip(case.kernel, case.dilation, case.before, strict=True)
     before = tuple((k - 1) * d - p for k, d, p in reach)

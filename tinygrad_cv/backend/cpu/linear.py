@@ -79,14 +79,18 @@ def weight_grad(xp: Any, grad: Any, input: Any) -> Any:
     return _multiply(_rows(grad), _rows(input), NO_BIAS, True, False)
 
 
-def _multiply(a: Any, b: Any, bias: Any, a_turned: bool, b_turned: bool) -> Any:
+def _multiply(a: Any, b: Any, bias: Any, a_transposed: bool, b_transposed: bool) -> Any:
     from tinygrad_cv.backend.cpu.compiled import linear
 
-    rows, columns, workers = a.shape[a_turned], b.shape[not b_turned], threads.get_num_threads()
+    rows, columns, workers = (
+        a.shape[a_transposed],
+        b.shape[not b_transposed],
+        threads.get_num_threads(),
+    )
     c = memory.empty((rows, columns), np.float32)
     room = memory.scratch((workers, linear.ROOM), np.float32, "linear.room")
     parts = workers if rows >= workers * FEWEST_ROWS and columns < workers * MANY_COLUMNS else 1
-    linear.multiply(a, b, bias, c, room, int(a_turned), int(b_turned), parts)
+    linear.multiply(a, b, bias, c, room, int(a_transposed), int(b_transposed), parts)
     return c
 
 

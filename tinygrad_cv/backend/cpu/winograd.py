@@ -37,13 +37,13 @@ def fits(case: Case) -> bool:
     return -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
 
 
-def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
-    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``turn`` the input gradient y
-    of x and w [taps, O, C]. Returns False if y is to be computed directly: not all of it is finite,
-    or the tiles are few."""
+def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, backward: bool) -> bool:
+    """y [N, D, P, Q, O] of x [N, D, H, W, C] and w [taps, C, O]; with ``backward`` the input
+    gradient y of x and w [taps, O, C]. Returns False if y is to be computed directly: not all of it
+    is finite, or the tiles are few."""
     from tinygrad_cv.backend.cpu.compiled import forms, winograd
 
-    form, before, skipped, tiles = _tiling(case, turn)
+    form, before, skipped, tiles = _tiling(case, backward)
     if form == forms.APART and tiles < FEWEST:
         return False
     products = forms.FORMS[form].by_m
@@ -56,7 +56,9 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
     if depth * points * c * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
-        winograd.weights(form, w, u, thread_rows("turned", workers, winograd.TURNED), int(turn))
+        winograd.weights(
+            form, w, u, thread_rows("transposed", workers, winograd.TRANSPOSED), int(backward)
+        )
         room = _room(points_v, block, c) + _room(points_m, block, o) + tile
         scratch = thread_rows("winograd", workers, room)
         winograd.blocks(
@@ -65,12 +67,12 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, turn: bool) -> bool:
         return not spoilt.any()
     block = min(tiles, max(32, SHARED // per_tile))
     vs, ms = _tiles("v", points_v, block, c), _tiles("m", points_m, block, o)
-    piece = points * (winograd.CHUNK**2 + 16) + winograd.TURNED
+    piece = points * (winograd.CHUNK**2 + 16) + winograd.TRANSPOSED
     scratch = thread_rows("winograd", workers, max(piece, tile))
     across = max(1, min(workers, -(-o // winograd.CHUNK)))
     winograd.stationary(
-        form, products, x, w, bias, y, vs, ms, scratch, spoilt, int(turn), *before, *skipped, block,
-        across,
+        form, products, x, w, bias, y, vs, ms, scratch, spoilt, int(backward), *before, *skipped,
+        block, across,
     )  # fmt: skip
     return not spoilt.any()
 
@@ -79,7 +81,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     """dw [taps, C, O] of x [N, D, H, W, C] and dy [N, D, P, Q, O]. Returns as ``convolve``."""
     from tinygrad_cv.backend.cpu.compiled import forms, winograd, winograd_weights
 
-    form, before, _, tiles = _tiling(case, turn=False)
+    form, before, _, tiles = _tiling(case, backward=False)
     products = forms.FORMS[form].by_u
     (taps, c, o), workers, chunk = dw.shape, threads.get_num_threads(), winograd.CHUNK
     dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
@@ -102,22 +104,22 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     return not spoilt.any()
 
 
-def _tiling(case: Case, turn: bool) -> tuple[int, Sizes, Sizes, int]:
+def _tiling(case: Case, backward: bool) -> tuple[int, Sizes, Sizes, int]:
     """The form; how far the first tile begins before the first pixel, in depth, height and width,
-    and before the first output, in height and width; the number of tiles. With ``turn`` those of
-    the input gradient."""
+    and before the first output, in height and width; the number of tiles. With ``backward`` those
+    of the input gradient."""
     from tinygrad_cv.backend.cpu.compiled import forms
 
-    sizes = case.sizes if turn else case.positions
+    sizes = case.sizes if backward else case.positions
     planes, *lines = three(sizes, 1)
     kernel, (front, *before) = three(case.kernel, 1), three(case.before)
-    front = kernel[0] - 1 - front if turn else front
+    front = kernel[0] - 1 - front if backward else front
     skipped, choice = (0, 0), (forms.NEAR4, forms.NEAR2)
     if case.stride[-1] == 1:
-        before = [2 - p for p in before] if turn else before
+        before = [2 - p for p in before] if backward else before
     else:
-        choice = (forms.SPREAD if turn else forms.APART,) * 2
-        if turn:  # a tile begins with a pixel that the middle tap meets
+        choice = (forms.SPREAD if backward else forms.APART,) * 2
+        if backward:  # a tile begins with a pixel that the middle tap meets
             skipped = ((before[0] + 1) % 2, (before[1] + 1) % 2)
             before = [(1 - p + s) // 2 for p, s in zip(before, skipped, strict=True)]
     counts = {

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from tinygrad_cv.backend.cpu.compiled.product import product, product_in_turns
+from tinygrad_cv.backend.cpu.compiled.product import product, product_of_runs
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
@@ -37,7 +37,7 @@ _GEOMETRY = "Array(int64, 1, 'C', readonly=True)"
 
 
 @njit(inline="always")
-def _fill(y, image, d, p, first, last, bias):  # type: ignore[no-untyped-def]
+def _fill(y, image, d, p, first, last, bias):
     """Start a run of outputs with the bias, or with zeros."""
     o = y.shape[4]
     if bias.size == 0:
@@ -50,14 +50,14 @@ def _fill(y, image, d, p, first, last, bias):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _is_pointwise(x, y, geometry):  # type: ignore[no-untyped-def]
+def _is_pointwise(x, y, geometry):
     """True if every output is made of the pixel in its place."""
     alike = x.shape[1] == y.shape[1] and x.shape[2] == y.shape[2] and x.shape[3] == y.shape[3]
     return alike and geometry[:6].max() == 1 and geometry[6:9].max() == 0
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
-def by_taps(x, w, bias, y, geometry, length, together, workers, task):  # type: ignore[no-untyped-def]
+def by_taps(x, w, bias, y, geometry, length, together, workers, task):
     """y of x and w [taps, C/groups, O].
 
     A unit of work is a run of ``length`` outputs along a row. ``together`` units are done tap by
@@ -107,7 +107,7 @@ def by_taps(x, w, bias, y, geometry, length, together, workers, task):  # type: 
 
 
 @compiled(f"void({_R5}, {_R3}, {_W5}, {_GEOMETRY}, int64, int64, int64)", parallel=True)
-def input_gradient(dy, w, dx, geometry, length, together, workers, task):  # type: ignore[no-untyped-def]
+def input_gradient(dy, w, dx, geometry, length, together, workers, task):
     """dx of dy and w [taps, O, C/groups]: every tap sends the outputs' gradients to the pixels that
     it met, which lie ``stride`` apart."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
@@ -158,7 +158,7 @@ def input_gradient(dy, w, dx, geometry, length, together, workers, task):  # typ
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64, int64)",
     parallel=True,
 )
-def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers, task):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers, task):
     """dw [taps, C/groups, O] of x and dy.
 
     A piece is one tap and ``chunk`` x ``chunk`` channels. Where there are fewer pieces than
@@ -238,7 +238,7 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers,
 
 
 @njit
-def add_up(parts, total, worker, workers):  # type: ignore[no-untyped-def]
+def add_up(parts, total, worker, workers):
     """What one of the workers does of the sum over the first axis, in order."""
     size, source, target = total.size, parts.ravel(), total.ravel()
     first, last = size * worker // workers, size * (worker + 1) // workers
@@ -250,7 +250,7 @@ def add_up(parts, total, worker, workers):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _padded(x, image, z, first, rows, left, width, packed):  # type: ignore[no-untyped-def]
+def _padded(x, image, z, first, rows, left, width, packed):
     """``rows`` lines of a plane from line ``first`` on, ``width`` pixels each, zeros around."""
     depth, height, across, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     pixel = c * 4
@@ -267,7 +267,7 @@ def _padded(x, image, z, first, rows, left, width, packed):  # type: ignore[no-u
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64, int64)", parallel=True)
-def by_rows(x, w, bias, y, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
+def by_rows(x, w, bias, y, scratch, geometry, together, width, task):
     """y of x and w [taps, C, O], without groups.
 
     A unit of work is ``together`` lines of outputs. The lines of the input that they see are copied
@@ -296,7 +296,7 @@ def by_rows(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
                     source = packed + (p - p0) * sh * width * pixel
                     target = y.ctypes.data + ((plane * rows + p) * across) * o * 4
                     for j in range(pieces):
-                        product_in_turns(
+                        product_of_runs(
                             across, o, deep, kh, source + j * dw * pixel, sw * pixel, 4,
                             dh * width * pixel, w.ctypes.data + (a * kh * kw + j) * c * o * 4,
                             o * 4, kw * c * o * 4, target, o * 4, 1,
@@ -307,7 +307,7 @@ def by_rows(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64)",
     parallel=True,
 )
-def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
+def weight_gradient_by_rows(x, dy, dw_, parts, scratch, geometry, together, width, task):
     """dw [taps, C, O]: the outputs are summed in parts, then the parts are added."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, o = dy.shape

@@ -89,10 +89,10 @@ _several, _two, _one = _window_sums(_PIXELS), _window_sums(2), _window_sums(1)
 
 
 @njit
-def _taps_of(index, before, kernel, stride, dilation, turned):  # type: ignore[no-untyped-def]
+def _taps_of(index, before, kernel, stride, dilation, backward):
     """The taps that an output may meet along an axis: (first, step, count), and the positions where
-    it meets them: (first, step). Turned, those of a pixel, from the last to the first."""
-    if not turned:
+    it meets them: (first, step). Backward, those of a pixel, from the last to the first."""
+    if not backward:
         return 0, 1, kernel, index * stride - before, dilation
     period, tap = 1, 0
     while period * dilation % stride:
@@ -108,31 +108,31 @@ def _taps_of(index, before, kernel, stride, dilation, turned):  # type: ignore[n
 
 
 @njit
-def _inside(position, step, count, length):  # type: ignore[no-untyped-def]
+def _inside(position, step, count, length):
     """Which of ``count`` positions lie in [0, length): from the first to before the last."""
     first = min(max(0, -(position // step)), count)
     return first, max(first, min(count, (length - 1 - position) // step + 1))
 
 
 @compiled(f"void({_R5}, {_R2}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64)", parallel=True)
-def convolve(x, w, bias, y, geometry, turned, workers, task):  # type: ignore[no-untyped-def]
-    """y of x and bias [C]; ``turned``, x is the gradient of the output and y that of the input."""
+def convolve(x, w, bias, y, geometry, backward, workers, task):
+    """y of x and bias [C]; ``backward``, x is the gradient of the output, y that of the input."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     images, planes, rows, across, c = y.shape
     depth, height, width, pixel = x.shape[1], x.shape[2], x.shape[3], c * 4
-    units, classes, step = images * planes * rows, sw if turned else 1, 1 if turned else sw
+    units, classes, step = images * planes * rows, sw if backward else 1, 1 if backward else sw
     for worker in shared(0, workers, task):
         table = np.empty((kw * kd * kh, 2), np.int64)
         for unit in range(units * worker // workers, units * (worker + 1) // workers):
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)
-            a, a_step, na, z, z_step = _taps_of(d, front, kd, sd, dd, turned)
-            i, i_step, ni, h, h_step = _taps_of(p, top, kh, sh, dh, turned)
+            a, a_step, na, z, z_step = _taps_of(d, front, kd, sd, dd, backward)
+            i, i_step, ni, h, h_step = _taps_of(p, top, kh, sh, dh, backward)
             a0, a1 = _inside(z, z_step, na, depth)
             i0, i1 = _inside(h, h_step, ni, height)
             lines = (a1 - a0) * (i1 - i0)
             for first in range(min(classes, across)):
-                j, j_step, nj, v, v_step = _taps_of(first, left, kw, sw, dw, turned)
+                j, j_step, nj, v, v_step = _taps_of(first, left, kw, sw, dw, backward)
                 entry = 0
                 for tj in range(nj):
                     for ta in range(a0, a1):
@@ -237,7 +237,7 @@ _add_several, _add_two, _add_one = _add_taps(_TAPS), _add_taps(2), _add_taps(1)
 
 
 @compiled(f"void({_R5}, {_R5}, {_W2}, float32[:, :, ::1], {_GEOMETRY}, int64)", parallel=True)
-def weight_gradient(x, dy, dw_, parts, geometry, workers, task):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, geometry, workers, task):
     """dw [taps, C] of x and dy: the outputs are summed in parts, which are added up in order."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]

@@ -26,129 +26,129 @@ _CUBIC, _SLOPE = np.float32(0.044715) * _LINEAR, np.float32(3 * 0.044715) * _LIN
 
 
 @each(FLOATS, FLOATS)
-def add(a, b):  # type: ignore[no-untyped-def]
+def add(a, b):
     """a + b."""
     return a + b
 
 
 @each(FLOATS, FLOATS)
-def multiply(a, b):  # type: ignore[no-untyped-def]
+def multiply(a, b):
     """a b."""
     return a * b
 
 
 @each(FLOATS, FLOATS)
-def divide(a, b):  # type: ignore[no-untyped-def]
+def divide(a, b):
     """a / b."""
     return a / b
 
 
 @each(FLOATS, TRUTHS)
-def masked_scale(x, mask, scale):  # type: ignore[no-untyped-def]
+def masked_scale(x, mask, scale):
     """x mask scale, the mask being 0 or 1; so NaN and infinity stay NaN where it is 0."""
     return x * np.float32(mask) * scale
 
 
 @each(FLOATS)
-def relu(x):  # type: ignore[no-untyped-def]
+def relu(x):
     """max(x, 0), NaN where x is."""
     return _ZERO if x <= _ZERO else x
 
 
 @each(FLOATS, FLOATS)
-def relu_gradient(g, y):  # type: ignore[no-untyped-def]
+def relu_gradient(g, y):
     """g where y is not 0."""
     return g if y != _ZERO else _ZERO
 
 
 @each(FLOATS, FLOATS)
-def leaky_relu(s, x, slope):  # type: ignore[no-untyped-def]
+def leaky_relu(s, x, slope):
     """s if x > 0 else slope s: with s = x the function, with s = g its gradient."""
     return s if x > _ZERO else slope * s
 
 
 @each(FLOATS)
-def hardtanh(x, low, high):  # type: ignore[no-untyped-def]
+def hardtanh(x, low, high):
     """min(max(x, low), high), NaN where x is."""
     above = low if x <= low else x
     return high if above >= high else above
 
 
 @each(FLOATS, FLOATS)
-def hardtanh_gradient(g, x, low, high):  # type: ignore[no-untyped-def]
+def hardtanh_gradient(g, x, low, high):
     """g where x is neither at a bound nor beyond."""
     return _ZERO if (x <= low) | (x >= high) else g
 
 
 @each(FLOATS)
-def elu(x, alpha):  # type: ignore[no-untyped-def]
+def elu(x, alpha):
     """x if x > 0 else alpha (e^x - 1)."""
     return x if x > _ZERO else alpha * expm1(_ZERO if x > _ZERO else x)
 
 
 @each(FLOATS, FLOATS)
-def elu_gradient(g, x, alpha):  # type: ignore[no-untyped-def]
+def elu_gradient(g, x, alpha):
     """g alpha e^x if x <= 0 else g."""
     return g * (alpha * functions.exp(x)) if x <= _ZERO else g
 
 
 @each(FLOATS)
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e^x."""
     return functions.exp(x)
 
 
 @each(FLOATS)
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """ln x."""
     return functions.log(x)
 
 
 @each(FLOATS)
-def sqrt(x):  # type: ignore[no-untyped-def]
+def sqrt(x):
     """The square root."""
     return np.sqrt(x)
 
 
 @each(FLOATS, FLOATS)
-def sqrt_gradient(g, y):  # type: ignore[no-untyped-def]
+def sqrt_gradient(g, y):
     """g / (2 y)."""
     return g / (_TWO * y)
 
 
 @each(FLOATS)
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     """s(x) = 1 / (1 + e^-x)."""
     return functions.sigmoid(x)
 
 
 @each(FLOATS, FLOATS)
-def sigmoid_gradient(g, y):  # type: ignore[no-untyped-def]
+def sigmoid_gradient(g, y):
     """g y (1 - y)."""
     return g * (y * (_ONE - y))
 
 
 @each(FLOATS, FLOATS)
-def tanh_gradient(g, y):  # type: ignore[no-untyped-def]
+def tanh_gradient(g, y):
     """g (1 - y^2)."""
     return g * (_ONE - y * y)
 
 
 @each(FLOATS)
-def silu(x):  # type: ignore[no-untyped-def]
+def silu(x):
     """x s(x)."""
     return x * functions.sigmoid(x)
 
 
 @each(FLOATS, FLOATS)
-def silu_gradient(g, x):  # type: ignore[no-untyped-def]
+def silu_gradient(g, x):
     """g s (1 + x (1 - s)) with s = s(x)."""
     s = functions.sigmoid(x)
     return g * (s * (_ONE + x * (_ONE - s)))
 
 
 @each(FLOATS)
-def softplus(x, beta, threshold):  # type: ignore[no-untyped-def]
+def softplus(x, beta, threshold):
     """ln(1 + e^(beta x)) / beta, x where beta x > threshold."""
     scaled = x * beta
     smooth = (scaled if scaled > _ZERO else _ZERO) + log1p(functions.exp(-abs(scaled)))
@@ -156,34 +156,34 @@ def softplus(x, beta, threshold):  # type: ignore[no-untyped-def]
 
 
 @each(FLOATS, FLOATS)
-def softplus_gradient(g, x, beta, threshold):  # type: ignore[no-untyped-def]
+def softplus_gradient(g, x, beta, threshold):
     """g s(beta x), g where beta x > threshold."""
     scaled = x * beta
     return g if scaled > threshold else g * functions.sigmoid(scaled)
 
 
 @each(FLOATS)
-def gelu(x):  # type: ignore[no-untyped-def]
+def gelu(x):
     """x Phi(x), Phi being 1 - tail for positive x: so it keeps its digits for negative ones."""
     beyond, _ = tail(x)
     return x * (_ONE - beyond if x > _ZERO else beyond)
 
 
 @each(FLOATS, FLOATS)
-def gelu_gradient(g, x):  # type: ignore[no-untyped-def]
+def gelu_gradient(g, x):
     """g (Phi(x) + x phi(x))."""
     beyond, density = tail(x)
     return g * ((_ONE - beyond if x > _ZERO else beyond) + x * (_DENSITY * density))
 
 
 @each(FLOATS)
-def gelu_tanh(x):  # type: ignore[no-untyped-def]
+def gelu_tanh(x):
     """x s(2 u), which is x/2 (1 + tanh u)."""
     return x * functions.sigmoid(x * (_LINEAR + _CUBIC * (x * x)))
 
 
 @each(FLOATS, FLOATS)
-def gelu_tanh_gradient(g, x):  # type: ignore[no-untyped-def]
+def gelu_tanh_gradient(g, x):
     """g (s + x s (1 - s) 2 u') with s = s(2 u)."""
     square = x * x
     s = functions.sigmoid(x * (_LINEAR + _CUBIC * square))

@@ -130,7 +130,7 @@ M_SIDE = tuple(form.at.shape[1] for form in FORMS)
 _BS = separable([form.bt for form in FORMS])
 _AS = separable([form.at for form in FORMS], checked=True)
 _GS = separable([form.g for form in FORMS])
-_GS_TURNED = separable([form.g for form in FORMS], flip=True)
+_GS_ROTATED = separable([form.g for form in FORMS], flip=True)
 _AS_BACK = separable([form.at.T for form in FORMS[:SPREAD]])  # SPREAD has no weight gradient
 _GS_BACK = separable([form.g.T for form in FORMS[:SPREAD]])
 
@@ -169,7 +169,7 @@ def write(
 @routine
 def enter(
     form: int,
-    turn: int,
+    backward: int,
     source: int,
     row: int,
     column: int,
@@ -178,9 +178,9 @@ def enter(
     target_column: int,
     channels: int,
 ) -> None:
-    """G w G^t; with ``turn`` of the kernel turned by 180 degrees, as SPREAD always is."""
-    if form == SPREAD or (turn and form != APART):
-        _GS_TURNED(form, source, row, column, target, target_row, target_column, channels)
+    """G w G^t; with ``backward`` of the kernel rotated by 180 degrees, as SPREAD always is."""
+    if form == SPREAD or (backward and form != APART):
+        _GS_ROTATED(form, source, row, column, target, target_row, target_column, channels)
     else:
         _GS(form, source, row, column, target, target_row, target_column, channels)
 

@@ -74,7 +74,7 @@ _float = _same_bits(types.int32, types.float32, ir.FloatType())
 
 
 @exact
-def _reduced(x):  # type: ignore[no-untyped-def]
+def _reduced(x):
     """(n, e^r - 1) with x = n ln 2 + r."""
     shifted = x * _PER_LN2 + _SHIFT
     whole = shifted - _SHIFT
@@ -84,13 +84,13 @@ def _reduced(x):  # type: ignore[no-untyped-def]
 
 
 @exact
-def _power(n):  # type: ignore[no-untyped-def]
+def _power(n):
     """2^n for -126 <= n <= 127."""
     return _float(_I((n + _BIAS) << _FRACTION))
 
 
 @exact
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e^x."""
     x = _LOWEST if x < _LOWEST else x
     x = _HIGHEST if x > _HIGHEST else x
@@ -100,7 +100,7 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @exact
-def expm1(x):  # type: ignore[no-untyped-def]
+def expm1(x):
     """e^x - 1 for x <= 0."""
     x = _F(-20) if x < _F(-20) else x
     n, less = _reduced(x)
@@ -109,7 +109,7 @@ def expm1(x):  # type: ignore[no-untyped-def]
 
 
 @exact
-def log(x):  # type: ignore[no-untyped-def]
+def log(x):
     """ln x: -infinity at 0, NaN below."""
     small = x < _TINY
     bits = _I(_bits(x * _RAISE if small else x) - _ROOT_HALF_BITS)
@@ -124,7 +124,7 @@ def log(x):  # type: ignore[no-untyped-def]
 
 
 @exact
-def log1p(x):  # type: ignore[no-untyped-def]
+def log1p(x):
     """ln(1 + x) for 0 <= x <= 1."""
     s = x / (_TWO + x)
     square = s * s
@@ -132,13 +132,13 @@ def log1p(x):  # type: ignore[no-untyped-def]
 
 
 @exact
-def sigmoid(x):  # type: ignore[no-untyped-def]
+def sigmoid(x):
     """1 / (1 + e^-x)."""
     return _ONE / (_ONE + exp(-x))
 
 
 @exact
-def tail(x):  # type: ignore[no-untyped-def]
+def tail(x):
     """(P, e^(-x^2 / 2)) with P the probability that a normal number is beyond |x|, on one side."""
     u = abs(x)
     t = _ONE / (_ONE + _QUARTER * u)

@@ -42,7 +42,7 @@ VECTOR = 4 * WIDTH  # bytes
 
 
 @njit
-def _lines_of(x, first, count, z, h, lines, left, width, packed):  # type: ignore[no-untyped-def]
+def _lines_of(x, first, count, z, h, lines, left, width, packed):
     """Turn ``lines`` lines of plane z from line h on, ``width`` pixels each."""
     depth, height, across, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     step, inside = depth * height * across * c * 4, min(across, width - left)
@@ -55,7 +55,7 @@ def _lines_of(x, first, count, z, h, lines, left, width, packed):  # type: ignor
 
 
 @njit
-def _planes_of(x, first, count, z, step, planes, h, lines, left, width, packed):  # type: ignore[no-untyped-def]
+def _planes_of(x, first, count, z, step, planes, h, lines, left, width, packed):
     """The same for ``planes`` planes, ``step`` apart, that exist."""
     for a in range(planes):
         if 0 <= z + a * step < x.shape[1]:
@@ -64,14 +64,14 @@ def _planes_of(x, first, count, z, step, planes, h, lines, left, width, packed):
 
 
 @njit
-def _there(first, step, count, size):  # type: ignore[no-untyped-def]
+def _there(first, step, count, size):
     """The first and the number of those of first + step k, k < count, that are in 0 .. size."""
     start = min(count, max(0, (step - 1 - first) // step))
     return start, max(0, min(count, (size - 1 - first) // step + 1) - start)
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_W2}, {_GEOMETRY}, int64, int64)", parallel=True)
-def forward(x, w, bias, y, scratch, geometry, together, width, task):  # type: ignore[no-untyped-def]
+def forward(x, w, bias, y, scratch, geometry, together, width, task):
     """y of x and w [taps, C, O]. ``scratch`` has the padded input, a line of outputs, and the
     bias, for each thread."""
     kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw = geometry[:12]
@@ -97,9 +97,9 @@ def forward(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
             z = d * sd - front
             _planes_of(x, first, count, z, dd, kd, p0 * sh - top, lines, left, width, packed)
             for p in range(p0, p1):
-                i, turns = _there(p * sh - top, dh, kh, height)
+                i, runs = _there(p * sh - top, dh, kh, height)
                 for a in range(kd):
-                    exists = turns if 0 <= z + a * dd < depth else 0
+                    exists = runs if 0 <= z + a * dd < depth else 0
                     source = packed + (a * lines + (p - p0) * sh + i * dh) * row
                     weights = w.ctypes.data + (a * kh + i) * kw * c * o * 4
                     for j in range(pieces):
@@ -116,7 +116,7 @@ def forward(x, w, bias, y, scratch, geometry, together, width, task):  # type: i
     f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_W2}, {_GEOMETRY}, int64, int64, int64)",
     parallel=True,
 )
-def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width, task):  # type: ignore[no-untyped-def]
+def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width, task):
     """dw [taps, C, O] of x and dy: the outputs are summed in parts, then the parts are added.
     ``scratch`` has the sums of the lanes, the padded input, and the gradient of the outputs, of
     which ``short`` lines are worked on together."""
@@ -153,13 +153,13 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, together, short, width
                             continue
                         for i in range(kh):
                             h, there = p * sh - top + i * dh, min(short, p1 - p)
-                            skip, turns = _there(h, sh, there, height)
+                            skip, runs = _there(h, sh, there, height)
                             source = gradient + (p - p0 + skip) * across * o * VECTOR
                             line = packed + (a * lines + (p - p0 + skip) * sh + i * dh) * row
                             for j in range(pieces):
                                 target = sums + ((a * kh + i) * pieces + j) * o * deep * VECTOR
                                 product_of_lanes(
-                                    o, deep, across, turns, source, VECTOR, o * VECTOR,
+                                    o, deep, across, runs, source, VECTOR, o * VECTOR,
                                     across * o * VECTOR, line + j * dw * pixel, sw * pixel, VECTOR,
                                     sh * row, target, deep * VECTOR, VECTOR, 1,
                                 )  # fmt: skip

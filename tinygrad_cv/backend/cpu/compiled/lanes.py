@@ -119,14 +119,14 @@ def _product(factor_at: Callable[[Emitter, Any], Any]) -> Callable[..., Any]:
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        m, n, k, turns, a, a_row, a_column, a_turn, *rest = arguments
-        b, b_row, b_column, b_turn, c, c_row, c_column, accumulate = rest
+        m, n, k, runs, a, a_row, a_column, a_run, *rest = arguments
+        b, b_row, b_column, b_run, c, c_row, c_column, accumulate = rest
         e = Emitter(builder)
 
         def tile(i: Any, rows: int, j: Any, columns: int) -> None:
             corner = builder.add(builder.mul(i, c_row), builder.mul(j, c_column))
             emit_tile(
-                e, rows, columns, turns, a_turn, b_turn, k,
+                e, rows, columns, runs, a_run, b_run, k,
                 builder.add(a, builder.mul(i, a_row)), a_row, a_column,
                 builder.add(b, builder.mul(j, b_column)), b_row, b_column,
                 builder.add(c, corner), c_row, c_column, accumulate, factor_at,
@@ -148,8 +148,8 @@ _numbers, _vectors = _product(Emitter.splat), _product(Emitter.load)
 
 @intrinsic
 def _product_with_numbers(
-    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
-    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
+    typingctx: Any, m: Any, n: Any, k: Any, runs: Any, a: Any, a_row: Any, a_column: Any,
+    a_run: Any, b: Any, b_row: Any, b_column: Any, b_run: Any, c: Any, c_row: Any,
     c_column: Any, accumulate: Any,
 ) -> Any:  # fmt: skip
     return types.void(*[types.intp] * 16), _numbers
@@ -157,8 +157,8 @@ def _product_with_numbers(
 
 @intrinsic
 def _product_of_lanes(
-    typingctx: Any, m: Any, n: Any, k: Any, turns: Any, a: Any, a_row: Any, a_column: Any,
-    a_turn: Any, b: Any, b_row: Any, b_column: Any, b_turn: Any, c: Any, c_row: Any,
+    typingctx: Any, m: Any, n: Any, k: Any, runs: Any, a: Any, a_row: Any, a_column: Any,
+    a_run: Any, b: Any, b_row: Any, b_column: Any, b_run: Any, c: Any, c_row: Any,
     c_column: Any, accumulate: Any,
 ) -> Any:  # fmt: skip
     return types.void(*[types.intp] * 16), _vectors
@@ -188,23 +188,23 @@ def to_images(
 
 @routine
 def product_with_numbers(
-    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
-    b_row: int, b_column: int, b_turn: int, c: int, c_row: int, c_column: int, accumulate: int,
+    m: int, n: int, k: int, runs: int, a: int, a_row: int, a_column: int, a_run: int, b: int,
+    b_row: int, b_column: int, b_run: int, c: int, c_row: int, c_column: int, accumulate: int,
 ) -> None:  # fmt: skip
     """C [m, n, lane] (+)= A [m, k] B [k, n, lane]; all are addresses and steps in bytes."""
     _product_with_numbers(
-        m, n, k, turns, a, a_row, a_column, a_turn, b, b_row, b_column, b_turn, c, c_row, c_column,
+        m, n, k, runs, a, a_row, a_column, a_run, b, b_row, b_column, b_run, c, c_row, c_column,
         accumulate,
     )  # fmt: skip
 
 
 @routine
 def product_of_lanes(
-    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
-    b_row: int, b_column: int, b_turn: int, c: int, c_row: int, c_column: int, accumulate: int,
+    m: int, n: int, k: int, runs: int, a: int, a_row: int, a_column: int, a_run: int, b: int,
+    b_row: int, b_column: int, b_run: int, c: int, c_row: int, c_column: int, accumulate: int,
 ) -> None:  # fmt: skip
     """C [m, n, lane] (+)= A [m, k, lane] B [k, n, lane], lane by lane."""
     _product_of_lanes(
-        m, n, k, turns, a, a_row, a_column, a_turn, b, b_row, b_column, b_turn, c, c_row, c_column,
+        m, n, k, runs, a, a_row, a_column, a_run, b, b_row, b_column, b_run, c, c_row, c_column,
         accumulate,
     )  # fmt: skip

@@ -1,12 +1,12 @@
-"""The matrix products of fully connected layers, C = A B, where A or B may be read turned.
+"""The matrix products of fully connected layers, C = A B, where A or B may be read transposed.
 
 A BLAS library would start threads of its own, which go on spinning for milliseconds beside those of
 the kernels that follow.
 
 The unit of work is a block of WIDE columns of C, or a part of its rows. DEEP rows of B at a time,
 WIDE columns of each, are brought together in a panel, which stays in the level-2 cache while all
-rows of A are multiplied with it; rows of B that are columns in memory are turned on the way. Sums
-over more than DEEP products are sums of such sums, so that their error grows slowly.
+rows of A are multiplied with it; rows of B that are columns in memory are transposed on the way.
+Sums over more than DEEP products are sums of such sums, so that their error grows slowly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tinygrad_cv.backend.cpu.compiling import compiled
 __all__ = ["ROOM", "multiply"]
 
 WIDE, DEEP, ROWS = 64, 256, 192
-PANEL = WIDE * (DEEP + WIDTH)  # floats; a turn writes past the end
+PANEL = WIDE * (DEEP + WIDTH)  # floats; a transposition writes past the end
 ROOM = PANEL + WIDE * ROWS  # of a thread: the panel, and a tile of products
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
@@ -28,12 +28,12 @@ _R1 = "Array(float32, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R2}, {_R2}, {_R1}, {_W2}, {_W2}, int64, int64, int64)", parallel=True)
-def multiply(a, b, bias, c, room, a_turned, b_turned, parts, task):  # type: ignore[no-untyped-def]
-    """c [M, N] = a [M, K] b [K, N] + bias [N] (or [0], which is none). A turned a is [K, M], a
-    turned b [N, K]. Each thread has a row of ``room``; the rows of c are cut into ``parts``."""
+def multiply(a, b, bias, c, room, a_transposed, b_transposed, parts, task):
+    """c [M, N] = a [M, K] b [K, N] + bias [N] (or [0], which is none). A transposed a is [K, M], a
+    transposed b [N, K]. Each thread has a row of ``room``; the rows of c are cut into ``parts``."""
     m, n = c.shape
-    k, workers = b.shape[1] if b_turned else b.shape[0], room.shape[0]
-    row, column = (4, m * 4) if a_turned else (k * 4, 4)
+    k, workers = b.shape[1] if b_transposed else b.shape[0], room.shape[0]
+    row, column = (4, m * 4) if a_transposed else (k * 4, 4)
     blocks = (n + WIDE - 1) // WIDE
     for q in shared(0, workers, task):
         panel, tile = room[q].ctypes.data, room[q, PANEL:].reshape(ROWS, WIDE)
@@ -43,7 +43,7 @@ def multiply(a, b, bias, c, room, a_turned, b_turned, parts, task):  # type: ign
             wide = min(WIDE, n - c0)
             for k0 in range(0, k, DEEP):
                 deep = min(DEEP, k - k0)
-                if b_turned:
+                if b_transposed:
                     for j in range(0, wide, WIDTH):
                         source = b.ctypes.data + ((c0 + j) * k + k0) * 4
                         lanes = min(WIDTH, wide - j)

@@ -34,7 +34,7 @@ _SUMS = "float64[:, :, ::1]"
 
 
 @compiled(f"void({_R2}, {_R1}, {_R1}, float64, {_SUMS}, {_W2}, {_W1}, {_W1}, {_W2})", parallel=True)
-def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):  # type: ignore[no-untyped-def]
+def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):
     """Mean, biased variance and y of x. A weight or bias of size 0 counts as 1 or 0; ``parts`` is
     [threads, 2, C] and ``numbers`` [3, C]."""
     rows, c = x.shape
@@ -65,7 +65,7 @@ def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):  # typ
 
 
 @compiled(f"void({_R2}, {_R1}, {_R1}, {_R1}, {_W2}, int64)", parallel=True)
-def affine(x, mean, scale, offset, y, workers, task):  # type: ignore[no-untyped-def]
+def affine(x, mean, scale, offset, y, workers, task):
     """y = scale * (x - mean) + offset."""
     rows, c = x.shape
     for worker in shared(0, workers, task):
@@ -81,7 +81,7 @@ def affine(x, mean, scale, offset, y, workers, task):  # type: ignore[no-untyped
     f"{_W1})",
     parallel=True,
 )
-def batch_norm_gradient(  # type: ignore[no-untyped-def]
+def batch_norm_gradient(
     g, x, weight, mean, var, g_mean, g_var, eps, parts, numbers, dx, dw, db, task
 ):
     """The gradients of x, weight and bias from those of y, mean and var. Without rows of dx only
@@ -234,7 +234,7 @@ def _add_to(e: Emitter, address: Any, values: list[Any]) -> None:
 
 
 @njit
-def _mean_of_few(x, mean):  # type: ignore[no-untyped-def]
+def _mean_of_few(x, mean):
     """The mean of a few rows: where it is large against the deviation, to take it away first leaves
     little to round."""
     rows, c = x.shape
@@ -249,7 +249,7 @@ def _mean_of_few(x, mean):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _sums(x, centre, total):  # type: ignore[no-untyped-def]
+def _sums(x, centre, total):
     """total = sum(x - centre), sum((x - centre)^2)."""
     rows, c = x.shape
     total[:] = 0.0
@@ -263,7 +263,7 @@ def _sums(x, centre, total):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _gradient_sums(g, x, mean, total):  # type: ignore[no-untyped-def]
+def _gradient_sums(g, x, mean, total):
     """total = sum(g), sum(g * (x - mean))."""
     rows, c = x.shape
     total[:] = 0.0
@@ -277,7 +277,7 @@ def _gradient_sums(g, x, mean, total):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _move(one, two, total):  # type: ignore[no-untyped-def]
+def _move(one, two, total):
     """Add two sums to the total, and start them anew."""
     for k in range(one.size):
         total[0, k] += one[k]
@@ -286,7 +286,7 @@ def _move(one, two, total):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _add_up(parts):  # type: ignore[no-untyped-def]
+def _add_up(parts):
     """The sums of all threads into the first, in order."""
     for worker in range(1, parts.shape[0]):
         for i in range(2):

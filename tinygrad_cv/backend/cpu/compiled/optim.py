@@ -24,7 +24,7 @@ _ARGUMENTS = "int64[:, ::1], int64[::1], float32[::1]"
 
 
 @compiled(f"void({_ARGUMENTS}, int64, int64)", parallel=True)
-def sgd(addresses, starts, numbers, nesterov, workers, task):  # type: ignore[no-untyped-def]
+def sgd(addresses, starts, numbers, nesterov, workers, task):
     """Kinds: parameter, gradient, and with momentum the velocity. Numbers: lr, momentum, the share
     of the gradient in the velocity, weight decay, sign of the gradient."""
     total = starts[-1]
@@ -43,7 +43,7 @@ def sgd(addresses, starts, numbers, nesterov, workers, task):  # type: ignore[no
 
 
 @compiled(f"void({_ARGUMENTS}, float32[:, ::1], int64, int64)", parallel=True)
-def adam(addresses, starts, numbers, corrections, decoupled, workers, task):  # type: ignore[no-untyped-def]
+def adam(addresses, starts, numbers, corrections, decoupled, workers, task):
     """Kinds: parameter, gradient and the two moments. Numbers: 1 - beta1, beta2, 1 - beta2, eps,
     weight decay, what a decoupled decay leaves, sign of the gradient. Corrections of a parameter:
     lr / (1 - beta1^t) and sqrt(1 - beta2^t)."""
@@ -62,7 +62,7 @@ def adam(addresses, starts, numbers, corrections, decoupled, workers, task):  # 
 
 
 @njit
-def _sgd_plain(p, g, numbers):  # type: ignore[no-untyped-def]
+def _sgd_plain(p, g, numbers):
     lr, _, _, decay, sign = numbers
     for k in range(p.size):
         slope = sign * g[k]
@@ -71,7 +71,7 @@ def _sgd_plain(p, g, numbers):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _sgd_momentum(p, g, v, numbers, nesterov):  # type: ignore[no-untyped-def]
+def _sgd_momentum(p, g, v, numbers, nesterov):
     lr, momentum, share, decay, sign = numbers
     for k in range(p.size):
         slope = sign * g[k]
@@ -82,7 +82,7 @@ def _sgd_momentum(p, g, v, numbers, nesterov):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _adam_run(p, g, m, v, numbers, correction, decoupled):  # type: ignore[no-untyped-def]
+def _adam_run(p, g, m, v, numbers, correction, decoupled):
     fresh1, beta2, fresh2, eps, decay, left, sign = numbers
     rate, root = correction
     for k in range(p.size):
@@ -97,7 +97,7 @@ def _adam_run(p, g, m, v, numbers, correction, decoupled):  # type: ignore[no-un
 
 
 @njit
-def _floats(address, first, last):  # type: ignore[no-untyped-def]
+def _floats(address, first, last):
     """The numbers from ``first`` to ``last`` of the array at an address."""
     return carray(_pointer(address + 4 * first), (last - first,), np.float32)
 

@@ -53,7 +53,7 @@ _LISTS += ", int64[:, :, ::1]"  # [threads, links, 2]
 
 
 @compiled(f"void({_READ}, {_WRITE}, uint8[:, :, :, :, ::1], {_LISTS})", parallel=True)
-def maxima(x, y, k, starts, links, scratch, task):  # type: ignore[no-untyped-def]
+def maxima(x, y, k, starts, links, scratch, task):
     """y = the first largest pixel of every window, or its last NaN; k = the number of its tap."""
     images, planes, rows, across, c = y.shape
     size = x.shape[1] * x.shape[2] * x.shape[3] * c
@@ -75,7 +75,7 @@ def maxima(x, y, k, starts, links, scratch, task):  # type: ignore[no-untyped-de
 
 
 @compiled(f"void({_READ}, {_BYTES}, {_WRITE}, {_LISTS})", parallel=True)
-def winners(g, k, dx, starts, links, scratch, task):  # type: ignore[no-untyped-def]
+def winners(g, k, dx, starts, links, scratch, task):
     """dx = for every pixel, the sum of g over the windows whose k names it."""
     images, planes, rows, across, c = dx.shape
     size = g.shape[1] * g.shape[2] * g.shape[3] * c
@@ -96,7 +96,7 @@ def winners(g, k, dx, starts, links, scratch, task):  # type: ignore[no-untyped-
 
 
 @compiled(f"void({_READ}, {_BYTES}, {_WRITE}, {_LISTS}, int64)", parallel=True)
-def placed(g, k, dx, starts, links, scratch, covered, task):  # type: ignore[no-untyped-def]
+def placed(g, k, dx, starts, links, scratch, covered, task):
     """The same where no pixel is in two windows, with the lists of the windows' pixels. With
     ``covered`` every pixel is in one."""
     images, planes, rows, across, c = g.shape
@@ -125,7 +125,7 @@ def placed(g, k, dx, starts, links, scratch, covered, task):  # type: ignore[no-
 @compiled(
     f"void({_READ}, {_WRITE}, Array(float32, 1, 'C', readonly=True), {_LISTS})", parallel=True
 )
-def sums(x, y, counts, starts, links, scratch, task):  # type: ignore[no-untyped-def]
+def sums(x, y, counts, starts, links, scratch, task):
     """y = for every target, the sum of its sources, divided by the counts of its three axes."""
     images, planes, rows, across, c = y.shape
     size = x.shape[1] * x.shape[2] * x.shape[3] * c
@@ -146,7 +146,7 @@ def sums(x, y, counts, starts, links, scratch, task):  # type: ignore[no-untyped
 
 
 @njit
-def _join(starts, links, d, p, joined):  # type: ignore[no-untyped-def]
+def _join(starts, links, d, p, joined):
     """Write down the links of targets d and p together; returns their number."""
     count = 0
     for one in range(starts[d], starts[d + 1]):

@@ -5,9 +5,9 @@ multiplied with one column of A. Nothing is packed: A may lie anyhow (a step fro
 from column to column), B and C have rows without gaps. Reads of B stream from the level-2 cache.
 BLAS libraries need more: they pack, start threads, and are slow for matrices this small.
 
-``turns`` lets a sum have two levels: after every k columns of A and rows of B, A goes on ``a_turn``
-and B ``b_turn`` bytes after where this turn began. So the windows of an image are rows of A where
-they lie, without having been copied: k runs along a line of the window, turns from line to line.
+``runs`` lets a sum have two levels: after every k columns of A and rows of B, A goes on ``a_run``
+and B ``b_run`` bytes after where this run began. So the windows of an image are rows of A where
+they lie, without having been copied: a run for each line of the window, k long.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
 )
 from tinygrad_cv.backend.cpu.compiling import routine
 
-__all__ = ["ROWS", "emit_tile", "in_pieces", "product", "product_in_turns"]
+__all__ = ["ROWS", "emit_tile", "in_pieces", "product", "product_of_runs"]
 
 
 ROWS = 6  # of C in a tile
@@ -44,15 +44,15 @@ def _strip(columns: int, masked: bool) -> Any:
 
     @intrinsic
     def strip(
-        typingctx: Any, m: Any, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any, a_row: Any,
+        typingctx: Any, m: Any, runs: Any, a_run: Any, b_run: Any, k: Any, a: Any, a_row: Any,
         a_column: Any, b: Any, b_row: Any, c: Any, c_row: Any, accumulate: Any, lanes: Any,
     ) -> Any:  # fmt: skip
         def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            m, turns, a_turn, b_turn, k, a, a_row, a_column, b, b_row, *rest = arguments
+            m, runs, a_run, b_run, k, a, a_row, a_column, b, b_row, *rest = arguments
             c, c_row, accumulate, lanes = rest
             e, vector = Emitter(builder, mask_of(builder, lanes) if masked else None), word(_NEXT)
-            runs = builder.and_(
-                builder.icmp_signed("==", turns, word(1)),
+            adjacent = builder.and_(
+                builder.icmp_signed("==", runs, word(1)),
                 builder.icmp_signed("==", a_column, word(4)),
             )
 
@@ -61,11 +61,11 @@ def _strip(columns: int, masked: bool) -> Any:
                 first_c = builder.add(c, builder.mul(i, c_row))
                 if rows == ROWS and not masked:  # the rows after these may be far
                     there = builder.icmp_signed("<=", builder.add(i, word(2 * ROWS)), m)
-                    with builder.if_then(builder.and_(runs, there)):
+                    with builder.if_then(builder.and_(adjacent, there)):
                         _ask(builder, first_a, a_row, builder.shl(k, word(2)))
                         _ask(builder, first_c, c_row, word(_NEXT * columns))
                 emit_tile(
-                    e, rows, columns, turns, a_turn, b_turn, k, first_a, a_row, a_column, b, b_row,
+                    e, rows, columns, runs, a_run, b_run, k, first_a, a_row, a_column, b, b_row,
                     vector, first_c, c_row, vector, accumulate, Emitter.splat,
                 )  # fmt: skip
 
@@ -99,7 +99,7 @@ def in_pieces(
 
 
 def emit_tile(
-    e: Emitter, rows: int, columns: int, turns: Any, a_turn: Any, b_turn: Any, k: Any, a: Any,
+    e: Emitter, rows: int, columns: int, runs: Any, a_run: Any, b_run: Any, k: Any, a: Any,
     a_row: Any, a_column: Any, b: Any, b_row: Any, b_vector: Any, c: Any, c_row: Any,
     c_vector: Any, accumulate: Any, factor_at: Callable[[Emitter, Any], Any],
 ) -> None:  # fmt: skip
@@ -125,9 +125,9 @@ def emit_tile(
         with other:
             _each(registers, places, lambda r, p: builder.store(e.constant(0.0), r))
     down = [builder.mul(a_row, word(i)) for i in range(rows)]
-    with cgutils.for_range(builder, turns, intp=WORD) as turn:
-        first_a = builder.add(a, builder.mul(turn.index, a_turn))
-        first_b = builder.add(b, builder.mul(turn.index, b_turn))
+    with cgutils.for_range(builder, runs, intp=WORD) as run:
+        first_a = builder.add(a, builder.mul(run.index, a_run))
+        first_b = builder.add(b, builder.mul(run.index, b_run))
         with cgutils.for_range(builder, k, intp=WORD) as loop:
             row = builder.add(first_b, builder.mul(loop.index, b_row))
             column = builder.add(first_a, builder.mul(loop.index, a_column))
@@ -152,23 +152,23 @@ _wide, _narrow = _strip(COLUMNS, masked=False), _strip(1, masked=True)
 
 
 @routine
-def product_in_turns(
-    m: int, n: int, k: int, turns: int, a: int, a_row: int, a_column: int, a_turn: int, b: int,
-    b_row: int, b_turn: int, c: int, c_row: int, accumulate: int,
+def product_of_runs(
+    m: int, n: int, k: int, runs: int, a: int, a_row: int, a_column: int, a_run: int, b: int,
+    b_row: int, b_run: int, c: int, c_row: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """C [m, n] = A B, added to C if ``accumulate`` is not 0; A has ``turns`` times k columns, B as
+    """C [m, n] = A B, added to C if ``accumulate`` is not 0; A has ``runs`` times k columns, B as
     many rows. a, b, c are addresses, the others strides in bytes.
     """
     j = 0
     while j + WIDTH * COLUMNS <= n:
         _wide(
-            m, turns, a_turn, b_turn, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
+            m, runs, a_run, b_run, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
             accumulate, 0,
         )  # fmt: skip
         j += WIDTH * COLUMNS
     while j < n:
         _narrow(
-            m, turns, a_turn, b_turn, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
+            m, runs, a_run, b_run, k, a, a_row, a_column, b + 4 * j, b_row, c + 4 * j, c_row,
             accumulate, min(n - j, WIDTH),
         )  # fmt: skip
         j += WIDTH
@@ -179,5 +179,5 @@ def product(
     m: int, n: int, k: int, a: int, a_row: int, a_column: int, b: int, b_row: int, c: int,
     c_row: int, accumulate: int,
 ) -> None:  # fmt: skip
-    """The same in one turn."""
-    product_in_turns(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)
+    """The same in one run."""
+    product_of_runs(m, n, k, 1, a, a_row, a_column, 0, b, b_row, 0, c, c_row, accumulate)

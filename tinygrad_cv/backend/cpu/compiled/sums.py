@@ -21,7 +21,7 @@ _R1 = "Array(float32, 1, 'C', readonly=True)"
 
 
 @compiled(f"void({_R1}, float32[::1], float32[:, ::1], float64[:, ::1])", parallel=True)
-def channel_sum(x, total, near, far, task):  # type: ignore[no-untyped-def]
+def channel_sum(x, total, near, far, task):
     """total [C] of x [pixels * C]; ``near`` and ``far`` are the sums of each thread, as long as
     some whole pixels."""
     c = total.size

@@ -34,7 +34,7 @@ _LOOP = 32  # a task is the number of its loop times 2^32, and the iteration
 
 
 @njit(inline="always")
-def shared(loop, count, task):  # type: ignore[no-untyped-def]
+def shared(loop, count, task):
     """Of the iterations 0 to ``count``, those that this call of the kernel does.
 
     Args:

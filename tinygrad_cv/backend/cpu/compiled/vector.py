@@ -217,7 +217,7 @@ def transpose(
     columns: Any,
 ) -> Any:  # fmt: skip
     """``target[j, i] = source[i, j]`` for ``rows`` x ``columns`` floats, steps in bytes: squares of
-    vectors are turned in the registers."""
+    vectors are transposed in the registers."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target, target_row, source, source_row, rows, columns = arguments

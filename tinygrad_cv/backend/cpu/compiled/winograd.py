@@ -12,8 +12,8 @@ Two orders of the same work, by where it finds room:
   is larger than all activations. All tiles of a larger block are transformed first; then each
   thread makes a piece of U, 64 x 64 channels, in its cache, uses it for all tiles, and drops it.
 
-The gradient of the input at stride 1 is a convolution with the kernel turned by 180 degrees and its
-channels swapped, at stride 2 the form SPREAD of the same kernel: with ``turn``, w
+The gradient of the input at stride 1 is a convolution with the kernel rotated by 180 degrees and
+its channels swapped, at stride 2 the form SPREAD of the same kernel: with ``backward``, w
 [taps, 3, 3, N, K] is read as [taps, 3, 3, K, N], a few lines at a time. The weight gradient is in
 ``winograd_weights``.
 
@@ -51,11 +51,21 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
 )
 from tinygrad_cv.backend.cpu.compiling import compiled, routine
 
-__all__ = ["CHUNK", "GAP", "TURNED", "blocks", "pitch", "stationary", "take", "turned", "weights"]
+__all__ = [
+    "CHUNK",
+    "GAP",
+    "TRANSPOSED",
+    "blocks",
+    "pitch",
+    "stationary",
+    "take",
+    "transposed",
+    "weights",
+]
 
 CHUNK = 64  # channels of a piece of the weights: 36 points of 64 x 64 floats fill half a cache
 GAP = 64  # bytes between the matrices of two points, so that they do not fall on the same lines
-TURNED = 9 * WIDTH * CHUNK  # floats of the lines that are turned together
+TRANSPOSED = 9 * WIDTH * CHUNK  # floats of the lines that are transposed together
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _R4, _W4 = "Array(float32, 4, 'C', readonly=True)", "float32[:, :, :, ::1]"
@@ -64,13 +74,13 @@ _W2, _PRODUCTS = "float32[:, ::1]", "Array(int64, 2, 'C', readonly=True)"
 
 
 @njit(inline="always")
-def pitch(channels):  # type: ignore[no-untyped-def]
+def pitch(channels):
     """Bytes from tile to tile: rows a large power of two apart would share few cache lines."""
     return channels * 4 + (GAP if channels % 128 == 0 else 0)
 
 
 @njit(inline="always")
-def take(form, x, image, z, h, w, tile, v, step):  # type: ignore[no-untyped-def]
+def take(form, x, image, z, h, w, tile, v, step):
     """V of the pixels at (h, w) of a plane; ``tile`` is room for those at a border."""
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     n, side = IN[form], V_SIDE[form]
@@ -98,7 +108,7 @@ def take(form, x, image, z, h, w, tile, v, step):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def expect(size, array, image, z, h, w, written):  # type: ignore[no-untyped-def]
+def expect(size, array, image, z, h, w, written):
     """Ask for ``size`` x ``size`` pixels at (h, w) of a plane."""
     depth, height, width, pixel = array.shape[1], array.shape[2], array.shape[3], array.shape[4] * 4
     if z >= 0 and z < depth:
@@ -113,7 +123,7 @@ def expect(size, array, image, z, h, w, written):  # type: ignore[no-untyped-def
 
 
 @njit(inline="always")
-def put(form, y, image, d, h, w, tile, source, step, bias, spoilt):  # type: ignore[no-untyped-def]
+def put(form, y, image, d, h, w, tile, source, step, bias, spoilt):
     """The outputs at (h, w) from M, without those beyond a border."""
     planes, height, width, o = y.shape[1], y.shape[2], y.shape[3], y.shape[4]
     m, side = OUT[form], M_SIDE[form]
@@ -138,13 +148,13 @@ def put(form, y, image, d, h, w, tile, source, step, bias, spoilt):  # type: ign
 
 @routine
 def piece(
-    form: int, turn: int, deep: int, wide: int, w: int, w_tap: int, w_row: int, u: int, u_row: int,
-    u_step: int, room: int,
+    form: int, backward: int, deep: int, wide: int, w: int, w_tap: int, w_row: int, u: int,
+    u_row: int, u_step: int, room: int,
 ) -> None:  # fmt: skip
-    """U of ``deep`` x ``wide`` channels; with ``turn``, w lies as ``wide`` x ``deep``, and ``room``
-    takes ``TURNED`` floats. All are addresses and steps in bytes."""
+    """U of ``deep`` x ``wide`` channels; with ``backward``, w lies as ``wide`` x ``deep``, and
+    ``room`` takes ``TRANSPOSED`` floats. All are addresses and steps in bytes."""
     side = U_SIDE[form]
-    if not turn:
+    if not backward:
         for i in range(deep):
             place = u + i * u_row
             enter(form, 0, w + i * w_row, 3 * w_tap, w_tap, place, side * u_step, u_step, wide)
@@ -164,12 +174,12 @@ def piece(
 
 
 @compiled(f"void(int64, {_R5}, {_W4}, {_W2}, int64)", parallel=True)
-def weights(form, w, u, scratch, turn, task):  # type: ignore[no-untyped-def]
-    """U [taps, points, K, N] of w [taps, 3, 3, K, N]; with ``turn`` of the turned kernel, its depth
-    too, and w is [taps, 3, 3, N, K]."""
+def weights(form, w, u, scratch, backward, task):
+    """U [taps, points, K, N] of w [taps, 3, 3, K, N]; with ``backward`` of the rotated kernel, its
+    depth too, and w is [taps, 3, 3, N, K]."""
     taps, points, deep, wide = u.shape
     row, size, workers = w.shape[4] * 4, deep * wide * 4, scratch.shape[0]
-    run = CHUNK if turn else max(wide, 1)
+    run = CHUNK if backward else max(wide, 1)
     down, across = (deep + WIDTH - 1) // WIDTH, (wide + run - 1) // run
     jobs = taps * down * across
     for q in shared(0, workers, task):
@@ -177,11 +187,13 @@ def weights(form, w, u, scratch, turn, task):  # type: ignore[no-untyped-def]
         for job in range(jobs * q // workers, jobs * (q + 1) // workers):
             a, place = divmod(job, down * across)
             j, i = place // down * run, place % down * WIDTH
-            tap = taps - 1 - a if turn else a
-            source = w.ctypes.data + tap * 9 * size + (j * row + i * 4 if turn else i * row + j * 4)
+            tap = taps - 1 - a if backward else a
+            source = (
+                w.ctypes.data + tap * 9 * size + (j * row + i * 4 if backward else i * row + j * 4)
+            )
             target = u.ctypes.data + a * points * size + (i * wide + j) * 4
             piece(
-                form, turn, min(WIDTH, deep - i), min(run, wide - j), source, size, row, target,
+                form, backward, min(WIDTH, deep - i), min(run, wide - j), source, size, row, target,
                 wide * 4, size, room,
             )  # fmt: skip
 
@@ -191,7 +203,7 @@ def weights(form, w, u, scratch, turn, task):  # type: ignore[no-untyped-def]
     "int64, int64, int64)",
     parallel=True,
 )
-def blocks(  # type: ignore[no-untyped-def]
+def blocks(
     form, products, x, u, bias, y, scratch, spoilt, front, top, left, above, beside, block, task
 ):
     """Each thread takes ``block`` tiles at a time through all steps, in its row of scratch.
@@ -254,9 +266,9 @@ def blocks(  # type: ignore[no-untyped-def]
     "int64, int64, int64, int64, int64, int64, int64)",
     parallel=True,
 )
-def stationary(  # type: ignore[no-untyped-def]
-    form, products, x, w, bias, y, vs, ms, scratch, spoilt, turn, front, top, left, above, beside,
-    block, across_o, task,
+def stationary(
+    form, products, x, w, bias, y, vs, ms, scratch, spoilt, backward, front, top, left, above,
+    beside, block, across_o, task,
 ):  # fmt: skip
     """``block`` tiles at a time; pieces of U are made where they are used.
 
@@ -289,15 +301,15 @@ def stationary(  # type: ignore[no-untyped-def]
             lines = (o + 15) // 16
             first = lines * part // across_o * 16
             last = min(o, lines * (part + 1) // across_o * 16)
-            tap = taps - 1 - a if turn else a
+            tap = taps - 1 - a if backward else a
             for o0 in range(first, last, CHUNK):
                 wide = min(CHUNK, last - o0)
                 for c0 in range(0, c, CHUNK):
                     deep = min(CHUNK, c - c0)
                     source = w.ctypes.data + tap * 9 * size
-                    source += o0 * row + c0 * 4 if turn else c0 * row + o0 * 4
+                    source += o0 * row + c0 * 4 if backward else c0 * row + o0 * 4
                     piece(
-                        form, turn, deep, wide, source, size, row, u, CHUNK * 4, u_step, room
+                        form, backward, deep, wide, source, size, row, u, CHUNK * 4, u_step, room
                     )  # fmt: skip
                     for k in range(products.shape[0]):
                         product(
@@ -321,7 +333,7 @@ def stationary(  # type: ignore[no-untyped-def]
 
 
 @compiled(f"void({_R4}, {_W4}, int64)", parallel=True)
-def turned(w, swapped, workers, task):  # type: ignore[no-untyped-def]
+def transposed(w, swapped, workers, task):
     """[kh, kw, C, O] as [kh, kw, O, C]."""
     taps, c, o = w.shape[0] * w.shape[1], w.shape[2], w.shape[3]
     lines = (o + WIDTH - 1) // WIDTH

@@ -31,7 +31,7 @@ _PRODUCTS = "Array(int64, 2, 'C', readonly=True)"
 
 
 @njit(inline="always")
-def take_gradient(form, dy, image, d, h, w, tile, target, step):  # type: ignore[no-untyped-def]
+def take_gradient(form, dy, image, d, h, w, tile, target, step):
     """dM of the m x m output gradients at (h, w) of a plane."""
     planes, height, width, o = dy.shape[1], dy.shape[2], dy.shape[3], dy.shape[4]
     m, side = OUT[form], M_SIDE[form]
@@ -48,7 +48,7 @@ def take_gradient(form, dy, image, d, h, w, tile, target, step):  # type: ignore
 
 
 @njit(inline="always")
-def both(form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step):  # type: ignore[no-untyped-def]
+def both(form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, dm, m_step):
     """V for tap a, and with a = 0 dM, of tiles ``first`` to ``last`` after ``start``."""
     c, o, planes, m, step = x.shape[4], dy.shape[4], dy.shape[1], OUT[form], STEP[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
@@ -65,7 +65,7 @@ def both(form, x, dy, a, start, first, last, front, top, left, tile, v, v_step, 
 
 
 @njit(inline="always")
-def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untyped-def]
+def leave(form, du, step, dw, spoilt, q, first, last):
     """dw of rows ``first`` to ``last`` of dU [taps, points, C, O]."""
     taps, c, o = dw.shape[0], dw.shape[3], dw.shape[4]
     side, size = U_SIDE[form], c * o * 4
@@ -86,7 +86,7 @@ def leave(form, du, step, dw, spoilt, q, first, last):  # type: ignore[no-untype
     "int64)",
     parallel=True,
 )
-def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block, task):  # type: ignore[no-untyped-def]
+def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block, task):
     """``block`` tiles at a time; du is [parts, taps, points, C, O]. ``products`` go by u."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
     points, m = U_SIDE[form] ** 2, OUT[form]
@@ -146,7 +146,7 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
     "int64, int64)",
     parallel=True,
 )
-def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block, task):  # type: ignore[no-untyped-def]
+def stationary(form, products, x, dy, dw, vs, ms, scratch, spoilt, front, top, left, block, task):
     """Threads share the pieces; later blocks of tiles are added to dw."""
     c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
     side, m = U_SIDE[form], OUT[form]
