@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, GraphError
@@ -258,7 +259,11 @@ def copy_of(array: Any) -> Any:
     if isinstance(array, Spec):
         return array
     with on_device_of(array):
-        return array.copy(order="K")
+        if xp_of(array) is not np or array.nbytes < memory.POOLED_BYTES:
+            return array.copy(order="K")
+        copy = memory.empty_like(array)
+        copy[...] = array
+        return copy
 
 
 def add(a: Any, b: Any, out: Any = None) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 __all__ = ["run_kernel", "run_rules", "sum_of"]
 
 Arrays = tuple[Any, ...]
+
+LARGE_RULE = 2 << 20  # bytes of an array from which on fresh memory costs more than Tensors do
 
 
 def run_kernel(op: Any, arrays: Arrays, attrs: tuple[Any, ...]) -> tuple[Arrays, Arrays]:
@@ -79,19 +81,27 @@ def sum_of(a: Any, b: Any, out: Any = None) -> Any:
 
 
 def run_rules(
-    plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays
+    plan: Any,
+    gradient: Any,
+    needs: tuple[bool, ...],
+    saved: Sequence[Any],
+    attrs: Arrays,
+    each: Callable[..., Sequence[Any]] | None = None,
 ) -> Sequence[Any]:
     """The first-order gradients of the inputs; None where ``needs`` does not ask for one.
 
-    The best of a kernel of the table, the operator's own ``fused_vjp``, and its rules one by one. A
-    kernel reads saved values and attributes by name, and gets None for what this node had no
-    reason to save.
+    The best of a kernel of the table, the operator's own ``fused_vjp``, and its rules one by one,
+    run by ``plan.each``, or for large arrays by ``each`` if it is given. A kernel reads saved
+    values and attributes by name, and gets None for what this node had no reason to save.
     """
     first = gradient[0] if isinstance(gradient, tuple) else gradient
     with on_device_of(first):
         fused = _fused(plan, gradient, needs, saved, attrs, xp_of(first))
         if fused is not None:
             return [x if need else None for x, need in zip(fused, needs, strict=True)]
+        arrays = (first, *saved) if each is not None and type(first) is np.ndarray else ()
+        if any(getattr(x, "nbytes", 0) >= LARGE_RULE for x in arrays):
+            return each(plan, gradient, needs, saved, attrs)  # type: ignore[misc]
         return plan.each(gradient, needs, saved, attrs)  # type: ignore[no-any-return]
 
 

@@ -13,6 +13,8 @@ from tinygrad_cv.backend.spec import Spec, spec_of
 
 __all__ = ["SMALL", "mixed_orders", "power", "quietly", "run_ufunc"]
 
+_POWERS: dict[float, np.ufunc] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
+
 SMALL = 16_384  # elements; below this the overhead of a call matters more than the memory it takes
 
 
@@ -45,9 +47,13 @@ def run_ufunc(xp: Any, name: str, arrays: tuple[Any, ...], infer: Callable[..., 
 
 
 def power(xp: Any, base: Any, exponent: Any, infer: Callable[..., Spec]) -> Any:
-    """``base ** exponent``: NumPy's operator has shorter ways for 2 and 0.5 than its ufunc."""
-    if xp is np:
+    """``base ** exponent``; NumPy's operator has shorter ways for some exponents than its ufunc."""
+    if xp is np and max(getattr(base, "size", 1), getattr(exponent, "size", 1)) < SMALL:
         return base**exponent
+    if xp is np and type(exponent) in (int, float) and base.dtype.kind == "f":
+        shorter = _POWERS.get(exponent)
+        if shorter is not None:
+            return shorter(base, out=memory.empty_like(base))
     return run_ufunc(xp, "power", (base, exponent), infer)
 
 

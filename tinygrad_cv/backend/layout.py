@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
 
-__all__ = ["contiguous_pixels", "pixels", "reordered"]
+__all__ = ["contiguous", "contiguous_pixels", "pixels", "reordered"]
 
 GROUP = 16  # channels: as float32 they fill one cache line of a channels-last result
 FEW = 4  # so few channels, as of pictures, are quicker one by one
@@ -22,6 +22,20 @@ def pixels(array: Any) -> Any:
     (1, 3, 4, 2)
     """
     return array.transpose(0, *range(2, array.ndim), 1)
+
+
+def contiguous(array: Any) -> Any:
+    """The array itself if its memory runs row by row without gaps, else such a copy.
+
+    >>> array = np.zeros((2, 3))
+    >>> contiguous(array) is array, contiguous(array.T).strides
+    (True, (16, 8))
+    """
+    if array.flags.c_contiguous:
+        return array
+    copy = memory.empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def contiguous_pixels(xp: Any, array: Any) -> Any:

@@ -46,17 +46,19 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
 def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     """The values where the mask is True, the others elsewhere.
 
-    The three broadcast; values and others are arrays of one dtype, or numbers. Large arrays of one
-    shape are chosen from bit by bit.
+    The three broadcast; values and others are arrays of one dtype, or numbers. From large arrays of
+    one shape, or from one and a Python number, it is chosen bit by bit.
 
     >>> choose(np, np.array([True, False]), np.array([1, 2]), np.array([3, 4])).tolist()
     [1, 4]
     """
-    alike = getattr(values, "shape", None) == getattr(others, "shape", None) == mask.shape
-    bits = _INTEGERS.get(values.dtype.itemsize) if alike and mask.size >= LARGE else None
+    arrays = [x for x in (values, others) if hasattr(x, "dtype")]
+    alike = mask.size >= LARGE and {x.shape for x in arrays} == {mask.shape}
+    bits = _INTEGERS.get(arrays[0].dtype.itemsize) if alike else None
     if bits is None:
         return xp.where(mask, values, others)
-    out = memory.empty_like(others)
+    out = memory.empty_like(arrays[-1])
+    values, others = (xp.asarray(x, dtype=out.dtype) for x in (values, others))
     work = out.view(bits)
     xp.bitwise_xor(values.view(bits), others.view(bits), out=work)  # where they differ,
     xp.bitwise_and(work, xp.negative(mask.view(xp.int8)), out=work)  # and shall be taken,

@@ -20,6 +20,7 @@ from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import FREED, Leaf, Node, Source
 from tinygrad_cv.core.op import REGISTRY
+from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
 
@@ -193,7 +194,7 @@ class Run:
             saved = [self._restored(node, *kind, value) for kind, value in values]
             results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
         else:
-            results = run_rules(plan, gradient, needs, node.saved, node.attrs)
+            results = run_rules(plan, gradient, needs, node.saved, node.attrs, _each_on_tensors)
         if watcher is not None:
             watcher.differentiated(node, results)
         return results
@@ -232,6 +233,25 @@ def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
                 stack.append(source)
     nodes.sort(key=attrgetter("stamp"), reverse=True)
     return nodes, leaves
+
+
+def _each_on_tensors(
+    plan: Plan, gradient: Any, needs: Sequence[bool], saved: Sequence[Any], attrs: tuple[Any, ...]
+) -> list[Any]:
+    """As ``Plan.each``, of arrays, but the rules see Tensors without a graph: so their arithmetic
+    is that of the operators, with kernels and recycled memory, and not NumPy's."""
+    values = zip(plan.kinds, saved, strict=True)
+    constants = [value if kind == "shape" else _constant(value) for (kind, _), value in values]
+    with mode.recording(None) if mode.state().record is not None else nullcontext():
+        results = plan.each(_constant(gradient), needs, constants, attrs)
+    return [x.array if isinstance(x, Tensor) else x for x in results]
+
+
+def _constant(value: Any) -> Any:
+    """An array as a Tensor without a graph, also inside a tuple; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(map(_constant, value))
+    return Tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _restore(array: Any, node: Source | None, index: int) -> Tensor:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
+from tinygrad_cv.backend.select import choose
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.logic import logical_not
@@ -83,10 +84,10 @@ class LeakyRelu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, negative_slope: float) -> Any:
-        scaled = input * negative_slope
+        scaled = xp.multiply(input, negative_slope, out=empty_like(input))
         if 0 < negative_slope <= 1:
-            return xp.maximum(input, scaled)
-        return xp.where(input > 0, input, scaled)
+            return xp.maximum(input, scaled, out=scaled)
+        return choose(xp, input > 0, input, scaled)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, negative_slope: float) -> Any:
@@ -103,8 +104,10 @@ class Elu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
-        negative = xp.expm1(xp.minimum(input, 0))
-        return xp.where(input > 0, input, alpha * negative)
+        negative = xp.minimum(input, 0, out=empty_like(input))
+        xp.expm1(negative, out=negative)
+        negative *= alpha
+        return choose(xp, input > 0, input, negative)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, alpha: float) -> Any:
@@ -121,7 +124,8 @@ class Hardtanh(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, min_val: float, max_val: float) -> Any:
-        return xp.minimum(xp.maximum(input, min_val), max_val)
+        raised = xp.maximum(input, min_val, out=empty_like(input))
+        return xp.minimum(raised, max_val, out=raised)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, min_val: float, max_val: float) -> Any:
@@ -179,7 +183,10 @@ class Gelu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return input * (0.5 * (1 + erf(input * _SQRT_HALF)))
+        y = erf(xp.multiply(input, _SQRT_HALF, out=empty_like(input)))
+        y += 1
+        y *= 0.5
+        return xp.multiply(input, y, out=y)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -199,8 +206,14 @@ class GeluTanh(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        inner = input * (_SQRT_2_OVER_PI + (_SQRT_2_OVER_PI * _CUBIC) * (input * input))
-        return input * (0.5 * (1 + xp.tanh(inner)))
+        y = xp.multiply(input, input, out=empty_like(input))
+        y *= _SQRT_2_OVER_PI * _CUBIC
+        y += _SQRT_2_OVER_PI
+        y *= input
+        xp.tanh(y, out=y)
+        y += 1
+        y *= 0.5
+        return xp.multiply(input, y, out=y)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -219,7 +232,8 @@ class Silu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return input * _sigmoid(xp, input)
+        y = _sigmoid(xp, input)
+        return xp.multiply(input, y, out=y)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -237,9 +251,13 @@ class Softplus(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, beta: float, threshold: float) -> Any:
-        scaled = input * beta
-        smooth = xp.maximum(scaled, 0) + xp.log1p(xp.exp(-xp.abs(scaled)))
-        return xp.where(scaled > threshold, input, smooth / beta)
+        scaled = xp.multiply(input, beta, out=empty_like(input))
+        smooth = xp.abs(scaled, out=empty_like(input))
+        xp.negative(smooth, out=smooth)
+        xp.log1p(xp.exp(smooth, out=smooth), out=smooth)
+        smooth += xp.maximum(scaled, 0, out=empty_like(input))
+        smooth /= beta
+        return choose(xp, scaled > threshold, input, smooth)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, beta: float, threshold: float) -> Any:

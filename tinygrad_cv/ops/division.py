@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.elementwise import run_ufunc
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._elementwise import Binary
 from tinygrad_cv.ops.rounding import trunc, zero_map
@@ -41,7 +42,7 @@ class FloorDivide(Binary):
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
         _refuse_integer_zero("floor_divide", xp, input, other)
-        return xp.floor_divide(input, other)
+        return run_ufunc(xp, "floor_divide", (input, other), FloorDivide.infer)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:
@@ -95,7 +96,7 @@ class Remainder(Binary):
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
         _refuse_integer_zero("remainder", xp, input, other)
-        return xp.remainder(input, other)
+        return run_ufunc(xp, "remainder", (input, other), Remainder.infer)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:
@@ -125,7 +126,7 @@ class Fmod(Binary):
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
         _refuse_integer_zero("fmod", xp, input, other)
-        return xp.fmod(input, other)
+        return run_ufunc(xp, "fmod", (input, other), Fmod.infer)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:

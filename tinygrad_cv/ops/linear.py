@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.memory import empty
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import DTypeError, ShapeError
@@ -71,7 +72,7 @@ class Linear(Op):
     def forward(xp: Any, input: Any, weight: Any, bias: Any) -> Any:
         # One matrix product over all leading axes: NumPy would run one small product per leading
         # index.
-        y = _rows(input) @ weight.T
+        y = _product(xp, _rows(input), weight.T)
         if bias is not None:
             y += bias
         return y.reshape(*input.shape[:-1], weight.shape[0])
@@ -112,7 +113,7 @@ class LinearInputGrad(Op):
 
     @staticmethod
     def forward(xp: Any, grad: Any, weight: Any) -> Any:
-        return (_rows(grad) @ weight).reshape(*grad.shape[:-1], weight.shape[1])
+        return _product(xp, _rows(grad), weight).reshape(*grad.shape[:-1], weight.shape[1])
 
     @staticmethod
     def vjp_grad(g: Any, weight: Any) -> Any:
@@ -146,7 +147,7 @@ class LinearWeightGrad(Op):
 
     @staticmethod
     def forward(xp: Any, grad: Any, input: Any) -> Any:
-        return _rows(grad).T @ _rows(input)
+        return _product(xp, _rows(grad).T, _rows(input))
 
     @staticmethod
     def vjp_grad(g: Any, input: Any) -> Any:
@@ -171,6 +172,10 @@ def _rows(array: Any) -> Any:
     if array.ndim == 2:
         return array
     return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
+def _product(xp: Any, a: Any, b: Any) -> Any:
+    return xp.matmul(a, b, out=empty((a.shape[0], b.shape[1]), a.dtype, xp=xp))
 
 
 def _rows_spec(spec: Spec) -> Spec:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.backend.special import erf as erf_of
 from tinygrad_cv.ops._elementwise import Unary
 
@@ -220,7 +221,8 @@ class Rsqrt(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return 1 / xp.sqrt(input)
+        root = xp.sqrt(input, out=empty_like(input))
+        return xp.reciprocal(root, out=root)
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.ops._elementwise import Unary
 
 __all__ = [
@@ -47,7 +48,9 @@ class ZeroMap(StepFunction):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.zeros_like(input)
+        zeros = empty_like(input)
+        zeros.fill(0)
+        return zeros
 
 
 zero_map = ZeroMap.call
@@ -67,7 +70,7 @@ class Floor(StepFunction):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.floor(input) if input.dtype.kind == "f" else input.copy()
+        return _stepped(xp.floor, input)
 
 
 class Ceil(StepFunction):
@@ -84,7 +87,7 @@ class Ceil(StepFunction):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.ceil(input) if input.dtype.kind == "f" else input.copy()
+        return _stepped(xp.ceil, input)
 
 
 class Trunc(StepFunction):
@@ -100,7 +103,7 @@ class Trunc(StepFunction):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.trunc(input) if input.dtype.kind == "f" else input.copy()
+        return _stepped(xp.trunc, input)
 
 
 class Round(StepFunction):
@@ -128,11 +131,16 @@ class Frac(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return input - xp.trunc(input)
+        whole = xp.trunc(input, out=empty_like(input))
+        return xp.subtract(input, whole, out=whole)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:
         return g
+
+
+def _stepped(function: Any, input: Any) -> Any:
+    return function(input, out=empty_like(input)) if input.dtype.kind == "f" else input.copy()
 
 
 floor, ceil, trunc, frac = Floor.call, Ceil.call, Trunc.call, Frac.call

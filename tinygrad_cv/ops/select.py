@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.dtypes import get_default_dtype, promote
+from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.core.op import general_call
@@ -201,7 +202,7 @@ class Sign(StepFunction):
     def forward(xp: Any, input: Any) -> Any:
         if input.dtype.kind == "b":
             return input.copy()
-        return xp.subtract(input > 0, input < 0, dtype=input.dtype)
+        return xp.subtract(input > 0, input < 0, out=empty_like(input), dtype=input.dtype)
 
 
 class Abs(Unary):
@@ -235,12 +236,11 @@ class Clamp(Unary):
             info = np.iinfo(input.dtype)
             min = min if min is None else int(_within(min, info))
             max = max if max is None else int(_within(max, info))
+        output = empty_like(input)
         if min is None:
-            return xp.minimum(input, max)
-        lower = xp.maximum(input, min)
-        if max is None:
-            return lower
-        return xp.minimum(lower, max, out=lower) if lower.ndim else xp.minimum(lower, max)
+            return xp.minimum(input, max, out=output)
+        xp.maximum(input, min, out=output)
+        return output if max is None else xp.minimum(output, max, out=output)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, min: float | None, max: float | None) -> Any:

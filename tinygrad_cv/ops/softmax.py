@@ -72,7 +72,7 @@ class LogSoftmax(Op):
         if not input.size:
             return input.copy()
         y = _shifted(xp, input, dim)
-        y -= xp.log(_row_sum(xp, xp.exp(y), dim))
+        y -= xp.log(_row_sum(xp, xp.exp(y, out=empty_like(y)), dim))
         return y
 
     @staticmethod

@@ -29,7 +29,7 @@ from tinygrad_cv.backend.cpu.case import (
 )
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous_pixels
+from tinygrad_cv.backend.layout import contiguous, contiguous_pixels
 from tinygrad_cv.backend.precision import get_convolution_precision
 from tinygrad_cv.backend.windows import output_size
 
@@ -188,7 +188,7 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
     rotated = _rotated(case)
     side_by_side = rotated is not None and algorithm != "winograd" and lanes.fills(rotated)
     if rotated is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
-        w = np.ascontiguousarray(swapped[::-1])
+        w = contiguous(swapped[::-1])
         if side_by_side:
             lanes.convolve(rotated, dy, w, empty, dx)
         else:
@@ -280,7 +280,7 @@ def _as_rows(array: Any) -> Any:
 def _taps(weight: Any) -> Any:
     """[O, C/groups, k...] as [taps, C/groups, O]."""
     moved = weight.transpose(*range(2, weight.ndim), 1, 0)
-    return np.ascontiguousarray(moved).reshape(-1, weight.shape[1], weight.shape[0])
+    return contiguous(moved).reshape(-1, weight.shape[1], weight.shape[0])
 
 
 def _swapped(w: Any, kernel: Sizes) -> Any:

@@ -10,6 +10,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.layout import contiguous
 
 __all__ = ["input_grad", "linear", "register_kernels", "weight_grad"]
 
@@ -96,4 +97,4 @@ def _multiply(a: Any, b: Any, bias: Any, a_transposed: bool, b_transposed: bool)
 
 def _rows(array: Any) -> Any:
     """[..., I] as a matrix [N, I] without gaps."""
-    return np.ascontiguousarray(array).reshape(-1, array.shape[-1])
+    return contiguous(array).reshape(-1, array.shape[-1])

@@ -11,6 +11,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.layout import contiguous
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["batch_norm", "batch_norm_eval", "batch_norm_vjp", "register_kernels"]
@@ -91,7 +92,7 @@ def _channels(values: Any) -> Any:
 def _rows(array: Any) -> Any:
     """[N, C, spatial...] as [rows, C] without gaps: a view, if its memory is channels-last."""
     moved = array.transpose(0, *range(2, array.ndim), 1)
-    return np.ascontiguousarray(moved.reshape(-1, array.shape[1]))
+    return contiguous(moved).reshape(-1, array.shape[1])
 
 
 def _room(channels: int) -> tuple[Any, Any]:
