@@ -91,7 +91,7 @@ def test_parts_of_a_weight_gradient_are_bounded_in_bytes(monkeypatch):
         seen.append(shape)
         return np.empty(shape, np.float32)
 
-    monkeypatch.setattr(convolution, "thread_sums", sums)
+    monkeypatch.setattr(convolution, "partial_sums", sums)
     monkeypatch.setattr(convolution, "_workers", lambda: 4)
     arguments = (np, x, g, (32, 64, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
     expected = np.einsum("nihw,nohw->oi", x, g)[:, :, None, None]
