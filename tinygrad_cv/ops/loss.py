@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.backend.dtypes import is_float
+from tinygrad_cv.backend.labels import counted_only, reduced, shares
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError
@@ -19,8 +20,6 @@ from tinygrad_cv.ops._labels import (
     check_weight,
     label_specs,
     raise_no_class,
-    reduced,
-    shares,
 )
 from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.classes import class_axis, class_place
@@ -162,7 +161,7 @@ class CrossEntropy(Op):
                 others = others * class_axis(weight, input.ndim)
             smooth = even * others.mean(axis=1, keepdims=True)
             loss = (1 - label_smoothing) * loss + label_smoothing * smooth
-        loss = _counted(xp, loss, even)
+        loss = counted_only(xp, loss, even)
         loss = reduced(xp, loss, share, target, reduction)
         return loss, label, share, even, lse
 
@@ -226,7 +225,7 @@ class NLLLoss(Op):
         xp: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     ) -> tuple[Any, ...]:
         label, share, even = shares(xp, "nll_loss", input, target, weight, ignore_index, reduction)
-        loss = _counted(xp, -share * xp.take_along_axis(input, label, axis=1), even)
+        loss = counted_only(xp, -share * xp.take_along_axis(input, label, axis=1), even)
         loss = reduced(xp, loss, share, target, reduction)
         return loss, label, share, even
 
@@ -243,11 +242,6 @@ class NLLLoss(Op):
 
 _cross_entropy = CrossEntropy.call
 _nll_loss = NLLLoss.call
-
-
-def _counted(xp: Any, loss: Any, even: Any) -> Any:
-    """The losses, with those of ignored positions 0, even if their scores are not finite."""
-    return xp.where(even != 0, loss, xp.zeros((), loss.dtype))
 
 
 # ---- expressions of differentiable operators, for the rules
