@@ -15,11 +15,28 @@ from tinygrad_cv.backend.cpu import elementwise, threads
 from tinygrad_cv.backend.cpu.compiled import functions
 from tinygrad_cv.backend.spec import layout_of
 from tinygrad_cv.nn import functional as F
+from tinygrad_cv.ops import _elementwise
 
 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
+    """Kernels serve small arrays too, which else never come to the table."""
     monkeypatch.setattr(elementwise, "SMALLEST", 0)
+    monkeypatch.setattr(_elementwise, "SMALL", -1)
+
+
+@pytest.fixture
+def used(monkeypatch):
+    """The kernels that ran, by name."""
+    names, run = [], elementwise._run
+
+    def recorded(kernel, arrays, numbers):
+        result = run(kernel, arrays, numbers)
+        names.extend([kernel] if result is not None else [])
+        return result
+
+    monkeypatch.setattr(elementwise, "_run", recorded)
+    return names
 
 
 SPECIAL = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 3e38, -3e38], np.float32)
@@ -101,6 +118,11 @@ def results(name, values, provider="numba", layout="contiguous", dtype="float32"
     return y.detach().numpy(), x.grad.numpy()
 
 
+def runs(name):
+    """How many kernels give the value and the gradient; that of exp is a plain product."""
+    return 1 if name == "exp" else 2
+
+
 def image(name, shape, seed=0):
     values = 3 * np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
     return abs(values) + np.float32(0.01) if name in POSITIVE else values
@@ -109,9 +131,10 @@ def image(name, shape, seed=0):
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("shape", [(3, 5, 7, 6), (2, 17, 9, 33), (4, 3, 2, 3, 5), (1, 1, 1, 1)])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_values_and_gradients_in_float64(name, shape, layout):
+def test_values_and_gradients_in_float64(name, shape, layout, used):
     x = image(name, shape)
     found = results(name, x, layout=layout)
+    assert len(used) == runs(name)
     expected = results(name, x, "reference", dtype="float64")
     for real, exact, bound in zip(found, expected, (3e-7, 2.5e-6), strict=True):
         assert real.dtype == np.float32
@@ -124,11 +147,12 @@ def _last(x):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_a_wide_range(name):
+def test_a_wide_range(name, used):
     x = np.concatenate([np.linspace(-60, 60, 20_001), np.logspace(-37, 1.9, 2000)])
     x = x.astype(np.float32)
     x = abs(x) + np.float32(1e-3) if name in POSITIVE else x
     found = results(name, x)
+    assert len(used) == runs(name)
     expected = results(name, x, "reference", dtype="float64")
     for real, exact, bound in zip(found, expected, (3e-7, 2.5e-6), strict=True):
         error = abs(real - exact) / np.maximum(1, abs(exact))
@@ -137,16 +161,17 @@ def test_a_wide_range(name):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_what_is_not_finite_is_as_in_the_reference(name):
+def test_what_is_not_finite_is_as_in_the_reference(name, used):
     x = np.tile(np.concatenate([SPECIAL, np.float32([-1, 1, 1e20, -1e20, 89, -89, 104])]), 40)
     for real, expected in zip(results(name, x), results(name, x, "reference"), strict=True):
         np.testing.assert_array_equal(np.isnan(real), np.isnan(expected))
         np.testing.assert_array_equal(np.isinf(real), np.isinf(expected))
         np.testing.assert_allclose(real, expected, rtol=1e-5, atol=1e-6)
+    assert len(used) == runs(name)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_the_same_bits_with_any_number_of_threads(name):
+def test_the_same_bits_with_any_number_of_threads(name, used):
     x, before, found = image(name, (3, 17, 9, 31)), threads.get_num_threads(), []
     try:
         for workers in (1, 1, 2, 5):
@@ -156,6 +181,7 @@ def test_the_same_bits_with_any_number_of_threads(name):
     finally:
         threads.set_num_threads(before)
     assert len(set(found)) == 1
+    assert len(used) == 4 * runs(name)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -172,10 +198,11 @@ def test_what_lies_otherwise_is_left_to_the_reference(name):
 
 
 @pytest.mark.parametrize("name", OPERATORS)
-def test_no_number_and_one_number(name):
+def test_no_number_and_one_number(name, used):
     for shape in ((0, 3, 4, 4), (0,), ()):
         y, gradient = results(name, np.ones(shape, np.float32))
         assert y.shape == gradient.shape == shape
+    assert len(used) == 3 * runs(name)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
