@@ -47,6 +47,22 @@ def test_lines_and_the_second_time(few, capsys):
     assert total.endswith(" s: 0 compiled, 2 from the cache, 0 failed")
 
 
+def test_clean_deletes_what_other_versions_left(few, tmp_path, capsys):
+    old, other = tmp_path / "tinygrad_cv" / "numba-0123456789abcdef", tmp_path / "another"
+    for folder in (old / "kernel", other):
+        folder.mkdir(parents=True)
+        (folder / "code").write_bytes(b"x")
+    assert cli.main(["warmup"]) == cli.DONE
+    assert old.exists()
+    capsys.readouterr()
+    assert cli.main(["warmup", "--clean"]) == cli.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 folders of other versions deleted"
+    assert lines[-1].endswith(" s: 0 compiled, 2 from the cache, 0 failed")
+    assert not old.exists()
+    assert other.exists()
+
+
 def routine(x):
     pass
 

@@ -133,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
 
     told = "compile every kernel ahead, which programs otherwise do at the first use"
     warmup = commands.add_parser("warmup", help=told, description=f"{told.capitalize()}.")
+    warmup.add_argument(
+        "--clean",
+        action="store_true",
+        help="first delete what is kept for other versions (programs that still run them compile "
+        "again)",
+    )
     warmup.set_defaults(run=_warmup)
     return parser
 
@@ -322,7 +328,7 @@ def _warmup(options: argparse.Namespace) -> int:
     from tinygrad_cv.cli.warmup import warmup
 
     try:
-        failed = warmup()
+        failed = warmup(options.clean)
     except BackendError as error:
         raise _Refused(NO_KERNEL, str(error)) from error
     if failed:

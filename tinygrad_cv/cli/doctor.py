@@ -128,7 +128,7 @@ def _cache() -> Facts:
     path = cache.path()
     if path is None:
         return found
-    older = [p for p in path.parent.glob("numba-*") if p != path] if path.parent.is_dir() else []
+    older = cache.of_other_versions()
     return found | {
         "path": str(path),
         "bytes": _size(path),
@@ -324,4 +324,4 @@ def _cache_rows(cache: Facts | None) -> Iterator[tuple[str, str]]:
     yield "  kept there", f"{cache['kept']} of {cache['kernels']} kernels, {size}"
     if cache["older"]:
         size = f"{cache['older_bytes'] / 1e6:.1f} MB"
-        yield "  beside it", f"{cache['older']} folders of other versions, {size}; may be deleted"
+        yield "  beside it", f"{cache['older']} folders of other versions, {size}; `warmup --clean`"

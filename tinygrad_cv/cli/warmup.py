@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
-from tinygrad_cv.backend.cpu import compiling
+from tinygrad_cv.backend.cpu import cache, compiling
 from tinygrad_cv.errors import BackendError
 
 __all__ = ["warmup"]
 
 
-def warmup() -> list[str]:
-    """Compile all kernels, with a line for each; returns the names of those that failed.
+def warmup(clean: bool = False) -> list[str]:
+    """Compile all kernels, with a line for each; returns the names of those that failed. With
+    ``clean`` what is kept for other versions is deleted first.
 
     Raises:
         BackendError: Numba cannot be used.
@@ -27,6 +28,11 @@ def warmup() -> list[str]:
             "there is nothing to compile: Numba is not installed, or cannot be used here",
             repair="Install it: pip install 'tinygrad-cv[fast]'; `tinygrad-cv doctor` says more.",
         )
+    if clean:
+        others = cache.of_other_versions()
+        for folder in others:
+            cache.clear(folder)
+        print(f"{len(others)} folders of other versions deleted")
     # Routines first: the first kernel that calls one would compile it, and count its time.
     kernels = sorted(compiling.kernels(), key=lambda k: not isinstance(k, compiling.Routine))
     failed = []

@@ -28,6 +28,7 @@ __all__ = [
     "could_be_written",
     "is_sealed",
     "is_writable",
+    "of_other_versions",
     "path",
     "place",
     "readable",
@@ -76,6 +77,14 @@ def path(folder: Path = SOURCES) -> Path | None:
         return None
     name = hashlib.sha256((_digest(folder) + _machine()).encode()).hexdigest()[:16]
     return Path(base) / "tinygrad_cv" / f"numba-{name}"
+
+
+def of_other_versions() -> list[Path]:
+    """The caches of other sources, and of other versions of Numba and Python, for this user."""
+    ours = path()
+    if ours is None or not ours.parent.is_dir():
+        return []
+    return sorted(p for p in ours.parent.glob("numba-*") if p != ours)
 
 
 def is_writable(folder: Path) -> bool:
