@@ -76,11 +76,11 @@ class Masked(Elementwise):
 
     @classmethod
     def _make_call(cls) -> Any:
-        """Rules call it on plain arrays most of the time, whose shapes they know to fit."""
+        """Rules call it on plain arrays of one shape most of the time."""
         general = general_call(cls)
 
         def call(input: Any, mask: Any) -> Any:
-            if type(input) is type(mask) is np.ndarray:
+            if type(input) is type(mask) is np.ndarray and input.shape == mask.shape:
                 return keep(np, input, mask)
             return general(input, mask)
 
