@@ -230,8 +230,10 @@ def test_images_side_by_side(shape, kernel, outputs, padding):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lanes, "FILLED", 0)
         patch.setattr(lanes, "STRIP", 64 << 10)
+        lanes._strip.cache_clear()
         assert convolution._algorithm(case(x, w, pads)) == "images"
         compare(x, w, b, (1, 1), pads, (1, 1), 1, EXACT)
+    lanes._strip.cache_clear()
 
 
 def test_images_do_not_mix():

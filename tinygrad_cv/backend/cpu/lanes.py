@@ -7,6 +7,7 @@ several images fills them always; what it costs is turning the images around and
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from tinygrad_cv.backend.cpu import threads
@@ -39,7 +40,7 @@ def fills(case: Case) -> bool:
     if case.groups > 1 or case.outputs >= (WIDTH if window < WINDOW else BROAD):
         return False
     filled = case.images / (-(-case.images // WIDTH) * WIDTH)
-    largest = max(_strip(case)[2], window * case.outputs)
+    largest = max(_strip(case, threads.get_num_threads())[2], window * case.outputs)
     return filled >= FILLED and largest * WIDTH * 4 <= PADDED
 
 
@@ -48,7 +49,7 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any) -> None:
     from tinygrad_cv.backend.cpu.compiled import images
     from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
 
-    together, width, padded = _strip(case)
+    together, width, padded = _strip(case, threads.get_num_threads())
     line, bias_room = case.positions[-1] * case.outputs, case.outputs // WIDTH + 2
     vectors = bias_room + padded + WIDTH + line + WIDTH
     scratch = thread_rows("images", threads.get_num_threads(), vectors * WIDTH)
@@ -61,7 +62,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> None:
     from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
 
     workers, across = threads.get_num_threads(), case.positions[-1]
-    together, width, padded = _strip(case)
+    together, width, padded = _strip(case, threads.get_num_threads())
     vectors = dw.size + padded + WIDTH + together * across * case.outputs + WIDTH
     scratch = thread_rows("images", workers, vectors * WIDTH)
     parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
@@ -69,7 +70,8 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> None:
     images.weight_gradient(x, dy, dw, parts, scratch, geometry_of(case), together, short, width)
 
 
-def _strip(case: Case) -> tuple[int, int, int]:
+@lru_cache(maxsize=512)
+def _strip(case: Case, workers: int) -> tuple[int, int, int]:
     """For as many images as lanes: lines of outputs in a unit of work, pixels in a line of the
     padded input, and vectors in all padded lines of the unit."""
     from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
@@ -77,7 +79,7 @@ def _strip(case: Case) -> tuple[int, int, int]:
     units = -(-case.images // WIDTH) * math.prod(case.positions[:-2])
     lines = three(case.positions, 1)[1]
     planes, line = three(case.kernel, 1)[0] * case.channels, case.positions[-1] * case.outputs
-    most = -(-lines // -(-2 * threads.get_num_threads() // units))
+    most = -(-lines // -(-2 * workers // units))
 
     def fits(together: int, rows: int, width: int) -> bool:
         padded, outputs = planes * rows * width, together * line
