@@ -196,6 +196,9 @@ def test_an_engine_that_cannot_is_skipped_and_only_ours_fails_the_run(bench, eng
 def test_too_few_results_not_numbers_and_signs_are_seen(bench, actual):
     assert not bench.measure.agree(actual, [1.0, 2.0], 1e-3)
     assert bench.measure.agree([1.0005, 2.0], [1.0, 2.0], 1e-3)
+    assert bench.measure.agree([1.0005, 2.009], [1.0, 2.0], 1e-3, growth=5)
+    assert not bench.measure.agree([1.002, 2.0], [1.0, 2.0], 1e-3, growth=5)
+    assert not bench.measure.agree([1.0, 2.02], [1.0, 2.0], 1e-3, growth=5)
 
 
 def test_an_array_is_told_by_places_signs_and_size(bench):
