@@ -16,7 +16,7 @@ from tinygrad_cv.core.mode import grad_mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import DTypeError, ShapeError
 
-__all__ = ["add_to_grad"]
+__all__ = ["add_to_grad", "owned"]
 
 _lock = threading.Lock()
 
@@ -40,12 +40,17 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
         if create_graph:
             tensor._grad = box[0].clone() if known is None else known + box[0]
         elif known is None:
-            tensor._grad = Tensor(box[0] if _is_free(box) else copy_of(box[0]))
+            tensor._grad = Tensor(owned(box))
         elif known.node is not None or not getattr(known.array.flags, "writeable", True):
             tensor._grad = known + Tensor(box[0])
         else:
             add(known.array, box[0], out=known.array)
             note_write(known.array)
+
+
+def owned(box: list[Any]) -> Any:
+    """The only item of the box, as memory that nobody else has: copied if need be."""
+    return box[0] if _is_free(box) else copy_of(box[0])
 
 
 def _is_free(box: list[Any]) -> bool:

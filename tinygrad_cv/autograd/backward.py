@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_cv.autograd.accumulate import add_to_grad
+from tinygrad_cv.autograd.accumulate import add_to_grad, owned
 from tinygrad_cv.autograd.hooks import source_of
-from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of, zeros
+from tinygrad_cv.backend.array import on_device_of, xp_of, zeros
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.engine import Key, Run, key_of
 from tinygrad_cv.core.node import Leaf, Source
@@ -145,9 +145,9 @@ def grad(
     gradients = run(roots)
     results: list[Tensor | None] = []
     for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):
-        found = gradients.get(key)
-        if found is not None:
-            results.append(found if isinstance(found, Tensor) else Tensor(copy_of(found)))
+        box = [gradients.get(key) if keys.count(key) > 1 else gradients.pop(key, None)]
+        if box[0] is not None:
+            results.append(box[0] if isinstance(box[0], Tensor) else Tensor(owned(box)))
         elif materialize_grads:
             results.append(Tensor(zeros(tensor.shape, tensor.dtype, tensor.array)))
         elif allow_unused:
