@@ -99,9 +99,12 @@ def run_rules(
         fused = _fused(plan, gradient, needs, saved, attrs, xp_of(first))
         if fused is not None:
             return [x if need else None for x, need in zip(fused, needs, strict=True)]
-        arrays = (first, *saved) if each is not None and type(first) is np.ndarray else ()
-        if any(getattr(x, "nbytes", 0) >= LARGE_RULE for x in arrays):
-            return each(plan, gradient, needs, saved, attrs)  # type: ignore[misc]
+        if (
+            each is not None
+            and type(first) is np.ndarray
+            and any(getattr(x, "nbytes", 0) >= LARGE_RULE for x in (first, *saved))
+        ):
+            return each(plan, gradient, needs, saved, attrs)
         return plan.each(gradient, needs, saved, attrs)  # type: ignore[no-any-return]
 
 

@@ -105,7 +105,7 @@ def scratch(shape: Shape, dtype: DTypeLike, name: str, xp: ModuleType | Any = np
     size = math.prod(shape) * dtype.itemsize
     if size > KEPT_BYTES:
         return _POOL.array(size, shape, dtype, None)
-    buffers = _LOCAL.buffers
+    buffers = _LOCAL.buffers.known
     memory = buffers.get(name)
     if memory is None or memory.nbytes < size:
         memory = buffers[name] = _aligned(_rounded(size))
@@ -139,7 +139,7 @@ def stats() -> MemoryStats:
     """
     with _POOL.lock:
         _POOL.settle()
-        kept = sum(memory.nbytes for owner in _SCRATCH for memory in [*owner.values()])
+        kept = sum(memory.nbytes for owner in _SCRATCH for memory in [*owner.known.values()])
         account = [getattr(_POOL, field) for field in MemoryStats._fields[:-1]]
         return MemoryStats(*[*account, kept])
 
@@ -175,7 +175,7 @@ def empty_cache() -> None:
     0
     """
     _POOL.trim(0)
-    _LOCAL.buffers.clear()
+    _LOCAL.buffers.known.clear()
 
 
 def reset_peak() -> None:
@@ -190,11 +190,11 @@ def reset_peak() -> None:
         _POOL.peak = _POOL.in_use
 
 
-class _Buffers(dict[str, np.ndarray]):
+class _Buffers:
     """The scratch buffers of one thread by name; they go when it ends."""
 
-    __slots__ = ("__weakref__",)
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    def __init__(self) -> None:
+        self.known: dict[str, np.ndarray] = {}
 
 
 class _Local(threading.local):

@@ -98,9 +98,10 @@ def _running() -> str | None:
     import numba
 
     try:
-        return numba.threading_layer()  # type: ignore[no-any-return]
+        found: str = numba.threading_layer()
     except ValueError:  # none
         return None
+    return found
 
 
 def _started() -> str:
@@ -114,7 +115,8 @@ def _started() -> str:
         numba.get_num_threads()  # starts them
     finally:
         numba.config.THREADING_LAYER = asked
-    return numba.threading_layer()  # type: ignore[no-any-return]
+    started: str = numba.threading_layer()
+    return started
 
 
 def _load_tbb() -> bool:
