@@ -41,6 +41,9 @@ def convolutions():
     compare(*arrays((2, 32, 7, 5), (3, 2), 48, 2), (1, 2), near, one, 2)
     compare(*arrays((2, 21, 7, 5), (3, 3), 21, 21), (2, 1), near, (1, 2), 21)
     compare(*arrays((1, 21, 5, 16), (5, 5), 21, 21), one, ((2, 2), (2, 2)), one, 21)
+    compare(*arrays((2, 42, 7, 14), (3, 4), 84, 21), (2, 1), near, (1, 1), 21)
+    compare(*arrays((1, 44, 5, 16), (3, 3), 11, 11), one, near, one, 11)
+    compare(*arrays((2, 200, 4, 5), (3, 3), 240, 2), one, near, one, 2)
     compare(*arrays((1, 270, 3, 5), (1, 1), 300), one, ((0, 0), (0, 0)), one, 1)
     compare(*arrays((2, 3, 11, 13), (5, 3), 9), (2, 1), near, one, 1)
     filled, lanes.FILLED, n = lanes.FILLED, 0, WIDTH + 1

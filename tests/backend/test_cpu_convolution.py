@@ -191,7 +191,9 @@ def test_any_number_of_threads(workers):
 
 @pytest.mark.parametrize(
     ("algorithm", "channels", "outputs", "groups"),
-    [("depthwise", 5, 5, 5), ("depthwise", 40, 40, 40), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
+    [("groups", 5, 5, 5), ("groups", 40, 40, 40), ("groups", 12, 36, 12), ("groups", 28, 7, 7),
+     ("groups", 18, 30, 6), ("groups", 64, 64, 16), ("taps", 24, 16, 1), ("taps", 32, 48, 2),
+     ("taps", 3, 99, 3), ("taps", 80, 64, 4), ("taps", 54, 2, 2),
      ("rows", 3, 8, 1), ("rows", 1, 6, 1), ("images", 1, 6, 1), ("images", 20, 3, 1),
      ("images", 5, 1, 1)],
 )  # fmt: skip
@@ -274,9 +276,45 @@ def test_depthwise_in_rows_of_any_width(width, kernel, stride, dilation, padding
     x, w, b = arrays((2, 19, 9, width), kernel, 19, 19)
     pads = ((padding, padding), (padding, padding + 1))
     assert (
-        convolution._algorithm(case(x, w, pads, (stride,) * 2, (dilation,) * 2, 19)) == "depthwise"
+        convolution._algorithm(case(x, w, pads, (stride,) * 2, (dilation,) * 2, 19)) == "groups"
     )
     compare(x, w, b, (stride,) * 2, pads, (dilation,) * 2, 19, EXACT)
+
+
+@pytest.mark.parametrize(("deep", "wide"), [(4, 4), (1, 3), (3, 1), (2, 4), (4, 2)])
+@pytest.mark.parametrize("groups", [2, 8, 11])
+def test_vectors_hold_whole_groups(deep, wide, groups):
+    """More groups than lanes, fewer, and a rest; kernels of 3, 5 and 4 taps in a line."""
+    for kernel, stride, dilation in (((3, 3), 1, 1), ((1, 5), 2, 1), ((4, 4), 1, 2)):
+        x, w, b = arrays((2, deep * groups, 9, 15), kernel, wide * groups, groups)
+        pads = ((2, 3), (2, 2))
+        options = (stride,) * 2, pads, (dilation,) * 2, groups
+        taken = case(x, w, pads, options[0], options[2], groups)
+        assert convolution._algorithm(taken) == ("groups" if 2 * max(deep, wide) <= WIDTH else "taps")
+        compare(x, w, b, *options, EXACT)
+
+
+@pytest.mark.parametrize("small", [0, convolution.SMALL_GROUP])
+def test_weight_gradients_of_groups(small, monkeypatch):
+    """By one product for each tap and line, or with the pixels copied."""
+    monkeypatch.setattr(convolution, "SMALL_GROUP", small)
+    for stride, dilation, size in ((1, 1, 9), (2, 1, 80), (3, 2, 40)):
+        x, w, b = arrays((2, 36, 11, size), (3, 3), 50, 2)
+        compare(x, w, b, (1, stride), ((1, 1), (2, 1)), (dilation, 1), 2, EXACT)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_groups_do_not_mix(value):
+    x, w, _ = arrays((1, 24, 5, 6), (3, 3), 24, 6, bias=False)
+    x[0, 9, 2, 3] = value  # in the third group
+    options = ((1, 1), ((1, 1), (1, 1)), (1, 1), 6)
+    for found in (
+        convolution.conv(np, x, w, None, *options)[0],
+        convolution.conv_input_grad(np, x, w, x.shape, *options)[0],
+        convolution.conv_weight_grad(np, x, np.ones_like(x), w.shape, *options),
+    ):
+        spoilt = ~np.isfinite(found.reshape(24, -1)).all(axis=1)
+        assert set(np.flatnonzero(spoilt)) == {8, 9, 10, 11}
 
 
 @pytest.mark.parametrize("place", [(0, 0), (5, 0), (4, 5), (8, 12)])
@@ -397,7 +435,8 @@ def test_what_is_declined():
     assert not takes(x.astype(np.float64), w.astype(np.float64))
     assert not takes(x[:0], w)
     few, narrow, _ = arrays((2, 4, 8, 8), (3, 3), 4, groups=2)
-    assert not takes(few, narrow, groups=2)
+    assert takes(few, narrow, groups=2)
+    assert not takes(*arrays((1, 1, 65, 65), (65, 64), 1)[:2])  # a window as large as the picture
 
 
 @pytest.mark.parametrize("stride", [1, 2])

@@ -61,7 +61,12 @@ def test_images_side_by_side(monkeypatch):
 
 
 def test_depthwise():
-    check("depthwise", (2, 16, 512, 512), 3, 16, 16)
+    check("groups", (2, 16, 512, 512), 3, 16, 16)
+
+
+def test_groups():
+    check("groups", (2, 16, 512, 512), 3, 8, 8)
+    check("taps", (2, 32, 400, 400), 3, 32, 2)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -90,6 +95,6 @@ def test_any_number_of_threads():
         for workers in (1, 3):
             threads.set_num_threads(workers)
             check("rows", (2, 3, 512, 512), 3, 8)
-            check("depthwise", (1, 16, 512, 512), 3, 16, 16)
+            check("groups", (1, 16, 512, 512), 3, 16, 16)
     finally:
         threads.set_num_threads(before)

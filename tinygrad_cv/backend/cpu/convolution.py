@@ -29,7 +29,7 @@ from tinygrad_cv.backend.cpu.case import (
 )
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels
+from tinygrad_cv.backend.layout import CHANNELS_LAST, contiguous, contiguous_pixels, pixels
 from tinygrad_cv.backend.precision import get_convolution_precision
 from tinygrad_cv.backend.windows import output_size
 
@@ -39,6 +39,7 @@ SMALLEST = 1 << 20  # multiplications; below, loading the compiler would never p
 DEEP = 16  # channels from which on one product per tap, or a tile of Winograd's, is worth while
 WIDEST = 4096  # floats of a window that is read as a whole
 RUN = 96  # outputs that are worked on together
+SMALL_GROUP = 8192  # weights of a group that stay in the level-1 cache
 WIDE = 256  # channels of a piece of the weight gradient whose pixels need no copy
 LINES = 16  # lines of outputs for which the input is padded together
 PADDED = 4 << 20  # bytes of it for a thread; where one line takes more, that much
@@ -87,10 +88,10 @@ def _takes(case: Case, *specs: Any) -> bool:
 
 def _algorithm(case: Case) -> str | None:
     deep, wide = case.channels // case.groups, case.outputs // case.groups
-    if case.groups == case.channels == case.outputs > 1:
-        return "depthwise"
     if case.groups > 1:
-        return "taps" if min(deep, wide) >= DEEP // 2 else None
+        from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
+
+        return "groups" if 2 * max(deep, wide) <= WIDTH else "taps"
     near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
@@ -125,17 +126,17 @@ def conv(
 def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
     x, w = _pixels(input), _taps(weight)
     b = np.zeros(0, np.float32) if bias is None else np.ascontiguousarray(bias)
-    output = memory.empty((case.images, *case.positions, case.outputs), np.float32)
-    y, algorithm = _five(output), _algorithm(case)
+    output = memory.empty((case.images, case.outputs, *case.positions), np.float32, CHANNELS_LAST)
+    y, algorithm = _five(pixels(output)), _algorithm(case)
     if algorithm == "winograd":
         if winograd.convolve(case, x, w, b, y, backward=False):
-            return _channels_second(output)
+            return output
         algorithm = "taps"
-    if algorithm == "depthwise":
-        from tinygrad_cv.backend.cpu.compiled import depthwise
+    if algorithm == "groups":
+        from tinygrad_cv.backend.cpu.compiled import groups
 
-        b = np.zeros(case.channels, np.float32) if bias is None else b
-        depthwise.convolve(x, w[:, 0], b, y, geometry_of(case), 0, _workers())
+        b = np.zeros(case.outputs, np.float32) if bias is None else b
+        groups.convolve(x, w, b, y, geometry_of(case), 0, _workers())
     elif algorithm == "taps":
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -150,7 +151,7 @@ def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
 
         scratch, *lines = _lines(case)
         convolution.by_rows(x, w, b, y, scratch, geometry_of(case), *lines)
-    return _channels_second(output)
+    return output
 
 
 def conv_input_grad(
@@ -171,17 +172,18 @@ def conv_input_grad(
 
 def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
     dy, w = _pixels(grad), _taps(weight)
-    spread = memory.empty((case.images, *case.sizes, case.channels), np.float32)
-    dx, algorithm = _five(spread), _algorithm(case)
-    if algorithm == "depthwise":
-        from tinygrad_cv.backend.cpu.compiled import depthwise
+    spread = memory.empty((case.images, case.channels, *case.sizes), np.float32, CHANNELS_LAST)
+    dx, algorithm = _five(pixels(spread)), _algorithm(case)
+    if algorithm == "groups":
+        from tinygrad_cv.backend.cpu.compiled import groups
 
         zeros = np.zeros(case.channels, np.float32)
-        depthwise.convolve(dy, w[:, 0], zeros, dx, geometry_of(case), 1, _workers())
-        return _channels_second(spread)
+        w = _exchanged(w, case.groups)
+        groups.convolve(dy, w, zeros, dx, geometry_of(case), 1, _workers())
+        return spread
     empty = np.zeros(0, np.float32)
     if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, backward=True):
-        return _channels_second(spread)
+        return spread
     swapped = _swapped(w, case.kernel)
     from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -194,12 +196,12 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
         else:
             scratch, *lines = _lines(rotated)
             convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(rotated), *lines)
-        return _channels_second(spread)
+        return spread
     if case.is_pointwise:
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
     convolution.input_gradient(dy, swapped, dx, geometry_of(case), length, together, _workers())
-    return _channels_second(spread)
+    return spread
 
 
 def conv_weight_grad(
@@ -231,11 +233,11 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
         if winograd.weight_gradient(case, x, dy, dw):
             return result
         algorithm = "taps"
-    if algorithm == "depthwise":
-        from tinygrad_cv.backend.cpu.compiled import depthwise
+    if algorithm == "groups":
+        from tinygrad_cv.backend.cpu.compiled import groups as kernels
 
-        parts = partial_sums(parts_of(case, workers, dw.size), taps, outputs)
-        depthwise.weight_gradient(x, dy, dw[:, 0], parts, geometry, workers)
+        parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
+        kernels.weight_gradient(x, dy, dw, parts, geometry, workers)
     elif algorithm == "images":
         lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
@@ -244,6 +246,11 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
         scratch, *lines = _lines(case)
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
         convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
+    elif groups > 1 and taps * deep * outputs // groups <= SMALL_GROUP:
+        from tinygrad_cv.backend.cpu.compiled import convolution
+
+        parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
+        convolution.weight_gradient_of_groups(x, dy, dw, parts, geometry, workers)
     else:
         from tinygrad_cv.backend.cpu.compiled import convolution
 
@@ -283,6 +290,15 @@ def _taps(weight: Any) -> Any:
     return contiguous(moved).reshape(-1, weight.shape[1], weight.shape[0])
 
 
+def _exchanged(w: Any, groups: int) -> Any:
+    """[taps, C/groups, O] as [taps, O/groups, C]."""
+    taps, deep, outputs = w.shape
+    if deep == 1 and outputs == groups:
+        return w
+    apart = w.reshape(taps, deep, groups, outputs // groups)
+    return np.ascontiguousarray(apart.transpose(0, 3, 2, 1)).reshape(taps, -1, groups * deep)
+
+
 def _swapped(w: Any, kernel: Sizes) -> Any:
     """[taps, C, O] as [taps, O, C]."""
     from tinygrad_cv.backend.cpu.compiled import winograd as kernels
@@ -291,10 +307,6 @@ def _swapped(w: Any, kernel: Sizes) -> Any:
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
     kernels.transposed(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
     return out
-
-
-def _channels_second(array: Any) -> Any:
-    return array.transpose(0, array.ndim - 1, *range(1, array.ndim - 1))
 
 
 def _runs(across: int) -> tuple[int, int]:

@@ -29,6 +29,7 @@ __all__ += ["add_up", "weight_gradient_by_rows"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
 TOGETHER = 32  # blocks of outputs whose products are one sum, before it is added to the others
+LINE = 64
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
@@ -237,6 +238,55 @@ def weight_gradient(x, dy, dw_, parts, scratch, geometry, block, chunk, workers,
     if parts.shape[0] > 1:
         for worker in shared(1, workers, task):
             add_up(parts, dw_, worker, workers)
+
+
+@compiled(f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_GEOMETRY}, int64)", parallel=True)
+def weight_gradient_of_groups(x, dy, dw_, parts, geometry, workers, task):
+    """dw [taps, C/groups, O], where a group has so few channels that all taps of its gradient stay
+    in the cache.
+
+    A unit of work is some lines of outputs. Every group and tap adds one product for each line,
+    of the pixels where they lie. The outputs are summed in parts, then the parts are added.
+    """
+    kd, kh, kw, sd, sh, sw, front, top, left, dd, dh, dw, groups = geometry
+    depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
+    images, planes, rows, across, o = dy.shape
+    cg, og, every, pixel = c // groups, o // groups, parts.shape[0], c * 4
+    together = max(1, LINE // max(across, 1))
+    blocks = (rows + together - 1) // together
+    units = images * planes * blocks
+    for worker in shared(0, workers, task):
+        for part in range(every * worker // workers, every * (worker + 1) // workers):
+            sums = parts[part].ctypes.data
+            zero(sums, kd * kh * kw * cg * o * 4)
+            for unit in range(units * part // every, units * (part + 1) // every):
+                plane, block = divmod(unit, blocks)
+                image, d = divmod(plane, planes)
+                p0 = block * together
+                p1 = min(p0 + together, rows)
+                for g in range(groups):
+                    for tap in range(kd * kh * kw):
+                        ij, j = divmod(tap, kw)
+                        a, i = divmod(ij, kh)
+                        offset = j * dw - left
+                        z = d * sd - front + a * dd
+                        q0 = max(0, (sw - 1 - offset) // sw)
+                        q1 = min(across, (width - 1 - offset) // sw + 1)
+                        if z < 0 or z >= depth or q0 >= q1:
+                            continue
+                        for p in range(p0, p1):
+                            h = p * sh - top + i * dh
+                            if h < 0 or h >= height:
+                                continue
+                            source = ((image * depth + z) * height + h) * width + q0 * sw + offset
+                            place = (plane * rows + p) * across + q0
+                            product(
+                                cg, og, q1 - q0, x.ctypes.data + source * pixel + g * cg * 4, 4,
+                                sw * pixel, dy.ctypes.data + (place * o + g * og) * 4, o * 4,
+                                sums + (tap * cg * o + g * og) * 4, o * 4, 1,
+                            )  # fmt: skip
+    for worker in shared(1, workers, task):
+        add_up(parts, dw_, worker, workers)
 
 
 @njit

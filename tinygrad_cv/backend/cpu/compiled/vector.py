@@ -38,6 +38,7 @@ def _host() -> tuple[int, int]:
 
 WIDTH, COLUMNS = _host()
 VECTOR = ir.VectorType(FLOAT, WIDTH)
+_MOVE = {16: "llvm.x86.avx512.permvar.sf.512", 8: "llvm.x86.avx2.permps"}.get(WIDTH)
 BYTES, LANES = ir.VectorType(BYTE, WIDTH), ir.VectorType(LANE, WIDTH)
 
 
@@ -88,6 +89,19 @@ class Emitter:
         first = self.builder.insert_element(nothing, value, ir.Constant(LANE, 0))
         places = ir.Constant(ir.VectorType(LANE, kind.count), [0] * kind.count)
         return self.builder.shuffle_vector(first, nothing, places)
+
+    def moved(self, value: Any, places: Any) -> Any:
+        """For each lane, what ``value`` has in the lane that ``places`` says."""
+        if _MOVE is not None:
+            return self.builder.call(
+                self._intrinsic(_MOVE, VECTOR, [VECTOR, LANES]), [value, places]
+            )
+        moved = value
+        for lane in range(WIDTH):
+            here = ir.Constant(LANE, lane)
+            found = self.builder.extract_element(value, self.builder.extract_element(places, here))
+            moved = self.builder.insert_element(moved, found, here)
+        return moved
 
     def add(self, a: Any, b: Any) -> Any:
         return self.builder.fadd(a, b, flags=FAST)
