@@ -1,9 +1,9 @@
 """Convolution and its gradients in float32: which compiled loop serves a case, and its memory.
 
-Five algorithms share the work: depthwise for one channel per group; Winograd for 3x3 kernels at
-stride 1 or 2 with enough channels (file ``winograd``); images side by side where there are enough
-of them and few channels (file ``lanes``); one product per tap where the channels make it long
-enough; one per line of outputs for the rest. All read and write channels-last memory. Weights are
+Five algorithms share the work: vectors of whole groups where these have few channels, depthwise
+above all; Winograd for 3x3 kernels at stride 1 or 2 with enough channels (file ``winograd``);
+images side by side where there are enough of them and few channels (file ``lanes``); one product
+per tap where the channels make it long enough; one per line of outputs for the rest. All read and write channels-last memory. Weights are
 fastest if their own memory runs (taps, C, O), as that of the layers does; others are copied.
 """
 
@@ -29,8 +29,9 @@ from tinygrad_cv.backend.cpu.case import (
 )
 from tinygrad_cv.backend.cpu.compiling import usable
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import CHANNELS_LAST, contiguous, contiguous_pixels, pixels
+from tinygrad_cv.backend.layout import contiguous, contiguous_pixels, pixels
 from tinygrad_cv.backend.precision import get_convolution_precision
+from tinygrad_cv.backend.spec import CHANNELS_LAST
 from tinygrad_cv.backend.windows import output_size
 
 __all__ = ["conv", "conv_input_grad", "conv_weight_grad", "register_kernels"]

@@ -25,11 +25,11 @@ from tinygrad_cv.backend.cpu.compiled.vector import copy, zero
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["CHUNK", "by_rows", "by_taps", "input_gradient", "weight_gradient"]
-__all__ += ["add_up", "weight_gradient_by_rows"]
+__all__ += ["add_up", "weight_gradient_by_rows", "weight_gradient_of_groups"]
 
 CHUNK = 64  # channels of a piece of the weight gradient, which stays in the level-1 cache
 TOGETHER = 32  # blocks of outputs whose products are one sum, before it is added to the others
-LINE = 64
+OUTPUTS = 64  # of a unit of work where all taps of a group's gradient stay in the cache
 
 _R5, _W5 = "Array(float32, 5, 'C', readonly=True)", "float32[:, :, :, :, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
@@ -252,7 +252,7 @@ def weight_gradient_of_groups(x, dy, dw_, parts, geometry, workers, task):
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     images, planes, rows, across, o = dy.shape
     cg, og, every, pixel = c // groups, o // groups, parts.shape[0], c * 4
-    together = max(1, LINE // max(across, 1))
+    together = max(1, OUTPUTS // max(across, 1))
     blocks = (rows + together - 1) // together
     units = images * planes * blocks
     for worker in shared(0, workers, task):
