@@ -3,8 +3,9 @@
 Five algorithms share the work: vectors of whole groups where these have few channels, depthwise
 above all; Winograd for 3x3 kernels at stride 1 or 2 with enough channels (file ``winograd``);
 images side by side where there are enough of them and few channels (file ``lanes``); one product
-per tap where the channels make it long enough; one per line of outputs for the rest. All read and write channels-last memory. Weights are
-fastest if their own memory runs (taps, C, O), as that of the layers does; others are copied.
+per tap where the channels make it long enough; one per line of outputs for the rest. All read and
+write channels-last memory. Weights are fastest if their own memory runs (taps, C, O), as that of
+the layers does; others are copied.
 """
 
 from __future__ import annotations
