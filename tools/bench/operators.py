@@ -64,6 +64,8 @@ TABLE = [
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=2, dilation=2)),
     Operator("conv2d 3x3 4 groups", (IMAGES, normal(64, 16, 3, 3)),
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=4)),
+    Operator("conv2d 3x3 16 groups", (IMAGES, normal(64, 4, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=16)),
     Operator("conv2d depthwise 3x3", (IMAGES, normal(64, 1, 3, 3)),
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=64)),
     Operator("conv1d 3", (normal(16, 64, 1024), normal(64, 64, 3)),
