@@ -11,9 +11,9 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import reordered
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
@@ -148,7 +148,7 @@ def dropout(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0
     """``Dropout.forward`` of single elements: the output, and the mask in the input's order."""
     mask, layout = keep_mask(key, input.shape, 1 - p), layout_of(input)
     if layout != CONTIGUOUS:
-        mask = reordered(np, mask, layout)
+        mask = reordered(mask, layout)
     output = _masked(input, mask, p)
     return None if output is None else (output, mask)
 
