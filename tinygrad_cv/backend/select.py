@@ -12,10 +12,12 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["choose", "keep"]
+__all__ = ["choose", "keep", "positive_part"]
 
 LARGE = 4096  # elements; below, a choice of three passes costs more than a branch
 
+SMALL = 1024  # elements; below, two calls of NumPy take longer than its slower loops
+_ZEROS = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 _INTEGERS = {4: np.dtype("int32"), 8: np.dtype("int64")}
 
 
@@ -27,6 +29,9 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
     >>> keep(np, np.array([1.0, np.nan]), np.array([True, False])).tolist()
     [1.0, 0.0]
     """
+    small = xp is np and out is None and mask.size < SMALL
+    if small and values.shape == mask.shape and values.flags.c_contiguous:
+        return np.where(mask, values, _ZEROS.get(values.dtype, values.dtype.type(0)))
     bits = _INTEGERS.get(values.dtype.itemsize)
     if bits is None or mask.dtype.kind != "b":
         zero = values.dtype.type(0)  # a plain 0 would make integers of bools
@@ -41,6 +46,17 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
         out = memory.empty_like(values)
     xp.bitwise_and(values.view(bits), every_bit, out=out.view(bits))
     return out
+
+
+def positive_part(xp: Any, values: Any) -> Any:
+    """The larger of each value and 0; NaN stays.
+
+    >>> positive_part(np, np.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if xp is np and values.size < SMALL:
+        return np.maximum(values, _ZEROS.get(values.dtype, 0))
+    return xp.maximum(values, 0, out=memory.empty_like(values))
 
 
 def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.backend.select import choose
+from tinygrad_cv.backend.select import choose, positive_part
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.logic import logical_not
@@ -68,7 +68,7 @@ class Relu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.maximum(input, 0, out=empty_like(input))
+        return positive_part(xp, input)
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
