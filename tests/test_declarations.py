@@ -37,6 +37,7 @@ BEHIND = {
     "diagonal_grad": "diagonal",
     "gather_grad": "gather",
     "gelu_tanh": "gelu",
+    "i1": "i0",
     "index_mask": "max_dim",
     "layout": "contiguous",
     "max_pool_gather": "max_pool2d",
