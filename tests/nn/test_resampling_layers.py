@@ -17,6 +17,12 @@ LAYERS = [
     ("PixelShuffle", (2,), {}, (2, 8, 3, 2)),
     ("PixelUnshuffle", (3,), {}, (2, 2, 6, 3)),
     ("ChannelShuffle", (3,), {}, (2, 6, 3, 2)),
+    ("Upsample", (), {"scale_factor": 2}, (2, 3, 4, 5)),
+    ("Upsample", (), {"scale_factor": (1.5, 2), "mode": "bicubic"}, (2, 3, 4, 5)),
+    ("Upsample", (7,), {"mode": "linear", "align_corners": True}, (2, 3, 4)),
+    ("Upsample", ((2, 5, 3),), {"mode": "trilinear"}, (1, 2, 3, 4, 3)),
+    ("UpsamplingNearest2d", (), {"scale_factor": 2}, (2, 3, 4, 5)),
+    ("UpsamplingBilinear2d", ((7, 6),), {}, (2, 3, 4, 5)),
 ]
 
 
@@ -40,6 +46,8 @@ def test_constructors_have_torchs_arguments(name):
         (lambda: nn.PixelShuffle(0), ArgumentError, "upscale_factor"),
         (lambda: nn.PixelUnshuffle(1.5), DTypeError, "downscale_factor"),
         (lambda: nn.ChannelShuffle(-2), ArgumentError, "groups"),
+        (lambda: nn.Upsample(4, mode="cubic"), ArgumentError, "mode 'cubic'"),
+        (lambda: nn.Upsample(scale_factor="2"), DTypeError, "scale_factor"),
     ],
 )
 def test_arguments_are_checked_at_once(make, error, match):

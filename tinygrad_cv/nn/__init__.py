@@ -40,6 +40,7 @@ from tinygrad_cv.nn.pool import (
     MaxPool3d,
 )
 from tinygrad_cv.nn.unfold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
+from tinygrad_cv.nn.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "ELU",
@@ -90,6 +91,9 @@ __all__ = [
     "Tanh",
     "Unflatten",
     "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "functional",
     "init",
 ]

@@ -57,10 +57,10 @@ def unfold(
     [0.0, 1.0, 3.0, 4.0]
     """
     _check_rank("unfold", input, (3, 4), "[N, C, H, W], or [C, H, W] without the batch")
-    kernel, *options = _window("unfold", kernel_size, dilation, padding, stride)
+    kernel, step, pads, spread = _window("unfold", kernel_size, dilation, padding, stride)
     if input.ndim == 3:  # while the error can still show the shape that the user knows
-        _check_fit("unfold", input.shape, kernel, *options)
-    return batched(2, _unfold, input, kernel, *options)
+        _check_fit("unfold", input.shape, kernel, step, pads, spread)
+    return batched(2, _unfold, input, kernel, step, pads, spread)
 
 
 def fold(
@@ -97,13 +97,13 @@ def fold(
     [[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]
     """
     _check_rank("fold", input, (2, 3), "[N, C*KH*KW, L], or [C*KH*KW, L] without the batch")
-    kernel, *options = _window("fold", kernel_size, dilation, padding, stride)
+    kernel, step, pads, spread = _window("fold", kernel_size, dilation, padding, stride)
     size = per_axis("fold", "output_size", output_size, 2)
     if input.ndim == 2:
-        _check_columns(input, size, kernel, *options)
-        one = _fold(reshape(input, (1, *input.shape)), size, kernel, *options)
+        _check_columns(input, size, kernel, step, pads, spread)
+        one = _fold(reshape(input, (1, *input.shape)), size, kernel, step, pads, spread)
         return reshape(one, one.shape[1:])
-    return _fold(input, size, kernel, *options)
+    return _fold(input, size, kernel, step, pads, spread)
 
 
 class Unfold(Op):
