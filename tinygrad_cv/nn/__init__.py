@@ -23,6 +23,7 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose3d,
 )
 from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from tinygrad_cv.nn.filter import MedianFilter
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.module import Module
@@ -73,6 +74,7 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MedianFilter",
     "Module",
     "ModuleDict",
     "ModuleList",
