@@ -40,6 +40,7 @@ from tinygrad_cv.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from tinygrad_cv.nn.roi import RoIAlign, RoIPool
 
 __all__ = [
     "ELU",
@@ -81,6 +82,8 @@ __all__ = [
     "NLLLoss",
     "Parameter",
     "ReLU",
+    "RoIAlign",
+    "RoIPool",
     "Sequential",
     "Sigmoid",
     "Softmax",
