@@ -68,7 +68,10 @@ LOOKS = {
         *("cross_entropy", "nll_loss", "getitem", "gather", "scatter", "scatter_add", "take"),
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
     ],
-    "the size of the result depends on the data": ["masked_select", "nonzero", "argwhere"],
+    "the size of the result depends on the data": [
+        *("masked_select", "nonzero", "argwhere", "nms", "batched_nms", "remove_small_boxes"),
+    ],
+    "which pixels make which results is worked out on the host": ["roi_align", "roi_pool"],
     "probabilities outside [0, 1] are refused": ["bernoulli"],
     "it is asked to": ["move"],
 }

@@ -71,6 +71,15 @@ def pooling():
         )
 
 
+def medians():
+    import test_cpu_median as tests
+
+    for shape in ((2, 17, 9, 11), (1, 1, 7, 75)):
+        for kernel, stride in (((3, 3), (1, 1)), ((5, 5), (2, 2)), ((4, 3), (1, 2))):
+            for memory in ("contiguous", "channels_last"):
+                tests.compare(tests.image(shape, "not finite", memory), kernel, stride)
+
+
 def elementwise():
     import test_cpu_elementwise as tests
 
@@ -122,7 +131,17 @@ def operators():
             CHECKS["kernels"](case, "cpu")
 
 
-FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
+FAMILIES = (
+    operators,
+    convolutions,
+    pooling,
+    medians,
+    elementwise,
+    norms,
+    linear_layers,
+    sums,
+    optimizers,
+)
 
 
 def take_any_size():

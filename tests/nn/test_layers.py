@@ -111,7 +111,7 @@ def test_every_layer_is_compared():
     containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
     alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
     losses = {name for name in layers if name.endswith("Loss")}
-    elsewhere = {"Maxout"}  # PyTorch has no such layer
+    elsewhere = {"Maxout", "MedianFilter", "RoIAlign", "RoIPool"}  # PyTorch has no such layer
     assert layers - containers - alike - losses - elsewhere == {name for name, *_ in compared()}
 
 
@@ -182,7 +182,7 @@ BAD = [
     (nn.Conv2d, (3, 8, 3), {"stride": 0}, "stride"),
     (nn.Conv2d, (3, 8, 3), {"padding": -1}, "padding"),
     (nn.Conv2d, (3, 8, 3), {"padding": "full"}, "same"),
-    (nn.Conv2d, (3, 8, 3), {"padding_mode": "symmetric"}, "padding_mode"),
+    (nn.Conv2d, (3, 8, 3), {"padding_mode": "mirror"}, "padding_mode"),
     (nn.Conv2d, (3, 8, 3), {"groups": 2}, "groups = 2"),
     (nn.ConvTranspose2d, (3, 8, 3), {"padding_mode": "reflect"}, "zeros"),
     (nn.BatchNorm2d, (0,), {}, "num_features"),
@@ -224,6 +224,15 @@ def test_a_padding_of_pairs():
     padded = F.pad(x, (0, 1, 1, 2), mode="reflect")
     plain = F.conv2d(padded, reflecting.weight, reflecting.bias)
     assert reflecting(x).tolist() == plain.tolist()
+
+
+def test_the_border_of_a_convolution_may_be_symmetric():
+    layer = nn.Conv2d(3, 8, 3, padding=1, stride=2, padding_mode="symmetric")
+    assert repr(layer).endswith("padding_mode=symmetric)")
+    x = tg.rand(1, 3, 6, 5)
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="symmetric")
+    expected = F.conv2d(padded, layer.weight, layer.bias, 2)
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected.detach().numpy(), atol=1e-6)
 
 
 def test_dilation_widens_what_a_transposed_convolution_can_give():

@@ -25,6 +25,7 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose3d,
 )
 from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from tinygrad_cv.nn.filter import MedianFilter
 from tinygrad_cv.nn.gate import (
     GLU,
     Hardshrink,
@@ -64,6 +65,7 @@ from tinygrad_cv.nn.rectifier import (
     RReLU,
     Threshold,
 )
+from tinygrad_cv.nn.roi import RoIAlign, RoIPool
 from tinygrad_cv.nn.unfold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from tinygrad_cv.nn.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
@@ -111,6 +113,7 @@ __all__ = [
     "MaxPool2d",
     "MaxPool3d",
     "Maxout",
+    "MedianFilter",
     "Mish",
     "Module",
     "ModuleDict",
@@ -123,6 +126,8 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "RoIAlign",
+    "RoIPool",
     "Sequential",
     "SiLU",
     "Sigmoid",

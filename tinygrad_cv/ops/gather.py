@@ -28,6 +28,7 @@ __all__ = [
     "Scatter",
     "ScatterFill",
     "gather",
+    "gather_grad",
     "scatter",
     "scatter_add",
     "take_along_dim",
@@ -156,7 +157,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
         return reshape(scatter_add(input1, dim, index1, src1), ())
     axis = _checked("scatter_add", input, dim, index)
     src = _cropped("scatter_add", input, index, src)
-    return input + _gather_grad(src, index, input.shape, axis, False)
+    return input + gather_grad(src, index, input.shape, axis, False)
 
 
 class Gather(Op):
@@ -186,7 +187,7 @@ class Gather(Op):
 
     @staticmethod
     def vjp_input(g: Any, index: Any, input_shape: Shape, dim: int, last: bool) -> Any:
-        return _gather_grad(g, index, input_shape, dim, last)
+        return gather_grad(g, index, input_shape, dim, last)
 
 
 class GatherGrad(Op):
@@ -275,7 +276,7 @@ class ScatterFill(Op):
 
 
 _gather = Gather.call
-_gather_grad = GatherGrad.call
+gather_grad = GatherGrad.call
 _scatter = Scatter.call
 _scatter_fill = ScatterFill.call
 
