@@ -68,8 +68,11 @@ LOOKS = {
         *("cross_entropy", "nll_loss", "getitem", "gather", "scatter", "scatter_add", "take"),
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
     ],
-    "the size of the result depends on the data": ["masked_select", "nonzero", "argwhere"],
-    "probabilities outside [0, 1] are refused": ["bernoulli"],
+    "the size of the result depends on the data": [
+        *("masked_select", "nonzero", "argwhere", "unique", "unique_consecutive", "bincount"),
+    ],
+    "probabilities outside [0, 1] are refused": ["bernoulli", "quantile", "nanquantile"],
+    "the range of the bins is that of the data": ["histc"],
     "it is asked to": ["move"],
 }
 MAY_LOOK = {name for names in LOOKS.values() for name in names}
