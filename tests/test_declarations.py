@@ -43,6 +43,7 @@ BEHIND = {
     "max_pool_scatter": "max_pool2d",
     "move": "_to",
     "pad_border_grad": "pad_border",
+    "recurrence": "logcumsumexp",
     "scatter_fill": "scatter",
     "setitem": "index_put",
     "setitem_fill": "index_put",
