@@ -23,10 +23,18 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose3d,
 )
 from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.module import Module
-from tinygrad_cv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from tinygrad_cv.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from tinygrad_cv.nn.parameter import Parameter
 from tinygrad_cv.nn.pool import (
     AdaptiveAvgPool1d,
@@ -64,10 +72,16 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Flatten",
+    "GroupNorm",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
@@ -78,6 +92,7 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "RMSNorm",
     "ReLU",
     "Sequential",
     "Sigmoid",
