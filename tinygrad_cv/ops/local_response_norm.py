@@ -6,8 +6,8 @@ from typing import Any
 
 from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops._spatial import per_axis
-from tinygrad_cv.ops.avg_pool import avg_pool2d, check_float
-from tinygrad_cv.ops.shape import reshape
+from tinygrad_cv.ops.avg_pool import avg_pool1d, check_float
+from tinygrad_cv.ops.shape import reshape, transpose
 
 __all__ = ["local_response_norm"]
 
@@ -57,7 +57,7 @@ def local_response_norm(
     if 0 in input.shape:
         return input
     n, c = input.shape[:2]
-    planes = reshape(input * input, (n, 1, c, -1))
-    around = ((size // 2, (size - 1) // 2), (0, 0))
-    means = reshape(avg_pool2d(planes, (size, 1), 1, around), input.shape)
-    return input / (means * alpha + k) ** beta
+    # Seen as [N, pixels, C], the windows run along the last axis, and memory is channels-last.
+    lines = transpose(reshape(input * input, (n, c, -1)), 1, 2)
+    means = avg_pool1d(lines, size, 1, ((size // 2, (size - 1) // 2),))
+    return input / (reshape(transpose(means, 1, 2), input.shape) * alpha + k) ** beta
