@@ -67,6 +67,7 @@ LOOKS = {
     "a label or position outside its range is refused, where CuPy would wrap it": [
         *("cross_entropy", "nll_loss", "getitem", "gather", "scatter", "scatter_add", "take"),
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
+        *("max_unpool1d", "max_unpool2d", "max_unpool3d"),
     ],
     "the size of the result depends on the data": ["masked_select", "nonzero", "argwhere"],
     "probabilities outside [0, 1] are refused": ["bernoulli"],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["choose", "keep"]
 
@@ -47,13 +48,15 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     """The values where the mask is True, the others elsewhere.
 
     The three broadcast; values and others are arrays of one dtype, or numbers. From large arrays of
-    one shape, or from one and a Python number, it is chosen bit by bit.
+    one shape, or from one and a Python number, it is chosen bit by bit; so it is from channels-last
+    memory of CuPy, whose ``where`` would lose the order.
 
     >>> choose(np, np.array([True, False]), np.array([1, 2]), np.array([3, 4])).tolist()
     [1, 4]
     """
     arrays = [x for x in (values, others) if hasattr(x, "dtype")]
-    alike = mask.size >= LARGE and {x.shape for x in arrays} == {mask.shape}
+    large = mask.size >= LARGE or (xp is not np and layout_of(arrays[-1]) == CHANNELS_LAST)
+    alike = large and {x.shape for x in arrays} == {mask.shape}
     bits = _INTEGERS.get(arrays[0].dtype.itemsize) if alike else None
     if bits is None:
         return xp.where(mask, values, others)
