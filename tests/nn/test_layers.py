@@ -77,11 +77,15 @@ def test_layer_is_torchs(name, args, kwargs, shape):
     check_layer(name, args, kwargs, shape)
 
 
-def compared():
-    """The names in the table LAYERS of this file and of every family that has its own."""
+def listed(name):
+    """The list of that name in this file and in every family's that has one."""
     for path in sorted(Path(__file__).parent.glob("test_*layers.py")):
-        table = importlib.import_module(f"{__package__}.{path.stem}")
-        yield from (name for name, *_ in getattr(table, "LAYERS", ()))
+        yield from getattr(importlib.import_module(f"{__package__}.{path.stem}"), name, ())
+
+
+def compared():
+    """The names of the layers in the tables LAYERS."""
+    return {name for name, *_ in listed("LAYERS")}
 
 
 def test_every_layer_is_compared():
@@ -93,7 +97,7 @@ def test_every_layer_is_compared():
     containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
     alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
     losses = {name for name in layers if name.endswith("Loss")}
-    assert layers - containers - alike - losses == set(compared())
+    assert layers - containers - alike - losses == {*compared(), *listed("LAYERS_ELSEWHERE")}
 
 
 @pytest.mark.parametrize("name", sorted({*compared(), "AvgPool1d", "MSELoss", "NLLLoss"}))

@@ -22,7 +22,16 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from tinygrad_cv.nn.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropPath,
+    FeatureAlphaDropout,
+    StochasticDepth,
+)
 from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
@@ -40,12 +49,23 @@ from tinygrad_cv.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
     AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+)
+from tinygrad_cv.nn.unpool import (
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
 )
 
 __all__ = [
@@ -54,6 +74,10 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -67,10 +91,12 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "FeatureAlphaDropout",
     "Flatten",
     "GroupNorm",
     "Identity",
@@ -78,6 +104,9 @@ __all__ = [
     "InstanceNorm2d",
     "InstanceNorm3d",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -87,6 +116,9 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -97,6 +129,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Softmax",
+    "StochasticDepth",
     "Tanh",
     "Unflatten",
     "functional",
