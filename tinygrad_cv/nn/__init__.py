@@ -32,6 +32,7 @@ from tinygrad_cv.nn.dropout import (
     FeatureAlphaDropout,
     StochasticDepth,
 )
+from tinygrad_cv.nn.feature_extraction import FeatureExtractor, create_feature_extractor
 from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
@@ -45,6 +46,7 @@ from tinygrad_cv.nn.norm import (
     InstanceNorm3d,
 )
 from tinygrad_cv.nn.parameter import Parameter
+from tinygrad_cv.nn.parameter_containers import ParameterDict, ParameterList
 from tinygrad_cv.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -97,6 +99,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "FeatureAlphaDropout",
+    "FeatureExtractor",
     "Flatten",
     "GroupNorm",
     "Identity",
@@ -124,6 +127,8 @@ __all__ = [
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RMSNorm",
     "ReLU",
     "Sequential",
@@ -132,6 +137,7 @@ __all__ = [
     "StochasticDepth",
     "Tanh",
     "Unflatten",
+    "create_feature_extractor",
     "functional",
     "init",
 ]
