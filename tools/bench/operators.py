@@ -81,6 +81,7 @@ TABLE = [
              lambda ns, x: ns.nn.functional.max_pool2d(x, 3, stride=2, padding=1)),
     Operator("max_pool3d 2x2x2", (CLIP,), lambda ns, x: ns.nn.functional.max_pool3d(x, 2)),
     Operator("avg_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.avg_pool2d(x, 2)),
+    Operator("lp_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.lp_pool2d(x, 2, 2)),
     Operator("adaptive_avg_pool2d 1", (IMAGES,),
              lambda ns, x: ns.nn.functional.adaptive_avg_pool2d(x, 1)),
     Operator("adaptive_max_pool2d 4", (IMAGES,),
