@@ -16,6 +16,7 @@ __all__ = ["draw", "fill", "on_meta"]
 
 
 def on_meta(tensor: Tensor) -> bool:
+    """True if the tensor has no memory to write into."""
     return isinstance(tensor.array, Spec)
 
 
@@ -27,6 +28,7 @@ def draw(tensor: Tensor, make: Any, generator: Generator | None) -> Any:
 
 
 def fill(tensor: Tensor, values: Any) -> Tensor:
+    """Write values, cast to the dtype of the tensor, and note that it was written."""
     array = tensor.array
     if isinstance(values, np.ndarray):
         values = to_device(values.astype(array.dtype, copy=False), device_of(array))

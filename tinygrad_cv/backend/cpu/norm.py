@@ -17,6 +17,7 @@ from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 __all__ = ["batch_norm", "batch_norm_eval", "batch_norm_vjp", "register_kernels"]
 
 SMALLEST = 1 << 16  # elements; below, NumPy is as fast
+SHORT = 8  # pixels of a channel; runs of fewer leave the vector instructions idle
 
 _NONE = np.zeros(0, np.float32)
 
