@@ -1,7 +1,7 @@
 """Write the operator table, a page of the package, from the registry.
 
-    python tools/operators.py            # write it
-    python tools/operators.py --check    # exit 1 if it is stale or a field is empty, write nothing
+python tools/operators.py            # write it
+python tools/operators.py --check    # exit 1 if it is stale or a field is empty, write nothing
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from typing import Any
 
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.core.op import REGISTRY, Op
-from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
 
 __all__ = ["explained", "fields", "made_of", "operators", "page"]

@@ -24,7 +24,17 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
-from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
+from tinygrad_cv.nn.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    DropPath,
+    FeatureAlphaDropout,
+    StochasticDepth,
+)
+from tinygrad_cv.nn.feature_extraction import FeatureExtractor, create_feature_extractor
 from tinygrad_cv.nn.filter import MedianFilter
 from tinygrad_cv.nn.gate import (
     GLU,
@@ -39,15 +49,27 @@ from tinygrad_cv.nn.gate import (
     Softsign,
     Tanhshrink,
 )
+from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.module import Module
-from tinygrad_cv.nn.norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from tinygrad_cv.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from tinygrad_cv.nn.parameter import Parameter
+from tinygrad_cv.nn.parameter_containers import ParameterDict, ParameterList
 from tinygrad_cv.nn.pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
     AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
@@ -67,6 +89,14 @@ from tinygrad_cv.nn.rectifier import (
 )
 from tinygrad_cv.nn.roi import RoIAlign, RoIPool
 from tinygrad_cv.nn.unfold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
+from tinygrad_cv.nn.unpool import (
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
 from tinygrad_cv.nn.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
@@ -78,6 +108,10 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -92,26 +126,41 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "FeatureAlphaDropout",
+    "FeatureExtractor",
     "Flatten",
     "Fold",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Maxout",
     "MedianFilter",
     "Mish",
@@ -121,8 +170,11 @@ __all__ = [
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PixelShuffle",
     "PixelUnshuffle",
+    "RMSNorm",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -137,6 +189,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "StochasticDepth",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -145,6 +198,7 @@ __all__ = [
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
+    "create_feature_extractor",
     "functional",
     "init",
 ]
