@@ -17,7 +17,7 @@ from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
-__all__ = ["TABLE", "Row", "dropout", "dropout_vjp", "register_kernels"]
+__all__ = ["TABLE", "Row", "common_order", "dropout", "dropout_vjp", "register_kernels"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
 SLOW = 16  # times as many, where threads start slowly
@@ -122,7 +122,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     first = arrays[0]
     if first.dtype != np.float32 or not repays(first.size, SMALLEST, SLOW):
         return None
-    axes = _order(arrays)
+    axes = common_order(arrays)
     if axes is None:
         return None
     result = memory.empty_like(first)
@@ -132,7 +132,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     return result
 
 
-def _order(arrays: list[Any]) -> tuple[int, ...] | None:
+def common_order(arrays: list[Any]) -> tuple[int, ...] | None:
     """The axes in the order in which the memory of all arrays runs without a gap, if there is
     one."""
     shape, ndim = arrays[0].shape, arrays[0].ndim
