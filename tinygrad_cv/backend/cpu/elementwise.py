@@ -87,8 +87,10 @@ def _takes_dropout(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     a, b = specs
-    alike = getattr(a, "shape", None) == getattr(b, "shape", ()) and a.layout == b.layout
-    return alike and a.dtype == b.dtype and _large(a, 4 * SLOW)  # NumPy is good at these
+    if not (hasattr(a, "layout") and hasattr(b, "layout")):
+        return False  # a number
+    alike = a.shape == b.shape and a.layout == b.layout and a.dtype == b.dtype
+    return alike and _large(a, 4 * SLOW)  # NumPy is good at these
 
 
 def _large(spec: Any, slow: int = SLOW) -> bool:
