@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import is_float, promote
@@ -22,7 +22,14 @@ from tinygrad_cv.ops.reduce import mean
 from tinygrad_cv.ops.reduce import sum as sum_over
 
 __all__ = ["PairLoss", "apply_reduction", "as_floats", "broadcast_pair", "check_floats"]
-__all__ += ["check_number", "check_same_shape", "fresh", "over_count", "reduced"]
+__all__ += ["check_number", "check_same_shape", "common_shape", "fresh", "over_count", "reduced"]
+
+
+class _Named(NamedTuple):
+    """A function and its arguments, as an operator would have them."""
+
+    name: str
+    inputs: tuple[str, ...]
 
 
 class PairLoss(Op, abstract=True):
@@ -124,19 +131,24 @@ def check_same_shape(op: str, **tensors: Any) -> None:
             )
 
 
-def broadcast_pair(function: Any, input: Any, target: Any, quiet: bool = False) -> tuple[Any, Any]:
+def broadcast_pair(op: str, input: Any, target: Any, quiet: bool = False) -> tuple[Any, Any]:
     """Both in their common shape. That they differ is nearly always a mistake, so it warns."""
     if input.shape == target.shape:
         return input, target
-    op = function.op
-    shape = broadcast_shape(op, (input, target))
+    shape = common_shape(op, input=input, target=target)
     if not quiet:
         warnings.warn(
-            f"{op.name}: the input {input.shape} and the target {target.shape} are broadcast to "
+            f"{op}: the input {input.shape} and the target {target.shape} are broadcast to "
             f"{shape}; is that meant?",
             stacklevel=5,
         )
     return expand(input, shape), expand(target, shape)
+
+
+def common_shape(op: str, **tensors: Any) -> tuple[int, ...]:
+    """The shape to which all broadcast; the error names the function and its arguments."""
+    known: Any = _Named(op, tuple(tensors))
+    return broadcast_shape(known, tuple(tensors.values()))
 
 
 def check_number(op: str, name: str, value: Any, above: float = -math.inf) -> float:

@@ -8,12 +8,12 @@ import math
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, ShapeError
-from tinygrad_cv.ops._elementwise import broadcast_shape
 from tinygrad_cv.ops._pair_loss import (
     PairLoss,
     as_floats,
     broadcast_pair,
     check_number,
+    common_shape,
     fresh,
     over_count,
     reduced,
@@ -68,7 +68,7 @@ def poisson_nll_loss(
     check_reduction("poisson_nll_loss", reduction, size_average, reduce)
     eps = check_number("poisson_nll_loss", "eps", eps)
     input, target = as_floats("poisson_nll_loss", input=input, target=target)
-    input, target = broadcast_pair(_poisson_nll_loss, input, target, quiet=True)
+    input, target = broadcast_pair("poisson_nll_loss", input, target, quiet=True)
     return _poisson_nll_loss(input, target, bool(log_input), bool(full), eps, reduction)
 
 
@@ -120,7 +120,7 @@ def gaussian_nll_loss(
     else:
         input, target, var = as_floats(op, input=input, target=target, var=var)
         var = _variances(input, var)
-    shape = broadcast_shape(GaussianNLLLoss, (input, target, var))
+    shape = common_shape(op, input=input, target=target, var=var)
     input, target, var = (expand(x, shape) for x in (input, target, var))
     return _gaussian_nll_loss(input, target, var, bool(full), eps, reduction)
 

@@ -170,7 +170,7 @@ def kl_div(
         )
     input, target = as_floats("kl_div", input=input, target=target)
     rows = input.shape[0] if input.shape else 1
-    input, target = broadcast_pair(_kl_div, input, target, quiet=True)
+    input, target = broadcast_pair("kl_div", input, target, quiet=True)
     if reduction != "batchmean":
         return _kl_div(input, target, bool(log_target), reduction)
     return _kl_div(input, target, bool(log_target), "sum") / rows

@@ -287,7 +287,7 @@ def _compare(
     op = function.op.name
     check_floats(op, input=input, target=target)
     shape = input.shape
-    input, target = broadcast_pair(function, input, target)
+    input, target = broadcast_pair(op, input, target)
     if weight is None:
         return function(input, target, *numbers, reduction)
     check_floats(op, input=input, weight=weight)
