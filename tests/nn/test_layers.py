@@ -4,7 +4,9 @@ results.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,7 +111,17 @@ def test_every_layer_is_compared():
     containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
     alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
     losses = {name for name in layers if name.endswith("Loss")}
-    assert layers - containers - alike - losses == {name for name, *_ in LAYERS}
+    compared = {name for name, *_ in LAYERS} | compared_elsewhere()
+    assert layers - containers - alike - losses == compared - losses
+
+
+def compared_elsewhere():
+    """The layers that other files of this folder compare, in their LAYERS and OTHERS."""
+    found = set()
+    for file in Path(__file__).parent.glob("test_*_layers.py"):
+        module = importlib.import_module(f"tests.nn.{file.stem}")
+        found |= {name for name, *_ in [*module.LAYERS, *getattr(module, "OTHERS", ())]}
+    return found
 
 
 @pytest.mark.parametrize(
