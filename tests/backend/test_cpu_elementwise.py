@@ -110,6 +110,11 @@ def test_who_serves():
         assert tg.kernels(name)[f"{name}.vjp"][0] == "numba (cpu)"
 
 
+def test_a_number_beside_a_tensor_without_axes_is_none_for_a_kernel():
+    assert (tg.tensor(1) + 1.5).item() == (1.5 + tg.tensor(1)).item() == 2.5
+    assert (tg.tensor(2) * 1.5).item() == 3
+
+
 def test_small_arrays_do_not_load_the_compiler():
     code = (
         "import tinygrad_cv as tg, sys; F = tg.nn.functional;"
