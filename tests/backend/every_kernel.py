@@ -77,6 +77,14 @@ def medians():
                 tests.compare(tests.image(shape, "not finite", memory), kernel, stride)
 
 
+def regions():
+    import test_cpu_roi as tests
+
+    for memory in ("contiguous", "channels_last"):
+        tests.test_pooling_is_the_reference("not finite", memory)
+    tests.test_suppression_is_the_reference(True)
+
+
 def elementwise():
     import test_cpu_elementwise as tests
 

@@ -19,7 +19,7 @@ from tinygrad_cv.backend.scatter import sum_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import ArgumentError, BackendError, RangeError
 
-__all__ = ["FARTHEST", "Regions", "align", "align_input_grad", "largest"]
+__all__ = ["FARTHEST", "Regions", "align", "align_input_grad", "bin_edges", "largest"]
 
 ENTRIES = 1 << 19  # pixels of bins that are listed at a time
 ELEMENTS = 1 << 21  # numbers that are gathered at a time
@@ -223,7 +223,7 @@ def largest(xp: Any, input: Any, regions: Regions, output: Spec) -> tuple[Any, A
     lowest = float(np.finfo(input.dtype).min)
     host, bins = regions.within("roi_pool", n), math.prod(regions.size)
     image = host[:, 0].astype(np.int64)
-    top, bottom, left, right = _edges(host, (height, width), regions)
+    top, bottom, left, right = bin_edges(host, (height, width), regions)
     most = (bottom - top).max(axis=1, initial=0) * (right - left).max(axis=1, initial=0)
     for part in _parts(np.argsort(most, kind="stable"), most * bins):
         down, across = (
@@ -262,7 +262,7 @@ def largest(xp: Any, input: Any, regions: Regions, output: Spec) -> tuple[Any, A
     return values, places
 
 
-def _edges(rois: np.ndarray, sizes: Sizes, regions: Regions) -> list[np.ndarray]:
+def bin_edges(rois: np.ndarray, sizes: Sizes, regions: Regions) -> list[np.ndarray]:
     """First and last row, then column, of every bin, the last not included: [K, P], [K, Q]."""
     dtype = rois.dtype
     corners = rois[:, 1:] * dtype.type(regions.scale)
