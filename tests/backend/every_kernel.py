@@ -82,6 +82,7 @@ def regions():
 
     for memory in ("contiguous", "channels_last"):
         tests.test_pooling_is_the_reference("not finite", memory)
+        tests.test_means_are_those_of_the_reference((0.8, -1, False), memory)
     tests.test_suppression_is_the_reference(True)
 
 

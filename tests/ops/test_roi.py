@@ -238,6 +238,20 @@ def test_no_regions_and_no_images():
         assert function(tg.zeros(0, 3, 5, 6), tg.zeros(0, 5), 2).shape == (0, 3, 2, 2)
 
 
+def test_samples_at_the_edge_of_what_counts():
+    x = np.arange(1.0, 31.0).reshape(1, 1, 5, 6)
+    for centre, expected in [
+        ((-1, -1), 1),
+        ((-1.01, -1), 0),
+        ((6, 5), 30),
+        ((6, 5.01), 0),
+        ((6, -1), 6),
+        ((2.5, 4.9), 27.5),
+    ]:
+        box = [0, *(c - 1 for c in centre), *(c + 1 for c in centre)]
+        assert F.roi_align(x, np.array([box], float), 1, sampling_ratio=1).item() == expected
+
+
 def test_a_region_much_larger_than_the_image():
     x = distinct(1, 1, 5, 6)
     rois = np.array([[0, -9e4, -9e4, 9e4, 9e4]])

@@ -1,5 +1,5 @@
-"""Maxima over regions of interest, and non-maximum suppression: loops over rows that LLVM
-vectorises."""
+"""Means and maxima over regions of interest, and non-maximum suppression: loops over rows of
+channels or boxes, which LLVM vectorises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,68 @@ import numpy as np
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["largest", "suppress"]
+__all__ = ["largest", "means", "spread", "suppress"]
 
 _ROWS = "Array(float32, 2, 'C', readonly=True)"
 _EDGES = "Array(int64, 2, 'C', readonly=True)"
 _IMAGES = "Array(int64, 1, 'C', readonly=True)"
+_AXIS = ", ".join(
+    f"Array({dtype}, 3, 'C', readonly=True)" for dtype in ("int64", "float32", "uint8")
+)
 _LOWEST = np.float32(np.finfo(np.float32).min)
+
+
+@compiled(
+    f"void({_ROWS}, {_IMAGES}, {_IMAGES}, {_AXIS}, {_AXIS}, float32[:, :, :, ::1], int64, int64, "
+    "int64)",
+    parallel=True,
+)
+def means(x, image, count, y, y_weight, y_counts, z, z_weight, z_counts, out, height, width,
+          workers, task):  # fmt: skip
+    """out [K, P, Q, C] = the means of the samples, whose taps are the products of ``y`` down and
+    ``z`` across."""
+    for worker in shared(0, workers, task):
+        regions, down, across, channels = out.shape
+        for k in range(regions * worker // workers, regions * (worker + 1) // workers):
+            for p in range(down):
+                for q in range(across):
+                    total = out[k, p, q]
+                    total[:] = 0
+                    for a in range(y.shape[2]):
+                        line = (image[k] * height + y[k, p, a]) * width
+                        for b in range(z.shape[2]):
+                            if y_counts[k, p, a] and z_counts[k, q, b]:
+                                weight = y_weight[k, p, a] * z_weight[k, q, b]
+                                weight /= np.float32(count[k])
+                                pixel = x[line + z[k, q, b]]
+                                for c in range(channels):
+                                    total[c] += weight * pixel[c]
+
+
+@compiled(
+    f"void(Array(float32, 4, 'C', readonly=True), {_IMAGES}, {_IMAGES}, {_AXIS}, {_AXIS}, "
+    "float32[:, ::1], int64, int64, int64)",
+    parallel=True,
+)
+def spread(g, image, count, y, y_weight, y_counts, z, z_weight, z_counts, dx, height, width,
+           workers, task):  # fmt: skip
+    """dx += the adjoint. Each worker has some channels, so no two write to one place."""
+    regions, down, across, channels = g.shape
+    for worker in shared(0, workers, task):
+        first, last = channels * worker // workers, channels * (worker + 1) // workers
+        for k in range(regions):
+            for p in range(down):
+                for q in range(across):
+                    mean = g[k, p, q, first:last]
+                    for a in range(y.shape[2]):
+                        line = (image[k] * height + y[k, p, a]) * width
+                        for b in range(z.shape[2]):
+                            if y_counts[k, p, a] and z_counts[k, q, b]:
+                                weight = y_weight[k, p, a] * z_weight[k, q, b]
+                                weight /= np.float32(count[k])
+                                pixel = dx[line + z[k, q, b], first:last]
+                                for c in range(last - first):
+                                    pixel[c] += weight * mean[c]
 
 
 @compiled(
