@@ -63,9 +63,12 @@ def pooling():
             ((3, channels, 9, 7), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), True),
             ((1, channels, 3, 5, 6), (2, 2, 3), (1, 2, 3), (*pads, (0, 1)), (1, 1, 1), True),
         ):
-            tests.test_max_pooling.hypothesis.inner_test("few", case)
+            for order in (tests.channels_last, np.ascontiguousarray):
+                tests.test_max_pooling.hypothesis.inner_test("few", case, order)
         case = ((2, channels, 7, 9), (3, 2), (2, 1), pads, (1, 1), True)
-        tests.test_average_pooling.hypothesis.inner_test("many", None, False, case)
+        tests.test_average_pooling.hypothesis.inner_test(
+            "many", None, False, case, tests.channels_last
+        )
 
 
 def medians():

@@ -4,7 +4,9 @@ results.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,8 +111,16 @@ def test_every_layer_is_compared():
     containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
     alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
     losses = {name for name in layers if name.endswith("Loss")}
-    not_torchs = {"MedianFilter", "RoIAlign", "RoIPool"}  # in files of their own
-    assert layers - containers - alike - losses - not_torchs == {name for name, *_ in LAYERS}
+    elsewhere = {"Maxout", "MedianFilter", "RoIAlign", "RoIPool"}  # PyTorch has no such layer
+    assert layers - containers - alike - losses - elsewhere == {name for name, *_ in compared()}
+
+
+def compared():
+    """The layers of this file, and of the files of families beside it."""
+    found = list(LAYERS)
+    for file in sorted(Path(__file__).parent.glob("test_*_layers.py")):
+        found += importlib.import_module(f"tests.nn.{file.stem}").LAYERS
+    return found
 
 
 @pytest.mark.parametrize(

@@ -240,9 +240,9 @@ BAD = [
     Bad(
         tg.scatter,
         (X, 0, INDEX, normal(2, 4)),
-        {"reduce": "multiply"},
+        {"reduce": "mean"},
         error=ArgumentError,
-        match="multiply",
+        match="mean",
     ),
     Bad(tg.scatter_add, (X, 0, HIGH, normal(1, 4)), error=RangeError, match="index 3"),
     Bad(tg.scatter_add, (X, 0, INDEX, normal(8)), error=ShapeError, match="at least as long"),

@@ -65,6 +65,8 @@ class TensorMethods:
     def __le__(self, other: Any) -> Tensor:
         """``input <= other``, element by element; False where either is NaN."""
     def __len__(self) -> builtins.int: ...
+    def __lshift__(self, other: Any) -> Tensor:
+        """Integers with their bits moved up: ``input * 2^other``, without what leaves the ..."""
     def __lt__(self, other: Any) -> Tensor:
         """``input < other``, element by element; False where either is NaN."""
     def __matmul__(self, other: Any) -> Tensor:
@@ -89,6 +91,7 @@ class TensorMethods:
     def __reduce__(self) -> tuple[Tensor, ...]: ...
     def __repr__(self) -> str: ...
     def __rfloordiv__(self, other: Any) -> Tensor: ...
+    def __rlshift__(self, other: Any) -> Tensor: ...
     def __rmatmul__(self, other: Any) -> Tensor: ...
     def __rmod__(self, other: Any) -> Tensor: ...
     def __rmul__(self, other: Any) -> Tensor:
@@ -98,6 +101,9 @@ class TensorMethods:
     def __round__(self, ndigits: builtins.int | None = None) -> Tensor:
         """Python's ``round(t)`` and ``round(t, ndigits)``."""
     def __rpow__(self, other: Any) -> Tensor: ...
+    def __rrshift__(self, other: Any) -> Tensor: ...
+    def __rshift__(self, other: Any) -> Tensor:
+        """Integers with their bits moved down: ``floor(input / 2^other)``. A distance that ..."""
     def __rsub__(self, other: Any) -> Tensor: ...
     def __rtruediv__(self, other: Any) -> Tensor: ...
     def __rxor__(self, other: Any) -> Tensor:
@@ -112,6 +118,8 @@ class TensorMethods:
         """Bit by bit exclusive or, of integers; of bool it is the logical one."""
     def abs(self) -> Tensor:
         """The absolute value; its gradient at 0 is 0."""
+    def absolute(self) -> Tensor:
+        """The absolute value; its gradient at 0 is 0."""
     def acos(self) -> Tensor:
         """The angle in [0, pi] whose cosine is the input; NaN outside [-1, 1]."""
     def acosh(self) -> Tensor:
@@ -120,6 +128,10 @@ class TensorMethods:
         """``input + alpha * other``, element by element."""
     def add_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`add`; returns ``self``."""
+    def addcdiv(self, tensor1: Any, tensor2: Any, *, value: builtins.float = 1) -> Tensor:
+        """``input + value * tensor1 / tensor2``, element by element."""
+    def addcmul(self, tensor1: Any, tensor2: Any, *, value: builtins.float = 1) -> Tensor:
+        """``input + value * tensor1 * tensor2``, element by element."""
     def addmm(self, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """``beta * input + alpha * (mat1 @ mat2)``; the input broadcasts."""
     def all(
@@ -166,6 +178,20 @@ class TensorMethods:
         keepdims: Any = None,
     ) -> Tensor:
         """True where some element along ``dim`` (default: all axes) is nonzero; of no ..."""
+    def arccos(self) -> Tensor:
+        """The angle in [0, pi] whose cosine is the input; NaN outside [-1, 1]."""
+    def arccosh(self) -> Tensor:
+        """The inverse of the hyperbolic cosine, not negative; NaN below 1."""
+    def arcsin(self) -> Tensor:
+        """The angle in [-pi/2, pi/2] whose sine is the input; NaN outside [-1, 1]."""
+    def arcsinh(self) -> Tensor:
+        """The inverse of the hyperbolic sine."""
+    def arctan(self) -> Tensor:
+        """The angle in (-pi/2, pi/2) whose tangent is the input."""
+    def arctan2(self, other: Any) -> Tensor:
+        """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ..."""
+    def arctanh(self) -> Tensor:
+        """The inverse of the hyperbolic tangent; infinite at -1 and 1, NaN outside."""
     def argmax(
         self,
         dim: Any = None,
@@ -184,6 +210,15 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """Where the smallest element stands; otherwise as ``argmax``."""
+    def argsort(
+        self,
+        dim: Any = -1,
+        descending: builtins.bool = False,
+        stable: builtins.bool = False,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The positions that would bring the elements along ``dim`` in order; arguments as ..."""
     def argwhere(self) -> Tensor:
         """:func:`nonzero` under NumPy's name."""
     def asin(self) -> Tensor:
@@ -206,12 +241,18 @@ class TensorMethods:
         """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` ..."""
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``; the input broadcasts."""
+    def bincount(self, weights: Any = None, minlength: builtins.int = 0) -> Tensor:
+        """How often each number from 0 on stands in a vector, or the sums of the weights ..."""
     def bitwise_and(self, other: Any) -> Tensor:
         """Bit by bit and, of integers; of bool it is the logical and."""
+    def bitwise_left_shift(self, other: Any) -> Tensor:
+        """Integers with their bits moved up: ``input * 2^other``, without what leaves the ..."""
     def bitwise_not(self) -> Tensor:
         """Bit by bit not, of integers (``-x - 1`` when signed); of bool it is the logical not."""
     def bitwise_or(self, other: Any) -> Tensor:
         """Bit by bit or, of integers; of bool it is the logical or."""
+    def bitwise_right_shift(self, other: Any) -> Tensor:
+        """Integers with their bits moved down: ``floor(input / 2^other)``. A distance that ..."""
     def bitwise_xor(self, other: Any) -> Tensor:
         """Bit by bit exclusive or, of integers; of bool it is the logical one."""
     def bmm(self, mat2: Any) -> Tensor:
@@ -234,18 +275,28 @@ class TensorMethods:
         """The same values in memory of the given order; the input itself if it is so already."""
     def copy_(self, source: Any) -> Tensor:
         """Take over the values of ``source``, broadcast to this shape and cast to this ..."""
+    def copysign(self, other: Any) -> Tensor:
+        """The size of the input with the sign of the other, that of a zero included. The ..."""
     def cos(self) -> Tensor:
         """The cosine."""
     def cosh(self) -> Tensor:
         """The hyperbolic cosine."""
+    def count_nonzero(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """How many elements are not 0, int64: of all, or over the axes ``dim``. NaN is not 0."""
     def cpu(self) -> Tensor:
         """This tensor on the CPU; itself if it is there."""
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor on a CUDA device; itself if it is there."""
+    def cummax(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """The largest element up to each place along ``dim``, and where it stands."""
+    def cummin(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """The smallest element up to each place along ``dim``; otherwise as ``cummax``."""
     def cumprod(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running products along ``dim``: ``y[i] = prod_{k<=i} input[k]``; arguments as ..."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running sums along ``dim``: ``y[i] = sum_{k<=i} input[k]``."""
+    def deg2rad(self) -> Tensor:
+        """Angles in radians from degrees, ``input * pi / 180``; integers become the default ..."""
     def diag(self, diagonal: builtins.int = 0) -> Tensor:
         """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
     def diag_embed(
@@ -262,8 +313,30 @@ class TensorMethods:
         dim2: builtins.int = 1,
     ) -> Tensor:
         """The diagonal of the planes spanned by two axes: ``y[..., i] = x[.. i .. i + offset ..."""
+    def diagonal_scatter(
+        self,
+        src: Any,
+        offset: builtins.int = 0,
+        dim1: builtins.int = 0,
+        dim2: builtins.int = 1,
+    ) -> Tensor:
+        """A copy of the input with ``src`` on the diagonal that ``diagonal`` reads."""
+    def diff(
+        self,
+        n: builtins.int = 1,
+        dim: builtins.int = -1,
+        prepend: Any = None,
+        append: Any = None,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The differences of neighbours along ``dim``, ``n`` times: ``y[i] = x[i + 1] - x[i]``."""
+    def digamma(self) -> Tensor:
+        """The derivative of ``lgamma``; infinite at 0, NaN at -1, -2, ..."""
     def dim(self) -> builtins.int:
         """The number of axes."""
+    def dist(self, other: Any, p: builtins.float = 2) -> Tensor:
+        """The p-norm of ``input - other``, a 0-d tensor; the two broadcast."""
     def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """``input / other``, element by element; integers give floats unless the quotient is ..."""
     def div_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -282,6 +355,10 @@ class TensorMethods:
         """True if both have the same shape and the same elements; a Python bool."""
     def erf(self) -> Tensor:
         """The error function: 2/sqrt(pi) times the integral of ``exp(-t^2)`` from 0 to x."""
+    def erfc(self) -> Tensor:
+        """The complement of the error function, ``1 - erf(x)``, which keeps its digits for ..."""
+    def erfinv(self) -> Tensor:
+        """The inverse of the error function; infinite at -1 and 1, NaN outside."""
     def exp(self) -> Tensor:
         """The exponential function."""
     def exp2(self) -> Tensor:
@@ -294,6 +371,8 @@ class TensorMethods:
         """``exp(x) - 1``, exact for small x too."""
     def fill_(self, value: Any) -> Tensor:
         """Set every element to ``value``. The result has no history."""
+    def fix(self) -> Tensor:
+        """The input without its fraction: rounded towards 0. Its gradient is 0."""
     def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
         """Axes ``start_dim`` to ``end_dim`` (included) as one; a 0-d tensor becomes 1-d."""
     def flip(self, *dims: Any) -> Tensor:
@@ -304,6 +383,8 @@ class TensorMethods:
         """Reversed along axis 0: an image [H, W] turned upside down."""
     def float(self) -> Tensor:
         """This tensor in float32."""
+    def float_power(self, exponent: Any) -> Tensor:
+        """``input ** exponent`` in float64, whatever the dtypes are: integers to a negative ..."""
     def floor(self) -> Tensor:
         """The largest integer that is not above the input; integers stay as they are. Its ..."""
     def floor_divide(self, other: Any) -> Tensor:
@@ -331,8 +412,27 @@ class TensorMethods:
         **kwargs: Any,
     ) -> Graph:
         """The graph that made this tensor (or, of a module, the graph of its call with ..."""
+    def greater(self, other: Any) -> Tensor:
+        """``input > other``, element by element; False where either is NaN."""
+    def greater_equal(self, other: Any) -> Tensor:
+        """``input >= other``, element by element; False where either is NaN."""
     def gt(self, other: Any) -> Tensor:
         """``input > other``, element by element; False where either is NaN."""
+    def hardshrink(self, lambd: builtins.float = 0.5) -> Tensor:
+        """``x`` where x > lambd or x < -lambd, else 0; its gradient at the bounds is 0."""
+    def heaviside(self, values: Any) -> Tensor:
+        """The unit step: 0 below 0 and for NaN, 1 above, and ``values`` at 0, which get the ..."""
+    def histc(
+        self,
+        bins: builtins.int = 100,
+        min: builtins.float = 0,
+        max: builtins.float = 0,
+    ) -> Tensor:
+        """How many elements lie in each of ``bins`` parts of [min, max] of equal width."""
+    def hypot(self, other: Any) -> Tensor:
+        """The length of the hypotenuse, ``sqrt(input^2 + other^2)``, without overflow on the ..."""
+    def i0(self) -> Tensor:
+        """The modified Bessel function of the first kind of order 0, as in the Kaiser window."""
     def index_add(self, dim: builtins.int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
         """The input plus ``alpha * source``, slice k of ``source`` added at position ..."""
     def index_copy(self, dim: builtins.int, index: Any, source: Any) -> Tensor:
@@ -341,6 +441,16 @@ class TensorMethods:
         """A copy of the input, with ``value`` in the slices of axis ``dim`` at the positions ..."""
     def index_put(self, indices: Any, values: Any, accumulate: builtins.bool = False) -> Tensor:
         """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
+    def index_reduce(
+        self,
+        dim: builtins.int,
+        index: Any,
+        source: Any,
+        reduce: str,
+        *,
+        include_self: builtins.bool = True,
+    ) -> Tensor:
+        """The input with slice k of ``source`` reduced into position ``index[k]`` of axis ..."""
     def index_select(self, dim: builtins.int, index: Any) -> Tensor:
         """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
     def inner(self, other: Any) -> Tensor:
@@ -363,12 +473,34 @@ class TensorMethods:
         """True where the input is infinite, of either sign."""
     def isnan(self) -> Tensor:
         """True where the input is NaN."""
+    def isneginf(self) -> Tensor:
+        """True where the input is -inf."""
+    def isposinf(self) -> Tensor:
+        """True where the input is inf."""
     def item(self) -> Tensor:
         """The only element, as a Python number."""
+    def kthvalue(
+        self,
+        k: builtins.int,
+        dim: builtins.int = -1,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The ``k``-th smallest element along ``dim``, counted from 1, and its position."""
+    def ldexp(self, other: Any) -> Tensor:
+        """``input * 2^other``, exact for whole ``other``; integers become the default float ..."""
     def le(self, other: Any) -> Tensor:
         """``input <= other``, element by element; False where either is NaN."""
     def lerp(self, end: Any, weight: Any) -> Tensor:
         """Linear interpolation: ``input + weight * (end - input)``."""
+    def less(self, other: Any) -> Tensor:
+        """``input < other``, element by element; False where either is NaN."""
+    def less_equal(self, other: Any) -> Tensor:
+        """``input <= other``, element by element; False where either is NaN."""
+    def lgamma(self) -> Tensor:
+        """The logarithm of the absolute value of the gamma function; inf at 0, -1, -2, ..."""
     def log(self) -> Tensor:
         """The natural logarithm; -inf at 0, NaN below."""
     def log10(self) -> Tensor:
@@ -385,6 +517,12 @@ class TensorMethods:
         axis: Any = None,
     ) -> Tensor:
         """``x_i - log(sum_j exp(x_j))`` along one axis; arguments as ``softmax``."""
+    def logaddexp(self, other: Any) -> Tensor:
+        """The logarithm of the sum of two exponentials, without overflow."""
+    def logaddexp2(self, other: Any) -> Tensor:
+        """The logarithm to the base 2 of the sum of two powers of 2, without overflow."""
+    def logcumsumexp(self, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """``y[i] = log sum_{k<=i} e^input[k]`` along ``dim``, without overflow."""
     def logical_and(self, other: Any) -> Tensor:
         """True where both are nonzero; NaN counts as nonzero."""
     def logical_not(self) -> Tensor:
@@ -393,6 +531,8 @@ class TensorMethods:
         """True where at least one is nonzero."""
     def logical_xor(self, other: Any) -> Tensor:
         """True where exactly one is nonzero."""
+    def logit(self, eps: builtins.float | None = None) -> Tensor:
+        """``log(x / (1 - x))``, the inverse of the sigmoid."""
     def logsumexp(
         self,
         dim: Any = None,
@@ -411,6 +551,8 @@ class TensorMethods:
         """The last two axes exchanged: the transpose of a matrix, or of each matrix of a batch."""
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where the mask is True, the input elsewhere; input and mask broadcast."""
+    def masked_scatter(self, mask: Any, source: Any) -> Tensor:
+        """The input with the elements of ``source``, one after the other, where the mask is ..."""
     def masked_select(self, mask: Any) -> Tensor:
         """The elements where the mask is True, as a vector; input and mask broadcast first."""
     def matmul(self, other: Any) -> Tensor:
@@ -436,6 +578,15 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The mean over the axes ``dim``: ``y[j] = sum_i input[i, j] / n``; of no elements NaN."""
+    def median(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The middle element: of all, or along ``dim`` with its position."""
     def min(
         self,
         dim: Any = None,
@@ -451,6 +602,8 @@ class TensorMethods:
         """Product of two matrices [I, K] and [K, J]."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
         """The axes ``source`` moved to the positions ``destination``, the others in their order."""
+    def msort(self) -> Tensor:
+        """The elements in order along the first axis: ``sort(input, 0).values``."""
     def mul(self, other: Any) -> Tensor:
         """The product of two tensors, element by element."""
     def mul_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -466,6 +619,46 @@ class TensorMethods:
         neginf: builtins.float | None = None,
     ) -> Tensor:
         """NaN replaced by ``nan``, infinities by ``posinf`` and ``neginf`` (default: the ..."""
+    def nanmean(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The mean of what is not NaN over the axes ``dim``; of nothing NaN. Arguments as ..."""
+    def nanmedian(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The median of what is not NaN; otherwise as ``median``. Of nothing but NaN it is NaN."""
+    def nanquantile(
+        self,
+        q: Any,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        interpolation: str = 'linear',
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The quantile of what is not NaN; otherwise as ``quantile``. Of nothing but NaN it ..."""
+    def nansum(
+        self,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        dtype: Any = None,
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """The sum of what is not NaN over the axes ``dim``; of nothing 0. Arguments as ``sum``."""
     def narrow(self, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
         """``length`` positions along axis ``dim`` from ``start`` on. A view."""
     @property
@@ -490,6 +683,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+    def not_equal(self, other: Any) -> Tensor:
+        """``input != other``, element by element; NaN differs from everything, itself included."""
     def numel(self) -> builtins.int:
         """The number of elements."""
     def numpy(self) -> np.ndarray:
@@ -498,10 +693,16 @@ class TensorMethods:
         """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
     def permute(self, *dims: Any) -> Tensor:
         """The axes in another order, sharing memory: ``x.permute(0, 3, 1, 2)`` or ..."""
+    def polygamma(self, n: builtins.int) -> Tensor:
+        """The derivative of order n of ``digamma`` at these numbers; see :func:`polygamma`."""
+    def positive(self) -> Tensor:
+        """The input itself, as ``+x`` is."""
     def pow(self, exponent: Any) -> Tensor:
         """``input ** exponent``, element by element."""
     def pow_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`pow`; returns ``self``."""
+    def prelu(self, weight: Any) -> Tensor:
+        """``x`` if x > 0, else ``weight * x``, with a learned slope; its gradient at 0 is ..."""
     def prod(
         self,
         dim: Any = None,
@@ -512,6 +713,21 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The product of all elements, or along ``dim``; of no elements 1."""
+    def put(self, index: Any, source: Any, accumulate: builtins.bool = False) -> Tensor:
+        """A copy of the input with ``source`` at positions of the flat input: what ``take`` ..."""
+    def quantile(
+        self,
+        q: Any,
+        dim: Any = None,
+        keepdim: builtins.bool = False,
+        *,
+        interpolation: str = 'linear',
+        axis: Any = None,
+        keepdims: builtins.bool | None = None,
+    ) -> Tensor:
+        """What a part ``q`` of the elements does not exceed: the value at rank ``r = q (n - ..."""
+    def rad2deg(self) -> Tensor:
+        """Angles in degrees from radians, ``input * 180 / pi``; integers become the default ..."""
     def reciprocal(self) -> Tensor:
         """One over the input; of integers too a float."""
     def register_hook(self, hook: Hook) -> HookHandle:
@@ -550,18 +766,45 @@ class TensorMethods:
         """A copy of the input with ``src`` written at the positions that :func:`gather` ..."""
     def scatter_add(self, dim: builtins.int, index: Any, src: Any) -> Tensor:
         """The input plus ``src``, added at the positions that :func:`gather` would read."""
+    def scatter_reduce(
+        self,
+        dim: builtins.int,
+        index: Any,
+        src: Any,
+        reduce: str,
+        *,
+        include_self: builtins.bool = True,
+    ) -> Tensor:
+        """The input with all elements of ``src`` that go to one position reduced to one."""
     def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
         """Position ``index`` along axis ``dim``, which goes: ``x.select(1, 0)`` is ``x[:, ..."""
+    def select_scatter(self, src: Any, dim: builtins.int, index: builtins.int) -> Tensor:
+        """A copy of the input with ``src`` at position ``index`` of axis ``dim``: of what ..."""
+    def sgn(self) -> Tensor:
+        """PyTorch's name of ``sign`` that has a meaning for complex numbers too."""
     def sigmoid(self) -> Tensor:
         """The logistic function."""
     def sign(self) -> Tensor:
         """-1, 0 or 1, as the input is negative, zero or positive; 0 for NaN, as in PyTorch ..."""
+    def signbit(self) -> Tensor:
+        """True where the sign bit is set: of negative numbers, of -0.0 and of some NaN."""
     def sin(self) -> Tensor:
         """The sine."""
+    def sinc(self) -> Tensor:
+        """``sin(pi x) / (pi x)``, and 1 at 0, where all its derivatives exist too."""
     def sinh(self) -> Tensor:
         """The hyperbolic sine."""
     def size(self, dim: builtins.int | None = None) -> Tensor:
         """The shape, or the size along ``dim``."""
+    def slice_scatter(
+        self,
+        src: Any,
+        dim: builtins.int = 0,
+        start: Any = None,
+        end: Any = None,
+        step: builtins.int = 1,
+    ) -> Tensor:
+        """A copy of the input with ``src`` in the slice ``start:end:step`` of axis ``dim``."""
     def softmax(
         self,
         dim: builtins.int | None = None,
@@ -570,6 +813,15 @@ class TensorMethods:
         axis: Any = None,
     ) -> Tensor:
         """``exp(x_i) / sum_j exp(x_j)`` along one axis: positive numbers that add up to 1."""
+    def sort(
+        self,
+        dim: Any = -1,
+        descending: builtins.bool = False,
+        stable: builtins.bool = False,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The elements along ``dim`` in order, smallest first, and their positions before."""
     def split(self, split_size_or_sections: Any, dim: builtins.int = 0) -> Tensor:
         """A tuple of views, cut along ``dim``."""
     def sqrt(self) -> Tensor:
@@ -630,6 +882,16 @@ class TensorMethods:
         """This tensor in another dtype and/or on another device; itself if nothing changes, ..."""
     def tolist(self) -> Tensor:
         """The values as nested lists of Python numbers; of a 0-d tensor, one number."""
+    def topk(
+        self,
+        k: builtins.int,
+        dim: Any = None,
+        largest: builtins.bool = True,
+        sorted: builtins.bool = True,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The ``k`` largest elements along ``dim`` and their positions; of equal ones the first."""
     def trace(self) -> Tensor:
         """The sum of the diagonal of a matrix."""
     def transpose(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
@@ -646,6 +908,27 @@ class TensorMethods:
         """A tuple of views, one for each position along ``dim``, which goes."""
     def unflatten(self, dim: builtins.int, sizes: Any) -> Tensor:
         """Axis ``dim`` split into axes of the given sizes, one of which may be -1."""
+    def unfold(self, dimension: builtins.int, size: builtins.int, step: builtins.int) -> Tensor:
+        """The windows of ``size`` along axis ``dimension``, ``step`` apart, as a new last axis."""
+    def unique(
+        self,
+        sorted: builtins.bool = True,
+        return_inverse: builtins.bool = False,
+        return_counts: builtins.bool = False,
+        dim: Any = None,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The different elements, in order; or with ``dim`` the different slices of that ..."""
+    def unique_consecutive(
+        self,
+        return_inverse: builtins.bool = False,
+        return_counts: builtins.bool = False,
+        dim: Any = None,
+        *,
+        axis: Any = None,
+    ) -> Tensor:
+        """The elements without those that are equal to the one before; arguments as ``unique``."""
     def unsqueeze(self, dim: builtins.int) -> Tensor:
         """A new axis of size 1 at position ``dim`` of the result (NumPy's ``expand_dims``)."""
     def var(
@@ -665,5 +948,7 @@ class TensorMethods:
         """The same elements under the shape of ``other``."""
     def where(self, condition: Any, other: Any) -> Tensor:
         """The elements of this tensor where ``condition`` holds, ``other`` elsewhere; see ..."""
+    def xlogy(self, other: Any) -> Tensor:
+        """``input * log(other)``, and 0 where the input is 0, whatever number the other is."""
     def zero_(self) -> Tensor:
         """Set every element to 0. The result has no history."""

@@ -11,6 +11,8 @@ from tinygrad_cv.nn.activation import (
     ReLU,
     Sigmoid,
     Softmax,
+    Softmax2d,
+    Softmin,
     Tanh,
 )
 from tinygrad_cv.nn.containers import ModuleDict, ModuleList, Sequential
@@ -24,6 +26,19 @@ from tinygrad_cv.nn.conv import (
 )
 from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from tinygrad_cv.nn.filter import MedianFilter
+from tinygrad_cv.nn.gate import (
+    GLU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    LogSigmoid,
+    Mish,
+    SiLU,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanhshrink,
+)
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.module import Module
@@ -40,11 +55,26 @@ from tinygrad_cv.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from tinygrad_cv.nn.rectifier import (
+    CELU,
+    SELU,
+    Hardtanh,
+    Maxout,
+    PReLU,
+    ReLU6,
+    RReLU,
+    Threshold,
+)
 from tinygrad_cv.nn.roi import RoIAlign, RoIPool
+from tinygrad_cv.nn.unfold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
+from tinygrad_cv.nn.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
@@ -54,6 +84,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "ChannelShuffle",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -66,29 +97,54 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Flatten",
+    "Fold",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
     "L1Loss",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "Maxout",
     "MedianFilter",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
     "NLLLoss",
+    "PReLU",
     "Parameter",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "RReLU",
     "ReLU",
+    "ReLU6",
     "RoIAlign",
     "RoIPool",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "Unflatten",
+    "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "functional",
     "init",
 ]

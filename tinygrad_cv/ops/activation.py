@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.backend.select import choose
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.backend.select import choose, positive_part
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._activating import applied, check_floating, refuse_bool
 from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.logic import logical_not
 from tinygrad_cv.ops.math import erf, exp
@@ -68,7 +69,7 @@ class Relu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.maximum(input, 0, out=empty_like(input))
+        return positive_part(xp, input)
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -291,8 +292,9 @@ def relu(input: Any, inplace: bool = False) -> Any:
     >>> tg.relu(tg.tensor([-1.0, 0.0, 2.0])).tolist()
     [0.0, 0.0, 2.0]
     """
-    _refuse_bool("relu", input)
-    return _written(input, _relu(input), inplace)
+    refuse_bool("relu", input)
+    output = _relu(input)  # its gradient reads the output, which may stand in the input's place
+    return input.copy_(output) if inplace else output
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
@@ -304,8 +306,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> tg.nn.functional.leaky_relu(tg.tensor([-2.0, 3.0]), 0.5).tolist()
     [-1.0, 3.0]
     """
-    _check_floating("leaky_relu", input)
-    return _written(input, LeakyRelu.call(input, float(negative_slope)), inplace)
+    check_floating("leaky_relu", input)
+    return applied(LeakyRelu.call, input, inplace, float(negative_slope))
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -317,8 +319,8 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     >>> tg.nn.functional.elu(tg.tensor([-float("inf"), 3.0])).tolist()
     [-1.0, 3.0]
     """
-    _check_floating("elu", input)
-    return _written(input, Elu.call(input, float(alpha)), inplace)
+    check_floating("elu", input)
+    return applied(Elu.call, input, inplace, float(alpha))
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
@@ -331,13 +333,13 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5, 2.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
-    _refuse_bool("hardtanh", input)
+    refuse_bool("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError("hardtanh", f"min_val={min_val} is above max_val={max_val}")
     if input.dtype.kind != "f":  # integers stay integers
         bounds = (int(v) if math.isfinite(v) else None for v in (min_val, max_val))
-        return _written(input, clamp(input, *bounds), inplace)
-    return _written(input, Hardtanh.call(input, min_val, max_val), inplace)
+        return applied(clamp, input, inplace, *bounds)
+    return applied(Hardtanh.call, input, inplace, min_val, max_val)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -369,7 +371,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 30.0, -30.0])).tolist()
     [0.0, 30.0, -0.0]
     """
-    _check_floating("gelu", input)
+    check_floating("gelu", input)
     if approximate == "none":
         return Gelu.call(input)
     if approximate == "tanh":
@@ -391,8 +393,8 @@ def silu(input: Any, inplace: bool = False) -> Any:
     >>> tg.nn.functional.silu(tg.tensor([0.0, 50.0])).tolist()
     [0.0, 50.0]
     """
-    _check_floating("silu", input)
-    return _written(input, Silu.call(input), inplace)
+    check_floating("silu", input)
+    return applied(Silu.call, input, inplace)
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -403,24 +405,5 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     >>> tg.nn.functional.softplus(tg.tensor([30.0, -1000.0])).tolist()
     [30.0, 0.0]
     """
-    _check_floating("softplus", input)
+    check_floating("softplus", input)
     return Softplus.call(input, float(beta), float(threshold))
-
-
-def _check_floating(name: str, input: Any) -> None:
-    if input.dtype.kind != "f":
-        raise DTypeError(
-            name,
-            f"the input must be floating, it is {input.dtype.name}",
-            values=[("input", input.shape)],
-            repair="Convert it first, for example with .float().",
-        )
-
-
-def _refuse_bool(name: str, input: Any) -> None:
-    if input.dtype.kind == "b":
-        raise DTypeError(name, "bool has no sign and no order", values=[("input", input.shape)])
-
-
-def _written(input: Any, output: Any, inplace: bool) -> Any:
-    return input.copy_(output) if inplace else output

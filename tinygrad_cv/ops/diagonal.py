@@ -20,6 +20,7 @@ __all__ = [
     "diag",
     "diag_embed",
     "diagonal",
+    "plane",
     "trace",
     "tril",
     "triu",
@@ -69,7 +70,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     >>> tg.diagonal(tg.tensor([[1, 2, 3], [4, 5, 6]]), 1).tolist()
     [2, 6]
     """
-    first, second = _plane("diagonal", dim1, dim2, input.shape)
+    first, second = plane("diagonal", dim1, dim2, input.shape)
     return _diagonal(input, as_int("diagonal", "offset", offset), first, second)
 
 
@@ -205,7 +206,8 @@ _diagonal = Diagonal.call
 _diagonal_grad = DiagonalGrad.call
 
 
-def _plane(op: str, dim1: Any, dim2: Any, shape: Shape) -> tuple[int, int]:
+def plane(op: str, dim1: Any, dim2: Any, shape: Shape) -> tuple[int, int]:
+    """The axes of a plane, counted from the front."""
     if len(shape) < 2:
         raise ShapeError(
             op, f"needs at least 2 axes, the input has {len(shape)}", values=[("input", shape)]

@@ -14,9 +14,8 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import spread
-from tinygrad_cv.ops.rounding import zero_map
+from tinygrad_cv.ops.recurrence import recurrence, shifted
 from tinygrad_cv.ops.shape import reshape
-from tinygrad_cv.ops.slicing import narrow, replaced, slice_grad
 
 __all__ = ["Cumprod", "Cumsum", "Prod", "cumprod", "cumsum", "prod"]
 
@@ -72,7 +71,10 @@ class Cumprod(Op):
             return g
         # dx[k] = y[k-1] r[k], where r[k] = g[k] + x[k+1] r[k+1] is what the later products pass
         # back.
-        return _shifted(output, dim, 1, reverse, 1) * _recurrence(g, input, dim, reverse)
+        before = shifted(output, dim, 1, reverse, 1)
+        if reverse:  # there x[k-1] links r[k-1] with r[k]
+            return before * recurrence(g, shifted(input, dim, 1, False, 0), dim, False)
+        return before * recurrence(g, input, dim, True)
 
     @staticmethod
     def flops(input: Spec, dim: int, reverse: bool) -> int:
@@ -97,8 +99,8 @@ class Prod(Op):
 
     @staticmethod
     def vjp_input(g: Any, input: Any, dim: int, keepdim: bool) -> Any:
-        before = _shifted(_cumprod(input, dim, False), dim, 1, False, 1)
-        after = _shifted(_cumprod(input, dim, True), dim, 1, True, 1)
+        before = shifted(_cumprod(input, dim, False), dim, 1, False, 1)
+        after = shifted(_cumprod(input, dim, True), dim, 1, True, 1)
         return spread(g, input.shape, (dim,), keepdim) * (before * after)
 
     @staticmethod
@@ -130,37 +132,6 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
     out = memory.empty(x.shape, dtype, layout_of(x), xp)  # CuPy's result is always row-major
     out[...] = result
     return out
-
-
-def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:
-    """``x`` moved by ``step`` positions along ``dim`` (back, if ``reverse``); ``fill``, 0 or 1,
-    follows behind.
-    """
-    size = x.shape[dim]
-    step = min(step, size)
-    start = step if reverse else 0
-    kept_part = narrow(x, dim, start, size - step)
-    moved = _placed(kept_part, x.shape, dim, step - start)
-    if not fill:
-        return moved
-    ones = zero_map(narrow(x, dim, 0, step)) + 1
-    return moved + _placed(ones, x.shape, dim, size - step if reverse else 0)
-
-
-def _placed(part: Any, shape: Shape, dim: int, start: int) -> Any:
-    """Zeros of ``shape`` with ``part`` standing from ``start`` on."""
-    return slice_grad(part, shape, replaced(shape, dim, (start, start + part.shape[dim], 1)))
-
-
-def _recurrence(g: Any, x: Any, dim: int, reverse: bool) -> Any:
-    """r[k] = g[k] + x[k+1] r[k+1], by doubling: after each round r[k] holds twice as many terms."""
-    r, factor = g, _shifted(x, dim, 1, not reverse, 0)
-    step = 1
-    while step < x.shape[dim]:
-        r = r + factor * _shifted(r, dim, step, not reverse, 0)
-        factor = factor * _shifted(factor, dim, step, not reverse, 0)
-        step *= 2
-    return r
 
 
 def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:

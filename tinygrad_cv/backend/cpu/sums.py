@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous_pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST
 
 __all__ = ["channel_sum", "register_kernels"]
@@ -42,5 +42,5 @@ def channel_sum(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> An
     total, run = np.empty(c, np.float32), max(1, RUN // c) * c
     near = memory.scratch((workers, run), np.float32, "sums.near")
     far = memory.scratch((workers, run), np.float64, "sums.far")
-    sums.channel_sum(contiguous_pixels(np, input).reshape(-1), total, near, far)
+    sums.channel_sum(contiguous_pixels(input).reshape(-1), total, near, far)
     return total.reshape(1, c, *(1,) * (input.ndim - 2)) if keepdim else total
