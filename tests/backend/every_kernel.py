@@ -80,6 +80,15 @@ def medians():
                 tests.compare(tests.image(shape, "not finite", memory), kernel, stride)
 
 
+def regions():
+    import test_cpu_roi as tests
+
+    for memory in ("contiguous", "channels_last"):
+        tests.test_pooling_is_the_reference("not finite", memory)
+        tests.test_means_are_those_of_the_reference((0.8, -1, False), memory)
+    tests.test_suppression_is_the_reference(True)
+
+
 def elementwise():
     import test_cpu_elementwise as tests
 

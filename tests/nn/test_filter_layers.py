@@ -10,6 +10,8 @@ from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.nn import functional as F
 
+LAYERS: list[tuple] = []  # that PyTorch has, too
+
 rng = np.random.default_rng(4)
 LAYERS_ELSEWHERE = ["MedianFilter"]  # PyTorch has none
 

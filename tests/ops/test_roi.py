@@ -209,7 +209,10 @@ def test_parts_of_the_regions_make_no_difference(entries, monkeypatch):
     x = distinct(*SHAPE)
     rois = np.concatenate([ROIS + np.array([0, d, d / 2, 3 * d, d]) for d in range(5)])
     np.testing.assert_allclose(F.roi_align(x, rois, 3).numpy(), naive_align((3, 3))(x, rois))
-    np.testing.assert_array_equal(F.roi_pool(x, rois, 3).numpy(), naive_pool((3, 3))(x, rois)[0])
+    ties = rng.integers(0, 3, SHAPE).astype(float)
+    found = RoIPool.forward(np, ties, Regions(rois, (3, 3)))
+    for a, b in zip(found, naive_pool((3, 3))(ties, rois), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_what_is_not_finite_stays_in_its_regions():
@@ -236,6 +239,20 @@ def test_no_regions_and_no_images():
         assert x.grad.abs().sum().item() == 0
         assert function(x, [tg.zeros(0, 4), tg.zeros(1, 4)], 2).shape == (1, 3, 2, 2)
         assert function(tg.zeros(0, 3, 5, 6), tg.zeros(0, 5), 2).shape == (0, 3, 2, 2)
+
+
+def test_samples_at_the_edge_of_what_counts():
+    x = np.arange(1.0, 31.0).reshape(1, 1, 5, 6)
+    for centre, expected in [
+        ((-1, -1), 1),
+        ((-1.01, -1), 0),
+        ((6, 5), 30),
+        ((6, 5.01), 0),
+        ((6, -1), 6),
+        ((2.5, 4.9), 27.5),
+    ]:
+        box = [0, *(c - 1 for c in centre), *(c + 1 for c in centre)]
+        assert F.roi_align(x, np.array([box], float), 1, sampling_ratio=1).item() == expected
 
 
 def test_a_region_much_larger_than_the_image():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,13 +19,23 @@ from tinygrad_cv.backend.scatter import sum_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import ArgumentError, BackendError, RangeError
 
-__all__ = ["FARTHEST", "Regions", "align", "align_input_grad", "largest"]
+__all__ = [
+    "FARTHEST",
+    "Regions",
+    "Samples",
+    "align",
+    "align_input_grad",
+    "bin_edges",
+    "largest",
+    "samples",
+]
 
 ENTRIES = 1 << 19  # pixels of bins that are listed at a time
 ELEMENTS = 1 << 21  # numbers that are gathered at a time
 FARTHEST = 1e6  # coordinates beyond it are taken for a mistake
 
 Sizes = tuple[int, ...]
+Axis = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,9 +99,9 @@ class Regions:
 
 def align(xp: Any, input: Any, regions: Regions, output: Spec) -> Any:
     """The mean of the samples of every bin, each interpolated between four pixels."""
-    rows, shape = _rows(xp, input), (input.shape[0], *input.shape[2:])
-    out, host = memory.empty(*output, xp=xp), regions.within("roi_align", shape[0])
-    for chosen, *taps in _samples(host, shape, regions, rows.dtype):
+    rows, out = _rows(xp, input), memory.empty(*output, xp=xp)
+    rois = regions.within("roi_align", input.shape[0])
+    for chosen, *taps in _products(rois, input.shape[2:], regions, rows.dtype):
         means = _gathered(xp, rows, *taps).reshape(len(chosen), *regions.size, rows.shape[1])
         pixels(out)[xp.asarray(chosen)] = means
     return out
@@ -102,8 +112,8 @@ def align_input_grad(xp: Any, grad: Any, regions: Regions, output: Spec) -> Any:
     n, c, *sizes = output.shape
     total = xp.zeros((n * math.prod(sizes), c), grad.dtype)
     g = pixels(grad)
-    host = regions.within("roi_align", n)
-    for chosen, *taps in _samples(host, (n, *sizes), regions, grad.dtype):
+    rois = regions.within("roi_align", n)
+    for chosen, *taps in _products(rois, tuple(sizes), regions, grad.dtype):
         part = g[xp.asarray(chosen)].reshape(-1, c)
         total += _scattered(xp, part, len(total), *taps)
     out = memory.empty(*output, xp=xp)
@@ -111,12 +121,22 @@ def align_input_grad(xp: Any, grad: Any, regions: Regions, output: Spec) -> Any:
     return out
 
 
-def _samples(
-    rois: np.ndarray, shape: Sizes, regions: Regions, dtype: Any
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Parts of the regions: their numbers, and for every bin [bins, taps] the rows of its pixels,
-    their weights, and which of them count. Regions with as many samples come together."""
-    height, width = shape[1:]
+class Samples(NamedTuple):
+    """The samples of some regions, along each axis by itself: ``y`` [K, P, taps] holds two rows of
+    pixels for each sample, with weights, and which of them count; ``x`` [K, Q, taps] columns."""
+
+    regions: np.ndarray  # their numbers
+    image: np.ndarray
+    many: np.ndarray  # samples in a bin
+    y: Axis
+    x: Axis
+
+
+def samples(
+    rois: np.ndarray, sizes: Sizes, regions: Regions, dtype: Any, products: bool
+) -> Iterator[Samples]:
+    """Parts of the regions, those with as many samples together: as many that the taps of both axes
+    fit into memory, or with ``products`` every tap down with every tap across."""
     shift = 0.5 if regions.aligned else 0.0
     image = rois[:, 0].astype(np.int64)
     corners = rois[:, 1:].astype(dtype) * dtype.type(regions.scale) - dtype.type(shift)
@@ -128,27 +148,37 @@ def _samples(
     if regions.sampling <= 0:
         grids = np.ceil(steps).astype(np.int64)
     grids = np.maximum(grids, 0)
-    order = np.argsort(grids.prod(axis=1), kind="stable")
-    count = np.maximum(grids.prod(axis=1), 1)
-    for part in _parts(order, 4 * grids.prod(axis=1) * math.prod(regions.size)):
-        axes = [
+    many = grids.prod(axis=1)
+    entries = 2 * grids @ np.array(regions.size[::-1])
+    if products:
+        entries = 4 * many * math.prod(regions.size)
+    for part in _parts(np.argsort(many, kind="stable"), entries):
+        y, x = (
             _axis(start[part, a], steps[part, a], grids[part, a], bins, size)
-            for a, bins, size in ((1, regions.size[0], height), (0, regions.size[1], width))
-        ]
-        (y, wy, inside_y), (x, wx, inside_x) = axes
-        first = image[part][:, None, None, None, None] * height
+            for a, bins, size in zip((1, 0), regions.size, sizes, strict=True)
+        )
+        yield Samples(part, image[part], np.maximum(many[part], 1), y, x)
+
+
+def _products(
+    rois: np.ndarray, sizes: Sizes, regions: Regions, dtype: Any
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Parts of the regions: their numbers, and for every bin [bins, taps] the rows of its pixels,
+    their weights, and which of them count."""
+    height, width = sizes
+    for part, image, count, (y, wy, inside_y), (x, wx, inside_x) in samples(
+        rois, sizes, regions, dtype, products=True
+    ):
+        first = image[:, None, None, None, None] * height
         places = (first + y[:, :, None, :, None]) * width + x[:, None, :, None, :]
         weights = wy[:, :, None, :, None] * wx[:, None, :, None, :]
-        weights /= count[part, None, None, None, None].astype(dtype)
+        weights /= count[:, None, None, None, None].astype(dtype)
         inside = inside_y[:, :, None, :, None] & inside_x[:, None, :, None, :]
-        bins = len(part) * math.prod(regions.size)
-        taps = y.shape[2] * x.shape[2]
-        yield part, *(a.reshape(bins, taps) for a in (places, weights, inside))
+        shape = (len(part) * math.prod(regions.size), y.shape[2] * x.shape[2])
+        yield part, *(a.reshape(shape) for a in (places, weights, inside))
 
 
-def _axis(
-    start: np.ndarray, step: np.ndarray, grid: np.ndarray, bins: int, size: int
-) -> tuple[np.ndarray, ...]:
+def _axis(start: np.ndarray, step: np.ndarray, grid: np.ndarray, bins: int, size: int) -> Axis:
     """Along one axis, for every region and bin [K, bins, 2*samples]: two pixels for each sample,
     their weights, and which count. Samples up to a pixel outside the image are taken at its
     border; those further out are 0."""
@@ -223,7 +253,7 @@ def largest(xp: Any, input: Any, regions: Regions, output: Spec) -> tuple[Any, A
     lowest = float(np.finfo(input.dtype).min)
     host, bins = regions.within("roi_pool", n), math.prod(regions.size)
     image = host[:, 0].astype(np.int64)
-    top, bottom, left, right = _edges(host, (height, width), regions)
+    top, bottom, left, right = bin_edges(host, (height, width), regions)
     most = (bottom - top).max(axis=1, initial=0) * (right - left).max(axis=1, initial=0)
     for part in _parts(np.argsort(most, kind="stable"), most * bins):
         down, across = (
@@ -262,7 +292,7 @@ def largest(xp: Any, input: Any, regions: Regions, output: Spec) -> tuple[Any, A
     return values, places
 
 
-def _edges(rois: np.ndarray, sizes: Sizes, regions: Regions) -> list[np.ndarray]:
+def bin_edges(rois: np.ndarray, sizes: Sizes, regions: Regions) -> list[np.ndarray]:
     """First and last row, then column, of every bin, the last not included: [K, P], [K, Q]."""
     dtype = rois.dtype
     corners = rois[:, 1:] * dtype.type(regions.scale)

@@ -254,7 +254,7 @@ def _check_format(op: str, name: str, value: Any) -> None:
         )
 
 
-def _corners(boxes: Any, fmt: str) -> tuple[Any, ...]:
+def _corners(boxes: Any, fmt: str) -> tuple[Any, Any, Any, Any]:
     a, b, c, d = unbind(boxes, -1)
     if fmt == "xyxy":
         return a, b, c, d

@@ -22,11 +22,11 @@ from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["rank_filter", "rank_pair_filter", "register_kernels"]
 
-SMALLEST = 1 << 13  # windows
-NETWORKS = {(3, 3): 4, (5, 5): 12}  # kernels with loops of their own, for this rank
-MOST = 1 << 15  # taps, which are numbered in 16 bits
-
 Sizes = tuple[int, ...]
+
+SMALLEST = 1 << 13  # windows
+NETWORKS: dict[Sizes, int] = {(3, 3): 4, (5, 5): 12}  # windows with loops of their own: which rank
+MOST = 1 << 15  # taps, which are numbered in 16 bits
 
 
 def register_kernels() -> None:
