@@ -87,7 +87,9 @@ def _takes_dropout(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     a, b = specs
-    alike = getattr(a, "shape", None) == getattr(b, "shape", ()) and a.layout == b.layout
+    if not (hasattr(a, "shape") and hasattr(b, "shape")):
+        return False  # a number
+    alike = a.shape == b.shape and a.layout == b.layout
     return alike and a.dtype == b.dtype and _large(a, 4 * SLOW)  # NumPy is good at these
 
 
