@@ -123,3 +123,9 @@ def test_small_arrays_do_not_load_the_compiler():
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("operate", [lambda x: x * 3, lambda x: 3 * x, lambda x: x + 3])
+def test_a_0d_tensor_and_a_number_are_served(operate):
+    assert operate(tg.tensor(2)).item() == operate(2)
+    assert operate(tg.tensor(2.0)).item() == operate(2)

@@ -44,10 +44,11 @@ LAYERS = [
     ("TripletMarginLoss", {"margin": 0.5, "p": 3.0, "eps": 1e-3, "swap": True}, (X, Y, Z), 3),
     ("TripletMarginWithDistanceLoss", {"margin": 0.5, "swap": True}, (X, Y, Z), 3),
 ]
-LAYERS_ELSEWHERE = [
+OTHERS = [
     ("CosineSimilarity", {"dim": 0, "eps": 1e-4}, (X, Y), 2),
     ("PairwiseDistance", {"p": 1.0, "eps": 1e-3, "keepdim": True}, (X, Y), 2),
 ]
+LAYERS_ELSEWHERE = [name for name, *_ in OTHERS]
 
 
 def made(library, make, name, options):
