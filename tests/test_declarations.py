@@ -35,6 +35,7 @@ BEHIND = {
     "class_pick": "nll_loss",
     "class_place": "nll_loss",
     "diagonal_grad": "diagonal",
+    "embedding_grad": "embedding",
     "factor_order": "scatter_reduce",
     "gather_grad": "gather",
     "gelu_tanh": "gelu",

@@ -15,6 +15,8 @@ from tinygrad_cv.nn.activation import (
     Softmin,
     Tanh,
 )
+from tinygrad_cv.nn.attention import MultiheadAttention
+from tinygrad_cv.nn.bilinear import Bilinear
 from tinygrad_cv.nn.containers import ModuleDict, ModuleList, Sequential
 from tinygrad_cv.nn.conv import (
     Conv1d,
@@ -44,6 +46,7 @@ from tinygrad_cv.nn.element_loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
 )
+from tinygrad_cv.nn.embedding import Embedding
 from tinygrad_cv.nn.feature_extraction import FeatureExtractor, create_feature_extractor
 from tinygrad_cv.nn.filter import MedianFilter
 from tinygrad_cv.nn.gate import (
@@ -141,6 +144,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Bilinear",
     "ChannelShuffle",
     "Conv1d",
     "Conv2d",
@@ -156,6 +160,7 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "Embedding",
     "FeatureAlphaDropout",
     "FeatureExtractor",
     "Flatten",
@@ -200,6 +205,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",

@@ -183,7 +183,9 @@ class AllTrue(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        return xp.all(input, axis=dims, keepdims=keepdim).astype(_truth_dtype(input.dtype))
+        return xp.all(input, axis=dims, keepdims=keepdim).astype(
+            _truth_dtype(input.dtype), order="C"
+        )
 
     @staticmethod
     def flops(input: Spec, dims: tuple[int, ...], keepdim: bool) -> int:
@@ -203,7 +205,9 @@ class AnyTrue(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        return xp.any(input, axis=dims, keepdims=keepdim).astype(_truth_dtype(input.dtype))
+        return xp.any(input, axis=dims, keepdims=keepdim).astype(
+            _truth_dtype(input.dtype), order="C"
+        )
 
     @staticmethod
     def flops(input: Spec, dims: tuple[int, ...], keepdim: bool) -> int:
