@@ -329,9 +329,18 @@ BAD = [
         ((IMAGE, zeros(1, 5), 0), ArgumentError, "output_size must be at least 1"),
         ((IMAGE, zeros(1, 5), (1, 2, 3)), ArgumentError, "output_size"),
         ((IMAGE, zeros(1, 5), 2.5), DTypeError, "whole numbers"),
+        ((IMAGE, WRONG[:1], 2, 1e6), ArgumentError, "beyond 1"),
         ((IMAGE, zeros(1, 5), 2, "1"), DTypeError, "spatial_scale must be a number"),
     ]
-] + [Bad(F.roi_align, (IMAGE, zeros(1, 5), 2, 1, 1.5), error=DTypeError, match="sampling_ratio")]
+] + [
+    Bad(F.roi_align, (IMAGE, zeros(1, 5), 2, *more), error=error, match=match)
+    for more, error, match in [
+        ((1, 1.5), DTypeError, "sampling_ratio must be a whole number"),
+        ((1, 101), ArgumentError, "at most 100"),
+        ((1, 2, "no"), DTypeError, "aligned must be True or False"),
+        ((np.inf,), ArgumentError, "must be finite"),
+    ]
+]
 
 
 @parametrize_cases(BAD)

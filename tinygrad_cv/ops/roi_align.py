@@ -42,7 +42,8 @@ def roi_align(
             The dtype is that of the input.
         output_size: P = Q, or (P, Q).
         spatial_scale: what coordinates are multiplied by, such as 1/16 for features of stride 16.
-        sampling_ratio: samples of a bin along each axis; 0 or less: one for each pixel, rounded up.
+        sampling_ratio: samples of a bin along each axis, at most 100; 0 or less: one for each
+            pixel, rounded up.
         aligned: pixel (i, j) is at (i, j), as its centre would be, by moving boxes half a pixel up
             and left; without it boxes are at least one pixel wide and high.
 
