@@ -68,6 +68,7 @@ LOOKS = {
         *("cross_entropy", "nll_loss", "getitem", "gather", "scatter", "scatter_add", "take"),
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
         *("scatter_reduce", "index_reduce", "put", "masked_scatter", "unravel_index"),
+        *("max_unpool1d", "max_unpool2d", "max_unpool3d"),
     ],
     "the size of the result depends on the data": [
         *("masked_select", "nonzero", "argwhere", "unique", "unique_consecutive", "bincount"),

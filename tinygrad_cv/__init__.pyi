@@ -58,12 +58,20 @@ def acosh(input: Any) -> Tensor:
     """The inverse of the hyperbolic cosine, not negative; NaN below 1."""
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``, element by element."""
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * input + alpha * sum_n batch1[n] @ batch2[n]``; the input broadcasts."""
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 / tensor2``, element by element."""
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, element by element."""
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``; the input broadcasts."""
+def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * input + alpha * (mat @ vec)`` of a matrix [I, K] and a vector [K]; the ..."""
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """``beta * input + alpha * outer(vec1, vec2)``; the input broadcasts."""
+def adjoint(input: Any) -> Tensor:
+    """The last two axes exchanged: the transpose of each matrix of a batch."""
 def all(
     input: Any,
     dim: Any = None,
@@ -175,6 +183,12 @@ def atan2(input: Any, other: Any) -> Tensor:
     """The angle in [-pi, pi] of the point with ordinate ``input`` and abscissa ..."""
 def atanh(input: Any) -> Tensor:
     """The inverse of the hyperbolic tangent; infinite at -1 and 1, NaN outside."""
+def atleast_1d(*tensors: Any) -> Tensor:
+    """Each tensor with at least 1 axis: one, or a tuple of several."""
+def atleast_2d(*tensors: Any) -> Tensor:
+    """Each tensor with at least 2 axes; a vector becomes a row [1, N]."""
+def atleast_3d(*tensors: Any) -> Tensor:
+    """Each tensor with at least 3 axes; a vector becomes [1, N, 1], a matrix [M, N, 1]."""
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``; the input broadcasts."""
 def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
@@ -193,8 +207,12 @@ def bitwise_right_shift(input: Any, other: Any) -> Tensor:
     """Integers with their bits moved down: ``floor(input / 2^other)``. A distance that ..."""
 def bitwise_xor(input: Any, other: Any) -> Tensor:
     """Bit by bit exclusive or, of integers; of bool it is the logical one."""
+def block_diag(*tensors: Any) -> Tensor:
+    """The matrices on the diagonal of a matrix of zeros, each right below the one before."""
 def bmm(input: Any, mat2: Any) -> Tensor:
     """Products of two batches of matrices [N, I, K] and [N, K, J]; nothing is broadcast."""
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """The tensors expanded to their common shape."""
 def broadcast_to(input: Any, shape: Any) -> Tensor:
     """The input expanded to ``shape``, as NumPy's function of this name."""
 def bucketize(
@@ -205,8 +223,17 @@ def bucketize(
     right: bool = False,
 ) -> Tensor:
     """The number of the bin between ascending boundaries in which each value lies."""
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All ways to take one element of each vector, the last one changing fastest: [N_0 ..."""
 def cat(tensors: Any, dim: int = 0, axis: Any = None) -> Tensor:
     """Tensors one after the other along axis ``dim``; all other sizes must agree."""
+def cdist(
+    x1: Any,
+    x2: Any,
+    p: float = 2.0,
+    compute_mode: str = 'use_mm_for_euclid_dist_if_necessary',
+) -> Tensor:
+    """The p-norm distances of all pairs of rows: ``y[..., i, j] = |x1[..., i, :] - ..."""
 def ceil(input: Any) -> Tensor:
     """The smallest integer that is not below the input; integers stay as they are. Its ..."""
 def channel_shuffle(input: Any, groups: int) -> Tensor:
@@ -215,10 +242,18 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> Tensor:
     """At most ``chunks`` views of equal size along ``dim``; the last may be smaller."""
 def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """``min(max(input, min), max)``, element by element: values outside [min, max] move ..."""
+def clamp_max(input: Any, max: Any) -> Tensor:
+    """``clamp`` with an upper bound only."""
+def clamp_min(input: Any, min: Any) -> Tensor:
+    """``clamp`` with a lower bound only."""
 def clip(input: Any, min: Any = None, max: Any = None) -> Tensor:
     """NumPy's name of ``clamp``."""
 def clone(input: Any) -> Tensor:
     """A copy in memory of its own, in the same order; the gradient passes through."""
+def column_stack(tensors: Any) -> Tensor:
+    """Joined along axis 1; a vector [N] counts as a column [N, 1]."""
+def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All ways to take ``r`` elements of a vector, in their order: [C, r]."""
 def concat(tensors: Any, dim: int = 0, axis: Any = None) -> Tensor:
     """Another name of :func:`cat`."""
 def concatenate(tensors: Any, dim: int = 0, axis: Any = None) -> Tensor:
@@ -229,8 +264,12 @@ def cos(input: Any) -> Tensor:
     """The cosine."""
 def cosh(input: Any) -> Tensor:
     """The hyperbolic cosine."""
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-08) -> Tensor:
+    """The cosine of the angle between vectors: ``sum_i a_i b_i / (max(|a|, eps) max(|b|, ..."""
 def count_nonzero(input: Any, dim: Any = None, *, axis: Any = None) -> Tensor:
     """How many elements are not 0, int64: of all, or over the axes ``dim``. NaN is not 0."""
+def cross(input: Any, other: Any, dim: Any = None, *, axis: Any = None) -> Tensor:
+    """The cross product of vectors of 3 along ``dim``; the other axes broadcast."""
 def cummax(input: Any, dim: Any = None, *, axis: Any = None) -> Tensor:
     """The largest element up to each place along ``dim``, and where it stands."""
 def cummin(input: Any, dim: Any = None, *, axis: Any = None) -> Tensor:
@@ -245,6 +284,8 @@ def diag(input: Any, diagonal: int = 0) -> Tensor:
     """A matrix with the vector on its diagonal, or the diagonal of a matrix."""
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The last axis laid on the diagonal of new planes ``dim1``, ``dim2``, zeros elsewhere."""
+def diagflat(input: Any, offset: int = 0) -> Tensor:
+    """The elements, read row by row, on the diagonal of a matrix of zeros."""
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of the planes spanned by two axes: ``y[..., i] = x[.. i .. i + offset ..."""
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
@@ -269,6 +310,8 @@ def divide(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tenso
     """``input / other``, element by element; integers give floats unless the quotient is ..."""
 def dot(input: Any, tensor: Any) -> Tensor:
     """Inner product of two vectors [K]: ``sum_k a[k] * b[k]``."""
+def dsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Cut along axis 2 into equal parts, or at the given positions."""
 def dstack(tensors: Any) -> Tensor:
     """Joined along axis 2; a matrix [N, M] counts as [N, M, 1], a vector [N] as [1, N, 1]."""
 def einsum(equation: str, *operands: Any) -> Tensor:
@@ -352,6 +395,8 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on."""
 def ge(input: Any, other: Any) -> Tensor:
     """``input >= other``, element by element; False where either is NaN."""
+def ger(input: Any, vec2: Any) -> Tensor:
+    """Another name of ``outer``."""
 def greater(input: Any, other: Any) -> Tensor:
     """``input > other``, element by element; False where either is NaN."""
 def greater_equal(input: Any, other: Any) -> Tensor:
@@ -364,6 +409,8 @@ def heaviside(input: Any, values: Any) -> Tensor:
     """The unit step: 0 below 0 and for NaN, 1 above, and ``values`` at 0, which get the ..."""
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of ``bins`` parts of [min, max] of equal width."""
+def hsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Cut along axis 1 (vectors: axis 0) into equal parts, or at the given positions."""
 def hstack(tensors: Any) -> Tensor:
     """Joined along axis 1 (columns); vectors along axis 0."""
 def hypot(input: Any, other: Any) -> Tensor:
@@ -392,6 +439,8 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
 def inner(input: Any, other: Any) -> Tensor:
     """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
+def inverse(input: Any) -> Tensor:
+    """The inverse of each matrix of [..., N, N]."""
 def isclose(
     input: Any,
     other: Any,
@@ -418,6 +467,8 @@ def isneginf(input: Any) -> Tensor:
     """True where the input is -inf."""
 def isposinf(input: Any) -> Tensor:
     """True where the input is inf."""
+def kron(input: Any, other: Any) -> Tensor:
+    """The Kronecker product: each element of the input times the whole of ``other``, as ..."""
 def kthvalue(
     input: Any,
     k: int,
@@ -482,6 +533,17 @@ def logical_xor(input: Any, other: Any) -> Tensor:
     """True where exactly one is nonzero."""
 def logit(input: Any, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))``, the inverse of the sigmoid."""
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``steps`` powers of ``base``, from ``base ** start`` to ``base ** end``, both ..."""
 def logsumexp(
     input: Any,
     dim: Any = None,
@@ -501,6 +563,8 @@ def masked_select(input: Any, mask: Any) -> Tensor:
     """The elements where the mask is True, as a vector; input and mask broadcast first."""
 def matmul(input: Any, other: Any) -> Tensor:
     """Matrix product ``y[..., i, j] = sum_k a[..., i, k] * b[..., k, j]``, also written ..."""
+def matrix_power(input: Any, n: int) -> Tensor:
+    """The n-th power of each matrix of [..., N, N], by repeated squaring."""
 def max(
     input: Any,
     dim: Any = None,
@@ -531,6 +595,8 @@ def median(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The middle element: of all, or along ``dim`` with its position."""
+def meshgrid(*tensors: Any, indexing: str = 'ij') -> tuple[Tensor, ...]:
+    """The coordinates of a grid: one tensor for each vector, all of the shape of the grid."""
 def min(
     input: Any,
     dim: Any = None,
@@ -544,6 +610,8 @@ def minimum(input: Any, other: Any) -> Tensor:
     """The smaller of two, element by element; NaN if either is. On ties each gets half ..."""
 def mm(input: Any, mat2: Any) -> Tensor:
     """Product of two matrices [I, K] and [K, J]."""
+def moveaxis(input: Any, source: Any, destination: Any) -> Tensor:
+    """NumPy's name of ``movedim``."""
 def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     """The axes ``source`` moved to the positions ``destination``, the others in their order."""
 def msort(input: Any) -> Tensor:
@@ -624,6 +692,8 @@ def norm(
     """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
 def not_equal(input: Any, other: Any) -> Tensor:
     """``input != other``, element by element; NaN differs from everything, itself included."""
+def numel(input: Any) -> int:
+    """The number of elements."""
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A tensor of ones, of the given sizes (or one tuple of them)."""
 def ones_like(
@@ -636,6 +706,14 @@ def ones_like(
     """Ones of the shape, dtype, device and memory order of ``input``."""
 def outer(input: Any, vec2: Any) -> Tensor:
     """Outer product of two vectors: ``y[i, j] = a[i] * b[j]``."""
+def pairwise_distance(
+    x1: Any,
+    x2: Any,
+    p: float = 2.0,
+    eps: float = 1e-06,
+    keepdim: bool = False,
+) -> Tensor:
+    """The distance of vectors along the last axis: ``(sum_i |a_i - b_i + eps|^p)^(1/p)``."""
 def permute(input: Any, dims: Any) -> Tensor:
     """The axes in another order: axis i of the result is axis ``dims[i]`` of the input."""
 def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
@@ -729,6 +807,8 @@ def randperm(
     requires_grad: bool = False,
 ) -> Tensor:
     """The integers 0 to ``n - 1`` in random order."""
+def ravel(input: Any) -> Tensor:
+    """All elements as a vector, read row by row."""
 def reciprocal(input: Any) -> Tensor:
     """One over the input; of integers too a float."""
 def relu(input: Any, inplace: bool = False) -> Tensor:
@@ -741,8 +821,12 @@ def reshape(input: Any, shape: Any) -> Tensor:
     """The same elements, read in row-major order, under another shape: ``y.flat[i] = ..."""
 def roll(input: Any, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
     """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
+def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """The plane of two axes turned by ``k`` quarters, from the first axis towards the ..."""
 def round(input: Any, *, decimals: int = 0) -> Tensor:
     """The nearest multiple of ``10**-decimals``; halves go to the even neighbour. Its ..."""
+def row_stack(tensors: Any) -> Tensor:
+    """Another name of ``vstack``."""
 def rsqrt(input: Any) -> Tensor:
     """One over the square root; inf at 0, NaN for negative inputs."""
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -819,6 +903,8 @@ def sort(
     """The elements along ``dim`` in order, smallest first, and their positions before."""
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> Tensor:
     """A tuple of views, cut along ``dim``."""
+def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """``split`` with the list of all sizes."""
 def sqrt(input: Any) -> Tensor:
     """The square root; NaN for negative inputs. Its gradient at 0 is inf."""
 def square(input: Any) -> Tensor:
@@ -865,6 +951,10 @@ def sum(
     """The sum over the axes ``dim``: ``y[j] = sum_i input[i, j]``."""
 def swapaxes(input: Any, axis0: int, axis1: int) -> Tensor:
     """NumPy's name of :func:`transpose`."""
+def swapdims(input: Any, dim0: int, dim1: int) -> Tensor:
+    """Another name of ``transpose``."""
+def t(input: Any) -> Tensor:
+    """The transpose of a matrix; vectors and 0-d tensors stay as they are."""
 def take(input: Any, index: Any) -> Tensor:
     """The elements at positions of the flat input: ``y[k] = x.flat[index[k]]``."""
 def take_along_dim(input: Any, indices: Any, dim: Any = None, axis: Any = None) -> Tensor:
@@ -976,6 +1066,10 @@ def var_mean(
     keepdims: bool | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Variance and mean over the axes ``dim``; arguments as ``var``."""
+def vdot(input: Any, other: Any) -> Tensor:
+    """The inner product of two vectors [K]: that of ``dot``, for real numbers."""
+def vsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """Cut along axis 0 into equal parts, or at the given positions."""
 def vstack(tensors: Any) -> Tensor:
     """Joined along axis 0 (rows); a vector [N] counts as one row [1, N]."""
 def where(condition: Any, input: Any = None, other: Any = None) -> Tensor:

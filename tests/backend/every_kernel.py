@@ -122,6 +122,14 @@ def sums():
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
 
 
+def pair_losses():
+    import test_cpu_pair_loss as tests
+
+    for name, _, options, _ in tests.LOSSES:
+        for shape in ((1, 3, 5, 1), (3, 17, 11, 7)):
+            tests.compare(name, options, shape, ("contiguous",) * 3, "mean")
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -149,6 +157,7 @@ FAMILIES = (
     norms,
     linear_layers,
     sums,
+    pair_losses,
     optimizers,
 )
 

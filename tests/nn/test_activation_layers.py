@@ -15,6 +15,7 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 rng = np.random.default_rng(25)
 
 # (name, positional arguments, keyword arguments, input shape)
+LAYERS_ELSEWHERE = ["Maxout"]  # PyTorch has none
 LAYERS = [
     ("CELU", (), {}, (2, 3)),
     ("CELU", (0.5, True), {}, (2, 3)),

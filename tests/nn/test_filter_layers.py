@@ -13,6 +13,7 @@ from tinygrad_cv.nn import functional as F
 LAYERS: list[tuple] = []  # that PyTorch has, too
 
 rng = np.random.default_rng(4)
+LAYERS_ELSEWHERE = ["MedianFilter"]  # PyTorch has none
 
 
 @pytest.mark.parametrize(

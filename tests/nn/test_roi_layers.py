@@ -14,6 +14,7 @@ LAYERS: list[tuple] = []  # that PyTorch has, too
 
 rng = np.random.default_rng(4)
 ROIS = [tg.tensor([[0.0, 1.0, 4.0, 5.0]]), tg.tensor([[2.0, 2.0, 9.0, 7.5], [1.0, 0.0, 3.0, 1.0]])]
+LAYERS_ELSEWHERE = ["RoIAlign", "RoIPool"]  # torchvision has them
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     """The values where the mask is True, the others elsewhere.
 
     The three broadcast; values and others are arrays of one dtype, or numbers. From large arrays of
-    one shape, or from one and a Python number, it is chosen bit by bit.
+    one shape, or from one and a Python number, it is chosen bit by bit; so it is from channels-last
+    memory of CuPy, whose ``where`` would lose the order.
 
     >>> choose(np, np.array([True, False]), np.array([1, 2]), np.array([3, 4])).tolist()
     [1, 4]

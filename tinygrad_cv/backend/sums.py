@@ -26,7 +26,7 @@ def total(
     xp: Any, array: Any, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None
 ) -> Any:
     """The sum of ``array`` over the axes ``dims`` (sorted, not negative), in ``dtype`` (default:
-    the array's).
+    the array's), row-major whatever the array is.
     """
     dtype = array.dtype if dtype is None else dtype
     # CuPy's reductions are blocked already.
@@ -37,7 +37,8 @@ def total(
             if not keepdim:
                 shape = [size for axis, size in enumerate(array.shape) if axis not in dims]
             return sum_rows(xp, matrix).reshape(shape)
-    return xp.add.reduce(array, axis=dims, keepdims=keepdim, dtype=dtype)
+    result = xp.add.reduce(array, axis=dims, keepdims=keepdim, dtype=dtype)
+    return xp.ascontiguousarray(result) if result.ndim > 2 else result
 
 
 def channel_sum(xp: Any, array: Any) -> Any:

@@ -13,6 +13,9 @@ import numpy as np
 
 class TensorMethods:
     @property
+    def H(self) -> Tensor:
+        """The transpose of a matrix; vectors and 0-d tensors stay as they are."""
+    @property
     def T(self) -> Tensor:
         """All axes in reverse order, as NumPy; of a matrix, its transpose."""
     def __abs__(self) -> Tensor:
@@ -128,12 +131,20 @@ class TensorMethods:
         """``input + alpha * other``, element by element."""
     def add_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place form of :func:`add`; returns ``self``."""
+    def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """``beta * input + alpha * sum_n batch1[n] @ batch2[n]``; the input broadcasts."""
     def addcdiv(self, tensor1: Any, tensor2: Any, *, value: builtins.float = 1) -> Tensor:
         """``input + value * tensor1 / tensor2``, element by element."""
     def addcmul(self, tensor1: Any, tensor2: Any, *, value: builtins.float = 1) -> Tensor:
         """``input + value * tensor1 * tensor2``, element by element."""
     def addmm(self, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """``beta * input + alpha * (mat1 @ mat2)``; the input broadcasts."""
+    def addmv(self, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """``beta * input + alpha * (mat @ vec)`` of a matrix [I, K] and a vector [K]; the ..."""
+    def addr(self, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+        """``beta * input + alpha * outer(vec1, vec2)``; the input broadcasts."""
+    def adjoint(self) -> Tensor:
+        """The last two axes exchanged: the transpose of each matrix of a batch."""
     def all(
         self,
         dim: Any = None,
@@ -261,14 +272,30 @@ class TensorMethods:
         """This tensor in bool: True where it is nonzero."""
     def broadcast_to(self, shape: Any) -> Tensor:
         """The input expanded to ``shape``, as NumPy's function of this name."""
+    def byte(self) -> Tensor:
+        """This tensor in uint8, as pictures have it; fractions are cut off."""
     def ceil(self) -> Tensor:
         """The smallest integer that is not below the input; integers stay as they are. Its ..."""
+    def char(self) -> Tensor:
+        """This tensor in int8; fractions are cut off."""
     def chunk(self, chunks: builtins.int, dim: builtins.int = 0) -> Tensor:
         """At most ``chunks`` views of equal size along ``dim``; the last may be smaller."""
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """``min(max(input, min), max)``, element by element: values outside [min, max] move ..."""
+    def clamp_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`clamp`; returns ``self``."""
+    def clamp_max(self, max: Any) -> Tensor:
+        """``clamp`` with an upper bound only."""
+    def clamp_max_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`clamp_max`; returns ``self``."""
+    def clamp_min(self, min: Any) -> Tensor:
+        """``clamp`` with a lower bound only."""
+    def clamp_min_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`clamp_min`; returns ``self``."""
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """NumPy's name of ``clamp``."""
+    def clip_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`clip`; returns ``self``."""
     def clone(self) -> Tensor:
         """A copy in memory of its own, in the same order; the gradient passes through."""
     def contiguous(self, memory_format: Any = 'contiguous') -> Tensor:
@@ -285,6 +312,8 @@ class TensorMethods:
         """How many elements are not 0, int64: of all, or over the axes ``dim``. NaN is not 0."""
     def cpu(self) -> Tensor:
         """This tensor on the CPU; itself if it is there."""
+    def cross(self, other: Any, dim: Any = None, *, axis: Any = None) -> Tensor:
+        """The cross product of vectors of 3 along ``dim``; the other axes broadcast."""
     def cuda(self, device: Any = None) -> Tensor:
         """This tensor on a CUDA device; itself if it is there."""
     def cummax(self, dim: Any = None, *, axis: Any = None) -> Tensor:
@@ -293,8 +322,12 @@ class TensorMethods:
         """The smallest element up to each place along ``dim``; otherwise as ``cummax``."""
     def cumprod(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running products along ``dim``: ``y[i] = prod_{k<=i} input[k]``; arguments as ..."""
+    def cumprod_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`cumprod`; returns ``self``."""
     def cumsum(self, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Tensor:
         """Running sums along ``dim``: ``y[i] = sum_{k<=i} input[k]``."""
+    def cumsum_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`cumsum`; returns ``self``."""
     def deg2rad(self) -> Tensor:
         """Angles in radians from degrees, ``input * pi / 180``; integers become the default ..."""
     def diag(self, diagonal: builtins.int = 0) -> Tensor:
@@ -306,6 +339,8 @@ class TensorMethods:
         dim2: builtins.int = -1,
     ) -> Tensor:
         """The last axis laid on the diagonal of new planes ``dim1``, ``dim2``, zeros elsewhere."""
+    def diagflat(self, offset: builtins.int = 0) -> Tensor:
+        """The elements, read row by row, on the diagonal of a matrix of zeros."""
     def diagonal(
         self,
         offset: builtins.int = 0,
@@ -347,6 +382,8 @@ class TensorMethods:
         """Inner product of two vectors [K]: ``sum_k a[k] * b[k]``."""
     def double(self) -> Tensor:
         """This tensor in float64."""
+    def dsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        """Cut along axis 2 into equal parts, or at the given positions."""
     def element_size(self) -> builtins.int:
         """Bytes per element."""
     def eq(self, other: Any) -> Tensor:
@@ -371,6 +408,8 @@ class TensorMethods:
         """``exp(x) - 1``, exact for small x too."""
     def fill_(self, value: Any) -> Tensor:
         """Set every element to ``value``. The result has no history."""
+    def fill_diagonal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Set the elements whose positions are all equal; in place."""
     def fix(self) -> Tensor:
         """The input without its fraction: rounded towards 0. Its gradient is 0."""
     def flatten(self, start_dim: builtins.int = 0, end_dim: builtins.int = -1) -> Tensor:
@@ -397,6 +436,8 @@ class TensorMethods:
         """``y[i][j] = x[index[i][j]][j]`` for dim 0, ``x[i][index[i][j]]`` for dim 1, and so on."""
     def ge(self, other: Any) -> Tensor:
         """``input >= other``, element by element; False where either is NaN."""
+    def ger(self, vec2: Any) -> Tensor:
+        """Another name of ``outer``."""
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward has added up, of a leaf or where ``retain_grad`` asked ..."""
@@ -429,18 +470,28 @@ class TensorMethods:
         max: builtins.float = 0,
     ) -> Tensor:
         """How many elements lie in each of ``bins`` parts of [min, max] of equal width."""
+    def hsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        """Cut along axis 1 (vectors: axis 0) into equal parts, or at the given positions."""
     def hypot(self, other: Any) -> Tensor:
         """The length of the hypotenuse, ``sqrt(input^2 + other^2)``, without overflow on the ..."""
     def i0(self) -> Tensor:
         """The modified Bessel function of the first kind of order 0, as in the Kaiser window."""
     def index_add(self, dim: builtins.int, index: Any, source: Any, *, alpha: Any = 1) -> Tensor:
         """The input plus ``alpha * source``, slice k of ``source`` added at position ..."""
+    def index_add_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`index_add`; returns ``self``."""
     def index_copy(self, dim: builtins.int, index: Any, source: Any) -> Tensor:
         """A copy of the input, with slice k of ``source`` written at position ``index[k]``."""
+    def index_copy_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`index_copy`; returns ``self``."""
     def index_fill(self, dim: builtins.int, index: Any, value: Any) -> Tensor:
         """A copy of the input, with ``value`` in the slices of axis ``dim`` at the positions ..."""
+    def index_fill_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`index_fill`; returns ``self``."""
     def index_put(self, indices: Any, values: Any, accumulate: builtins.bool = False) -> Tensor:
         """A copy of the input with ``values`` at ``x[indices]``; the values are broadcast ..."""
+    def index_put_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`index_put`; returns ``self``."""
     def index_reduce(
         self,
         dim: builtins.int,
@@ -451,12 +502,18 @@ class TensorMethods:
         include_self: builtins.bool = True,
     ) -> Tensor:
         """The input with slice k of ``source`` reduced into position ``index[k]`` of axis ..."""
+    def index_reduce_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`index_reduce`; returns ``self``."""
     def index_select(self, dim: builtins.int, index: Any) -> Tensor:
         """The slices of axis ``dim`` at the positions ``index`` (a vector, or one number)."""
     def inner(self, other: Any) -> Tensor:
         """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
     def int(self) -> Tensor:
         """This tensor in int32; fractions are cut off."""
+    def inverse(self) -> Tensor:
+        """The inverse of each matrix of [..., N, N]."""
+    def is_contiguous(self, memory_format: Any = 'contiguous') -> builtins.bool:
+        """True if memory runs row by row without gaps, or with ..."""
     def is_floating_point(self) -> builtins.bool:
         """True for the dtypes that can have a gradient."""
     def isclose(
@@ -479,6 +536,8 @@ class TensorMethods:
         """True where the input is inf."""
     def item(self) -> Tensor:
         """The only element, as a Python number."""
+    def kron(self, other: Any) -> Tensor:
+        """The Kronecker product: each element of the input times the whole of ``other``, as ..."""
     def kthvalue(
         self,
         k: builtins.int,
@@ -547,16 +606,25 @@ class TensorMethods:
     def lt(self, other: Any) -> Tensor:
         """``input < other``, element by element; False where either is NaN."""
     @property
+    def mH(self) -> Tensor:
+        """The last two axes exchanged: the transpose of each matrix of a batch."""
+    @property
     def mT(self) -> Tensor:
         """The last two axes exchanged: the transpose of a matrix, or of each matrix of a batch."""
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """``value`` where the mask is True, the input elsewhere; input and mask broadcast."""
+    def masked_fill_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`masked_fill`; returns ``self``."""
     def masked_scatter(self, mask: Any, source: Any) -> Tensor:
         """The input with the elements of ``source``, one after the other, where the mask is ..."""
+    def masked_scatter_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`masked_scatter`; returns ``self``."""
     def masked_select(self, mask: Any) -> Tensor:
         """The elements where the mask is True, as a vector; input and mask broadcast first."""
     def matmul(self, other: Any) -> Tensor:
         """Matrix product ``y[..., i, j] = sum_k a[..., i, k] * b[..., k, j]``, also written ..."""
+    def matrix_power(self, n: builtins.int) -> Tensor:
+        """The n-th power of each matrix of [..., N, N], by repeated squaring."""
     def max(
         self,
         dim: Any = None,
@@ -600,6 +668,8 @@ class TensorMethods:
         """The smaller of two, element by element; NaN if either is. On ties each gets half ..."""
     def mm(self, mat2: Any) -> Tensor:
         """Product of two matrices [I, K] and [K, J]."""
+    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+        """NumPy's name of ``movedim``."""
     def movedim(self, source: Any, destination: Any) -> Tensor:
         """The axes ``source`` moved to the positions ``destination``, the others in their order."""
     def msort(self) -> Tensor:
@@ -664,12 +734,59 @@ class TensorMethods:
     @property
     def nbytes(self) -> builtins.int:
         """Bytes of all elements."""
+    def ndimension(self) -> builtins.int:
+        """The number of axes."""
     def ne(self, other: Any) -> Tensor:
         """``input != other``, element by element; NaN differs from everything, itself included."""
     def neg(self) -> Tensor:
         """The input with the other sign."""
     def negative(self) -> Tensor:
         """The input with the other sign."""
+    def nelement(self) -> builtins.int:
+        """The number of elements."""
+    def new_empty(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: builtins.bool = False,
+    ) -> Tensor:
+        """Undefined values of the given sizes, by default of this dtype and on this device."""
+    def new_full(
+        self,
+        size: Any,
+        fill_value: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: builtins.bool = False,
+    ) -> Tensor:
+        """One value everywhere, of the given sizes, by default of this dtype and on this device."""
+    def new_ones(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: builtins.bool = False,
+    ) -> Tensor:
+        """Ones of the given sizes, by default of this dtype and on this device."""
+    def new_tensor(
+        self,
+        data: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: builtins.bool = False,
+    ) -> Tensor:
+        """A new tensor with a copy of ``data``, by default of this dtype and on this device."""
+    def new_zeros(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: builtins.bool = False,
+    ) -> Tensor:
+        """Zeros of the given sizes, by default of this dtype and on this device."""
     def nonzero(self, as_tuple: builtins.bool = False) -> Tensor:
         """The positions of the elements that are not 0, in row-major order."""
     def norm(
@@ -715,6 +832,8 @@ class TensorMethods:
         """The product of all elements, or along ``dim``; of no elements 1."""
     def put(self, index: Any, source: Any, accumulate: builtins.bool = False) -> Tensor:
         """A copy of the input with ``source`` at positions of the flat input: what ``take`` ..."""
+    def put_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`put`; returns ``self``."""
     def quantile(
         self,
         q: Any,
@@ -728,6 +847,8 @@ class TensorMethods:
         """What a part ``q`` of the elements does not exceed: the value at rank ``r = q (n - ..."""
     def rad2deg(self) -> Tensor:
         """Angles in degrees from radians, ``input * 180 / pi``; integers become the default ..."""
+    def ravel(self) -> Tensor:
+        """All elements as a vector, read row by row."""
     def reciprocal(self) -> Tensor:
         """One over the input; of integers too a float."""
     def register_hook(self, hook: Hook) -> HookHandle:
@@ -748,6 +869,8 @@ class TensorMethods:
         """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
     def roll(self, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
         """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
+    def rot90(self, k: builtins.int = 1, dims: Any = (0, 1)) -> Tensor:
+        """The plane of two axes turned by ``k`` quarters, from the first axis towards the ..."""
     def round(self, *, decimals: builtins.int = 0) -> Tensor:
         """The nearest multiple of ``10**-decimals``; halves go to the even neighbour. Its ..."""
     def rsqrt(self) -> Tensor:
@@ -764,8 +887,12 @@ class TensorMethods:
         reduce: Any = None,
     ) -> Tensor:
         """A copy of the input with ``src`` written at the positions that :func:`gather` ..."""
+    def scatter_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`scatter`; returns ``self``."""
     def scatter_add(self, dim: builtins.int, index: Any, src: Any) -> Tensor:
         """The input plus ``src``, added at the positions that :func:`gather` would read."""
+    def scatter_add_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`scatter_add`; returns ``self``."""
     def scatter_reduce(
         self,
         dim: builtins.int,
@@ -776,12 +903,16 @@ class TensorMethods:
         include_self: builtins.bool = True,
     ) -> Tensor:
         """The input with all elements of ``src`` that go to one position reduced to one."""
+    def scatter_reduce_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`scatter_reduce`; returns ``self``."""
     def select(self, dim: builtins.int, index: builtins.int) -> Tensor:
         """Position ``index`` along axis ``dim``, which goes: ``x.select(1, 0)`` is ``x[:, ..."""
     def select_scatter(self, src: Any, dim: builtins.int, index: builtins.int) -> Tensor:
         """A copy of the input with ``src`` at position ``index`` of axis ``dim``: of what ..."""
     def sgn(self) -> Tensor:
         """PyTorch's name of ``sign`` that has a meaning for complex numbers too."""
+    def short(self) -> Tensor:
+        """This tensor in int16; fractions are cut off."""
     def sigmoid(self) -> Tensor:
         """The logistic function."""
     def sign(self) -> Tensor:
@@ -824,6 +955,8 @@ class TensorMethods:
         """The elements along ``dim`` in order, smallest first, and their positions before."""
     def split(self, split_size_or_sections: Any, dim: builtins.int = 0) -> Tensor:
         """A tuple of views, cut along ``dim``."""
+    def split_with_sizes(self, split_sizes: Any, dim: builtins.int = 0) -> tuple[Tensor, ...]:
+        """``split`` with the list of all sizes."""
     def sqrt(self) -> Tensor:
         """The square root; NaN for negative inputs. Its gradient at 0 is inf."""
     def square(self) -> Tensor:
@@ -841,6 +974,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The standard deviation over the axes ``dim``: the square root of ``var``; ..."""
+    def stride(self, dim: builtins.int | None = None) -> Tensor:
+        """How many elements of memory lie between neighbours: along each axis, or along ``dim``."""
     def sub(self, other: Any, *, alpha: builtins.float = 1) -> Tensor:
         """``input - alpha * other``, element by element; arguments as ``add``."""
     def sub_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -857,8 +992,14 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The sum over the axes ``dim``: ``y[j] = sum_i input[i, j]``."""
+    def sum_to_size(self, *size: Any) -> Tensor:
+        """The sum over the axes that broadcasting ``size`` to this shape would repeat."""
     def swapaxes(self, axis0: builtins.int, axis1: builtins.int) -> Tensor:
         """NumPy's name of :func:`transpose`."""
+    def swapdims(self, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+        """Another name of ``transpose``."""
+    def t(self) -> Tensor:
+        """The transpose of a matrix; vectors and 0-d tensors stay as they are."""
     def take(self, index: Any) -> Tensor:
         """The elements at positions of the flat input: ``y[k] = x.flat[index[k]]``."""
     def take_along_dim(self, indices: Any, dim: Any = None, axis: Any = None) -> Tensor:
@@ -898,12 +1039,18 @@ class TensorMethods:
         """Two axes exchanged; shares memory. ``swapaxes`` is another name."""
     def tril(self, diagonal: builtins.int = 0) -> Tensor:
         """The lower triangle: ``y[..., i, j] = x[..., i, j] if j - i <= diagonal else 0``."""
+    def tril_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`tril`; returns ``self``."""
     def triu(self, diagonal: builtins.int = 0) -> Tensor:
         """The upper triangle: ``y[..., i, j] = x[..., i, j] if j - i >= diagonal else 0``."""
+    def triu_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place form of :func:`triu`; returns ``self``."""
     def true_divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         """``input / other``, element by element; integers give floats unless the quotient is ..."""
     def trunc(self) -> Tensor:
         """The input without its fraction: rounded towards 0. Its gradient is 0."""
+    def type_as(self, other: Any) -> Tensor:
+        """This tensor in the dtype and on the device of ``other``."""
     def unbind(self, dim: builtins.int = 0) -> Tensor:
         """A tuple of views, one for each position along ``dim``, which goes."""
     def unflatten(self, dim: builtins.int, sizes: Any) -> Tensor:
@@ -942,10 +1089,14 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / ..."""
+    def vdot(self, other: Any) -> Tensor:
+        """The inner product of two vectors [K]: that of ``dot``, for real numbers."""
     def view(self, *shape: Any) -> Tensor:
         """The same as ``reshape``: a view where the memory order allows it, else a copy."""
     def view_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""
+    def vsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        """Cut along axis 0 into equal parts, or at the given positions."""
     def where(self, condition: Any, other: Any) -> Tensor:
         """The elements of this tensor where ``condition`` holds, ``other`` elsewhere; see ..."""
     def xlogy(self, other: Any) -> Tensor:

@@ -238,6 +238,7 @@ def flat_places(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
 
 
 def checked(op: str, input: Any, dim: Any, index: Any) -> int:
+    """The axis of ``dim``; raises what is wrong with an index to gather or scatter with."""
     axis = as_axis(op, dim, len(input.shape), input.shape)
     _check_rank(op, input, index)
     for other, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):

@@ -40,9 +40,9 @@ class Norm(Op):
     def forward(xp: Any, input: Any, p: float, dims: Shape, keepdim: bool) -> Any:
         size = xp.abs(input)
         if p == math.inf:
-            return xp.amax(size, axis=dims, keepdims=keepdim)
+            return _row_major(xp, xp.amax(size, axis=dims, keepdims=keepdim))
         if p == -math.inf:
-            return xp.amin(size, axis=dims, keepdims=keepdim)
+            return _row_major(xp, xp.amin(size, axis=dims, keepdims=keepdim))
         if p == 0:
             return sums.total(xp, (size != 0).astype(input.dtype), dims, keepdim)
         if p == 1:
@@ -75,6 +75,10 @@ class Norm(Op):
     @staticmethod
     def flops(input: Spec, p: float, dims: Shape, keepdim: bool) -> int:
         return 2 * input.size
+
+
+def _row_major(xp: Any, values: Any) -> Any:
+    return xp.ascontiguousarray(values) if values.ndim > 2 else values
 
 
 def norm(

@@ -49,6 +49,7 @@ def labels(classes: int, *shape: int) -> Input:
 IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
 POSITIVE, CHANNELS = Input((16, 64, 32, 32), positive=True), normal(64)
 CLIP, SCORES, ROWS = normal(2, 32, 8, 28, 28), normal(256, 1000), normal(256, 1024)
+TOKENS = normal(4096, 256)
 
 TABLE = [
     # Convolutions
@@ -82,6 +83,7 @@ TABLE = [
              lambda ns, x: ns.nn.functional.max_pool2d(x, 3, stride=2, padding=1)),
     Operator("max_pool3d 2x2x2", (CLIP,), lambda ns, x: ns.nn.functional.max_pool3d(x, 2)),
     Operator("avg_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.avg_pool2d(x, 2)),
+    Operator("lp_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.lp_pool2d(x, 2, 2)),
     Operator("adaptive_avg_pool2d 1", (IMAGES,),
              lambda ns, x: ns.nn.functional.adaptive_avg_pool2d(x, 1)),
     Operator("adaptive_max_pool2d 4", (IMAGES,),
@@ -89,6 +91,18 @@ TABLE = [
     # Normalisation
     Operator("batch_norm, training", (IMAGES, CHANNELS, CHANNELS),
              lambda ns, x, w, b: ns.nn.functional.batch_norm(x, None, None, w, b, training=True)),
+    Operator("group_norm, 8 groups", (IMAGES, CHANNELS, CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.group_norm(x, 8, w, b)),
+    Operator("instance_norm", (IMAGES, CHANNELS, CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.instance_norm(x, None, None, w, b)),
+    Operator("layer_norm of images", (IMAGES, normal(64, 32, 32), normal(64, 32, 32)),
+             lambda ns, x, w, b: ns.nn.functional.layer_norm(x, (64, 32, 32), w, b)),
+    Operator("layer_norm of rows", (TOKENS, normal(256), normal(256)),
+             lambda ns, x, w, b: ns.nn.functional.layer_norm(x, (256,), w, b)),
+    Operator("rms_norm of rows", (TOKENS, normal(256)),
+             lambda ns, x, w: ns.nn.functional.rms_norm(x, (256,), w)),
+    Operator("local_response_norm", (IMAGES,),
+             lambda ns, x: ns.nn.functional.local_response_norm(x, 5)),
     # Activations
     Operator("relu", (IMAGES,), lambda ns, x: ns.nn.functional.relu(x)),
     Operator("relu6", (IMAGES,), lambda ns, x: ns.nn.functional.relu6(x)),

@@ -17,7 +17,7 @@ from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
-__all__ = ["TABLE", "Row", "dropout", "dropout_vjp", "register_kernels"]
+__all__ = ["TABLE", "Row", "common_order", "dropout", "dropout_vjp", "register_kernels"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
 SLOW = 16  # times as many, where threads start slowly
@@ -114,8 +114,10 @@ def _takes_positive(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool
 
 def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     a, b = specs
-    alike = getattr(a, "shape", None) == getattr(b, "shape", ()) and a.layout == b.layout
-    return alike and a.dtype == b.dtype and _large(a, 4 * SLOW)  # NumPy is good at these
+    if not (hasattr(a, "layout") and hasattr(b, "layout")):
+        return False  # a number
+    alike = a.shape == b.shape and a.layout == b.layout and a.dtype == b.dtype
+    return alike and _large(a, 4 * SLOW)  # NumPy is good at these
 
 
 def _large(spec: Any, slow: int = SLOW) -> bool:
@@ -149,7 +151,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     first = arrays[0]
     if first.dtype != np.float32 or not repays(first.size, SMALLEST, SLOW):
         return None
-    axes = _order(arrays)
+    axes = common_order(arrays)
     if axes is None:
         return None
     result = memory.empty_like(first)
@@ -159,7 +161,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     return result
 
 
-def _order(arrays: list[Any]) -> tuple[int, ...] | None:
+def common_order(arrays: list[Any]) -> tuple[int, ...] | None:
     """The axes in the order in which the memory of all arrays runs without a gap, if there is
     one."""
     shape, ndim = arrays[0].shape, arrays[0].ndim
