@@ -79,6 +79,8 @@ class RoIAlign(Op):
     name = "roi_align"
     equation = "y[k,c,p,q] = mean over samples s of bin (p,q) of sum_i x[n_k,c,i] * w(s, i)"
     gradients = {"input": "dx[n,c,i] = sum_{k: n_k = n} sum_{p,q} g[k,c,p,q] * mean_s w(s, i)"}
+    edges = "samples up to a pixel outside are taken at the border, those further out are 0"
+    cost = "8*K*C*P*Q * samples of a bin"
 
     @staticmethod
     def infer(input: Spec, regions: Regions) -> Spec:
@@ -108,6 +110,8 @@ class RoIAlignInputGrad(Op):
     gradients = {
         "grad": "dg[k,c,p,q] = mean over samples s of bin (p,q) of sum_i G[n_k,c,i] w(s,i)"
     }
+    edges = "as roi_align"
+    cost = "8*K*C*P*Q * samples of a bin"
     inputs = ("grad",)
 
     @staticmethod
