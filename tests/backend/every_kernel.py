@@ -101,6 +101,18 @@ def sums():
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
 
 
+def along_an_axis():
+    import test_cpu_lines as tests
+
+    lines = tests.lines
+    width, held = lines.WIDTH, lines.HELD
+    lines.WIDTH, lines.HELD = 16, 64
+    for shape, dim in tests.SHAPES:
+        tests.compare_scans(shape, dim)
+        tests.compare_gather(shape, dim)
+    lines.WIDTH, lines.HELD = width, held
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -119,7 +131,8 @@ def operators():
             CHECKS["kernels"](case, "cpu")
 
 
-FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
+FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums)
+FAMILIES += (along_an_axis, optimizers)
 
 
 def take_any_size():
