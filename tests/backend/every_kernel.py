@@ -130,6 +130,18 @@ def pair_losses():
             tests.compare(name, options, shape, ("contiguous",) * 3, "mean")
 
 
+def along_an_axis():
+    import test_cpu_lines as tests
+
+    lines = tests.lines
+    width, held = lines.WIDTH, lines.HELD
+    lines.WIDTH, lines.HELD = 16, 64
+    for shape, dim in tests.SHAPES:
+        tests.compare_scans(shape, dim)
+        tests.compare_gather(shape, dim)
+    lines.WIDTH, lines.HELD = width, held
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -158,6 +170,7 @@ FAMILIES = (
     linear_layers,
     sums,
     pair_losses,
+    along_an_axis,
     optimizers,
 )
 

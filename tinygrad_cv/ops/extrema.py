@@ -33,8 +33,7 @@ __all__ = [
     "min",
 ]
 
-TENSOR_FUNCTIONS = ("amax", "amin", "max", "min")
-TG_FUNCTIONS = ("aminmax",)
+TENSOR_FUNCTIONS = ("amax", "amin", "aminmax", "max", "min")
 
 Shape = tuple[int, ...]
 

@@ -164,6 +164,13 @@ TABLE = [
     Operator("permuted copy", (IMAGES,), lambda ns, x: x.permute(0, 2, 3, 1).reshape(-1, 64)),
     Operator("index_select of rows", (ROWS, labels(256, 512)),
              lambda ns, x, i: ns.index_select(x, 0, i)),
+    Operator("index_select of channels", (IMAGES, labels(64, 64)),
+             lambda ns, x, i: ns.index_select(x, 1, i)),
+    Operator("gather", (IMAGES, labels(32, 16, 64, 32, 32)), lambda ns, x, i: ns.gather(x, 3, i)),
+    Operator("scatter_add", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_add(x, 3, i, y)),
+    Operator("scatter_reduce amax", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_reduce(x, 3, i, y, "amax")),
     # Arithmetic and reductions
     Operator("add", (IMAGES, IMAGES), lambda ns, x, y: x + y),
     Operator("mul by channels", (IMAGES, normal(64, 1, 1)), lambda ns, x, y: x * y),
@@ -175,6 +182,17 @@ TABLE = [
     Operator("var of an image", (IMAGES,), lambda ns, x: ns.var(x, (2, 3))),
     Operator("amax of channels", (IMAGES,), lambda ns, x: ns.amax(x, 1)),
     Operator("cumsum", (IMAGES,), lambda ns, x: ns.cumsum(x, 3)),
+    Operator("cumsum of channels", (IMAGES,), lambda ns, x: ns.cumsum(x, 1)),
+    Operator("cumprod", (POSITIVE,), lambda ns, x: ns.cumprod(x, 3)),
+    Operator("cummax", (IMAGES,), lambda ns, x: ns.cummax(x, 3)[0]),
+    Operator("logcumsumexp", (IMAGES,), lambda ns, x: ns.logcumsumexp(x, 3)),
+    Operator("nansum of an image", (IMAGES,), lambda ns, x: ns.nansum(x, (2, 3))),
+    Operator("diff", (IMAGES,), lambda ns, x: ns.diff(x)),
+    # Order
+    Operator("sort", (IMAGES,), lambda ns, x: ns.sort(x, 3)[0]),
+    Operator("topk", (IMAGES,), lambda ns, x: ns.topk(x, 5, 3)[0]),
+    Operator("median of rows", (IMAGES,), lambda ns, x: ns.median(x, 3)[0]),
+    Operator("quantile", (IMAGES,), lambda ns, x: ns.quantile(x, 0.3, 3)),
 ]  # fmt: skip
 OPERATORS = {operator.name: operator for operator in TABLE}
 
