@@ -31,6 +31,8 @@ class BinCount(Op):
 
     name = "bincount"
     equation = "y[n] = #{i: x[i] = n}"
+    edges = "negative values are refused"
+    dtypes = "integer"
     shaped = False
 
     @staticmethod
@@ -60,6 +62,7 @@ class Histc(Op):
 
     name = "histc"
     equation = "y[b] = #{i: lo + b w <= x[i] < lo + (b + 1) w}, w = (hi - lo)/bins"
+    edges = "values outside the range, and NaN, are not counted; the last bin contains its end"
 
     @staticmethod
     def infer(input: Spec, bins: int, min: float, max: float) -> Spec:
@@ -93,6 +96,12 @@ class SearchSorted(Op):
 
     name = "searchsorted"
     equation = "y[i] = #{k: s[k] < v[i]}, right: #{k: s[k] <= v[i]}"
+    edges = (
+        "of equal values: before the first, or with right=True behind the last; NaN counts as the"
+        " largest"
+    )
+    cost = "log2 M + 1 per value, M values being sorted"
+    dtypes = "bool, integer, floating"
     inputs = ("sorted_sequence", "input")
 
     @staticmethod

@@ -134,7 +134,7 @@ class RankFilter(Op):
     gradients = {"input": "dx[n,c,i] = sum_{p: y[n,c,p] came from i} g[n,c,p]"}
     edges = "of equal values the first counts; NaN in a window gives NaN, and the first NaN counts"
     cost = "N*C*P*Q * KH*KW"
-    dtypes = "integer and floating"
+    dtypes = "integer, floating"
     residuals = ("tap",)
 
     @staticmethod
@@ -165,7 +165,6 @@ class RankPairFilter(Op):
     gradients = {"input": "dx[n,c,i] = sum_{p: lower[n,c,p] came from i} g[n,c,p], same for upper"}
     edges = "of equal values the first counts; NaN in a window gives NaN, and the first NaN counts"
     cost = "N*C*P*Q * KH*KW"
-    dtypes = "integer and floating"
     outputs = ("lower", "upper")
     residuals = ("lower_tap", "upper_tap")
 

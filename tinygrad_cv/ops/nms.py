@@ -161,6 +161,7 @@ class Nms(Op):
 
     name = "nms"
     equation = "keep i in order of scores, unless iou(i, j) > threshold for a kept j of its class"
+    dtypes = "integer, floating"
     edges = "of equal scores the first, NaN before all; an IoU of NaN suppresses nothing"
     cost = "0: the number of comparisons depends on the data"
     inputs = ("boxes", "scores", "idxs")

@@ -32,6 +32,9 @@ class Cumsum(Op):
     name = "cumsum"
     equation = "y[i] = sum_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i]"}
+    edges = "NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -57,6 +60,9 @@ class Cumprod(Op):
     name = "cumprod"
     equation = "y[i] = prod_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i] prod_{j<=i, j!=k} x[j]"}
+    edges = "right where factors are 0; NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -89,6 +95,9 @@ class Prod(Op):
     name = "prod"
     equation = "y = prod_i x[i]"
     gradients = {"input": "dx[k] = g prod_{i!=k} x[i]"}
+    edges = "1 of nothing; right gradients where factors are 0"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
