@@ -53,6 +53,8 @@ BEHIND = {
     "scatter_prod": "scatter_reduce",
     "setitem": "index_put",
     "setitem_fill": "index_put",
+    "square_sum": "cosine_embedding_loss",
+    "vecdot": "cosine_similarity",
     "zero_map": "floor",
 }
 

@@ -11,6 +11,7 @@ import torch
 import tinygrad_cv as tg
 from tests.ops.pairs import REDUCTIONS
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from tinygrad_cv.ops.similarity import SquareSum, VecDot
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
 rng = np.random.default_rng(45)
@@ -88,6 +89,27 @@ IMAGES = normal(2, 3, 2, 4), normal(2, 3, 2, 4)
 SIGNS = np.array([1, -1, 1, -1, 0])
 
 CASES = [
+    *(
+        Case(
+            SquareSum,
+            (IMAGES[0],),
+            (dims, keepdim),
+            reference=lambda a, d=dims, k=keepdim: np.sum(a * a, axis=d, keepdims=k),
+            name=f"{dims} {keepdim}",
+        )
+        for dims, keepdim in (((3,), False), ((1, 2, 3), True), ((1,), False))
+    ),
+    *(
+        Case(
+            VecDot,
+            pair,
+            (dims, keepdim),
+            reference=lambda a, b, d=dims, k=keepdim: np.sum(a * b, axis=d, keepdims=k),
+            name=f"{dims} {keepdim}",
+        )
+        for pair in (IMAGES, (normal(2, 1, 3, 1024), normal(2, 1, 3, 1024)))
+        for dims, keepdim in (((3,), False), ((1, 2, 3), True), ((1,), False), ((0, 2), False))
+    ),
     *(
         Case(
             F.cosine_similarity,
@@ -326,3 +348,11 @@ def test_dtypes_are_promoted_as_in_torch(name):
     theirs = getattr(TF, name)(torch.tensor(A.astype("f4")), torch.tensor(B))
     assert ours.dtype == np.float64
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+def test_a_long_dot_product_is_accurate_in_float32():
+    """In blocks; a plain sum of as many floats would be off by more."""
+    x = (rng.normal(size=(2, 1 << 20)) + 3).astype("f4")
+    found = VecDot.call(tg.tensor(x), tg.tensor(x), (1,), False)
+    exact = (x.astype(float) ** 2).sum(1)
+    np.testing.assert_allclose(found.numpy(), exact, rtol=1e-6)

@@ -15,9 +15,8 @@ from tinygrad_cv.ops._pair_loss import (
 )
 from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.math import sqrt
-from tinygrad_cv.ops.reduce import Sum
 from tinygrad_cv.ops.select import clamp, masked, minimum
-from tinygrad_cv.ops.similarity import pairwise_distance
+from tinygrad_cv.ops.similarity import dot, pairwise_distance
 
 __all__ = ["cosine_embedding_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss"]
 
@@ -76,9 +75,8 @@ def cosine_embedding_loss(
         raise ShapeError(op, f"the target needs shape {shape[:-1]}", values=values)
     x, y = as_floats(op, input1=input1, input2=input2)
     dims = (rank - 1,)
-    square = Sum.call(x * x, dims, False) + _LEAST_SQUARE
-    other = Sum.call(y * y, dims, False) + _LEAST_SQUARE
-    cosine = Sum.call(x * y, dims, False) / sqrt(square * other)
+    square, other = dot(x, x, dims) + _LEAST_SQUARE, dot(y, y, dims) + _LEAST_SQUARE
+    cosine = dot(x, y, dims) / sqrt(square * other)
     apart = masked(clamp(cosine - margin, 0, None), target == -1)
     return apply_reduction(masked(1 - cosine, target == 1) + apart, reduction)
 

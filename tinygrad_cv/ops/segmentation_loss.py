@@ -19,6 +19,7 @@ from tinygrad_cv.ops._pair_loss import (
 from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.activation import Softplus, sigmoid
 from tinygrad_cv.ops.reduce import Sum
+from tinygrad_cv.ops.similarity import dot
 
 __all__ = ["SigmoidFocalLoss", "dice_loss", "sigmoid_focal_loss"]
 
@@ -112,8 +113,8 @@ def dice_loss(input: Any, target: Any, smooth: float = 1.0, reduction: str = "me
             repair="Add the axis with input.reshape(1, 1) and target.reshape(1, 1).",
         )
     input, target = as_floats("dice_loss", input=input, target=target)
-    both = Sum.call(input * target, tuple(range(1, len(input.shape))), False)
-    each = Sum.call(input + target, tuple(range(1, len(input.shape))), False)
+    dims = tuple(range(1, len(input.shape)))
+    both, each = dot(input, target, dims), Sum.call(input + target, dims, False)
     return apply_reduction(1 - (2 * both + smooth) / (each + smooth), reduction)
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend import sums
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._axes import as_axis
+from tinygrad_cv.ops._dims import reduced_shape
 from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number, common_shape
-from tinygrad_cv.ops.expand import expand
+from tinygrad_cv.ops.expand import expand, spread
 from tinygrad_cv.ops.reduce import Sum
 from tinygrad_cv.ops.select import clamp
 from tinygrad_cv.ops.vector_norm import norm
 
-__all__ = ["cosine_similarity", "normalize", "pairwise_distance"]
+__all__ = ["SquareSum", "VecDot", "cosine_similarity", "dot", "normalize", "pairwise_distance"]
 
 TG_FUNCTIONS = ("cosine_similarity", "pairwise_distance")
 NN_FUNCTIONS = ("cosine_similarity", "normalize", "pairwise_distance")
 TENSOR_ARGUMENTS = ("x1", "x2")
+
+Shape = tuple[int, ...]
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
@@ -54,7 +60,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
         for x in (x1, x2)
     )
     lengths = [clamp(norm(x, 2, behind), eps, None) for x in (x1, x2)]
-    return Sum.call(x1 * x2, (axis,), False) / lengths[0] / lengths[1]
+    return dot(x1, x2, (axis,)) / lengths[0] / lengths[1]
 
 
 def pairwise_distance(
@@ -114,3 +120,68 @@ def normalize(
     dims = tuple(dim) if isinstance(dim, (list, tuple)) else (dim,)
     axes = tuple(as_axis("normalize", d, len(input.shape), input.shape) for d in dims)
     return input / clamp(norm(input, p, axes if input.shape else None, True), eps, None)
+
+
+class VecDot(Op):
+    """Products of two tensors of one shape, summed over the axes ``dims`` (sorted, from the
+    front)."""
+
+    name = "vecdot"
+    equation = "y[j] = sum_i a[i,j] b[i,j]"
+    gradients = {"input": "da[i,j] = g[j] b[i,j]", "other": "db[i,j] = g[j] a[i,j]"}
+    inputs = ("input", "other")
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, other: Spec, dims: Shape, keepdim: bool) -> Spec:
+        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, other: Any, dims: Shape, keepdim: bool) -> Any:
+        return sums.products(xp, input, other, dims, keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, other: Any, dims: Shape, keepdim: bool) -> Any:
+        return spread(g, other.shape, dims, keepdim) * other
+
+    @staticmethod
+    def vjp_other(g: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return spread(g, input.shape, dims, keepdim) * input
+
+    @staticmethod
+    def flops(input: Spec, other: Spec, dims: Shape, keepdim: bool) -> int:
+        return 2 * input.size
+
+
+class SquareSum(Op):
+    """Squares, summed over the axes ``dims`` (sorted, from the front)."""
+
+    name = "square_sum"
+    equation = "y[j] = sum_i x[i,j]^2"
+    gradients = {"input": "dx[i,j] = 2 g[j] x[i,j]"}
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dims: Shape, keepdim: bool) -> Spec:
+        return Spec(reduced_shape(input.shape, dims, keepdim), input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return sums.products(xp, input, input, dims, keepdim)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return spread(g * 2, input.shape, dims, keepdim) * input
+
+    @staticmethod
+    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
+        return 2 * input.size
+
+
+def dot(x1: Any, x2: Any, dims: Shape) -> Any:
+    """The sum of ``x1 * x2`` over the axes ``dims``; the shapes broadcast."""
+    if x1 is x2:
+        return SquareSum.call(x1, dims, False)
+    if x1.shape == x2.shape:
+        return VecDot.call(x1, x2, dims, False)
+    return Sum.call(x1 * x2, dims, False)

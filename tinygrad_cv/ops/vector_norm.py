@@ -50,7 +50,7 @@ class Norm(Op):
         if p == 1:
             return sums.total(xp, size, dims, keepdim)
         if p == 2:
-            return xp.sqrt(sums.total(xp, input * input, dims, keepdim))
+            return xp.sqrt(sums.products(xp, input, input, dims, keepdim))
         return sums.total(xp, size**p, dims, keepdim) ** (1 / p)
 
     @staticmethod

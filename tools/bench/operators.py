@@ -16,16 +16,18 @@ __all__ = ["OPERATORS", "Input", "Operator", "arrays", "slope"]
 
 
 class Input(NamedTuple):
-    """An array of normal numbers; positive ones; or, with ``classes``, of labels."""
+    """An array of normal numbers; positive ones; with ``classes``, of labels; or of ``targets``:
+    "chances" between 0 and 1, "truths" 0 and 1, or "signs" 1 and -1."""
 
     shape: tuple[int, ...]
     positive: bool = False
     classes: int = 0
+    targets: str = ""
 
     @property
     def learns(self) -> bool:
         """True if a gradient is taken with respect to it."""
-        return not self.classes
+        return not self.classes and not self.targets
 
 
 class Operator(NamedTuple):
@@ -50,6 +52,8 @@ IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
 POSITIVE, CHANNELS = Input((16, 64, 32, 32), positive=True), normal(64)
 CLIP, SCORES, ROWS = normal(2, 32, 8, 28, 28), normal(256, 1000), normal(256, 1024)
 TOKENS = normal(4096, 256)
+
+CHANCES, TRUTHS, SIGNS = (Input(IMAGES.shape, targets=t) for t in ("chances", "truths", "signs"))
 
 TABLE = [
     # Convolutions
@@ -135,6 +139,44 @@ TABLE = [
              lambda ns, x, y: ns.nn.functional.cross_entropy(x, y)),
     Operator("mse_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.mse_loss(x, y)),
     Operator("l1_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.l1_loss(x, y)),
+    Operator("smooth_l1_loss", (IMAGES, IMAGES),
+             lambda ns, x, y: ns.nn.functional.smooth_l1_loss(x, y)),
+    Operator("huber_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.huber_loss(x, y)),
+    Operator("binary_cross_entropy of sigmoid", (IMAGES, TRUTHS),
+             lambda ns, x, y: ns.nn.functional.binary_cross_entropy(ns.sigmoid(x), y)),
+    Operator("binary_cross_entropy_with_logits", (IMAGES, TRUTHS),
+             lambda ns, x, y: ns.nn.functional.binary_cross_entropy_with_logits(x, y)),
+    Operator("kl_div", (IMAGES, CHANCES),
+             lambda ns, x, y: ns.nn.functional.kl_div(x, y, reduction="batchmean")),
+    Operator("poisson_nll_loss", (IMAGES, CHANCES),
+             lambda ns, x, y: ns.nn.functional.poisson_nll_loss(x, y)),
+    Operator("gaussian_nll_loss", (IMAGES, IMAGES, POSITIVE),
+             lambda ns, x, y, v: ns.nn.functional.gaussian_nll_loss(x, y, v)),
+    Operator("hinge_embedding_loss", (IMAGES, SIGNS),
+             lambda ns, x, y: ns.nn.functional.hinge_embedding_loss(x, y)),
+    Operator("margin_ranking_loss", (IMAGES, IMAGES, SIGNS),
+             lambda ns, x, y, t: ns.nn.functional.margin_ranking_loss(x, y, t, margin=0.5)),
+    Operator("soft_margin_loss", (IMAGES, SIGNS),
+             lambda ns, x, y: ns.nn.functional.soft_margin_loss(x, y)),
+    Operator("multi_margin_loss", (SCORES, labels(1000, 256)),
+             lambda ns, x, y: ns.nn.functional.multi_margin_loss(x, y)),
+    Operator("multilabel_soft_margin_loss", (SCORES, Input(SCORES.shape, targets="truths")),
+             lambda ns, x, y: ns.nn.functional.multilabel_soft_margin_loss(x, y)),
+    Operator("cosine_embedding_loss", (TOKENS, TOKENS, Input((4096,), targets="signs")),
+             lambda ns, x, y, t: ns.nn.functional.cosine_embedding_loss(x, y, t)),
+    Operator("triplet_margin_loss", (TOKENS, TOKENS, TOKENS),
+             lambda ns, x, y, z: ns.nn.functional.triplet_margin_loss(x, y, z)),
+    Operator("cosine_similarity", (TOKENS, TOKENS),
+             lambda ns, x, y: ns.nn.functional.cosine_similarity(x, y)),
+    Operator("pairwise_distance", (TOKENS, TOKENS),
+             lambda ns, x, y: ns.nn.functional.pairwise_distance(x, y)),
+    Operator("normalize of rows", (TOKENS,), lambda ns, x: ns.nn.functional.normalize(x)),
+    Operator("normalize of channels", (IMAGES,), lambda ns, x: ns.nn.functional.normalize(x)),
+    # Tokens
+    Operator("embedding", (labels(4096, 64, 128), TOKENS),
+             lambda ns, i, w: ns.nn.functional.embedding(i, w)),
+    Operator("scaled_dot_product_attention", (normal(8, 8, 128, 64),) * 3,
+             lambda ns, q, k, v: ns.nn.functional.scaled_dot_product_attention(q, k, v)),
     # Matrices
     Operator("linear", (ROWS, normal(1024, 1024), normal(1024)),
              lambda ns, x, w, b: ns.nn.functional.linear(x, w, b)),
@@ -197,6 +239,15 @@ TABLE = [
 OPERATORS = {operator.name: operator for operator in TABLE}
 
 
+_KINDS: dict[str | bool, Callable[[np.ndarray], np.ndarray]] = {
+    False: lambda values: values,
+    True: lambda values: abs(values) + 0.1,
+    "chances": lambda values: 1 / (1 + np.exp(-values)),
+    "truths": lambda values: values > 0,
+    "signs": np.sign,
+}
+
+
 def arrays(operator: Operator) -> list[np.ndarray]:
     """The inputs, the same in every engine."""
     rng = np.random.default_rng(zlib.crc32(operator.name.encode()))
@@ -206,7 +257,7 @@ def arrays(operator: Operator) -> list[np.ndarray]:
             made.append(rng.integers(0, wanted.classes, wanted.shape))
         else:
             values = rng.standard_normal(wanted.shape)
-            made.append((abs(values) + 0.1 if wanted.positive else values).astype(np.float32))
+            made.append(_KINDS[wanted.targets or wanted.positive](values).astype(np.float32))
     return made
 
 
