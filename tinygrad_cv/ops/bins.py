@@ -311,7 +311,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
     Raises:
         ShapeError: the boundaries are no vector.
-        DTypeError: the two are of different dtypes.
+        DTypeError: the input is neither a tensor nor a number.
 
     >>> import tinygrad_cv as tg
     >>> tg.bucketize(tg.tensor([0.0, 3.0, 6.0]), tg.tensor([1.0, 3.0, 5.0])).tolist()
@@ -323,6 +323,9 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
             "the boundaries must be a vector",
             values=[("boundaries", boundaries.shape), ("input", getattr(input, "shape", ()))],
         )
+    if hasattr(input, "dtype"):
+        common = promote(input, boundaries)
+        input, boundaries = cast(input, common), cast(boundaries, common)
     return _searched("bucketize", boundaries, input, right, out_int32)
 
 

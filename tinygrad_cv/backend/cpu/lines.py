@@ -175,9 +175,11 @@ def gather_grad(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bo
 def index_grad(xp: Any, grad: Any, shape: Shape, places: Any, last: bool) -> Any:
     """``IndexGrad.forward`` of positions along one axis, without ``last``."""
     (dim,) = places.dims
-    out = memory.empty(shape, np.float32)
-    lines = _lines(out, dim)
-    _compiled().add_rows(_lines(grad, dim), contiguous(places.flat), lines, _sums(lines))
+    out, workers = memory.empty(shape, np.float32), threads.get_num_threads()
+    given, lines = _lines(grad, dim), _lines(out, dim)
+    shared = max(WIDTH, -(-given.shape[2] // workers))
+    width = given.shape[2] if given.shape[0] >= workers else min(given.shape[2], shared)
+    _compiled().add_rows(given, contiguous(places.flat), lines, width, workers)
     return out
 
 

@@ -1,8 +1,8 @@
 """Work along one axis: running sums, products, extrema and recurrences, gather and scatter.
 
 Arrays are [L, N, I]: the axis, what stands before it, and what stands behind it side by side in
-memory. Sums and products are kept in float64, so that the error does not grow with N; where nothing
-stands behind the axis, LANES lines run at once, because each sum waits for the one before.
+memory. Scans are kept in float64, so that the error does not grow with N; where nothing stands
+behind the axis, some lines run at once, because each sum waits for the one before.
 """
 
 from __future__ import annotations
@@ -188,33 +188,28 @@ def add_at(g, index, out, far, task):
                     result[c] = np.float32(sums[k * size + c])
 
 
-@compiled(f"void({_R3}, {_I1}, {_W3}, {_FAR})", parallel=True)
-def add_rows(g, index, out, far, task):
-    """out[l, p] = sum of g[l, k] over all k with index[k] = p; ``far`` as that of ``add_at``."""
+@compiled(f"void({_R3}, {_I1}, {_W3}, int64, int64)", parallel=True)
+def add_rows(g, index, out, width, workers, task):
+    """out[l, p] = sum of g[l, k] over all k with index[k] = p, ``width`` places side by side at
+    once."""
     lines, count, inner = g.shape
-    n, workers = out.shape[1], far.shape[0]
-    width = far.shape[1] // n
     blocks = (inner + width - 1) // width
     pieces = lines * blocks
     for worker in shared(0, workers, task):
-        sums = far[worker]
         for piece in range(pieces * worker // workers, pieces * (worker + 1) // workers):
             line, first = piece // blocks, piece % blocks * width
             last = min(first + width, inner)
-            size = last - first
-            for k in range(n * size):
-                sums[k] = 0.0
             if inner == 1:
+                for k in range(out.shape[1]):
+                    out[line, k, 0] = np.float32(0)
                 for k in range(count):
-                    sums[index[k]] += g[line, k, 0]
-                for k in range(n):
-                    out[line, k, 0] = np.float32(sums[k])
+                    out[line, index[k], 0] += g[line, k, 0]
                 continue
-            for k in range(count):
-                row, place = g[line, k, first:last], index[k] * size
-                for c in range(row.size):
-                    sums[place + c] += row[c]
-            for k in range(n):
+            for k in range(out.shape[1]):
                 result = out[line, k, first:last]
                 for c in range(result.size):
-                    result[c] = np.float32(sums[k * size + c])
+                    result[c] = np.float32(0)
+            for k in range(count):
+                row, result = g[line, k, first:last], out[line, index[k], first:last]
+                for c in range(row.size):
+                    result[c] += row[c]
