@@ -22,6 +22,7 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from tinygrad_cv.nn.deform_conv import DeformConv2d
 from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
@@ -62,6 +63,7 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CrossEntropyLoss",
+    "DeformConv2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
