@@ -63,6 +63,8 @@ from tinygrad_cv.nn.gate import (
     Tanhshrink,
 )
 from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from tinygrad_cv.nn.deform_conv import DeformConv2d
+from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.margin_loss import (
@@ -156,6 +158,7 @@ __all__ = [
     "CosineSimilarity",
     "CrossEntropyLoss",
     "DropPath",
+    "DeformConv2d",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

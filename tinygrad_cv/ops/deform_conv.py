@@ -273,14 +273,14 @@ class DeformConv2d(Op):
         dilation: Sizes,
     ) -> tuple[Any, ...]:
         how = (stride, padding, dilation)
-        shaped = [
+        shaped: list[Any] = [
             memory.empty(x.shape, x.dtype, xp=xp) if need else None
             for x, need in zip((input, offset, mask), needs, strict=False)
         ]
         d_weight = xp.zeros(weight.shape, weight.dtype) if needs[3] else None
         for n in range(input.shape[0]):
             one = slice(n, n + 1)
-            some = None if mask is None else mask[one]
+            some: Any = None if mask is None else mask[one]
             x, o, gy = input[one], offset[one], g[one]
             if needs[0]:
                 shaped[0][one] = DeformConv2d.vjp_input(gy, o, some, weight, x.shape, *how)

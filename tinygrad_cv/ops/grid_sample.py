@@ -68,7 +68,7 @@ def grid_sample(
     [[[[2.0, 3.0]]]]
     """
     n = input.ndim - 2
-    rows = [("input", input.shape), ("grid", getattr(grid, "shape", grid))]
+    rows: list[tuple[Any, ...]] = [("input", input.shape), ("grid", grid.shape)]
     for name, value, known in (
         ("mode", mode, tuple(TAPS)),
         ("padding_mode", padding_mode, PADDING_MODES),

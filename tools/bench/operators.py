@@ -6,6 +6,7 @@ An entry has a name, its inputs in order and the call, written once against the 
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,6 +47,13 @@ def normal(*shape: int) -> Input:
 def labels(classes: int, *shape: int) -> Input:
     """Integers below ``classes``, without a gradient."""
     return Input(shape, classes=classes)
+
+
+def deform_conv2d(ns: Any) -> Callable[..., Any]:
+    """Ours, or torchvision's, which is not always there."""
+    if hasattr(ns.nn.functional, "deform_conv2d"):
+        return ns.nn.functional.deform_conv2d
+    return importlib.import_module("torchvision.ops").deform_conv2d
 
 
 IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
@@ -198,6 +206,12 @@ TABLE = [
     Operator("interpolate, antialias", (IMAGES,),
              lambda ns, x: ns.nn.functional.interpolate(
                  x, scale_factor=0.5, mode="bilinear", antialias=True)),
+    Operator("grid_sample", (IMAGES, normal(16, 32, 32, 2)),
+             lambda ns, x, g: ns.nn.functional.grid_sample(x, g, align_corners=False)),
+    Operator("deform_conv2d 3x3", (IMAGES, normal(16, 18, 32, 32), normal(64, 64, 3, 3)),
+             lambda ns, x, o, w: deform_conv2d(ns)(x, o, w, padding=1)),
+    Operator("conv2d 3x3 by unfold", (IMAGES, normal(64, 64 * 9)),
+             lambda ns, x, w: w @ ns.nn.functional.unfold(x, 3, padding=1)),
     Operator("unfold", (IMAGES,), lambda ns, x: ns.nn.functional.unfold(x, 3, padding=1)),
     Operator("fold", (normal(16, 64 * 9, 1024),),
              lambda ns, x: ns.nn.functional.fold(x, 32, 3, padding=1)),
