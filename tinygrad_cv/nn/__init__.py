@@ -26,6 +26,7 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from tinygrad_cv.nn.deform_conv import DeformConv2d
 from tinygrad_cv.nn.distance import CosineSimilarity, PairwiseDistance
 from tinygrad_cv.nn.dropout import (
     AlphaDropout,
@@ -63,8 +64,6 @@ from tinygrad_cv.nn.gate import (
     Tanhshrink,
 )
 from tinygrad_cv.nn.group_norm import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
-from tinygrad_cv.nn.deform_conv import DeformConv2d
-from tinygrad_cv.nn.dropout import Dropout, Dropout1d, Dropout2d, Dropout3d
 from tinygrad_cv.nn.linear import Flatten, Identity, Linear, Unflatten
 from tinygrad_cv.nn.loss import CrossEntropyLoss, L1Loss, MSELoss, NLLLoss
 from tinygrad_cv.nn.margin_loss import (
@@ -157,8 +156,8 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
-    "DropPath",
     "DeformConv2d",
+    "DropPath",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
