@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import tinygrad_cv
+from tinygrad_cv import ops
 from tinygrad_cv.core.op import REGISTRY, Op
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -410,3 +411,23 @@ def test_the_package_is_the_one_in_this_tree() -> None:
     assert tinygrad_cv.__file__ is not None
     if PACKAGE.exists() and Path(tinygrad_cv.__file__).parent != PACKAGE:
         pytest.skip("an installed copy is under test")
+
+
+def test_no_name_is_given_away_twice() -> None:
+    """The modules of ``ops`` are discovered: the last one would win, unseen."""
+    givers: dict[str, list[str]] = {}
+    for info in pkgutil.iter_modules(ops.__path__):
+        module = importlib.import_module(f"{ops.__name__}.{info.name}")
+        for kind, spaces in NAME_LISTS.items():
+            for name in getattr(module, kind, ()):
+                for space in spaces:
+                    givers.setdefault(f"{space}.{name}", []).append(info.name)
+    assert {name: found for name, found in givers.items() if len(found) > 1} == {}
+
+
+NAME_LISTS = {
+    "TENSOR_FUNCTIONS": ("tg", "Tensor"),
+    "TG_FUNCTIONS": ("tg",),
+    "NN_FUNCTIONS": ("F",),
+    "METHODS": ("Tensor",),
+}

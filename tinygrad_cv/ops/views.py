@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int, as_ints
 from tinygrad_cv.ops.convert import cast, move
 from tinygrad_cv.ops.diagonal import diag_embed
 from tinygrad_cv.ops.expand import expand, sum_to
-from tinygrad_cv.ops.index import read
 from tinygrad_cv.ops.join import cat, vstack
-from tinygrad_cv.ops.places import along
 from tinygrad_cv.ops.rearrange import flip
 from tinygrad_cv.ops.shape import movedim, reshape, transpose
 from tinygrad_cv.ops.slicing import split, tensor_split
@@ -400,41 +398,9 @@ def _sum_to_size(self: Any, *size: Any) -> Any:
     return reshape(self, wanted) if self.shape == wanted else sum_to(self, wanted)
 
 
-def _unfold(self: Any, dimension: int, size: int, step: int) -> Any:
-    """All windows of ``size`` elements along an axis, ``step`` apart, as a new last axis: ``y[...,
-    i, ..., k] = x[..., i * step + k, ...]``. A copy; each element gets the sum of the gradients of
-    its places. (``nn.functional.unfold`` takes windows of images.)
-
-    Raises:
-        RangeError: the window is longer than the axis, or the step is not positive.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.arange(5).unfold(0, 3, 2).tolist()
-    [[0, 1, 2], [2, 3, 4]]
-    """
-    x = self if self.shape else reshape(self, (1,))
-    axis = as_axis("unfold", dimension, len(self.shape), self.shape)
-    size, step = as_int("unfold", "size", size), as_int("unfold", "step", step)
-    length = x.shape[axis]
-    if not 0 <= size <= length or step < 1:
-        raise RangeError(
-            "unfold",
-            f"windows of {size} elements, {step} apart, do not fit into an axis of size {length}",
-            law=[f"0 <= size <= {length} and step >= 1"],
-            values=[("self", self.shape)],
-            repair=f"Use a size of at most {length} and a step of 1 or more.",
-            repairs=[{"size": length, "step": 1}],
-        )
-    starts = np.arange(0, length - size + 1, step)
-    places = along("unfold", x, axis, starts[:, None] + np.arange(size))
-    windows = movedim(read(x, places), axis + 1, -1)
-    return windows if self.shape else reshape(windows, (size,))
-
-
 METHODS: dict[str, Any] = {
     "H": property(t),
     "mH": property(adjoint),
     "sum_to_size": _sum_to_size,
     "type_as": _type_as,
-    "unfold": _unfold,
 }
