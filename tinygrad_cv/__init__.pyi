@@ -815,7 +815,14 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     """The rectifier ``max(x, 0)``; its gradient at 0 is 0."""
 def remainder(input: Any, other: Any) -> Tensor:
     """``input - floor(input / other) * other``: what is left, with the sign of ..."""
-def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = None) -> Tensor:
+def repeat_interleave(
+    input: Any,
+    repeats: Any,
+    dim: Any = None,
+    axis: Any = None,
+    *,
+    output_size: Any = None,
+) -> Tensor:
     """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, ..."""
 def reshape(input: Any, shape: Any) -> Tensor:
     """The same elements, read in row-major order, under another shape: ``y.flat[i] = ..."""

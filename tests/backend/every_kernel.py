@@ -120,6 +120,8 @@ def sums():
 
     for shape in ((64, 6, 28, 28), (2, 3, 5), (3, 7, 11, 13), (1, 700, 2, 3)):
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
+    for shape, kept in tests.ROWS:
+        tests.compare_rows(shape, kept)
 
 
 def pair_losses():
@@ -128,6 +130,18 @@ def pair_losses():
     for name, _, options, _ in tests.LOSSES:
         for shape in ((1, 3, 5, 1), (3, 17, 11, 7)):
             tests.compare(name, options, shape, ("contiguous",) * 3, "mean")
+
+
+def along_an_axis():
+    import test_cpu_lines as tests
+
+    lines = tests.lines
+    width, held = lines.WIDTH, lines.HELD
+    lines.WIDTH, lines.HELD = 16, 64
+    for shape, dim in tests.SHAPES:
+        tests.compare_scans(shape, dim)
+        tests.compare_gather(shape, dim)
+    lines.WIDTH, lines.HELD = width, held
 
 
 def optimizers():
@@ -158,6 +172,7 @@ FAMILIES = (
     linear_layers,
     sums,
     pair_losses,
+    along_an_axis,
     optimizers,
 )
 
@@ -166,7 +181,7 @@ def take_any_size():
     """Let every family take what is too small for it to pay."""
     for found in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."):
         module = importlib.import_module(found.name)
-        for name in ("SMALLEST", "FEWEST"):
+        for name in ("SMALLEST", "SHORTEST", "FEWEST"):
             if hasattr(module, name):
                 setattr(module, name, 0)
 

@@ -164,6 +164,7 @@ BAD = [
     ),
     Bad(tg.searchsorted, (EDGES, X), {"sorter": EDGES}, error=DTypeError, match="must be int64"),
     Bad(tg.searchsorted, (EDGES, "a"), error=DTypeError, match="a number, not str"),
+    Bad(tg.bucketize, ("a", EDGES), error=DTypeError, match="a number, not str"),
     Bad(tg.bucketize, (X, TABLE), error=ShapeError, match="must be a vector"),
 ]
 
@@ -233,6 +234,7 @@ def test_numbers_dtypes_and_sides_of_searchsorted():
     assert tg.searchsorted(edges, 0.0).item() == 1
     assert tg.searchsorted(edges, 0.0, side="right").item() == 3
     assert tg.bucketize(0.0, edges, right=True).shape == ()
+    assert tg.bucketize(tg.tensor([0.5, 2.0]), tg.tensor([1, 2])).tolist() == [0, 1]
     assert tg.searchsorted(edges, edges, out_int32=True).dtype == "int32"
     turned = tg.tensor(EDGES[::-1].copy())
     sorter = tg.argsort(turned)

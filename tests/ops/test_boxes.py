@@ -252,6 +252,9 @@ BAD = [
     Bad(F.box_iou, (zeros(3, 4), None), error=DTypeError, match="boxes2 must be a tensor"),
     Bad(F.clip_boxes_to_image, (zeros(3, 4), 5), error=ArgumentError, match="height, width"),
     Bad(F.clip_boxes_to_image, (zeros(3, 4), (5,)), error=ArgumentError, match="two numbers"),
+    Bad(F.clip_boxes_to_image, (zeros(3, 4), (5, "4")), error=DTypeError, match="size must be"),
+    Bad(F.distance_box_iou, (zeros(3, 4), zeros(3, 4), None), error=DTypeError, match="eps must"),
+    Bad(F.complete_box_iou, (zeros(3, 4), zeros(3, 4), "x"), error=DTypeError, match="eps must"),
 ]
 
 

@@ -262,6 +262,13 @@ BAD = [
     ),
     Bad(tg.repeat_interleave, (X, [1, 2], 0), error=ShapeError, match="one repeat, or 3"),
     Bad(tg.repeat_interleave, (X, -1, 0), error=ShapeError, match="none negative"),
+    Bad(
+        tg.repeat_interleave,
+        (X, 2, 0),
+        {"output_size": 5},
+        error=ShapeError,
+        match="the repeats give 6",
+    ),
     Bad(tg.masked_fill, (X, INDEX, 0.0), error=DTypeError, match="must be bool"),
     Bad(tg.masked_fill, (X, MASK, normal(2)), error=ShapeError, match="one number"),
     Bad(tg.masked_fill, (INDEX, MASK[:2], 0.5), error=DTypeError, match="does not fit into int64"),

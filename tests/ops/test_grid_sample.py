@@ -242,6 +242,8 @@ BAD = [
         error=ShapeError,
         match="bicubic",
     ),
+    Bad(F.grid_sample, (X, "b"), error=DTypeError, match="grid must be a tensor"),
+    Bad(F.affine_grid, (None, (2, 1, 4, 4)), error=DTypeError, match="theta must be a tensor"),
     Bad(F.grid_sample, (X, G.astype("float32")), error=DTypeError, match="float64 and float32"),
     Bad(F.grid_sample, (X.astype(int), G.astype(int)), error=DTypeError, match="int64"),
     Bad(F.affine_grid, (normal(2, 2, 3), (2, 3, 4)), error=ArgumentError, match="3 numbers"),

@@ -253,6 +253,10 @@ def zeros(*shape):
 
 
 BAD = [
+    *[
+        Bad(op, (zeros(1, 1, 0, 5), (3, 3), (1, 1), 4), error=ShapeError, match="nothing to")
+        for op in (RankFilter, RankPairFilter)
+    ],
     Bad(F.median_filter, (zeros(5), 3), error=ShapeError, match="needs 4 axes"),
     Bad(F.median_filter, (zeros(1, 1, 1, 5, 5), 3), error=ShapeError, match="it has 5"),
     Bad(F.median_filter, (zeros(1, 3, 0, 5), 3), error=ShapeError, match="nothing to"),

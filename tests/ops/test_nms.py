@@ -142,6 +142,7 @@ BAD = [
     Bad(F.batched_nms, (zeros(3, 4), zeros(3), zeros(3), 0.5), error=DTypeError, match="idxs"),
     Bad(F.batched_nms, (zeros(3, 4), zeros(3), INTS[:2], 0.5), error=ShapeError, match="one class"),
     Bad(F.batched_nms, (zeros(3, 4), zeros(2), INTS, 0.5), error=ShapeError, match="one score"),
+    Bad(F.remove_small_boxes, (zeros(3, 4), "1"), error=DTypeError, match="min_size must be"),
     Bad(F.remove_small_boxes, (zeros(3), 1), error=ShapeError, match="four numbers"),
     Bad(F.masks_to_boxes, (zeros(3, 4),), error=ShapeError, match=r"\[N, H, W\]"),
     Bad(F.masks_to_boxes, (zeros(3, 0, 4),), error=ShapeError, match=r"\[N, H, W\]"),

@@ -22,7 +22,7 @@ X = rng.normal(size=(3, 4))
 CUBE = rng.normal(size=(2, 5, 4))
 TIED = np.array([[2.0, 1.0, 2.0, 1.0, 0.0], [3.0, 3.0, 3.0, -1.0, -1.0]])
 NAN = np.array([[2.0, math.nan, 1.0], [math.nan, math.nan, math.nan], [5.0, 3.0, 4.0]])
-EDGES = np.array([[0.0, -0.0, math.inf, -math.inf, math.nan, -1.0, -0.0, math.nan]])
+EDGES = np.array([[0.0, -0.0, math.inf, -math.inf, math.nan, -1.0, -0.0, -math.nan, math.nan]])
 
 
 def naive_sort(x, dim, descending=False, count=None):

@@ -64,6 +64,13 @@ CASES = [
         name="planes",
     ),
     Case(
+        tg.diagonal_scatter,
+        (CUBE, normal(2, 3), 1, 1, 2),
+        torch=torch.diagonal_scatter,
+        skip=BELONGS,
+        name="matrices",
+    ),
+    Case(
         tg.diagonal_scatter, (X, normal(0), 4), torch=torch.diagonal_scatter, name="none", order=1
     ),
     Case(

@@ -306,32 +306,55 @@ def zeros(*shape):
 IMAGE = zeros(2, 3, 5, 6)
 WRONG = np.array([[0.0, 1, 1, 2, 2], [2, 1, 1, 2, 2]], np.float32)
 NAN = np.full((1, 5), np.nan, np.float32)
-BAD = [
-    Bad(function, (*args,), error=error, match=match)
-    for function in (F.roi_align, F.roi_pool)
-    for args, error, match in [
-        ((zeros(3, 5, 6), zeros(1, 5), 2), ShapeError, "needs 4 axes"),
-        ((zeros(1, 3, 0, 6), zeros(1, 5), 2), ShapeError, "no pixels"),
-        ((IMAGE.astype(int), zeros(1, 5), 2), DTypeError, "must be float"),
-        ((IMAGE, zeros(1, 4), 2), ShapeError, r"\[K, 5\]"),
-        ((IMAGE, zeros(5), 2), ShapeError, r"\[K, 5\]"),
-        ((IMAGE, [zeros(1, 5)], 2), ShapeError, "boxes of image 0"),
-        ((IMAGE, [zeros(1, 4), 3], 2), ShapeError, "boxes of image 1"),
-        ((IMAGE, [zeros(1, 4)] * 3, 2), ShapeError, "boxes for 3 images"),
-        ((IMAGE, [], 2), ArgumentError, "list of boxes is empty"),
-        ((IMAGE, "boxes", 2), DTypeError, "boxes must be a tensor"),
-        ((IMAGE, zeros(1, 5).astype(float), 2), DTypeError, "float64"),
-        ((IMAGE, WRONG, 2), RangeError, r"boxes\[1\] is in image 2"),
-        ((IMAGE, -WRONG, 2), RangeError, r"boxes\[1\] is in image -2"),
-        ((IMAGE, WRONG * np.float32(1e7), 2), RangeError, "0 <= image < 2"),
-        ((IMAGE, NAN, 2), RangeError, "image nan"),
-        ((IMAGE, WRONG[:1] * np.float32(1e7), 2), ArgumentError, "beyond 1,000,000"),
-        ((IMAGE, zeros(1, 5), 0), ArgumentError, "output_size must be at least 1"),
-        ((IMAGE, zeros(1, 5), (1, 2, 3)), ArgumentError, "output_size"),
-        ((IMAGE, zeros(1, 5), 2.5), DTypeError, "whole numbers"),
-        ((IMAGE, zeros(1, 5), 2, "1"), DTypeError, "spatial_scale must be a number"),
+REGIONS = Regions(ROIS.astype(np.float32), (2, 2))
+BAD = (
+    [
+        Bad(RoIAlign, (zeros(3, 5, 6), REGIONS), error=ShapeError, match="needs 4 axes"),
+        Bad(RoIPool, (zeros(3, 5, 6), REGIONS), error=ShapeError, match="needs 4 axes"),
+        Bad(
+            RoIAlignInputGrad,
+            (zeros(6, 3, 2, 3), SHAPE, REGIONS),
+            error=ShapeError,
+            match=r"must have shape \(6, 3, 2, 2\)",
+        ),
     ]
-] + [Bad(F.roi_align, (IMAGE, zeros(1, 5), 2, 1, 1.5), error=DTypeError, match="sampling_ratio")]
+    + [
+        Bad(function, (*args,), error=error, match=match)
+        for function in (F.roi_align, F.roi_pool)
+        for args, error, match in [
+            ((zeros(3, 5, 6), zeros(1, 5), 2), ShapeError, "needs 4 axes"),
+            ((zeros(1, 3, 0, 6), zeros(1, 5), 2), ShapeError, "no pixels"),
+            ((IMAGE.astype(int), zeros(1, 5), 2), DTypeError, "must be float"),
+            ((IMAGE, zeros(1, 4), 2), ShapeError, r"\[K, 5\]"),
+            ((IMAGE, zeros(5), 2), ShapeError, r"\[K, 5\]"),
+            ((IMAGE, [zeros(1, 5)], 2), ShapeError, "boxes of image 0"),
+            ((IMAGE, [zeros(1, 4), 3], 2), ShapeError, "boxes of image 1"),
+            ((IMAGE, [zeros(1, 4)] * 3, 2), ShapeError, "boxes for 3 images"),
+            ((IMAGE, [], 2), ArgumentError, "list of boxes is empty"),
+            ((IMAGE, "boxes", 2), DTypeError, "boxes must be a tensor"),
+            ((IMAGE, zeros(1, 5).astype(float), 2), DTypeError, "float64"),
+            ((IMAGE, WRONG, 2), RangeError, r"boxes\[1\] is in image 2"),
+            ((IMAGE, -WRONG, 2), RangeError, r"boxes\[1\] is in image -2"),
+            ((IMAGE, WRONG * np.float32(1e7), 2), RangeError, "0 <= image < 2"),
+            ((IMAGE, NAN, 2), RangeError, "image nan"),
+            ((IMAGE, WRONG[:1] * np.float32(1e7), 2), ArgumentError, "beyond 1,000,000"),
+            ((IMAGE, zeros(1, 5), 0), ArgumentError, "output_size must be at least 1"),
+            ((IMAGE, zeros(1, 5), (1, 2, 3)), ArgumentError, "output_size"),
+            ((IMAGE, zeros(1, 5), 2.5), DTypeError, "whole numbers"),
+            ((IMAGE, WRONG[:1], 2, 1e6), ArgumentError, "beyond 1"),
+            ((IMAGE, zeros(1, 5), 2, "1"), DTypeError, "spatial_scale must be a number"),
+        ]
+    ]
+    + [
+        Bad(F.roi_align, (IMAGE, zeros(1, 5), 2, *more), error=error, match=match)
+        for more, error, match in [
+            ((1, 1.5), DTypeError, "sampling_ratio must be a whole number"),
+            ((1, 101), ArgumentError, "at most 100"),
+            ((1, 2, "no"), DTypeError, "aligned must be True or False"),
+            ((np.inf,), ArgumentError, "must be finite"),
+        ]
+    ]
+)
 
 
 @parametrize_cases(BAD)

@@ -251,3 +251,10 @@ def test_variances_with_a_correction_as_torch(correction):
             pairs = zip(ours, theirs, strict=True) if isinstance(ours, tuple) else [(ours, theirs)]
             for a, b in pairs:
                 np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-12)
+
+
+def test_a_list_or_tuple_of_no_axes_means_all():
+    x = tg.tensor(X)
+    for name in ("sum", "mean", "amax", "nansum", "nanmean"):
+        whole = getattr(tg, name)(x).item()
+        assert getattr(tg, name)(x, []).item() == getattr(tg, name)(x, ()).item() == whole

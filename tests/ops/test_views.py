@@ -269,3 +269,38 @@ def test_rotations_come_round():
     assert np.array_equal(turned.numpy(), X)
     assert tg.kron(tg.eye(2), x).shape == (6, 8)
     assert math.prod(tg.combinations(tg.arange(5), 3).shape) == 30
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: np.argsort(x, axis=0),
+        lambda x: np.argwhere(x > 0),
+        lambda x: np.atleast_3d(x),
+        lambda x: np.bincount(x[0] > 0 if isinstance(x, np.ndarray) else (x[0] > 0).long()),
+        lambda x: np.column_stack([x, x[:, 0]]),
+        lambda x: np.count_nonzero(x, axis=1),
+        lambda x: np.diff(x, 2, axis=0),
+        lambda x: np.hsplit(x, 2)[1],
+        lambda x: np.vsplit(x, 3)[1],
+        lambda x: np.isin(x, x[0]),
+        lambda x: np.kron(x, x),
+        lambda x: np.nanmean(x, axis=0, keepdims=True),
+        lambda x: np.nansum(x, 1),
+        lambda x: np.quantile(x, 0.3, axis=0),
+        lambda x: np.nanquantile(x, [0.3, 0.5], 1),
+        lambda x: np.ravel(x),
+        lambda x: np.vdot(x[0], x[1]),
+        lambda x: np.take_along_axis(x, np.array([[0], [1], [-1]]), axis=1),
+    ],
+)
+def test_numpy_functions_give_tensors(call):
+    found = call(tg.tensor(X))
+    assert isinstance(found, tg.Tensor)
+    np.testing.assert_allclose(found.numpy(), call(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("call", [np.median, np.sort, np.unique, lambda x: np.cross(x, x)])
+def test_numpy_functions_of_another_meaning_are_refused(call):
+    with pytest.raises(DTypeError, match="no form for Tensors"):
+        call(tg.tensor(X))

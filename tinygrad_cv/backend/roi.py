@@ -83,12 +83,13 @@ class Regions:
                 law=[f"0 <= image < {images}"],
                 values=[("boxes", rois.shape, "[K, 5]")],
             )
-        wrong = ~(np.abs(rois[:, 1:]) < FARTHEST).all(axis=1)
+        far = FARTHEST / max(abs(self.scale), 1)
+        wrong = ~(np.abs(rois[:, 1:]) < far).all(axis=1)
         if wrong.any():
             raise ArgumentError(
                 op,
                 f"boxes[{int(wrong.argmax())}] has a coordinate that is not finite, or beyond "
-                f"{FARTHEST:,.0f}",
+                f"{far:,.0f}",
                 values=[("boxes", rois.shape, "[K, 5]")],
             )
         return rois

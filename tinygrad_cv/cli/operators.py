@@ -6,7 +6,7 @@ import ast
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinygrad_cv.backend import kernels
@@ -14,11 +14,6 @@ from tinygrad_cv.core.op import REGISTRY, Op
 from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
 
 __all__ = ["explained", "fields", "made_of", "operators", "page"]
-
-_NODES = {  # of Python's grammar, and what they mean for Tensors
-    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.Pow: "pow",
-    ast.MatMult: "matmul", ast.USub: "neg",
-}  # fmt: skip
 
 
 def operators() -> list[type[Op]]:
@@ -36,12 +31,12 @@ def fields(op: type[Op]) -> dict[str, str]:
     for name in op.inputs:
         if name in op.rules:
             found[f"gradient of {name}"] = op.gradients.get(name, "")
-    found["orders"] = "any" if op.rules else "not differentiable"
+    found["orders"] = "any" if op.rules else "0"
     if op.rules:
         needs = 1 if op.variadic else sum(1 << k for k, n in enumerate(op.inputs) if n in op.rules)
         found["saves"] = ", ".join(_saved(name) for name in op.plan(needs).names) or "nothing"
     found["edges"] = op.edges
-    found["FLOPs"] = op.cost
+    found["FLOPs"] = op.cost or ("0" if op.flops is Op.flops else "")
     found["dtypes"] = op.dtypes
     found["kernels"] = ", ".join(_providers(op))
     return found
@@ -74,14 +69,22 @@ def page() -> str:
         "D H W sizes, O outputs, K kernel, P Q positions of the output; g is the gradient of the",
         "output. Rules are made of differentiable operators, so gradients exist to any order.",
         '"Saves" is what a node keeps if every input needs a gradient; a shape costs nothing.',
+        "",
+        "| operator | equation | orders | kernels |",
+        "|---|---|---|---|",
     ]
+    for op in operators():
+        facts = fields(op)
+        row = (f"[{op.name}](#{op.name})", f"`{op.equation}`", facts["orders"], facts["kernels"])
+        lines.append(f"| {' | '.join(map(_cell, row))} |")
     for file, found in _by_file():
         lines += ["", f"## {file}"]
         for op in found:
             facts = fields(op)
             lines += ["", f"### {op.name}", "", f"`{signature(op)}`", "", facts.pop("what"), ""]
             lines += [f"- {key}: {_code(key, value)}" for key, value in facts.items()]
-    lines += ["", "## Functions", "", "| function | what | operators |", "|---|---|---|"]
+    lines += ["", "## Functions", "", "What they may run, beside arithmetic.", ""]
+    lines += ["| function | what | operators |", "|---|---|---|"]
     for name, function in _functions():
         parts = ", ".join(sorted(made_of(function))) or "none"
         lines.append(f"| `{name}` | {_cell(_first_sentence(function))} | {parts} |")
@@ -89,7 +92,7 @@ def page() -> str:
 
 
 def made_of(function: Callable[..., Any]) -> set[str]:
-    """The operators that a public function may run, read from its text.
+    """The operators that a public function may run beside arithmetic, read from its text.
 
     >>> import tinygrad_cv as tg
     >>> sorted(made_of(tg.nn.functional.relu6))
@@ -115,9 +118,8 @@ def _made_of(function: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def _callees(function: Any, found: set[str]) -> Iterable[Any]:
-    """What the names in a function's text stand for. Arithmetic counts as far as something in its
-    module is an operator: on sizes it is Python's own."""
+def _callees(function: Any, found: set[str]) -> Iterator[Any]:
+    """What the names in a function's text stand for; operators that it names go into ``found``."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):

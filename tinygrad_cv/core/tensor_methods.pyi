@@ -180,6 +180,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The smallest element over the axes ``dim``; otherwise as ``amax``."""
+    def aminmax(self, *, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+        """``(amin, amax)`` as a named tuple ``(min, max)``."""
     def any(
         self,
         dim: Any = None,
@@ -859,7 +861,14 @@ class TensorMethods:
         """``input - floor(input / other) * other``: what is left, with the sign of ..."""
     def repeat(self, *repeats: Any) -> Tensor:
         """The tensor repeated ``repeats[i]`` times along axis i: ``x.repeat(2, 3)`` or ..."""
-    def repeat_interleave(self, repeats: Any, dim: Any = None, axis: Any = None) -> Tensor:
+    def repeat_interleave(
+        self,
+        repeats: Any,
+        dim: Any = None,
+        axis: Any = None,
+        *,
+        output_size: Any = None,
+    ) -> Tensor:
         """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, ..."""
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in row-major order under another shape: ``x.reshape(2, -1)`` or ..."""

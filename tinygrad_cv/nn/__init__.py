@@ -26,6 +26,7 @@ from tinygrad_cv.nn.conv import (
     ConvTranspose2d,
     ConvTranspose3d,
 )
+from tinygrad_cv.nn.deform_conv import DeformConv2d
 from tinygrad_cv.nn.distance import CosineSimilarity, PairwiseDistance
 from tinygrad_cv.nn.dropout import (
     AlphaDropout,
@@ -155,6 +156,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DeformConv2d",
     "DropPath",
     "Dropout",
     "Dropout1d",

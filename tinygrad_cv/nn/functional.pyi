@@ -70,6 +70,8 @@ def batch_norm(
     """Batch normalisation per channel: ``y = (x - mean) / sqrt(var + eps) * weight + bias``."""
 def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Tensor:
     """:func:`nms` within each class by itself: boxes of different ``idxs`` never ..."""
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
+    """``y[..., o] = sum_{i,j} a[..., i] weight[o, i, j] b[..., j] + bias[o]``."""
 def binary_cross_entropy(
     input: Any,
     target: Any,
@@ -276,6 +278,16 @@ def dropout3d(
     """Drop whole channels of [N, C, D, H, W] or [C, D, H, W]; otherwise as :func:`dropout`."""
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``x`` if x > 0, else ``alpha * (exp(x) - 1)``; its gradient at 0 is alpha."""
+def embedding(
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of a table: ``y[..., :] = weight[input[...], :]``."""
 def feature_alpha_dropout(
     input: Any,
     p: float = 0.5,
@@ -594,6 +606,8 @@ def normalize(
     out: None = None,
 ) -> Tensor:
     """Vectors along one axis, divided by their p-norm: ``x / max(|x|_p, eps)``."""
+def one_hot(input: Any, num_classes: int = -1) -> Tensor:
+    """``y[..., c] = 1 if input[...] = c else 0``, as int64."""
 def pad(input: Any, pad: Any, mode: str = 'constant', value: Any = None) -> Tensor:
     """A border around the last axes; negative widths take positions away."""
 def pairwise_distance(
@@ -655,6 +669,17 @@ def rrelu(
     generator: Generator | None = None,
 ) -> Tensor:
     """``x`` if x > 0, else ``a * x`` with a slope drawn from [lower, upper) for each ..."""
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """``softmax(scale * Q K^T + mask) V``, the softmax over the keys of each query."""
 def selu(input: Any, inplace: bool = False) -> Tensor:
     """``scale * (x if x > 0 else alpha * (exp(x) - 1))`` with scale 1.0507 and alpha ..."""
 def sigmoid(input: Any) -> Tensor:

@@ -57,8 +57,9 @@ def check_deform(
         )
     out = tuple(map(output_size, input.shape[2:], kernel, stride, padding, dilation))
     if min(out) < 1:
-        fitting = tuple(kernel)
-        raise does_not_fit(op, input.shape, fitting, stride, padding, dilation, rows)
+        error = does_not_fit(op, input.shape, tuple(kernel), stride, padding, dilation, rows)
+        error.repairs = []  # the offsets must follow
+        raise error
     taps = math.prod(kernel)
     each = offset.shape[1] // (2 * taps)
     if offset.shape[1] % (2 * taps) or each == 0 or c % each:

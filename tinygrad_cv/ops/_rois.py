@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from tinygrad_cv.backend.array import to_numpy
 from tinygrad_cv.backend.roi import Regions
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._spatial import per_axis
+from tinygrad_cv.ops.boxes import as_number
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.creation import full_like
 from tinygrad_cv.ops.join import cat
@@ -16,6 +21,8 @@ from tinygrad_cv.ops.places import raw
 from tinygrad_cv.ops.slicing import slice_
 
 __all__ = ["as_regions", "as_rois", "check_input"]
+
+MOST = 100  # samples of a bin along an axis
 
 
 def as_regions(
@@ -28,14 +35,22 @@ def as_regions(
 ) -> Regions:
     """Regions and how they are read, from arguments as the user gives them."""
     size = per_axis(op, "output_size", output_size, 2)
-    if isinstance(spatial_scale, bool) or not isinstance(spatial_scale, (int, float)):
-        raise DTypeError(op, f"spatial_scale must be a number, not {spatial_scale!r}")
-    if isinstance(sampling_ratio, bool) or not isinstance(sampling_ratio, int):
-        raise DTypeError(op, f"sampling_ratio must be a whole number, not {sampling_ratio!r}")
+    scale = as_number(op, "spatial_scale", spatial_scale)
+    if not math.isfinite(scale):
+        raise ArgumentError(op, f"spatial_scale must be finite, it is {scale}")
+    sampling = as_int(op, "sampling_ratio", sampling_ratio)
+    if sampling > MOST:
+        raise ArgumentError(
+            op,
+            f"sampling_ratio must be at most {MOST}, it is {sampling}",
+            repairs=[{"sampling_ratio": MOST}],
+        )
+    if not isinstance(aligned, (bool, np.bool_, int)):
+        raise DTypeError(op, f"aligned must be True or False, not {aligned!r:.40}")
     array = raw(rois)
     # A copy: what the user writes into the boxes later must not reach a gradient.
     host = array if array is None or isinstance(array, Spec) else to_numpy(array).copy()
-    return Regions(host, size, float(spatial_scale), sampling_ratio, bool(aligned))
+    return Regions(host, size, scale, sampling, bool(aligned))
 
 
 def as_rois(op: str, input: Any, boxes: Any) -> Any:

@@ -66,6 +66,8 @@ class Relu(Unary):
     name = "relu"
     equation = "y = max(x, 0)"
     gradients = {"input": "g * [y > 0]"}
+    edges = "gradient 0 at 0; at NaN g passes"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -82,6 +84,7 @@ class LeakyRelu(Unary):
     name = "leaky_relu"
     equation = "y = x if x > 0 else slope * x"
     gradients = {"input": "g if x > 0 else slope * g"}
+    edges = "the slope at 0"
 
     @staticmethod
     def forward(xp: Any, input: Any, negative_slope: float) -> Any:
@@ -101,6 +104,7 @@ class Elu(Unary):
     name = "elu"
     equation = "y = x if x > 0 else alpha (e^x - 1)"
     gradients = {"input": "g * alpha e^x if x <= 0 else g"}
+    edges = "gradient alpha at 0; e^x is taken of the negative part only, so that nothing overflows"
     result = "float"
 
     @staticmethod
@@ -122,6 +126,7 @@ class Hardtanh(Unary):
     name = "hardtanh"
     equation = "y = min(max(x, lo), hi)"
     gradients = {"input": "g * [lo < x < hi]"}
+    edges = "gradient 0 at both bounds; at NaN g passes"
 
     @staticmethod
     def forward(xp: Any, input: Any, min_val: float, max_val: float) -> Any:
@@ -145,6 +150,7 @@ class Sigmoid(Unary):
     name = "sigmoid"
     equation = "y = 1 / (1 + e^-x)"
     gradients = {"input": "g * y (1 - y)"}
+    edges = "0 at -inf, 1 at inf; no overflow at either end"
     result = "float"
 
     @staticmethod
@@ -167,6 +173,7 @@ class Tanh(Unary):
     name = "tanh"
     equation = "y = (e^x - e^-x) / (e^x + e^-x)"
     gradients = {"input": "g * (1 - y^2)"}
+    edges = "-1 at -inf, 1 at inf"
     ufunc = "tanh"
     result = "float"
 
@@ -181,6 +188,7 @@ class Gelu(Unary):
     name = "gelu"
     equation = "y = x * Phi(x), Phi(x) = (1 + erf(x/sqrt(2))) / 2"
     gradients = {"input": "g * (Phi(x) + x * phi(x)), phi(x) = e^(-x^2/2) / sqrt(2 pi)"}
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -204,6 +212,7 @@ class GeluTanh(Unary):
     gradients = {
         "input": "g/2 * (1 + tanh u + x (1 - tanh^2 u) u'), u' = sqrt(2/pi) (1 + 0.134145 x^2)"
     }
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -230,6 +239,7 @@ class Silu(Unary):
     name = "silu"
     equation = "y = x * s(x), s(x) = 1 / (1 + e^-x)"
     gradients = {"input": "g * s (1 + x (1 - s))"}
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -248,6 +258,7 @@ class Softplus(Unary):
     name = "softplus"
     equation = "y = ln(1 + e^(beta x)) / beta, x where beta x > threshold"
     gradients = {"input": "g * s(beta x), g where beta x > threshold"}
+    edges = "linear from threshold on, where log1p would only round; no overflow"
     result = "float"
 
     @staticmethod

@@ -100,6 +100,8 @@ class AlphaDropout(Op):
     name = "alpha_dropout"
     equation = "y = a (x if keep else low) + b, keep ~ Bernoulli(1 - p), low = -1.7581"
     gradients = {"input": "dx = g * keep * a, a = 1 / sqrt((1 - p) (1 + p low^2))"}
+    edges = "p = 1 gives one value everywhere, even for NaN and infinity"
+    cost = "3 per element"
     residuals = ("mask",)
 
     @staticmethod

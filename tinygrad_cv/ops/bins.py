@@ -31,6 +31,8 @@ class BinCount(Op):
 
     name = "bincount"
     equation = "y[n] = #{i: x[i] = n}"
+    edges = "negative values are refused"
+    dtypes = "integer"
     shaped = False
 
     @staticmethod
@@ -60,6 +62,7 @@ class Histc(Op):
 
     name = "histc"
     equation = "y[b] = #{i: lo + b w <= x[i] < lo + (b + 1) w}, w = (hi - lo)/bins"
+    edges = "values outside the range, and NaN, are not counted; the last bin contains its end"
 
     @staticmethod
     def infer(input: Spec, bins: int, min: float, max: float) -> Spec:
@@ -93,6 +96,12 @@ class SearchSorted(Op):
 
     name = "searchsorted"
     equation = "y[i] = #{k: s[k] < v[i]}, right: #{k: s[k] <= v[i]}"
+    edges = (
+        "of equal values: before the first, or with right=True behind the last; NaN counts as the"
+        " largest"
+    )
+    cost = "log2 M + 1 per value, M values being sorted"
+    dtypes = "bool, integer, floating"
     inputs = ("sorted_sequence", "input")
 
     @staticmethod
@@ -302,7 +311,7 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
     Raises:
         ShapeError: the boundaries are no vector.
-        DTypeError: the two are of different dtypes.
+        DTypeError: the input is neither a tensor nor a number.
 
     >>> import tinygrad_cv as tg
     >>> tg.bucketize(tg.tensor([0.0, 3.0, 6.0]), tg.tensor([1.0, 3.0, 5.0])).tolist()
@@ -314,6 +323,9 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
             "the boundaries must be a vector",
             values=[("boundaries", boundaries.shape), ("input", getattr(input, "shape", ()))],
         )
+    if hasattr(input, "dtype"):
+        common = promote(input, boundaries)
+        input, boundaries = cast(input, common), cast(boundaries, common)
     return _searched("bucketize", boundaries, input, right, out_int32)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend.dtypes import int32
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops.convert import cast
@@ -20,6 +22,7 @@ from tinygrad_cv.ops.slicing import unbind
 from tinygrad_cv.ops.trig import atan
 
 __all__ = [
+    "as_number",
     "box_area",
     "box_convert",
     "box_iou",
@@ -185,7 +188,7 @@ def complete_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Any:
         slopes.append(unsqueeze(atan((x2 - x1) / (y2 - y1)), axis))
     difference = slopes[0] - slopes[1]
     v = difference * difference * (4 / math.pi**2)
-    weight = v.detach() / (1 - iou.detach() + v.detach() + eps)
+    weight = v.detach() / (1 - iou.detach() + v.detach() + as_number(op, "eps", eps))
     return distance_iou - weight * v
 
 
@@ -198,7 +201,7 @@ def clip_boxes_to_image(boxes: Any, size: Any) -> Any:
 
     Raises:
         ShapeError, DTypeError: as :func:`box_area`.
-        ArgumentError: a size that is not two numbers.
+        ArgumentError: a size that is not a pair.
 
     The gradient passes where nothing was moved, at the border too.
 
@@ -209,14 +212,20 @@ def clip_boxes_to_image(boxes: Any, size: Any) -> Any:
     """
     op = "clip_boxes_to_image"
     boxes = _read(op, "boxes", boxes, small=True)
-    pair = tuple(size) if isinstance(size, (tuple, list)) else ()
-    if len(pair) != 2 or any(isinstance(n, bool) or not isinstance(n, (int, float)) for n in pair):
-        raise ArgumentError(op, f"size needs two numbers (height, width), got {size!r}")
-    height, width = pair
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ArgumentError(op, f"size needs two numbers (height, width), got {size!r:.40}")
+    height, width = (as_number(op, "size", end) for end in size)
     ends = (width, height, width, height)
     return stack(
         [clamp(part, 0, end) for part, end in zip(unbind(boxes, -1), ends, strict=True)], -1
     )
+
+
+def as_number(op: str, name: str, value: Any) -> float:
+    """A Python float from an argument that must be a number."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        return float(value)
+    raise DTypeError(op, f"{name} must be a number, not {value!r:.40}")
 
 
 def check_boxes(op: str, name: str, boxes: Any, ndim: int | None = None) -> None:
@@ -306,6 +315,7 @@ def _overlap(op: str, boxes1: Any, boxes2: Any, fmt: str = "xyxy") -> tuple[Any,
 
 def _with_distance(op: str, boxes1: Any, boxes2: Any, eps: float) -> tuple[Any, Any]:
     """The DIoU and the IoU."""
+    eps = as_number(op, "eps", eps)
     shared, union, (width, height) = _overlap(op, boxes1, boxes2)
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = _pairs(op, boxes1, boxes2, "xyxy")
     across = (ax1 + ax2) / 2 - (bx1 + bx2) / 2

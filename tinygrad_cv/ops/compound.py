@@ -49,6 +49,7 @@ class Hypot(Binary):
     name = "hypot"
     equation = "y = sqrt(a^2 + b^2)"
     gradients = {"input": "g a / y", "other": "g b / y"}
+    edges = "no overflow where the result is finite; gradient NaN at (0, 0), as PyTorch's"
     ufunc = "hypot"
     result = "float"
 
@@ -82,6 +83,7 @@ class Addcmul(_Added):
     name = "addcmul"
     equation = "y = x + v a b"
     gradients = {"input": "g", "tensor1": "g v b", "tensor2": "g v a"}
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, tensor1: Any, tensor2: Any, value: float) -> Any:
@@ -106,6 +108,7 @@ class Addcdiv(_Added):
     name = "addcdiv"
     equation = "y = x + v a / b"
     gradients = {"input": "g", "tensor1": "g v / b", "tensor2": "-g v a / b^2"}
+    edges = "division by zero gives infinity or NaN, without a warning"
 
     @staticmethod
     def forward(xp: Any, input: Any, tensor1: Any, tensor2: Any, value: float) -> Any:

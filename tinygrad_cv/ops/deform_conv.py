@@ -95,6 +95,8 @@ class DeformPoints(Op):
     name = "deform_points"
     equation = "y[n,k,p] = p*stride - padding + k*dilation + offset[n,k,p]"
     gradients = {"offset": "doffset[n,k,p] = g[n,k,p]"}
+    edges = "linear in the offsets"
+    cost = "1 per number"
     inputs = ("offset",)
 
     @staticmethod
@@ -140,6 +142,11 @@ class DeformConv2d(Op):
         "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * m[n,k,p] * x(n, c, place)",
         "bias": "db[o] = sum_{n,p} g[n,o,p]",
     }
+    edges = (
+        "points more than a pixel outside read 0; at whole positions the derivative of the floor "
+        "rule, from the right"
+    )
+    cost = "2 N O P Q C/groups KH KW, and 8 per point and channel"
     inputs = ("input", "offset", "mask", "weight", "bias")
 
     @staticmethod
@@ -266,14 +273,14 @@ class DeformConv2d(Op):
         dilation: Sizes,
     ) -> tuple[Any, ...]:
         how = (stride, padding, dilation)
-        shaped = [
+        shaped: list[Any] = [
             memory.empty(x.shape, x.dtype, xp=xp) if need else None
             for x, need in zip((input, offset, mask), needs, strict=False)
         ]
         d_weight = xp.zeros(weight.shape, weight.dtype) if needs[3] else None
         for n in range(input.shape[0]):
             one = slice(n, n + 1)
-            some = None if mask is None else mask[one]
+            some: Any = None if mask is None else mask[one]
             x, o, gy = input[one], offset[one], g[one]
             if needs[0]:
                 shaped[0][one] = DeformConv2d.vjp_input(gy, o, some, weight, x.shape, *how)

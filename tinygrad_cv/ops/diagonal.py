@@ -132,6 +132,8 @@ class Triangle(Op):
     name = "triangle"
     equation = "y[i,j] = x[i,j] if j - i <= k (lower) or j - i >= k (upper), else 0"
     gradients = {"input": "dx = the same triangle of g"}
+    edges = "exactly 0 outside, even for NaN"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, lower: bool, diagonal: int) -> Spec:
@@ -158,6 +160,8 @@ class Diagonal(Op):
     name = "diagonal"
     equation = "y[..., i] = x[..., i, i + offset]"
     gradients = {"input": "dx[..., i, i + offset] = g[..., i], else 0"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -182,6 +186,7 @@ class DiagonalGrad(Op):
     name = "diagonal_grad"
     equation = "y[..., i, i + offset] = g[..., i], else 0"
     gradients = {"grad": "dg[..., i] = G[..., i, i + offset]"}
+    edges = "0 beside the diagonal"
     inputs = ("grad",)
 
     @staticmethod

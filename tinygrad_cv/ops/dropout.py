@@ -127,6 +127,8 @@ class Dropout(Op):
     name = "dropout"
     equation = "y = x * keep / (1 - p), keep ~ Bernoulli(1 - p)"
     gradients = {"input": "dx = g * keep / (1 - p)"}
+    edges = "p = 1 gives exactly 0, even for NaN and infinity"
+    cost = "2 per element"
     residuals = ("mask",)
 
     @staticmethod

@@ -142,6 +142,8 @@ class Embedding(Op):
     name = "embedding"
     equation = "y[k,:] = w[index[k],:]"
     gradients = {"weight": "dw[r,:] = sum of share[k] g[k,:] over all k with index[k] = r"}
+    edges = "rows at padding_idx get no gradient"
+    dtypes = "bool, integer, floating"
     inputs = ("weight", "index", "share")
 
     @staticmethod
@@ -163,6 +165,7 @@ class EmbeddingGrad(Op):
     name = "embedding_grad"
     equation = "y[r,:] = sum of share[k] x[k,:] over all k with index[k] = r"
     gradients = {"input": "dx[k,:] = share[k] g[index[k],:]"}
+    edges = "what comes to one row is added in order; rows at padding_idx are 0"
     inputs = ("input", "index", "share")
 
     @staticmethod

@@ -43,6 +43,7 @@ class Hardsigmoid(Unary):
     name = "hardsigmoid"
     equation = "y = min(max(x + 3, 0), 6) / 6"
     gradients = {"input": "g / 6 * [-3 < x < 3]"}
+    edges = "gradient 0 at -3 and at 3"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -61,6 +62,7 @@ class Hardswish(Unary):
     name = "hardswish"
     equation = "y = x min(max(x + 3, 0), 6) / 6"
     gradients = {"input": "g (0 if x <= -3 else x/3 + 1/2 if x < 3 else 1)"}
+    edges = "gradient 0 at -3 and 1 at 3"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -81,6 +83,7 @@ class Mish(Unary):
     name = "mish"
     equation = "y = x t(x), t(x) = tanh(ln(1 + e^x))"
     gradients = {"input": "g (t + x (1 - t^2) s), s = 1 / (1 + e^-x)"}
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -106,6 +109,7 @@ class LogSigmoid(Unary):
     name = "logsigmoid"
     equation = "y = -ln(1 + e^-x)"
     gradients = {"input": "g / (1 + e^x)"}
+    edges = "no overflow; -inf only at -inf"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -125,6 +129,8 @@ class Glu(Op):
     name = "glu"
     equation = "y = a s(b), [a, b] = x, s(b) = 1 / (1 + e^-b)"
     gradients = {"input": "[g s, g a s (1 - s)]"}
+    edges = "NaN and infinity as in IEEE 754"
+    cost = "2 per element"
 
     @staticmethod
     def infer(input: Spec, dim: int) -> Spec:

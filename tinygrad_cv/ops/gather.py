@@ -110,6 +110,8 @@ class Gather(Op):
     name = "gather"
     equation = "y[i,j] = x[index[i,j], j]"
     gradients = {"input": "dx[p,j] = sum of g[i,j] over all i with index[i,j] = p"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index")
 
     @staticmethod
@@ -139,6 +141,7 @@ class GatherGrad(Op):
     name = "gather_grad"
     equation = "y[p,j] = sum of g[i,j] over all i with index[i,j] = p"
     gradients = {"grad": "dg[i,j] = G[index[i,j], j]"}
+    edges = "what comes to one place is added in order"
     inputs = ("grad", "index")
 
     @staticmethod
@@ -168,6 +171,8 @@ class Scatter(Op):
         "input": "dx = g, but 0 at the written positions",
         "src": "ds[i,j] = g[index[i,j], j] where this write was the last, else 0",
     }
+    edges = "of several values for one place the last stands, and alone gets the gradient"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index", "src")
 
     @staticmethod
@@ -197,6 +202,8 @@ class ScatterFill(Op):
     name = "scatter_fill"
     equation = "y = x, then y[index[i,j], j] = value"
     gradients = {"input": "dx = g, but 0 at the written positions"}
+    edges = "the value is a constant"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index")
 
     @staticmethod

@@ -173,6 +173,8 @@ class GroupNorm(_PerChannel):
         "y = (x - mean[n,k]) / sqrt(var[n,k] + eps) * w[c] + b[c]; mean, var over the channels of "
         "group k and positions"
     )
+    edges = "one value per group is refused; NaN and infinity spoil their group"
+    cost = "7 per element"
 
     @staticmethod
     def infer(
@@ -219,6 +221,8 @@ class InstanceNorm(_PerChannel):
     equation = (
         "y = (x - mean[n,c]) / sqrt(var[n,c] + eps) * w[c] + b[c]; mean, var over the positions"
     )
+    edges = "one value per channel and image is refused; NaN and infinity spoil their channel"
+    cost = "7 per element"
 
     @staticmethod
     def infer(input: Spec, weight: Spec | None, bias: Spec | None, eps: float) -> tuple[Spec, ...]:

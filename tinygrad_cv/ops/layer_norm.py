@@ -102,6 +102,8 @@ class LayerNorm(Op):
         "weight": "dw[i] = sum_n g * xhat",
         "bias": "db[i] = sum_n g",
     }
+    edges = "NaN and infinity spoil their row"
+    cost = "7 per element"
     inputs = ("input", "weight", "bias")
     outputs = ("output", "mean", "var")
 
@@ -163,6 +165,8 @@ class RMSNorm(Op):
         "input": "dx = (G - xhat * mean(G * xhat)) / s, G = g * w, s = sqrt(square + eps)",
         "weight": "dw[i] = sum_n g * xhat",
     }
+    edges = "NaN and infinity spoil their row"
+    cost = "4 per element"
     inputs = ("input", "weight")
     outputs = ("output", "square")
 

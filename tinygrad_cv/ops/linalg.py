@@ -232,6 +232,9 @@ class MatMul(Op):
         "input": "da[...,i,k] = sum_j g[...,i,j] * b[...,k,j]",
         "other": "db[...,k,j] = sum_i a[...,i,k] * g[...,i,j]",
     }
+    edges = "NaN and infinity as in the sums of products"
+    cost = "2 M N K for each matrix"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "other")
 
     @staticmethod

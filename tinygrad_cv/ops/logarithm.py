@@ -43,6 +43,7 @@ class LogAddExp(Binary):
     name = "logaddexp"
     equation = "y = ln(e^a + e^b)"
     gradients = {"input": "g / (1 + e^(b - a))", "other": "g / (1 + e^(a - b))"}
+    edges = "no overflow; equal infinities give that infinity, with NaN gradients"
     ufunc = "logaddexp"
     result = "float"
 
@@ -66,6 +67,7 @@ class LogAddExp2(Binary):
     name = "logaddexp2"
     equation = "y = log2(2^a + 2^b)"
     gradients = {"input": "g / (1 + 2^(b - a))", "other": "g / (1 + 2^(a - b))"}
+    edges = "no overflow; equal infinities give that infinity, with NaN gradients"
     ufunc = "logaddexp2"
     result = "float"
 
@@ -89,6 +91,7 @@ class Xlogy(Binary):
     name = "xlogy"
     equation = "y = a ln b, 0 where a = 0"
     gradients = {"input": "g ln b, 0 where a = 0 and b <= 0", "other": "g a / b"}
+    edges = "0 where the first input is 0, unless the second is NaN"
     result = "float"
 
     @staticmethod
@@ -112,6 +115,7 @@ class Logit(Unary):
     name = "logit"
     equation = "y = ln(z / (1 - z)), z = x or min(max(x, eps), 1 - eps)"
     gradients = {"input": "g / (x (1 - x)), 0 where x was moved"}
+    edges = "infinite at 0 and 1, NaN outside; with eps the input is cut off to [eps, 1 - eps]"
     result = "float"
 
     @staticmethod

@@ -344,6 +344,8 @@ class MultiLabelMargin(Op):
         "loss[n] = sum_{y in t[n], c not in t[n]} max(0, 1 - x[n,y] + x[n,c]) / C, then the mean"
     )
     gradients = {"input": "dx[n,c] = g * slope[n,c] / N, slope = d loss[n] / d x[n,c]"}
+    edges = "labels end at the first -1; gradient 0 at the margin"
+    cost = "4 per score"
     inputs = ("input", "target")
     residuals = ("slope",)
 

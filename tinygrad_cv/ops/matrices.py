@@ -136,6 +136,8 @@ class Inverse(Op):
     name = "inverse"
     equation = "y x = 1"
     gradients = {"input": "dx = -y^T g y^T"}
+    edges = "a singular matrix is refused"
+    cost = "2 M^3 for each matrix"
 
     @staticmethod
     def infer(input: Spec) -> Spec:

@@ -110,7 +110,7 @@ def median_filter(
             repairs=[{"even": "lower"}, {"even": "upper"}],
         )
     _check_border(op, input, border, padding_mode)
-    _positions(input, kernel, step, border)  # while the error can still show the user's shape
+    _positions(op, input, kernel, step, border)  # while the error can still show the user's shape
     shape = input.shape
     image = reshape(input, (1,) * (4 - len(shape)) + tuple(shape)) if len(shape) < 4 else input
     if border != NONE:
@@ -132,11 +132,14 @@ class RankFilter(Op):
     name = "rank_filter"
     equation = "y[n,c,p] = the value of rank r (0 is the smallest) of x[n, c, p*stride + k] over k"
     gradients = {"input": "dx[n,c,i] = sum_{p: y[n,c,p] came from i} g[n,c,p]"}
+    edges = "of equal values the first counts; NaN in a window gives NaN, and the first NaN counts"
+    cost = "N*C*P*Q * KH*KW"
+    dtypes = "integer, floating"
     residuals = ("tap",)
 
     @staticmethod
     def infer(input: Spec, kernel_size: Sizes, stride: Sizes, rank: int) -> tuple[Spec, ...]:
-        return pool_specs(input, _positions(input, kernel_size, stride), math.prod(kernel_size))
+        return _specs("rank_filter", input, kernel_size, stride)
 
     @staticmethod
     def forward(
@@ -151,9 +154,7 @@ class RankFilter(Op):
 
     @staticmethod
     def flops(input: Spec, kernel_size: Sizes, stride: Sizes, rank: int) -> int:
-        return math.prod(input.shape[:2]) * math.prod(
-            (*_positions(input, kernel_size, stride), *kernel_size)
-        )
+        return RankFilter.infer(input, kernel_size, stride, rank)[0].size * math.prod(kernel_size)
 
 
 class RankPairFilter(Op):
@@ -162,12 +163,14 @@ class RankPairFilter(Op):
     name = "rank_pair_filter"
     equation = "lower, upper = the values of ranks r and r + 1 of x[n, c, p*stride + k] over k"
     gradients = {"input": "dx[n,c,i] = sum_{p: lower[n,c,p] came from i} g[n,c,p], same for upper"}
+    edges = "of equal values the first counts; NaN in a window gives NaN, and the first NaN counts"
+    cost = "N*C*P*Q * KH*KW"
     outputs = ("lower", "upper")
     residuals = ("lower_tap", "upper_tap")
 
     @staticmethod
     def infer(input: Spec, kernel_size: Sizes, stride: Sizes, rank: int) -> tuple[Spec, ...]:
-        value, tap = RankFilter.infer(input, kernel_size, stride, rank)
+        value, tap = _specs("rank_pair_filter", input, kernel_size, stride)
         return value, value, tap, tap
 
     @staticmethod
@@ -222,9 +225,14 @@ def median_args(
     return kernel, step, pairs(op, padding, 2)
 
 
-def _positions(input: Spec, kernel: Sizes, stride: Sizes, padding: Pairs = NONE) -> Sizes:
+def _specs(op: str, input: Spec, kernel: Sizes, stride: Sizes) -> tuple[Spec, Spec]:
+    """Values and taps of one rank."""
+    return pool_specs(input, _positions(op, input, kernel, stride), math.prod(kernel))
+
+
+def _positions(op: str, input: Spec, kernel: Sizes, stride: Sizes, padding: Pairs = NONE) -> Sizes:
     """The number of windows along both axes, or the error of a window that does not fit."""
-    op, shape = "median_filter", tuple(input.shape)
+    shape = tuple(input.shape)
     refuse_empty(op, 2, input)
     axes = zip(shape[-2:], kernel, stride, padding, NEAR, strict=True)
     out = tuple(output_size(*axis) for axis in axes)

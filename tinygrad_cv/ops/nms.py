@@ -13,7 +13,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops.argmax import argmax
-from tinygrad_cv.ops.boxes import check_boxes
+from tinygrad_cv.ops.boxes import as_number, check_boxes
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.join import stack
 from tinygrad_cv.ops.logic import any as any_of
@@ -55,8 +55,8 @@ def nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:
     >>> tg.nn.functional.nms(boxes, tg.tensor([0.6, 0.9, 0.7]), 0.5).tolist()
     [1, 2]
     """
-    _check_scored("nms", boxes, scores, iou_threshold)
-    return _nms(boxes, scores, None, float(iou_threshold))
+    _check_scored("nms", boxes, scores)
+    return _nms(boxes, scores, None, as_number("nms", "iou_threshold", iou_threshold))
 
 
 def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
@@ -90,8 +90,8 @@ def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
             values=[("idxs", tuple(idxs.shape))],
             repair="Convert with idxs.long().",
         )
-    _check_scored(op, boxes, scores, iou_threshold)
-    return _nms(boxes, scores, idxs, float(iou_threshold))
+    _check_scored(op, boxes, scores)
+    return _nms(boxes, scores, idxs, as_number(op, "iou_threshold", iou_threshold))
 
 
 def remove_small_boxes(boxes: Any, min_size: float) -> Any:
@@ -114,10 +114,11 @@ def remove_small_boxes(boxes: Any, min_size: float) -> Any:
     """
     op = "remove_small_boxes"
     check_boxes(op, "boxes", boxes, 2)
+    least = as_number(op, "min_size", min_size)
     if isinstance(raw(boxes), Spec):
         raise _unknown(op, boxes)
     x1, y1, x2, y2 = unbind(boxes, -1)
-    large = logical_and((x2 - x1) >= min_size, (y2 - y1) >= min_size)
+    large = logical_and((x2 - x1) >= least, (y2 - y1) >= least)
     return nonzero(large, as_tuple=True)[0]
 
 
@@ -160,6 +161,9 @@ class Nms(Op):
 
     name = "nms"
     equation = "keep i in order of scores, unless iou(i, j) > threshold for a kept j of its class"
+    dtypes = "integer, floating"
+    edges = "of equal scores the first, NaN before all; an IoU of NaN suppresses nothing"
+    cost = "0: the number of comparisons depends on the data"
     inputs = ("boxes", "scores", "idxs")
     shaped = False
 
@@ -180,7 +184,7 @@ def _first(line: Any) -> Any:
     return argmax(cast(line, int64), 1)
 
 
-def _check_scored(op: str, boxes: Any, scores: Any, threshold: Any) -> None:
+def _check_scored(op: str, boxes: Any, scores: Any) -> None:
     check_boxes(op, "boxes", boxes, 2)
     rows = [("boxes", tuple(boxes.shape), "[N, 4]"), ("scores", tuple(scores.shape), "[N]")]
     if tuple(scores.shape) != tuple(boxes.shape[:1]):
@@ -193,8 +197,6 @@ def _check_scored(op: str, boxes: Any, scores: Any, threshold: Any) -> None:
                 values=rows,
                 repair=f"Convert with {name}.float().",
             )
-    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
-        raise DTypeError(op, f"iou_threshold must be a number, not {threshold!r}", values=rows)
 
 
 @on_input_device

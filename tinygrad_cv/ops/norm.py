@@ -109,6 +109,8 @@ class BatchNorm(Op):
         "weight": "dw[c] = sum(g * xhat)",
         "bias": "db[c] = sum(g)",
     }
+    edges = "one value per channel is refused; NaN and infinity spoil their channel"
+    cost = "7 per element"
     inputs = ("input", "weight", "bias")
     outputs = ("output", "mean", "var")
 
@@ -186,6 +188,8 @@ class BatchNormEval(Op):
         "weight": "dw[c] = sum(g * (x - mean)) / s",
         "bias": "db[c] = sum(g)",
     }
+    edges = "a variance of 0 divides by sqrt(eps)"
+    cost = "3 per element"
     inputs = ("input", "mean", "var", "weight", "bias")
 
     @staticmethod

@@ -46,6 +46,9 @@ class Sort(Op):
     name = "sort"
     equation = "y[i] = x[p[i]], y[0] <= y[1] <= ... (descending: >=)"
     gradients = {"input": "dx[p[i]] = g[i]"}
+    edges = "NaN counts as the largest value; stable=True keeps the order of equal values"
+    cost = "log2 of the length, rounded up, per element"
+    dtypes = "bool, integer, floating"
     outputs = ("values", "indices")
 
     @staticmethod
@@ -71,6 +74,9 @@ class TopK(Op):
     name = "topk"
     equation = "y[i] = x[p[i]], y[0] >= ... >= y[k-1] >= all others (smallest: <=)"
     gradients = {"input": "dx[p[i]] = g[i], 0 for the others"}
+    edges = "NaN counts as the largest value"
+    cost = "log2 of the length, rounded up, per element"
+    dtypes = "bool, integer, floating"
     outputs = ("values", "indices")
 
     @staticmethod

@@ -81,6 +81,9 @@ class KthValue(_Ranked):
 
     name = "kthvalue"
     equation = "y[j] = x[i*,j], the k-th smallest of x[.,j]"
+    edges = "NaN counts as the largest value; the picked element gets the gradient"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, k: int, dim: int, keepdim: bool) -> tuple[Spec, Spec]:
@@ -100,6 +103,9 @@ class MedianDim(_Ranked):
 
     name = "median_dim"
     equation = "y[j] = x[i*,j], the element of rank floor((n - 1)/2) of x[.,j]"
+    edges = "the lower of two middle values; the picked element gets the gradient; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, dim: int, keepdim: bool, skip: bool) -> tuple[Spec, Spec]:
@@ -130,6 +136,9 @@ class Median(Op):
     name = "median"
     equation = "y = the element of rank floor((n - 1)/2) of x"
     gradients = {"input": "dx[i] = g [x[i] = y] / #{k: x[k] = y}, where NaN = NaN"}
+    edges = "the lower of two middle values; ties share the gradient evenly; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, skip: bool) -> Spec:

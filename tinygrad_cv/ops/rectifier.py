@@ -56,6 +56,7 @@ class Selu(Unary):
     name = "selu"
     equation = "y = 1.0507 (x if x > 0 else 1.6733 (e^x - 1))"
     gradients = {"input": "1.0507 g (1 if x > 0 else 1.6733 e^x)"}
+    edges = "gradient scale * alpha at 0, 1.758; no overflow"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -78,6 +79,7 @@ class Celu(Unary):
     name = "celu"
     equation = "y = x if x > 0 else alpha (e^(x / alpha) - 1)"
     gradients = {"input": "g if x > 0 else g e^(x / alpha)"}
+    edges = "gradient 1 at 0; no overflow"
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
@@ -98,6 +100,7 @@ class Prelu(Binary):
     name = "prelu"
     equation = "y = x if x > 0 else w x"
     gradients = {"input": "g if x > 0 else w g", "weight": "0 if x > 0 else g x"}
+    edges = "the weight at 0"
     inputs = ("input", "weight")
 
     @staticmethod
@@ -121,6 +124,8 @@ class Rrelu(Op):
     name = "rrelu"
     equation = "y = a x if x <= 0 else x, a ~ Uniform(lower, upper)"
     gradients = {"input": "a g if x <= 0 else g"}
+    edges = "the slope at 0"
+    cost = "3 per element"
     residuals = ("slope",)
 
     @staticmethod
@@ -156,6 +161,8 @@ class Threshold(Unary):
     name = "threshold"
     equation = "y = x if x > t else v"
     gradients = {"input": "g * [x > t]"}
+    edges = "gradient 0 at the bounds; at NaN g passes"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, threshold: float, value: float) -> Any:

@@ -25,6 +25,8 @@ class Recurrence(Op):
         "input": "dx[k] = g[k] + a[k+1] dx[k+1], reverse: dx[k] = g[k] + a[k] dx[k-1]",
         "factor": "da[k] = dx[k] y[k-1], reverse: da[k] = dx[k-1] y[k]",
     }
+    edges = "an infinite factor or summand stays in all later results"
+    cost = "2 per element"
     inputs = ("input", "factor")
 
     @staticmethod

@@ -42,7 +42,8 @@ def roi_align(
             The dtype is that of the input.
         output_size: P = Q, or (P, Q).
         spatial_scale: what coordinates are multiplied by, such as 1/16 for features of stride 16.
-        sampling_ratio: samples of a bin along each axis; 0 or less: one for each pixel, rounded up.
+        sampling_ratio: samples of a bin along each axis, at most 100; 0 or less: one for each
+            pixel, rounded up.
         aligned: pixel (i, j) is at (i, j), as its centre would be, by moving boxes half a pixel up
             and left; without it boxes are at least one pixel wide and high.
 
@@ -78,6 +79,8 @@ class RoIAlign(Op):
     name = "roi_align"
     equation = "y[k,c,p,q] = mean over samples s of bin (p,q) of sum_i x[n_k,c,i] * w(s, i)"
     gradients = {"input": "dx[n,c,i] = sum_{k: n_k = n} sum_{p,q} g[k,c,p,q] * mean_s w(s, i)"}
+    edges = "samples up to a pixel outside are taken at the border, those further out are 0"
+    cost = "8*K*C*P*Q * samples of a bin"
 
     @staticmethod
     def infer(input: Spec, regions: Regions) -> Spec:
@@ -107,6 +110,8 @@ class RoIAlignInputGrad(Op):
     gradients = {
         "grad": "dg[k,c,p,q] = mean over samples s of bin (p,q) of sum_i G[n_k,c,i] w(s,i)"
     }
+    edges = "as roi_align"
+    cost = "8*K*C*P*Q * samples of a bin"
     inputs = ("grad",)
 
     @staticmethod

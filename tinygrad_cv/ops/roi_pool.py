@@ -66,6 +66,8 @@ class RoIPool(Op):
     name = "roi_pool"
     equation = "y[k,c,p,q] = max of x[n_k,c,i] over the pixels i of bin (p,q) of region k"
     gradients = {"input": "dx[n,c,i] = sum of g[k,c,p,q] over the bins that i won"}
+    edges = "of equal pixels the first wins; NaN and -inf never do; 0 for a bin without pixels"
+    cost = "K*C*P*Q"
     residuals = ("place",)
 
     @staticmethod

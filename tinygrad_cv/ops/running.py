@@ -66,6 +66,9 @@ class Cummax(_RunningExtremum):
 
     name = "cummax"
     equation = "y[i] = max_{k<=i} x[k] = x[p[i]]"
+    edges = "the last of equal values; NaN stays"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int) -> tuple[Any, Any]:
@@ -77,6 +80,9 @@ class Cummin(_RunningExtremum):
 
     name = "cummin"
     equation = "y[i] = min_{k<=i} x[k] = x[p[i]]"
+    edges = "the last of equal values; NaN stays"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int) -> tuple[Any, Any]:
@@ -89,6 +95,8 @@ class LogCumSumExp(Op):
     name = "logcumsumexp"
     equation = "y[i] = log sum_{k<=i} e^x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i] e^(x[k] - y[i])"}
+    edges = "no overflow; -inf of nothing but -inf"
+    cost = "4 per element"
 
     @staticmethod
     def infer(input: Spec, dim: int) -> Spec:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import as_dtype, int64
-from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
+from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
@@ -30,6 +32,9 @@ class Cumsum(Op):
     name = "cumsum"
     equation = "y[i] = sum_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i]"}
+    edges = "NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -55,6 +60,9 @@ class Cumprod(Op):
     name = "cumprod"
     equation = "y[i] = prod_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i] prod_{j<=i, j!=k} x[j]"}
+    edges = "right where factors are 0; NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -87,6 +95,9 @@ class Prod(Op):
     name = "prod"
     equation = "y = prod_i x[i]"
     gradients = {"input": "dx[k] = g prod_{i!=k} x[i]"}
+    edges = "1 of nothing; right gradients where factors are 0"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -116,21 +127,19 @@ def _wide(dtype: Any) -> Any:
 
 
 def _scanned(input: Spec, dim: int, reverse: bool) -> Spec:
-    turned = reverse and input.ndim and input.shape[dim] != 1  # its strides are negative
-    return Spec(input.shape, _wide(input.dtype), CONTIGUOUS if turned else input.layout)
+    return Spec(input.shape, _wide(input.dtype), input.layout)
 
 
 def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
     dtype = _wide(x.dtype)
     if not x.ndim:
         return x.astype(dtype)
-    if reverse:
-        return xp.flip(function(xp.flip(x, dim), axis=dim, dtype=dtype), dim)
-    result = function(x, axis=dim, dtype=dtype)
-    if layout_of(result) == layout_of(x):
-        return result
-    out = memory.empty(x.shape, dtype, layout_of(x), xp)  # CuPy's result is always row-major
-    out[...] = result
+    out = memory.empty(x.shape, dtype, layout_of(x), xp)
+    source, target = (xp.flip(x, dim), xp.flip(out, dim)) if reverse else (x, out)
+    if xp is np:
+        function(source, axis=dim, dtype=dtype, out=target)
+    else:  # CuPy writes into row-major memory only
+        target[...] = function(source, axis=dim, dtype=dtype)
     return out
 
 

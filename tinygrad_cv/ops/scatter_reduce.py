@@ -68,6 +68,9 @@ class ScatterMax(_ScatterExtremum):
 
     name = "scatter_max"
     equation = "y[p] = max(x[p], s[i] for all i with index[i] = p)"
+    edges = "ties share the gradient evenly"
+    cost = "1 per value"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
@@ -80,6 +83,9 @@ class ScatterMin(_ScatterExtremum):
 
     name = "scatter_min"
     equation = "y[p] = min(x[p], s[i] for all i with index[i] = p)"
+    edges = "ties share the gradient evenly"
+    cost = "1 per value"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
@@ -100,6 +106,9 @@ class ScatterProd(Op):
         "input": "dx[p] = g[p] * product of s[i] over all i with index[i] = p",
         "src": "ds[i] = g[p] x[p] * product of the other s[k] with index[k] = p = index[i]",
     }
+    edges = "right gradients where factors are 0"
+    cost = "1 per value"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index", "src")
 
     @staticmethod
@@ -135,6 +144,7 @@ class FactorOrder(Op):
 
     name = "factor_order"
     equation = "y = the places of all factors, sorted by p"
+    edges = "none"
     inputs = ("index",)
     outputs = ("order", "positions", "counts", "before", "behind")
     shaped = False

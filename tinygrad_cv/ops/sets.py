@@ -31,6 +31,8 @@ class Unique(Op):
 
     name = "unique"
     equation = "y[k] = the least i with x[i] = u[k], where u[0] < u[1] < ... are all of x"
+    edges = "each NaN stays"
+    dtypes = "bool, integer, floating"
     outputs = ("first", "inverse", "counts")
     shaped = False
 
@@ -146,6 +148,8 @@ class IsIn(Op):
 
     name = "isin"
     equation = "y[i] = [x[i] = t[k] for some k]"
+    edges = "NaN is in nothing"
+    dtypes = "integer"
     inputs = ("elements", "test_elements")
     shaped = False
 

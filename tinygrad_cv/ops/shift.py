@@ -39,6 +39,8 @@ class BitwiseLeftShift(_Shift):
 
     name = "bitwise_left_shift"
     equation = "y = a 2^b mod 2^bits"
+    edges = "a negative shift, or one by all bits or more, gives 0"
+    dtypes = "integer"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -57,6 +59,8 @@ class BitwiseRightShift(_Shift):
 
     name = "bitwise_right_shift"
     equation = "y = floor(a / 2^b)"
+    edges = "a negative shift, or one by all bits or more, leaves only the sign"
+    dtypes = "integer"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:

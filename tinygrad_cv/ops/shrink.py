@@ -35,6 +35,7 @@ class Hardshrink(Unary):
     name = "hardshrink"
     equation = "y = 0 if -l <= x <= l else x"
     gradients = {"input": "0 if -l <= x <= l else g"}
+    edges = "gradient 0 at the bounds; at NaN g passes"
 
     @staticmethod
     def forward(xp: Any, input: Any, lambd: float) -> Any:
@@ -52,6 +53,7 @@ class Softshrink(Unary):
     name = "softshrink"
     equation = "y = x - l if x > l, x + l if x < -l, else 0"
     gradients = {"input": "0 if -l <= x <= l else g"}
+    edges = "gradient 0 at the bounds; at NaN g passes"
 
     @staticmethod
     def forward(xp: Any, input: Any, lambd: float) -> Any:
@@ -70,6 +72,7 @@ class Softsign(Unary):
     name = "softsign"
     equation = "y = x / (1 + |x|)"
     gradients = {"input": "g / (1 + |x|)^2"}
+    edges = "gradient 1 at 0; NaN at the infinities"
     result = "float"
 
     @staticmethod

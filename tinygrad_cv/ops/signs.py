@@ -50,6 +50,7 @@ class Copysign(Binary):
     name = "copysign"
     equation = "y = |a| * sign(b)"
     gradients = {"input": "g y / a, 0 where a = 0", "other": "0"}
+    edges = "the sign of -0 counts; gradient 0 at 0"
     ufunc = "copysign"
     result = "float"
 
@@ -74,6 +75,7 @@ class Heaviside(Binary):
     name = "heaviside"
     equation = "y = [x > 0] + v [x = 0]"
     gradients = {"input": "0", "values": "g * [x = 0]"}
+    edges = "the second input at 0; 0 at NaN; gradient 0"
     inputs = ("input", "values")
 
     @staticmethod
@@ -105,6 +107,8 @@ class SignBit(Unary):
 
     name = "signbit"
     equation = "y = (x < 0 or x = -0)"
+    edges = "True for -0 and for a NaN whose sign is set"
+    dtypes = "bool, integer, floating"
     ufunc = "signbit"
     result = "bool"
 
@@ -119,6 +123,8 @@ class IsPosInf(Unary):
 
     name = "isposinf"
     equation = "y = (x = inf)"
+    edges = "True for inf only"
+    dtypes = "bool, integer, floating"
     result = "bool"
 
     @staticmethod
@@ -136,6 +142,8 @@ class IsNegInf(Unary):
 
     name = "isneginf"
     equation = "y = (x = -inf)"
+    edges = "True for -inf only"
+    dtypes = "bool, integer, floating"
     result = "bool"
 
     @staticmethod

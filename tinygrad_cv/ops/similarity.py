@@ -129,6 +129,8 @@ class VecDot(Op):
     name = "vecdot"
     equation = "y[j] = sum_i a[i,j] b[i,j]"
     gradients = {"input": "da[i,j] = g[j] b[i,j]", "other": "db[i,j] = g[j] a[i,j]"}
+    edges = "NaN and infinity as in the sum of products"
+    cost = "2 per element"
     inputs = ("input", "other")
     shaped = False
 
@@ -159,6 +161,8 @@ class SquareSum(Op):
     name = "square_sum"
     equation = "y[j] = sum_i x[i,j]^2"
     gradients = {"input": "dx[i,j] = 2 g[j] x[i,j]"}
+    edges = "NaN and infinity as in the sum of squares"
+    cost = "2 per element"
     shaped = False
 
     @staticmethod

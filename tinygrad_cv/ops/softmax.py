@@ -30,6 +30,8 @@ class Softmax(Op):
     name = "softmax"
     equation = "y_i = e^(x_i - m) / sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = y_i (g_i - sum_j g_j y_j)"}
+    edges = "no overflow; NaN where the largest score is infinite"
+    cost = "5 per element"
     shaped = False
 
     @staticmethod
@@ -61,6 +63,8 @@ class LogSoftmax(Op):
     name = "log_softmax"
     equation = "y_i = x_i - m - ln sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = g_i - e^(y_i) sum_j g_j"}
+    edges = "no overflow; NaN where the largest score is infinite"
+    cost = "5 per element"
     shaped = False
 
     @staticmethod
@@ -92,6 +96,8 @@ class LogSumExp(Op):
     name = "logsumexp"
     equation = "y[j] = m[j] + ln sum_i e^(x[i,j] - m[j]), m[j] = max_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] e^(x[i,j] - y[j])"}
+    edges = "no overflow; -inf of nothing but -inf"
+    cost = "4 per element"
     shaped = False
 
     @staticmethod

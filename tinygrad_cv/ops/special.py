@@ -80,6 +80,7 @@ class Erfinv(Unary):
     name = "erfinv"
     equation = "erf(y) = x"
     gradients = {"input": "g * sqrt(pi)/2 * exp(y^2)"}
+    edges = "infinite at -1 and 1, NaN outside"
     result = "float"
 
     @staticmethod
@@ -102,6 +103,7 @@ class Lgamma(Unary):
     name = "lgamma"
     equation = "y = ln |Gamma(x)|, Gamma(x) = integral_0^inf t^(x-1) e^-t dt"
     gradients = {"input": "g * digamma(x)"}
+    edges = "infinite at 0 and at negative integers"
     result = "float"
 
     @staticmethod
@@ -125,6 +127,7 @@ class Digamma(Unary):
     name = "digamma"
     equation = "y = d/dx ln |Gamma(x)|"
     gradients = {"input": "g * polygamma(1, x)"}
+    edges = "infinite at 0, NaN at negative integers"
     result = "float"
 
     @staticmethod
@@ -142,6 +145,7 @@ class Polygamma(Unary):
     name = "polygamma"
     equation = "y = d^n/dx^n digamma(x) = (-1)^(n+1) n! sum_k 1 / (x + k)^(n+1)"
     gradients = {"input": "g * polygamma(n + 1, x)"}
+    edges = "infinite or NaN at 0 and at negative integers"
     result = "float"
 
     @staticmethod
@@ -207,6 +211,7 @@ class Sinc(Unary):
     name = "sinc"
     equation = "y = d^n/dx^n sin(pi x) / (pi x)"
     gradients = {"input": "g * d^(n+1)/dx^(n+1) sinc(x)"}
+    edges = "1 at 0, with the gradient 0"
     result = "float"
 
     @staticmethod

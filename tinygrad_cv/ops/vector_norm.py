@@ -30,6 +30,8 @@ class Norm(Op):
     name = "norm"
     equation = "y[j] = (sum_i |x[i,j]|^p)^(1/p)"
     gradients = {"input": "dx[i,j] = g[j] sign(x[i,j]) (|x[i,j]| / y[j])^(p-1), 0 where y[j] = 0"}
+    edges = "gradient 0 at 0"
+    cost = "2 per element"
     shaped = False
 
     @staticmethod

@@ -6,6 +6,7 @@ An entry has a name, its inputs in order and the call, written once against the 
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,6 +47,13 @@ def normal(*shape: int) -> Input:
 def labels(classes: int, *shape: int) -> Input:
     """Integers below ``classes``, without a gradient."""
     return Input(shape, classes=classes)
+
+
+def deform_conv2d(ns: Any) -> Callable[..., Any]:
+    """Ours, or torchvision's, which is not always there."""
+    if hasattr(ns.nn.functional, "deform_conv2d"):
+        return ns.nn.functional.deform_conv2d
+    return importlib.import_module("torchvision.ops").deform_conv2d
 
 
 IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
@@ -198,6 +206,12 @@ TABLE = [
     Operator("interpolate, antialias", (IMAGES,),
              lambda ns, x: ns.nn.functional.interpolate(
                  x, scale_factor=0.5, mode="bilinear", antialias=True)),
+    Operator("grid_sample", (IMAGES, normal(16, 32, 32, 2)),
+             lambda ns, x, g: ns.nn.functional.grid_sample(x, g, align_corners=False)),
+    Operator("deform_conv2d 3x3", (IMAGES, normal(16, 18, 32, 32), normal(64, 64, 3, 3)),
+             lambda ns, x, o, w: deform_conv2d(ns)(x, o, w, padding=1)),
+    Operator("conv2d 3x3 by unfold", (IMAGES, normal(64, 64 * 9)),
+             lambda ns, x, w: w @ ns.nn.functional.unfold(x, 3, padding=1)),
     Operator("unfold", (IMAGES,), lambda ns, x: ns.nn.functional.unfold(x, 3, padding=1)),
     Operator("fold", (normal(16, 64 * 9, 1024),),
              lambda ns, x: ns.nn.functional.fold(x, 32, 3, padding=1)),
@@ -206,6 +220,13 @@ TABLE = [
     Operator("permuted copy", (IMAGES,), lambda ns, x: x.permute(0, 2, 3, 1).reshape(-1, 64)),
     Operator("index_select of rows", (ROWS, labels(256, 512)),
              lambda ns, x, i: ns.index_select(x, 0, i)),
+    Operator("index_select of channels", (IMAGES, labels(64, 64)),
+             lambda ns, x, i: ns.index_select(x, 1, i)),
+    Operator("gather", (IMAGES, labels(32, 16, 64, 32, 32)), lambda ns, x, i: ns.gather(x, 3, i)),
+    Operator("scatter_add", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_add(x, 3, i, y)),
+    Operator("scatter_reduce amax", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_reduce(x, 3, i, y, "amax")),
     # Arithmetic and reductions
     Operator("add", (IMAGES, IMAGES), lambda ns, x, y: x + y),
     Operator("mul by channels", (IMAGES, normal(64, 1, 1)), lambda ns, x, y: x * y),
@@ -217,6 +238,17 @@ TABLE = [
     Operator("var of an image", (IMAGES,), lambda ns, x: ns.var(x, (2, 3))),
     Operator("amax of channels", (IMAGES,), lambda ns, x: ns.amax(x, 1)),
     Operator("cumsum", (IMAGES,), lambda ns, x: ns.cumsum(x, 3)),
+    Operator("cumsum of channels", (IMAGES,), lambda ns, x: ns.cumsum(x, 1)),
+    Operator("cumprod", (POSITIVE,), lambda ns, x: ns.cumprod(x, 3)),
+    Operator("cummax", (IMAGES,), lambda ns, x: ns.cummax(x, 3)[0]),
+    Operator("logcumsumexp", (IMAGES,), lambda ns, x: ns.logcumsumexp(x, 3)),
+    Operator("nansum of an image", (IMAGES,), lambda ns, x: ns.nansum(x, (2, 3))),
+    Operator("diff", (IMAGES,), lambda ns, x: ns.diff(x)),
+    # Order
+    Operator("sort", (IMAGES,), lambda ns, x: ns.sort(x, 3)[0]),
+    Operator("topk", (IMAGES,), lambda ns, x: ns.topk(x, 5, 3)[0]),
+    Operator("median of rows", (IMAGES,), lambda ns, x: ns.median(x, 3)[0]),
+    Operator("quantile", (IMAGES,), lambda ns, x: ns.quantile(x, 0.3, 3)),
 ]  # fmt: skip
 OPERATORS = {operator.name: operator for operator in TABLE}
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels
+from tinygrad_cv.backend.layout import contiguous
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["rank_filter", "rank_pair_filter", "register_kernels"]
@@ -118,7 +119,7 @@ def _lines(input: Any, kernel: Sizes, stride: Sizes) -> tuple[Any, Any, Any]:
     in a row, and working memory for a flag of every row."""
     n, c, h, w = input.shape
     if layout_of(input) == CHANNELS_LAST:
-        image, planes, pixel = contiguous_pixels(np, input), n, c
+        image, planes, pixel = contiguous_pixels(input), n, c
     else:
         image, planes, pixel = contiguous(input), n * c, 1
     image, step = image.reshape(planes, h, w, pixel), stride[1]

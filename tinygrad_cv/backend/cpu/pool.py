@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 SMALLEST = 1 << 16  # elements of input; for less, loading the compiler would never pay
+FEW = 4  # channels from which on average pooling is quicker than NumPy's
 OVERLAP = 16  # windows that a pixel may be in: with more, one axis after the other is less work
 
 Sizes = tuple[int, ...]
@@ -73,12 +74,17 @@ def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _takes_means(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (input,), (kernel, stride, *_) = specs, attributes
-    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(input, input.shape)
+    return _is_quick(kernel, stride, input.shape) and _takes(input, input.shape)
 
 
 def _takes_means_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (grad,), (shape, kernel, stride, *_) = specs, attributes
-    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(grad, shape)
+    return _is_quick(kernel, stride, shape) and _takes(grad, shape)
+
+
+def _is_quick(kernel: Sizes, stride: Sizes, shape: Sizes) -> bool:
+    """NumPy adds along one axis after the other, which pays for few channels and wide windows."""
+    return shape[1] >= FEW and math.prod(kernel) <= OVERLAP * math.prod(stride)
 
 
 def _takes_adaptive_max(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:

@@ -54,13 +54,23 @@ def _resized(array: Any, axes: tuple[Axis, ...], back: bool) -> Any:
     output = memory.empty((n, c, *new), np.float32, lies)
     if not output.size:
         return output
-    x, y, inner = contiguous(array), output, 1
     if lies == CHANNELS_LAST:
         x, y, inner = pixels(array), pixels(output), c
-    sizes, starts, places, weights = _links(axes, back)
-    rows = x.reshape(-1, old[-1] * inner)
-    line = memory.scratch((threads.get_num_threads(), rows.shape[1]), np.float32, "resizing.line")
-    resizing.resize(rows, y.reshape(-1, new[-1] * inner), starts, places, weights, sizes, line)
+    else:
+        x, y, inner = contiguous(array), output, 1
+    sizes, starts, places, weights, most = _links(axes, back)
+    rows, workers = x.reshape(-1, old[-1] * inner), threads.get_num_threads()
+    resizing.resize(
+        rows,
+        y.reshape(-1, new[-1] * inner),
+        starts,
+        places,
+        weights,
+        sizes,
+        memory.scratch((workers, rows.shape[1]), np.float32, "resizing.line"),
+        memory.scratch((workers, most), np.int64, "resizing.rows"),
+        memory.scratch((workers, most), np.float32, "resizing.weights"),
+    )
     return output
 
 
@@ -76,12 +86,15 @@ def _links(axes: tuple[Axis, ...], back: bool) -> tuple[Any, ...]:
         ends += len(table.index)
     old = [a.out if back else a.size for a in three]
     new = [a.size if back else a.out for a in three]
+    counts = set(np.diff(tables[-1].starts).tolist())
+    alike = counts.pop() if len(counts) == 1 else 0
     found = (
-        np.array([*old[:2], *new], np.int64),
+        np.array([*old[:2], *new, alike], np.int64),
         np.concatenate(starts),
         np.concatenate([table.index for table in tables]),
         np.concatenate([table.weights for table in tables]),
     )
     for array in found:
         array.flags.writeable = False
-    return found
+    longest = [int(np.diff(table.starts).max(initial=1)) for table in tables[:2]]
+    return *found, math.prod(longest)

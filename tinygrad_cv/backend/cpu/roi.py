@@ -11,9 +11,10 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels, pixels
+from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.nms import ordered_boxes
 from tinygrad_cv.backend.roi import Regions, bin_edges, samples
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
@@ -63,7 +64,7 @@ def roi_align(xp: Any, input: Any, regions: Regions) -> Any:
     from tinygrad_cv.backend.cpu.compiled import roi as kernels
 
     n, c, *sizes = input.shape
-    rows, workers = contiguous_pixels(np, input).reshape(-1, c), threads.get_num_threads()
+    rows, workers = contiguous_pixels(input).reshape(-1, c), threads.get_num_threads()
     out = memory.empty((regions.count, c, *regions.size), np.float32, CHANNELS_LAST)
     for part, *taps in _parts(regions.within("roi_align", n), sizes, regions):
         target = memory.empty((len(part), *regions.size, c), np.float32)
@@ -77,7 +78,7 @@ def roi_align_input_grad(xp: Any, grad: Any, input_shape: Sizes, regions: Region
     from tinygrad_cv.backend.cpu.compiled import roi as kernels
 
     n, c, *sizes = input_shape
-    g, workers = contiguous_pixels(np, grad), threads.get_num_threads()
+    g, workers = contiguous_pixels(grad), threads.get_num_threads()
     dx = memory.empty(input_shape, np.float32, CHANNELS_LAST)
     dx[...] = 0
     rows = pixels(dx).reshape(-1, c)
@@ -103,7 +104,7 @@ def roi_pool(xp: Any, input: Any, regions: Regions) -> tuple[Any, Any]:
     image, shape = rois[:, 0].astype(np.int64), (regions.count, c, *regions.size)
     values = memory.empty(shape, np.float32, CHANNELS_LAST)
     places = memory.empty(shape, np.int64, CHANNELS_LAST)
-    rows = contiguous_pixels(np, input).reshape(-1, c)
+    rows = contiguous_pixels(input).reshape(-1, c)
     scratch = memory.scratch((threads.get_num_threads(), c), np.int32, "roi.won")
     kernels.largest(
         rows, image, *edges, pixels(values), pixels(places), height, width, scratch

@@ -10,9 +10,10 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels
+from tinygrad_cv.backend.layout import contiguous
 from tinygrad_cv.backend.standardise import Sets, channel_sets, trailing_sets
 
 __all__ = ["register_kernels"]
@@ -148,7 +149,7 @@ def _rows(array: Any, sets: Sets) -> Any:
 def _images(array: Any, sets: Sets) -> Any:
     """[N, L, C] without gaps."""
     shape = (sets.samples, sets.length, sets.groups * sets.inner)
-    return contiguous_pixels(np, array).reshape(shape)
+    return contiguous_pixels(array).reshape(shape)
 
 
 def _numbers(values: Any, count: int, fill: float) -> Any:

@@ -4,15 +4,9 @@ An image is [planes, rows, floats of a row], and tap (i, j) of the windows of on
 a run of a row of the image: ``image[plane, p*stride + i, across[j]:][:length]``. So one text serves
 row by row and channels-last memory, and every stride.
 
-3x3 and 5x5: the columns of a row of windows are sorted once, for all the windows that they are in,
-then the rows of each window. In a window sorted both ways, the element in row i and column j has
-(i + 1)*(j + 1) - 1 others that are not larger, and as many on the other side, so that most elements
-cannot be the median; those that can are sorted. What the sorting networks make and nobody asks for
-is left out by LLVM. (A. Adams, Fast median filters using separable sorting networks, 2021.)
-
-Other windows: the median is looked for between the smallest and the largest element, by halving the
-interval in the order of the bits. The half that has it begins and ends at elements again, so a few
-passes over the window are enough.
+3x3 and 5x5 go through sorting networks. In other windows the value is looked for between the
+smallest and the largest element, by halving the interval in the order of the bits. The half that
+has it begins and ends at elements again, so a few passes over the window are enough.
 
 Then the first tap that equals the value is found. A row of windows that holds a NaN is corrected
 afterwards.
@@ -20,7 +14,7 @@ afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -28,9 +22,17 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.networks import (
+    larger,
+    pick_3,
+    pick_5,
+    smaller,
+    sort_3,
+    sort_5,
+    word_at,
+)
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
-    BYTES,
     COLUMNS,
     LANE,
     LANES,
@@ -70,11 +72,11 @@ def median(x, y, k, height, down, across, flags, scratch, task):
             columns = scratch[worker].ctypes.data
             values, taps = y.ctypes.data + unit * length * 4, k.ctypes.data + unit * length
             if height == 3:
-                _sort_3(columns, source, width)
-                _pick_3(values, taps, length, source, columns, width, across.ctypes.data)
+                sort_3(columns, source, width)
+                pick_3(values, taps, length, source, columns, width, across.ctypes.data)
             else:
-                _sort_5(columns, source, width)
-                _pick_5(values, taps, length, source, columns, width, across.ctypes.data)
+                sort_5(columns, source, width)
+                pick_5(values, taps, length, source, columns, width, across.ctypes.data)
             _correct(x, y, k, plane, p, height, down, across, flags)
 
 
@@ -144,123 +146,6 @@ def _correct(x, y, k, plane, p, height, down, across, flags):
                 y[plane, p, q], k[plane, p, q] = value, tap
 
 
-# Sorting networks ---------------------------------------------------------------------------------
-
-
-def _sorted(builder: Any, values: list[Any]) -> list[Any]:
-    """Vectors in the order of their lanes, by Batcher's odd-even merge sort."""
-    values = list(values)
-    for low, high in _comparisons(len(values)):
-        values[low], values[high] = _ordered(builder, values[low], values[high])
-    return values
-
-
-def _comparisons(count: int) -> Iterator[tuple[int, int]]:
-    """Which two places are brought in order, one after the other."""
-    p = 1
-    while p < count:
-        k = p
-        while k:
-            for j in range(k % p, count - k, 2 * k):
-                for i in range(j, min(j + k, count - k)):
-                    if i // (2 * p) == (i + k) // (2 * p):
-                        yield i, i + k
-            k //= 2
-        p *= 2
-
-
-def _ordered(builder: Any, a: Any, b: Any) -> tuple[Any, Any]:
-    """The smaller and the larger number of each lane."""
-    return _smaller(builder, a, b), _larger(builder, a, b)
-
-
-def _smaller(builder: Any, a: Any, b: Any) -> Any:
-    """b where a is NaN."""
-    return builder.select(builder.fcmp_ordered("<", a, b), a, b)
-
-
-def _larger(builder: Any, a: Any, b: Any) -> Any:
-    """b where a is NaN."""
-    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
-
-
-def _candidates(size: int) -> tuple[list[tuple[int, int]], int]:
-    """Places of a window sorted both ways that can hold its median, and how many of the others are
-    not larger than it."""
-    half = size * size // 2
-    places = [(i, j) for i in range(size) for j in range(size)]
-    smaller = [(i, j) for i, j in places if (size - i) * (size - j) - 1 > half]
-    larger = [(i, j) for i, j in places if (i + 1) * (j + 1) - 1 > half]
-    return [place for place in places if place not in smaller + larger], len(smaller)
-
-
-def _sorter(size: int) -> Any:
-    @intrinsic
-    def sort(typingctx: Any, columns: Any, source: Any, width: Any) -> Any:
-        """``size`` rows of ``width`` floats, each column sorted."""
-
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            columns, source, width = arguments
-            rows = [builder.mul(width, word(4 * i)) for i in range(size)]
-
-            def body(e: Emitter, offset: Any) -> None:
-                here = [builder.add(row, offset) for row in rows]
-                lines = [e.load(builder.add(source, place)) for place in here]
-                for line, place in zip(_sorted(builder, lines), here, strict=True):
-                    e.store(line, builder.add(columns, place))
-
-            for_each_vector(builder, width, body)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 3), emit
-
-    return sort
-
-
-def _picker(size: int) -> Any:
-    @intrinsic
-    def pick(
-        typingctx: Any, y: Any, k: Any, length: Any, source: Any, columns: Any, width: Any,
-        across: Any,
-    ) -> Any:  # fmt: skip
-        """The medians of a row of windows, from the image and from its sorted columns."""
-
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            y, k, length, source, columns, width, across = arguments
-            rows = [builder.mul(width, word(4 * i)) for i in range(size)]
-            steps = [builder.shl(_word_at(builder, across, word(j)), word(2)) for j in range(size)]
-
-            def body(e: Emitter, offset: Any) -> None:
-                def tap(image: Any, i: int, j: int) -> Any:
-                    place = builder.add(builder.add(image, rows[i]), steps[j])
-                    return e.load(builder.add(place, offset))
-
-                window = [
-                    _sorted(builder, [tap(columns, i, j) for j in range(size)]) for i in range(size)
-                ]
-                places, smaller = _candidates(size)
-                chosen = _sorted(builder, [window[i][j] for i, j in places])
-                median = chosen[size * size // 2 - smaller]
-                value, number = median, ir.Constant(LANES, [0] * WIDTH)
-                for place in reversed(range(size * size)):
-                    x = tap(source, *divmod(place, size))
-                    equal = builder.fcmp_ordered("==", x, median)
-                    value = builder.select(equal, x, value)
-                    number = builder.select(equal, ir.Constant(LANES, [place] * WIDTH), number)
-                e.store(value, builder.add(y, offset))
-                e.store(builder.trunc(number, BYTES), builder.add(k, builder.lshr(offset, word(2))))
-
-            for_each_vector(builder, length, body)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 7), emit
-
-    return pick
-
-
-_sort_3, _pick_3, _sort_5, _pick_5 = _sorter(3), _picker(3), _sorter(5), _picker(5)
-
-
 # Halving an interval ------------------------------------------------------------------------------
 
 
@@ -298,7 +183,7 @@ class _Windows:
             first = builder.mul(i, self.count)
             with cgutils.for_range(builder, self.count, intp=WORD) as inner:
                 j = turned(inner.index, self.count)
-                step = builder.shl(_word_at(builder, self.across, j), word(2))
+                step = builder.shl(word_at(builder, self.across, j), word(2))
                 pixel, tap = builder.add(line, step), builder.add(first, j)
                 for v in self.vectors:
                     body(v, self.e.load(builder.add(pixel, word(4 * WIDTH * v))), tap)
@@ -310,8 +195,8 @@ class _Windows:
         low, high = self.registers(VECTOR, above_all), self.registers(VECTOR, below_all)
 
         def widen(v: int, x: Any, tap: Any) -> None:
-            self.update(low[v], _smaller(builder, x, builder.load(low[v])))
-            self.update(high[v], _larger(builder, x, builder.load(high[v])))
+            self.update(low[v], smaller(builder, x, builder.load(low[v])))
+            self.update(high[v], larger(builder, x, builder.load(high[v])))
 
         self.each_tap(widen)
         again, found = (builder.append_basic_block(name) for name in ("again", "found"))
@@ -348,9 +233,9 @@ class _Windows:
             more = builder.add(builder.load(count[v]), builder.zext(under, LANES))
             self.update(count[v], more)
             lower = builder.select(under, x, below_all)
-            self.update(below[v], _larger(builder, lower, builder.load(below[v])))
+            self.update(below[v], larger(builder, lower, builder.load(below[v])))
             upper = builder.select(under, above_all, x)
-            self.update(above[v], _smaller(builder, upper, builder.load(above[v])))
+            self.update(above[v], smaller(builder, upper, builder.load(above[v])))
 
         self.each_tap(compare)
         return count, below, above
@@ -463,8 +348,3 @@ def _any(builder: Any, masks: list[Any]) -> Any:
         union = builder.or_(union, mask)
     bits = builder.bitcast(union, ir.IntType(WIDTH))
     return builder.icmp_signed("!=", bits, bits.type(0))
-
-
-def _word_at(builder: Any, address: Any, index: Any) -> Any:
-    place = builder.add(address, builder.shl(index, word(3)))
-    return builder.load(builder.inttoptr(place, WORD.as_pointer()))

@@ -36,7 +36,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     WIDTH,
     WORD,
     Emitter,
-    for_each_vector,
+    for_each_group,
     word,
     zero,
 )
@@ -163,20 +163,6 @@ _ADDRESS = types.intp
 _LINKS = (types.intp,) * 5  # channels; addresses and numbers of the links of a row, and across
 
 
-def _for_each_group(builder: Any, count: Any, body: Callable[[Emitter, Any, int], None]) -> None:
-    """Emit ``body(emitter, offset in bytes, number of vectors)``: several vectors together, so that
-    links are read once for all, then one by one, the last with a mask."""
-    whole = builder.udiv(count, word(TOGETHER * WIDTH))
-    with cgutils.for_range(builder, whole, intp=WORD) as loop:
-        body(Emitter(builder), builder.mul(loop.index, word(4 * TOGETHER * WIDTH)), TOGETHER)
-    done = builder.mul(whole, word(TOGETHER * WIDTH))
-
-    def alone(e: Emitter, offset: Any) -> None:
-        body(e, builder.add(offset, builder.mul(done, word(4))), 1)
-
-    for_each_vector(builder, builder.sub(count, done), alone)
-
-
 def _registers(builder: Any, count: int, kind: Any = VECTOR) -> list[Any]:
     return [cgutils.alloca_once(builder, kind) for _ in range(count)]
 
@@ -251,7 +237,7 @@ def _largest(
                 found = builder.trunc(builder.load(winner[v]), BYTES)
                 e.store(found, builder.add(taps, word(WIDTH * v)))
 
-        _for_each_group(builder, c, body)
+        for_each_group(builder, c, TOGETHER, body)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3, *_LINKS), emit
@@ -288,7 +274,7 @@ def _won(
                 place = builder.add(builder.add(dx, offset), word(4 * WIDTH * v))
                 e.store(builder.load(total[v]), place)
 
-        _for_each_group(builder, c, body)
+        for_each_group(builder, c, TOGETHER, body)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3, *_LINKS), emit
@@ -322,7 +308,7 @@ def _place(
 
             _follow(builder, links, write)
 
-        _for_each_group(builder, c, body)
+        for_each_group(builder, c, TOGETHER, body)
         return context.get_dummy_value()
 
     return types.void(*[_ADDRESS] * 3, *_LINKS), emit
@@ -364,7 +350,7 @@ def _sum(
                 place = builder.add(builder.add(y, offset), word(4 * WIDTH * v))
                 e.store(builder.load(total[v]), place)
 
-        _for_each_group(builder, c, body)
+        for_each_group(builder, c, TOGETHER, body)
         return context.get_dummy_value()
 
     return types.void(_ADDRESS, _ADDRESS, types.float32, *_LINKS), emit

@@ -9,8 +9,8 @@ here each has a place along its own axis and a weight.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tinygrad_cv.backend.cpu.compiled.blend import blend
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
@@ -21,83 +21,63 @@ _WHERE, _HOW = (f"Array({kind}, 1, 'C', readonly=True)" for kind in ("int64", "f
 
 
 @compiled(
-    f"void({_READ}, float32[:, ::1], {_WHERE}, {_WHERE}, {_HOW}, {_WHERE}, float32[:, ::1])",
+    f"void({_READ}, float32[:, ::1], {_WHERE}, {_WHERE}, {_HOW}, {_WHERE}, float32[:, ::1], "
+    "int64[:, ::1], float32[:, ::1])",
     parallel=True,
 )
-def resize(x, y, starts, places, weights, sizes, scratch, task):
+def resize(x, y, starts, places, weights, sizes, lines, numbers, shares, task):
     """y [rows, across * B] of x [rows, W * B].
 
-    ``sizes`` are D and H of the source, then planes, rows and positions across of the result.
-    ``scratch`` has a row of the source for each thread.
+    ``sizes`` are D and H of the source, then planes, rows and positions across of the result, and
+    how many links every target has along the last axis, 0 if they differ. ``lines`` has a row of
+    the source for each thread; ``numbers`` and ``shares`` have the rows that a row of targets sees.
     """
-    depth, height, planes, rows, across = sizes
-    units, workers, width = y.shape[0], scratch.shape[0], x.shape[1]
-    inner = y.shape[1] // across
+    depth, height, planes, rows, across, taps = sizes
+    units, workers, width = y.shape[0], lines.shape[0], x.shape[1]
+    inner, zero = y.shape[1] // across, np.float32(0)
     for worker in shared(0, workers, task):
-        line = scratch[worker][:width]
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
-            plane, h = divmod(unit, rows)
-            first, d = divmod(plane, planes)
+        line, seen, share = lines[worker], numbers[worker], shares[worker]
+        where, how = places.ctypes.data, weights.ctypes.data
+        first = units * worker // workers
+        plane, h = divmod(first, rows)
+        image, d = divmod(plane, planes)
+        for unit in range(first, units * (worker + 1) // workers):
             count = 0
             for i in range(starts[d], starts[d + 1]):
                 for j in range(starts[planes + h], starts[planes + h + 1]):
-                    source = x[(first * depth + places[i]) * height + places[j]]
-                    weight = weights[i] * weights[j]
-                    if count == 0:
-                        for k in range(width):
-                            line[k] = weight * source[k]
-                    else:
-                        for k in range(width):
-                            line[k] += weight * source[k]
+                    seen[count] = (image * depth + places[i]) * height + places[j]
+                    share[count] = weights[i] * weights[j]
                     count += 1
-            if count == 0:
-                for k in range(width):
-                    line[k] = np.float32(0)
-            links = starts[planes + rows : planes + rows + across + 1]
-            if inner == 1:
-                _across(y[unit], line, links, places, weights)
+            blend(
+                line.ctypes.data, x.ctypes.data, width * 4,
+                seen.ctypes.data, share.ctypes.data, count, zero, width,
+            )  # fmt: skip
+            last = planes + rows
+            if inner > 1:
+                target = y.ctypes.data + unit * y.shape[1] * 4
+                for w in range(across):
+                    k = starts[last + w]
+                    blend(
+                        target + w * inner * 4, line.ctypes.data, inner * 4,
+                        where + k * 8, how + k * 4, starts[last + w + 1] - k, zero, inner,
+                    )  # fmt: skip
+            elif taps == 1:
+                at = starts[last]
+                for w in range(across):
+                    y[unit, w] = weights[at + w] * line[places[at + w]]
+            elif taps == 2:
+                at = starts[last]
+                for w in range(across):
+                    k = at + 2 * w
+                    y[unit, w] = weights[k] * line[places[k]] + weights[k + 1] * line[places[k + 1]]
             else:
-                _channels(y[unit], line, links, places, weights, inner)
-
-
-@njit
-def _across(y, line, links, places, weights):
-    """The last axis where one number is at each place."""
-    for w in range(y.size):
-        first, last = links[w], links[w + 1]
-        if last - first == 2:
-            y[w] = (
-                weights[first] * line[places[first]] + weights[first + 1] * line[places[first + 1]]
-            )
-        else:
-            total = np.float32(0)
-            for k in range(first, last):
-                total += weights[k] * line[places[k]]
-            y[w] = total
-
-
-@njit
-def _channels(y, line, links, places, weights, inner):
-    """The last axis where ``inner`` channels are at each place, two links at a time."""
-    for w in range(y.size // inner):
-        target = y[w * inner : (w + 1) * inner]
-        first, last = links[w], links[w + 1]
-        if last == first:
-            for c in range(inner):
-                target[c] = np.float32(0)
-        elif last - first == 1:
-            start, weight = places[first] * inner, weights[first]
-            source = line[start : start + inner]
-            for c in range(inner):
-                target[c] = weight * source[c]
-        else:
-            start, weight = places[first] * inner, weights[first]
-            then, other = places[first + 1] * inner, weights[first + 1]
-            source, second = line[start : start + inner], line[then : then + inner]
-            for c in range(inner):
-                target[c] = weight * source[c] + other * second[c]
-        for k in range(first + 2, last):
-            start, weight = places[k] * inner, weights[k]
-            source = line[start : start + inner]
-            for c in range(inner):
-                target[c] += weight * source[c]
+                for w in range(across):
+                    total = zero
+                    for k in range(starts[last + w], starts[last + w + 1]):
+                        total += weights[k] * line[places[k]]
+                    y[unit, w] = total
+            h += 1
+            if h == rows:
+                d, h = d + 1, 0
+                if d == planes:
+                    image, d = image + 1, 0

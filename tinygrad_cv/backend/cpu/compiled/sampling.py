@@ -22,6 +22,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tinygrad_cv.backend.cpu.compiled.blend import blend, row_at, weight_at
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     FLOAT,
@@ -189,7 +190,7 @@ def read(x, points, mask, y, sizes, frames, how, step, whole, real, task):
                     if c == end:
                         target, end = target + (units - 1) * width * 4, end + width
                     source = x.ctypes.data + n * image + c * 4
-                    _blend(target, source, channels * 4, here, weights, count, nothing, step)
+                    blend(target, source, channels * 4, here, weights, count, nothing, step)
                     target, c = target + step * 4, c + step
             m += 1
             if m == rows:
@@ -277,41 +278,6 @@ def write_back(points, mask, g, dx, parts, sizes, frames, how, step, whole, real
 _ADDRESS = types.intp
 
 
-def _pixel(builder: Any, base: Any, row: Any, places: Any, tap: Any) -> Any:
-    """The address of a pixel around the point."""
-    at = builder.inttoptr(builder.add(places, builder.mul(tap, word(8))), WORD.as_pointer())
-    return builder.add(base, builder.mul(builder.load(at), row))
-
-
-def _weight(e: Emitter, weights: Any, tap: Any) -> Any:
-    return e.splat(e.builder.add(weights, e.builder.mul(tap, word(4))))
-
-
-@intrinsic
-def _blend(
-    typingctx: Any, y: Any, x: Any, row: Any, places: Any, weights: Any, taps: Any, nothing: Any,
-    c: Any,
-) -> Any:  # fmt: skip
-    """y = the weighted sum of the pixels, from ``nothing`` on."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        y, x, row, places, weights, taps, nothing, c = arguments
-        total = cgutils.alloca_once(builder, VECTOR)
-
-        def body(e: Emitter, offset: Any) -> None:
-            builder.store(e.spread(nothing, VECTOR), total)
-            with cgutils.for_range(builder, taps, intp=WORD) as loop:
-                pixel = _pixel(builder, builder.add(x, offset), row, places, loop.index)
-                weight = _weight(e, weights, loop.index)
-                builder.store(e.multiply_add(weight, e.load(pixel), builder.load(total)), total)
-            e.store(builder.load(total), builder.add(y, offset))
-
-        for_each_vector(builder, c, body)
-        return context.get_dummy_value()
-
-    return types.void(*[_ADDRESS] * 6, types.float32, _ADDRESS), emit
-
-
 @intrinsic
 def _products(
     typingctx: Any, sums: Any, g: Any, x: Any, row: Any, places: Any, taps: Any, c: Any
@@ -323,7 +289,7 @@ def _products(
         total = cgutils.alloca_once(builder, VECTOR)
         with cgutils.for_range(builder, taps, intp=WORD) as loop:
             builder.store(Emitter(builder).constant(0.0), total)
-            pixel = _pixel(builder, x, row, places, loop.index)
+            pixel = row_at(builder, x, row, places, loop.index)
 
             def body(e: Emitter, offset: Any) -> None:
                 source, value = (e.load(builder.add(a, offset)) for a in (g, pixel))
@@ -348,8 +314,8 @@ def _spread(
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         dx, g, row, places, weights, taps, c = arguments
         with cgutils.for_range(builder, taps, intp=WORD) as loop:
-            pixel = _pixel(builder, dx, row, places, loop.index)
-            weight = _weight(Emitter(builder), weights, loop.index)
+            pixel = row_at(builder, dx, row, places, loop.index)
+            weight = weight_at(Emitter(builder), weights, loop.index)
 
             def body(e: Emitter, offset: Any) -> None:
                 at = builder.add(pixel, offset)

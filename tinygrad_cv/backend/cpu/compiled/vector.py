@@ -17,8 +17,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 __all__ = ["BYTE", "BYTES", "COLUMNS", "FLOAT", "LANE", "LANES", "VECTOR", "WIDTH", "WORD"]
-__all__ += ["Emitter", "copy", "emit_prefetch", "for_each_vector", "lanes_added", "mask_of"]
-__all__ += ["prefetch_later", "prefetch_to_write", "transpose", "transposed", "word", "zero"]
+__all__ += ["Emitter", "copy", "emit_prefetch", "for_each_group", "for_each_vector"]
+__all__ += [
+    "lanes_added",
+    "mask_of",
+    "prefetch_later",
+    "prefetch_to_write",
+    "transpose",
+    "transposed",
+    "word",
+    "zero",
+]
 
 FLOAT, WORD, BIT = ir.FloatType(), ir.IntType(64), ir.IntType(1)
 LANE, BYTE = ir.IntType(32), ir.IntType(8)
@@ -155,6 +164,23 @@ def for_each_vector(builder: Any, count: Any, body: Callable[[Emitter, Any], Non
     rest = builder.sub(count, done)
     with builder.if_then(builder.icmp_signed(">", rest, word(0))):
         body(Emitter(builder, mask_of(builder, rest)), builder.mul(done, word(4)))
+
+
+def for_each_group(
+    builder: Any, count: Any, together: int, body: Callable[[Emitter, Any, int], None]
+) -> None:
+    """Emit ``body(emitter, offset in bytes, number of vectors)`` for ``count`` floats: several
+    vectors together, so that what they share is read once for all, then one by one, the last with
+    a mask."""
+    whole = builder.udiv(count, word(together * WIDTH))
+    with cgutils.for_range(builder, whole, intp=WORD) as loop:
+        body(Emitter(builder), builder.mul(loop.index, word(4 * together * WIDTH)), together)
+    done = builder.mul(whole, word(together * WIDTH))
+
+    def alone(e: Emitter, offset: Any) -> None:
+        body(e, builder.add(offset, builder.mul(done, word(4))), 1)
+
+    for_each_vector(builder, builder.sub(count, done), alone)
 
 
 def mask_of(builder: Any, count: Any) -> Any:
