@@ -69,13 +69,17 @@ LOOKS = {
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
         *("scatter_reduce", "index_reduce", "put", "masked_scatter", "unravel_index"),
         *("max_unpool1d", "max_unpool2d", "max_unpool3d"),
+        *("embedding", "one_hot", "multi_margin_loss", "multilabel_margin_loss"),
     ],
     "the size of the result depends on the data": [
         *("masked_select", "nonzero", "argwhere", "unique", "unique_consecutive", "bincount"),
         *("nms", "batched_nms", "remove_small_boxes"),
     ],
     "which pixels make which results is worked out on the host": ["roi_align", "roi_pool"],
-    "probabilities outside [0, 1] are refused": ["bernoulli", "quantile", "nanquantile"],
+    "probabilities outside [0, 1] are refused": [
+        *("bernoulli", "quantile", "nanquantile", "binary_cross_entropy"),
+    ],
+    "a negative variance is refused": ["gaussian_nll_loss"],
     "the range of the bins is that of the data": ["histc"],
     "it is asked to": ["move"],
 }

@@ -153,15 +153,14 @@ CASES = [
     ),
     *(
         Case(
-            lambda input, target, weight, r=reduction: F.multi_margin_loss(
-                input, target, weight=weight, reduction=r
-            ),
-            (ROWS, LABELS, WEIGHT),
-            reference=over_rows(multi_margin(1, 1.0), reduction),
-            torch=lambda x, t, w, r=reduction: TF.multi_margin_loss(x, t, weight=w, reduction=r),
+            F.multi_margin_loss,
+            (ROWS, LABELS, 1, 1.0, WEIGHT),
+            kwargs={"reduction": reduction},
+            reference=lambda x, t, p, m, w, r=reduction: over_rows(multi_margin(p, m), r)(x, t, w),
+            torch=lambda *a, r=reduction: TF.multi_margin_loss(*a, reduction=r),
             diff=("input",),
             batch=(0, 1),
-            name=f"multi_margin weight {reduction}",
+            name=f"weight {reduction}",
         )
         for reduction in REDUCTIONS
     ),

@@ -43,7 +43,10 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
         return out
     every_bit = xp.negative(mask.view(xp.int8))
     if out is None:
-        if values.shape != mask.shape or not values.ndim:
+        fits = values.shape == mask.shape or (
+            np.broadcast_shapes(values.shape, mask.shape) == values.shape
+        )
+        if not fits or not values.ndim:
             return xp.bitwise_and(values.view(bits), every_bit).view(values.dtype)
         out = memory.empty_like(values)
     xp.bitwise_and(values.view(bits), every_bit, out=out.view(bits))

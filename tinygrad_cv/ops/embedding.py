@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.scatter import sum_rows
 from tinygrad_cv.backend.select import keep
@@ -128,7 +129,8 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
             )
     _check_integers("one_hot", input, values)
     if classes == -1:
-        classes = max(int(raw(input).max()), 0) + 1
+        with on_device_of(raw(input)):
+            classes = max(int(raw(input).max()), 0) + 1
     labels = _index("one_hot", input, classes, values)
     every = arange(classes, device=input.device)
     return cast(reshape(labels, (*input.shape, 1)) == every, int64)
@@ -210,11 +212,13 @@ def _index(op: str, input: Any, rows: int, values: list[Any]) -> Any:
     _check_integers(op, input, values)
     labels = raw(input)
     if not isinstance(labels, Spec):
-        wrong = (labels < 0) | (labels >= rows)
-        if wrong.any():
+        with on_device_of(labels):
+            wrong = (labels < 0) | (labels >= rows)
+            first = int(labels[wrong].reshape(-1)[0]) if wrong.any() else None
+        if first is not None:
             raise RangeError(
                 op,
-                f"index {int(labels[wrong].reshape(-1)[0])} is out of range",
+                f"index {first} is out of range",
                 law=[f"0 <= index < {rows}"],
                 values=values,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
@@ -84,7 +85,8 @@ def hinge_embedding_loss(
     check_reduction(op, reduction, size_average, reduce)
     margin = check_number(op, "margin", margin)
     check_floats(op, input=input)
-    common_shape(op, input=input, target=target)
+    shape = common_shape(op, input=input, target=target)
+    input = input if input.shape == shape else expand(input, shape)
     apart = masked(clamp(margin - input, 0, None), target != 1)
     return apply_reduction(apart + masked(input, target != -1), reduction)
 
@@ -401,11 +403,14 @@ def _check_labels(op: str, input: Any, target: Any, lowest: int, classes: int) -
     labels = raw(target)
     if isinstance(labels, Spec):
         return
-    wrong = (labels < lowest) | (labels >= classes)
-    if wrong.any():
-        raise RangeError(
-            op,
-            f"the label {int(labels[wrong].reshape(-1)[0])} is outside {lowest} ... {classes - 1}",
-            values=[("input", input.shape), ("target", target.shape)],
-            repair="Number the classes from 0, or give the model more outputs.",
-        )
+    with on_device_of(labels):
+        wrong = (labels < lowest) | (labels >= classes)
+        if not wrong.any():
+            return
+        label = int(labels[wrong].reshape(-1)[0])
+    raise RangeError(
+        op,
+        f"the label {label} is outside {lowest} ... {classes - 1}",
+        values=[("input", input.shape), ("target", target.shape)],
+        repair="Number the classes from 0, or give the model more outputs.",
+    )

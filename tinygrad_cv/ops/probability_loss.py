@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+from tinygrad_cv.backend.select import keep
 from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.ops._pair_loss import (
     PairLoss,
@@ -271,7 +272,7 @@ class KLDiv(PairLoss):
         else:
             xp.log(target, out=loss)
             loss *= target
-            loss[target == 0] = 0
+            keep(xp, loss, target != 0, out=loss)
             loss -= target * input
         return reduced(xp, loss, reduction)
 
