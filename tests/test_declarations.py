@@ -34,6 +34,7 @@ BEHIND = {
     "cast": "_to",
     "class_pick": "nll_loss",
     "class_place": "nll_loss",
+    "deform_points": "deform_conv2d",
     "diagonal_grad": "diagonal",
     "gather_grad": "gather",
     "gelu_tanh": "gelu",
@@ -46,6 +47,7 @@ BEHIND = {
     "scatter_fill": "scatter",
     "setitem": "index_put",
     "setitem_fill": "index_put",
+    "windows": "unfold",
     "zero_map": "floor",
 }
 

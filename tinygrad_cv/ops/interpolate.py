@@ -119,12 +119,10 @@ class Resize(Op):
     gradients = {"input": "dx[n,c,i] = sum_p w[p,i] * g[n,c,p]"}
 
     @staticmethod
-    def public_name(*attributes: Any) -> str:
-        return "interpolate"
-
-    @staticmethod
     def infer(input: Spec, axes: tuple[Axis, ...]) -> Spec:
-        return _result(input, [axis.size for axis in axes], [axis.out for axis in axes])
+        return _result(
+            Resize.name, input, [axis.size for axis in axes], [axis.out for axis in axes]
+        )
 
     @staticmethod
     def forward(xp: Any, input: Any, axes: tuple[Axis, ...]) -> Any:
@@ -148,12 +146,10 @@ class ResizeGrad(Op):
     inputs = ("grad",)
 
     @staticmethod
-    def public_name(*attributes: Any) -> str:
-        return "interpolate"
-
-    @staticmethod
     def infer(grad: Spec, axes: tuple[Axis, ...]) -> Spec:
-        return _result(grad, [axis.out for axis in axes], [axis.size for axis in axes])
+        return _result(
+            ResizeGrad.name, grad, [axis.out for axis in axes], [axis.size for axis in axes]
+        )
 
     @staticmethod
     def forward(xp: Any, grad: Any, axes: tuple[Axis, ...]) -> Any:
@@ -172,11 +168,11 @@ _resize = Resize.call
 _resize_grad = ResizeGrad.call
 
 
-def _result(array: Any, old: list[int], new: list[int]) -> Spec:
+def _result(op: str, array: Any, old: list[int], new: list[int]) -> Spec:
     if list(array.shape[2:]) != old:
         raise ShapeError(
-            "interpolate",
-            f"these axes have the sizes {tuple(old)}",
+            op,
+            f"the spatial axes must have the sizes {tuple(old)}",
             values=[("input", array.shape)],
         )
     shape = (*array.shape[:2], *new)
