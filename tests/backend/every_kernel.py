@@ -101,6 +101,16 @@ def sums():
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
 
 
+def resampling():
+    import test_cpu_resampling as tests
+
+    for channels in (1, 17, 70):
+        tests.test_resizing(channels, "channels_last", None)
+    workers = threads.get_num_threads()
+    for images in (1, 3):
+        tests.test_sampling_with_any_number_of_threads(images, workers)
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -119,7 +129,8 @@ def operators():
             CHECKS["kernels"](case, "cpu")
 
 
-FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums, optimizers)
+FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums)
+FAMILIES += (optimizers, resampling)
 
 
 def take_any_size():
