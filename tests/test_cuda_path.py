@@ -67,9 +67,16 @@ LOOKS = {
     "a label or position outside its range is refused, where CuPy would wrap it": [
         *("cross_entropy", "nll_loss", "getitem", "gather", "scatter", "scatter_add", "take"),
         *("take_along_dim", "index_select", "index_add", "index_copy", "index_fill"),
+        *("scatter_reduce", "index_reduce", "put", "masked_scatter", "unravel_index"),
+        *("max_unpool1d", "max_unpool2d", "max_unpool3d"),
     ],
-    "the size of the result depends on the data": ["masked_select", "nonzero", "argwhere"],
-    "probabilities outside [0, 1] are refused": ["bernoulli"],
+    "the size of the result depends on the data": [
+        *("masked_select", "nonzero", "argwhere", "unique", "unique_consecutive", "bincount"),
+        *("nms", "batched_nms", "remove_small_boxes"),
+    ],
+    "which pixels make which results is worked out on the host": ["roi_align", "roi_pool"],
+    "probabilities outside [0, 1] are refused": ["bernoulli", "quantile", "nanquantile"],
+    "the range of the bins is that of the data": ["histc"],
     "it is asked to": ["move"],
 }
 MAY_LOOK = {name for names in LOOKS.values() for name in names}

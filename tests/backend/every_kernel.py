@@ -63,9 +63,30 @@ def pooling():
             ((3, channels, 9, 7), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1), True),
             ((1, channels, 3, 5, 6), (2, 2, 3), (1, 2, 3), (*pads, (0, 1)), (1, 1, 1), True),
         ):
-            tests.test_max_pooling.hypothesis.inner_test("few", case)
+            for order in (tests.channels_last, np.ascontiguousarray):
+                tests.test_max_pooling.hypothesis.inner_test("few", case, order)
         case = ((2, channels, 7, 9), (3, 2), (2, 1), pads, (1, 1), True)
-        tests.test_average_pooling.hypothesis.inner_test("many", None, False, case)
+        tests.test_average_pooling.hypothesis.inner_test(
+            "many", None, False, case, tests.channels_last
+        )
+
+
+def medians():
+    import test_cpu_median as tests
+
+    for shape in ((2, 17, 9, 11), (1, 1, 7, 75)):
+        for kernel, stride in (((3, 3), (1, 1)), ((5, 5), (2, 2)), ((4, 3), (1, 2))):
+            for memory in ("contiguous", "channels_last"):
+                tests.compare(tests.image(shape, "not finite", memory), kernel, stride)
+
+
+def regions():
+    import test_cpu_roi as tests
+
+    for memory in ("contiguous", "channels_last"):
+        tests.test_pooling_is_the_reference("not finite", memory)
+        tests.test_means_are_those_of_the_reference((0.8, -1, False), memory)
+    tests.test_suppression_is_the_reference(True)
 
 
 def elementwise():
@@ -99,6 +120,28 @@ def sums():
 
     for shape in ((64, 6, 28, 28), (2, 3, 5), (3, 7, 11, 13), (1, 700, 2, 3)):
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
+    for shape, kept in tests.ROWS:
+        tests.compare_rows(shape, kept)
+
+
+def pair_losses():
+    import test_cpu_pair_loss as tests
+
+    for name, _, options, _ in tests.LOSSES:
+        for shape in ((1, 3, 5, 1), (3, 17, 11, 7)):
+            tests.compare(name, options, shape, ("contiguous",) * 3, "mean")
+
+
+def along_an_axis():
+    import test_cpu_lines as tests
+
+    lines = tests.lines
+    width, held = lines.WIDTH, lines.HELD
+    lines.WIDTH, lines.HELD = 16, 64
+    for shape, dim in tests.SHAPES:
+        tests.compare_scans(shape, dim)
+        tests.compare_gather(shape, dim)
+    lines.WIDTH, lines.HELD = width, held
 
 
 def resampling():
@@ -129,15 +172,27 @@ def operators():
             CHECKS["kernels"](case, "cpu")
 
 
-FAMILIES = (operators, convolutions, pooling, elementwise, norms, linear_layers, sums)
-FAMILIES += (optimizers, resampling)
+FAMILIES = (
+    operators,
+    convolutions,
+    pooling,
+    medians,
+    elementwise,
+    norms,
+    linear_layers,
+    sums,
+    pair_losses,
+    along_an_axis,
+    resampling,
+    optimizers,
+)
 
 
 def take_any_size():
     """Let every family take what is too small for it to pay."""
     for found in pkgutil.iter_modules(cpu.__path__, f"{cpu.__name__}."):
         module = importlib.import_module(found.name)
-        for name in ("SMALLEST", "FEWEST"):
+        for name in ("SMALLEST", "SHORTEST", "FEWEST"):
             if hasattr(module, name):
                 setattr(module, name, 0)
 

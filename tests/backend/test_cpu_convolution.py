@@ -148,14 +148,6 @@ def test_every_form_is_a_convolution(form):
             assert first == 0 or ordered[first - 1, target] != ordered[k, target]
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(16, 16), (1, 1), (33, 15), (5, 48), (50, 37)])
-def test_transpose(rows, columns):
-    source = np.arange(rows * columns, dtype=np.float32).reshape(1, 1, rows, columns)
-    target = np.full((1, 1, columns, rows), -1, np.float32)
-    winograd.transposed(source, target, 2)
-    np.testing.assert_array_equal(target[0, 0], source[0, 0].T)
-
-
 @pytest.mark.parametrize("front", [0, 1, 2])
 @pytest.mark.parametrize("depth", [1, 3])
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ SCALAR = {
     "log": (np.log, lambda x: x == x, 0.8),
     "log1p": (np.log1p, lambda x: (x >= 0) & (x <= 1), 1.9),
     "sigmoid": (special.expit, lambda x: x > -88.7, 2.2),
+    "tanh": (np.tanh, lambda x: x == x, 2.4),
 }
 
 
@@ -92,17 +93,27 @@ def test_the_tail_of_the_normal_distribution():
 
 
 OPERATORS = {
+    "celu": lambda x: F.celu(x, 0.7),
     "elu": lambda x: F.elu(x, 0.7),
     "exp": tg.exp,
     "gelu": F.gelu,
     "gelu, tanh": lambda x: F.gelu(x, "tanh"),
+    "hardshrink": lambda x: F.hardshrink(x, 1.25),
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
     "hardtanh": lambda x: F.hardtanh(x, -0.5, 2.0),
     "log": tg.log,
+    "logsigmoid": F.logsigmoid,
+    "mish": F.mish,
     "relu6": F.relu6,
+    "selu": F.selu,
     "sigmoid": tg.sigmoid,
     "silu": F.silu,
     "softplus": lambda x: F.softplus(x, 1.5, 10.0),
+    "softshrink": lambda x: F.softshrink(x, 1.25),
+    "softsign": F.softsign,
     "sqrt": tg.sqrt,
+    "tanh": tg.tanh,
 }
 POSITIVE = {"log", "sqrt"}
 
@@ -218,7 +229,8 @@ def test_second_derivatives(name):
 
 
 def test_who_serves():
-    for name in ("elu", "gelu", "gelu_tanh", "hardtanh", "log", "silu", "softplus", "sqrt"):
+    names = "celu elu gelu gelu_tanh hardshrink hardsigmoid hardswish hardtanh log logsigmoid mish"
+    for name in (names + " selu silu softplus softshrink softsign sqrt tanh").split():
         served = tg.kernels(name)
         assert served[name][0] == served[f"{name}.vjp"][0] == "numba (cpu)"
     for name in ("exp", "sigmoid"):
@@ -229,3 +241,13 @@ def test_no_warning_and_an_ieee_value():
     x = tg.tensor(np.tile(np.float32([200, -200, 0, -1]), 100)).requires_grad_()
     for function in OPERATORS.values():
         function(x).sum().backward()
+
+
+def test_a_celu_whose_exponentials_grow_is_left_to_the_reference(used):
+    x = tg.tensor(image("celu", (3, 5, 7, 6))).requires_grad_()
+    with kernels.use("numba"):
+        F.celu(x, -2.0).sum().backward()
+    assert not {"celu", "celu_gradient"} & set(used)
+    np.testing.assert_allclose(
+        x.grad.numpy(), np.where(x.detach().numpy() > 0, 1, np.exp(x.detach().numpy() / -2)), 1e-5
+    )

@@ -26,6 +26,12 @@ def scores(shape, seed=0):
     return np.moveaxis(values, -1, 1), rng.integers(0, shape[1], (shape[0], *shape[2:]))
 
 
+def planes(shape):
+    """The same scores in row-major memory."""
+    x, target = scores(shape)
+    return np.ascontiguousarray(x), target
+
+
 def both(x, target, slope=None, **options):
     """Loss and gradient of float32 scores, by the kernels, and of float64 ones."""
     found = []
@@ -51,6 +57,8 @@ def calls(monkeypatch):
 
     count("cross_entropy")
     count("cross_entropy_gradient")
+    count("cross_entropy_planes")
+    count("cross_entropy_planes_gradient")
     return seen
 
 
@@ -71,6 +79,33 @@ def test_value_and_gradient(shape, weighted, ignored, reduction, calls):
     (y, dx), (expected, expected_dx) = both(x, target, slope, **options)
     assert calls == ["cross_entropy", "cross_entropy_gradient"]
     assert y.dtype == dx.dtype == np.float32
+    np.testing.assert_allclose(y, expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(dx, expected_dx, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("options", [{}, {"ignore_index": 0}])
+@pytest.mark.parametrize(
+    "shape", [(2, 4, 9, 5), (3, 17, 6), (2, 3, 2, 3, 4), (1, 5, 17, 41), (3, 1, 300)]
+)
+def test_planes(shape, options, reduction, calls, monkeypatch):
+    monkeypatch.setattr(loss, "FEWEST", 0)
+    x, target = planes(shape)
+    slope = np.random.default_rng(1).standard_normal(target.shape) if reduction == "none" else None
+    weight = np.linspace(0.5, 2, shape[1]).astype(np.float32)
+    found = both(x, target, slope, weight=weight, reduction=reduction, **options)
+    (y, dx), (expected, expected_dx) = found
+    assert calls == ["cross_entropy_planes", "cross_entropy_planes_gradient"]
+    assert dx.flags.c_contiguous
+    np.testing.assert_allclose(y, expected, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(dx, expected_dx, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_in_a_plane_goes_where_the_reference_carries_it(value):
+    x, target = planes((2, 4, 5, 9))
+    x[0, 1, 2, 3] = value
+    (y, dx), (expected, expected_dx) = both(x, target, np.ones(target.shape), reduction="none")
     np.testing.assert_allclose(y, expected, rtol=2e-6, atol=2e-6)
     np.testing.assert_allclose(dx, expected_dx, rtol=2e-5, atol=1e-6)
 

@@ -78,12 +78,15 @@ def geometries(draw, dilated):
     return shape, kernel, stride, padding, dilation, ceil
 
 
+ORDERS = st.sampled_from([channels_last, np.ascontiguousarray])
+
+
 @pytest.mark.parametrize("values", ["few", "not finite"])
-@given(case=geometries(dilated=True))
-@settings(max_examples=80, deadline=None)
-def test_max_pooling(values, case):
+@given(case=geometries(dilated=True), order=ORDERS)
+@settings(max_examples=100, deadline=None)
+def test_max_pooling(values, case, order):
     shape, *attrs, ceil = case
-    x = image(shape, values)
+    x = order(image(shape, values))
     assert pool._takes_pool((spec_of(x),), (*attrs, ceil)) or layout_of(x) == "contiguous"
     expected = MaxPool.forward(np, x, *attrs, ceil)
     found = pool.max_pool(np, x, *attrs, ceil)
@@ -98,15 +101,15 @@ def test_max_pooling(values, case):
 @pytest.mark.parametrize("values", ["many", "not finite"])
 @pytest.mark.parametrize("divisor", [None, 3, -2])
 @pytest.mark.parametrize("include_pad", [True, False])
-@given(case=geometries(dilated=False))
-@settings(max_examples=30, deadline=None)
-def test_average_pooling(values, divisor, include_pad, case):
+@given(case=geometries(dilated=False), order=ORDERS)
+@settings(max_examples=40, deadline=None)
+def test_average_pooling(values, divisor, include_pad, case, order):
     shape, kernel, stride, padding, _, ceil = case
-    x, attrs = image(shape, values), (kernel, stride, padding, ceil, include_pad, divisor)
+    x, attrs = order(image(shape, values)), (kernel, stride, padding, ceil, include_pad, divisor)
     with np.errstate(invalid="ignore"):
         expected = AvgPool.forward(np, x, *attrs)
         same(pool.avg_pool(np, x, *attrs), expected, close=True)
-        g = image(expected.shape, values, 6)
+        g = order(image(expected.shape, values, 6))
         expected = AvgPoolInputGrad.forward(np, g, shape, *attrs)
         same(pool.avg_pool_input_grad(np, g, shape, *attrs), expected, close=True)
 
@@ -119,15 +122,21 @@ def test_adaptive_pooling(data):
     positions = data.draw(st.one_of(st.just((1,) * n), st.tuples(*[st.integers(1, 11)] * n)))
     shape = (data.draw(st.integers(0, 3)), data.draw(st.sampled_from(CHANNELS)), *sizes)
     assume(math.prod(sizes) > 1)
-    x = image(shape)
+    order = data.draw(ORDERS)
+    x = order(image(shape))
     expected = AdaptiveAvgPool.forward(np, x, positions)
     same(pool.adaptive_avg_pool(np, x, positions), expected, close=True)
-    g = image(expected.shape, seed=6)
+    g = order(image(expected.shape, seed=6))
     expected = AdaptiveAvgPoolInputGrad.forward(np, g, shape)
     assert pool._takes_adaptive_grad((spec_of(g),), (shape,)) or layout_of(g) == "contiguous"
     same(pool.adaptive_avg_pool_input_grad(np, g, shape), expected, close=True)
-    _, _, argmax = AdaptiveMaxPool.forward(np, x, positions)
-    whole = image(argmax.shape, "few", 6)
+    few = order(image(shape, "few", 7))
+    _, _, argmax = expected = AdaptiveMaxPool.forward(np, few, positions)
+    if pool._takes_adaptive_max((spec_of(few),), (positions,)):
+        assert argmax.dtype == np.uint8
+        for a, b in zip(pool.adaptive_max_pool(np, few, positions), expected, strict=True):
+            same(a, b)
+    whole = order(image(argmax.shape, "few", 6))
     attrs = (shape, None, None, None, None)
     expected = MaxPoolScatter.forward(np, whole, argmax, *attrs)
     if argmax.dtype == np.uint8:
@@ -185,7 +194,11 @@ def test_what_is_declined():
     max_attrs = ((2, 2), (2, 2), pads, near, False)
     assert pool._takes_pool((spec,), max_attrs)
     assert not pool._takes_pool((spec._replace(dtype=np.dtype("float64")),), max_attrs)
-    assert not pool._takes_pool((spec._replace(layout="contiguous"),), max_attrs)
+    assert pool._takes_pool((spec._replace(layout="contiguous"),), max_attrs)
+    few = spec._replace(shape=(2, 7, 8, 8), layout="contiguous")
+    assert not pool._takes_pool((few,), max_attrs)  # a vector would not be filled
+    assert pool._takes_adaptive_max((spec,), ((2, 2),))
+    assert not pool._takes_adaptive_max((spec._replace(shape=(2, 16, 32, 32)),), ((2, 2),))
     assert not pool._takes_pool((spec,), ((20, 20), *max_attrs[1:]))  # no byte numbers so many taps
     means = ((2, 2), (2, 2), pads, False, True, None)
     assert pool._takes_means((spec,), means)

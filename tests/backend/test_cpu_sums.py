@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,67 @@ def test_what_is_not_finite_stays_in_its_channel():
     assert found[3] == np.inf
 
 
-def test_where_it_is_chosen():
+ROWS = [((3, 7, 64), 1), ((5, 1030), 1), ((2, 3, 40, 50), 2), ((4, 5), 1), ((70, 1), 1)]
+
+
+def compare_rows(shape, kept):
+    """Sums and moments over the last axes, and their gradients, against NumPy's in float64."""
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32) + 3
+    g = np.random.default_rng(4).standard_normal(shape[:kept]).astype(np.float32)
+    dims, wide = tuple(range(kept, len(shape))), x.astype(np.float64)
+    close = np.testing.assert_allclose
+    spread = g.reshape(g.shape + (1,) * len(dims))
+    for keep in (False, True):
+        close(sums.total(np, x, dims, keep), wide.sum(dims, keepdims=keep), 1e-6)
+        close(sums.mean(np, x, dims, keep), wide.mean(dims, keepdims=keep), 1e-6)
+        for ddof in (0, 1):
+            found = sums.var(np, x, dims, keep, ddof)
+            if wide[0].size // math.prod(shape[1:kept]) == 1 and ddof:
+                assert found is None  # 0/0, as the reference has it
+                continue
+            close(found, wide.var(dims, keepdims=keep, ddof=ddof), 1e-5)
+            deviation = wide.std(dims, keepdims=True, ddof=ddof)
+            close(sums.std(np, x, dims, keep, ddof), deviation.reshape(found.shape), 1e-5)
+            given = spread if keep else g
+            freedom = math.prod(shape[kept:]) - ddof
+            centred = wide - wide.mean(dims, keepdims=True)
+            (found,) = sums.var_vjp(np, given, (True,), x, dims, ddof)
+            close(found, spread * 2 * centred / freedom, 1e-4, 1e-7)
+            y = sums.std(np, x, dims, keep, ddof)
+            (found,) = sums.std_vjp(np, given, (True,), x, y, dims, ddof)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                expected = np.where(deviation, spread * centred / freedom / deviation, 0)
+            close(found, expected, 1e-4, 1e-6)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("shape", "kept"), ROWS)
+def test_rows(shape, kept, workers, monkeypatch):
+    monkeypatch.setattr(sums, "SHORTEST", 0)
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(workers)
+        compare_rows(shape, kept)
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_equal_numbers_do_not_vary():
+    x = np.full((4, 100_000), 0.1, np.float32)
+    assert (sums.var(np, x, (1,), False, 1) == 0).all()
+    assert (sums.mean(np, x, (1,), False) == np.float32(0.1)).all()
+    g, y = np.ones(4, np.float32), sums.std(np, x, (1,), False, 1)
+    assert (sums.std_vjp(np, g, (True,), x, y, (1,), 1)[0] == 0).all()
+
+
+def test_memory_that_is_not_row_major_is_declined():
+    x = image((2, 5, 8, 8))[:, :, ::2]
+    assert sums.total(np, x, (2, 3), False) is None
+    assert sums.mean(np, x[0, 0, :, 0], (0,), False) is None
+    assert sums.var_vjp(np, np.ones((2, 5)), (True,), x, (2, 3), 1) is None
+
+
+def test_where_it_is_chosen(monkeypatch):
     def chosen(x, dims):
         return kernels.choose(kernels.candidates("sum"), "cpu", (spec_of(x),), (dims, False))
 
@@ -69,6 +131,10 @@ def test_where_it_is_chosen():
     assert chosen(x, (0, 2)) is None
     assert chosen(x[:0], (0, 2, 3)) is None
     assert chosen(np.ascontiguousarray(x), (0, 2, 3)) is None
+    monkeypatch.setattr(sums, "SHORTEST", 64)
+    assert chosen(np.ascontiguousarray(x), (2, 3)).provider == "numba"
+    assert chosen(np.ascontiguousarray(x), (3,)) is None  # rows of 8
+    assert chosen(x, (2, 3)) is None
     assert chosen(x.astype(np.float64), (0, 2, 3)) is None
     found = tg.tensor(x).sum((0, 2, 3))
     np.testing.assert_allclose(found.numpy(), x.sum((0, 2, 3)), rtol=1e-5)

@@ -82,6 +82,25 @@ def test_orthogonal(shape):
     np.testing.assert_allclose(product, 4 * np.eye(len(product)), atol=1e-12)
 
 
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+def test_sparse(sparsity, kind):
+    shape, options = (31, 200), {"sparsity": sparsity, "std": 0.5}
+    ours = init.sparse_(tg.ones(*shape, dtype=kind), **options, generator=tg.Generator(0)).numpy()
+    theirs = torch.nn.init.sparse_(torch.ones(shape), **options).numpy()
+    zeros = (ours == 0).sum(0)
+    np.testing.assert_array_equal(zeros, (theirs == 0).sum(0))
+    kept = ours[ours != 0]
+    if kept.size:
+        assert kept.std() == pytest.approx(0.5, rel=0.05)
+        assert len(np.unique(np.argmax(ours != 0, 0))) > 1 or not sparsity  # places are random
+
+
+def test_every_function_of_torch_is_there():
+    theirs = {n for n in vars(torch.nn.init) if n.endswith("_") and not n.startswith("_")}
+    assert theirs - set(init.__all__) == set()
+
+
 @pytest.mark.parametrize(
     "name", ["linear", "conv2d", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 )
@@ -142,6 +161,13 @@ def test_bad_arguments():
         init.trunc_normal_(tg.zeros(3), a=1.0, b=0.0)
     with pytest.raises(ShapeError, match="matrix"):
         init.eye_(tg.zeros(3))
+    with pytest.raises(ShapeError, match="matrix"):
+        init.sparse_(tg.zeros(3), 0.5)
+    for sparsity in (-0.1, 1.1, math.nan):
+        with pytest.raises(ArgumentError, match=r"sparsity must be in \[0, 1\]"):
+            init.sparse_(tg.zeros(3, 3), sparsity)
+    with pytest.raises(ArgumentError, match="std must be at least 0"):
+        init.sparse_(tg.zeros(3, 3), 0.5, std=-1.0)
     with pytest.raises(ShapeError, match="3, 4 or 5"):
         init.dirac_(tg.zeros(3, 3))
     for groups in (0, -1):

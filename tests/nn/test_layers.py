@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import tinygrad_cv as tg
+from tests.nn.alike import check_layer, pair
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.nn import functional as F
@@ -71,35 +72,20 @@ LAYERS = [
 ]
 
 
-def pair(name, args, kwargs):
-    """Our layer and PyTorch's with its values, in float64."""
-    ours = getattr(nn, name)(*args, **kwargs).double()
-    theirs = getattr(torch.nn, name)(*args, **kwargs).double()
-    ours.load_state_dict(theirs.state_dict())
-    return ours, theirs
-
-
 @pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS)
 def test_layer_is_torchs(name, args, kwargs, shape):
-    ours, theirs = pair(name, args, kwargs)
-    assert repr(ours) == repr(theirs)
-    mine, other = ours.state_dict(), theirs.state_dict()
-    assert list(mine) == list(other)
-    assert [t.shape for t in mine.values()] == [tuple(t.shape) for t in other.values()]
-    for training in (True, True, False):
-        x = rng.normal(size=shape)
-        ours.train(training)
-        theirs.train(training)
-        a, b = tg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
-        out, expected = ours(a), theirs(b)
-        np.testing.assert_allclose(out.detach().numpy(), expected.detach().numpy(), atol=1e-12)
-        (out * out).sum().backward()
-        (expected * expected).sum().backward()
-        np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), atol=1e-10)
-    for key, value in ours.state_dict().items():
-        np.testing.assert_allclose(value.numpy(), other[key].numpy(), atol=1e-12, err_msg=key)
-    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
-        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), atol=1e-9)
+    check_layer(name, args, kwargs, shape)
+
+
+def listed(name):
+    """The list of that name in this file and in every family's that has one."""
+    for path in sorted(Path(__file__).parent.glob("test_*layers.py")):
+        yield from getattr(importlib.import_module(f"{__package__}.{path.stem}"), name, ())
+
+
+def compared():
+    """The names of the layers in the tables LAYERS."""
+    return {name for name, *_ in listed("LAYERS")}
 
 
 def test_every_layer_is_compared():
@@ -109,23 +95,16 @@ def test_every_layer_is_compared():
         if inspect.isclass(value) and issubclass(value, nn.Module)
     }
     containers = {"Module", "ModuleDict", "ModuleList", "Sequential"}
+    containers |= {"FeatureExtractor", "ParameterDict", "ParameterList"}
     alike = {"AvgPool1d", "Dropout1d", "Dropout3d"}  # below, or the same text as a compared one
     alike |= {"DeformConv2d"}  # torchvision's, in a file of its own
     losses = {name for name in layers if name.endswith("Loss")}
-    assert layers - containers - alike - losses == {name for name, *_ in compared()}
+    assert layers - containers - alike - losses == (
+        {*compared(), *listed("LAYERS_ELSEWHERE")} - losses
+    )
 
 
-def compared():
-    """The layers of this file, and of the files of families beside it."""
-    found = list(LAYERS)
-    for file in sorted(Path(__file__).parent.glob("test_*_layers.py")):
-        found += importlib.import_module(f"tests.nn.{file.stem}").LAYERS
-    return found
-
-
-@pytest.mark.parametrize(
-    "name", sorted({name for name, *_ in LAYERS} | {"AvgPool1d", "MSELoss", "NLLLoss"})
-)
+@pytest.mark.parametrize("name", sorted({*compared(), "AvgPool1d", "MSELoss", "NLLLoss"}))
 def test_constructors_have_torchs_arguments(name):
     theirs = inspect.signature(getattr(torch.nn, name)).parameters
     ours = inspect.signature(getattr(nn, name)).parameters
@@ -182,7 +161,7 @@ BAD = [
     (nn.Conv2d, (3, 8, 3), {"stride": 0}, "stride"),
     (nn.Conv2d, (3, 8, 3), {"padding": -1}, "padding"),
     (nn.Conv2d, (3, 8, 3), {"padding": "full"}, "same"),
-    (nn.Conv2d, (3, 8, 3), {"padding_mode": "symmetric"}, "padding_mode"),
+    (nn.Conv2d, (3, 8, 3), {"padding_mode": "mirror"}, "padding_mode"),
     (nn.Conv2d, (3, 8, 3), {"groups": 2}, "groups = 2"),
     (nn.ConvTranspose2d, (3, 8, 3), {"padding_mode": "reflect"}, "zeros"),
     (nn.BatchNorm2d, (0,), {}, "num_features"),
@@ -224,6 +203,15 @@ def test_a_padding_of_pairs():
     padded = F.pad(x, (0, 1, 1, 2), mode="reflect")
     plain = F.conv2d(padded, reflecting.weight, reflecting.bias)
     assert reflecting(x).tolist() == plain.tolist()
+
+
+def test_the_border_of_a_convolution_may_be_symmetric():
+    layer = nn.Conv2d(3, 8, 3, padding=1, stride=2, padding_mode="symmetric")
+    assert repr(layer).endswith("padding_mode=symmetric)")
+    x = tg.rand(1, 3, 6, 5)
+    padded = np.pad(x.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="symmetric")
+    expected = F.conv2d(padded, layer.weight, layer.bias, 2)
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected.detach().numpy(), atol=1e-6)
 
 
 def test_dilation_widens_what_a_transposed_convolution_can_give():

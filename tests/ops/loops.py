@@ -1,4 +1,4 @@
-"""Naive loops that reductions are compared with."""
+"""Naive loops that reductions and elementwise functions are compared with."""
 
 from __future__ import annotations
 
@@ -17,5 +17,17 @@ def along(function, dim, keepdim=False):
         for place in np.ndindex(out.shape):
             out[place] = function(rows[place].tolist())
         return np.expand_dims(out, dims) if keepdim else out
+
+    return loop
+
+
+def naive(function):
+    """A function of one number, applied to each element."""
+
+    def loop(x):
+        out = np.zeros(x.shape)
+        for place in np.ndindex(x.shape):
+            out[place] = function(float(x[place]))
+        return out
 
     return loop

@@ -253,7 +253,6 @@ BAD = [
     Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match=r"target\.to\('float32'\)"),
     Bad(F.mse_loss, (X, X.astype("f4")), error=DTypeError, match="float32"),
     Bad(F.mse_loss, (X, X), {"reduction": "max"}, error=ArgumentError, match="max"),
-    Bad(F.l1_loss, (X, X), {"weight": X}, error=ArgumentError, match="weight"),
 ]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend import memory
+
 __all__ = ["last_of_each", "sum_rows", "write_rows"]
 
 
@@ -96,11 +98,16 @@ def write_rows(xp: Any, table: Any, where: tuple[Any, ...], rows: Any) -> None:
 
 
 def last_of_each(xp: Any, flat: Any) -> Any:
-    """bool [K]: True where an entry of ``flat`` [K] does not come again.
+    """bool [K]: True where an entry of ``flat`` [K], not negative, does not come again.
 
     >>> last_of_each(np, np.array([2, 0, 2])).tolist()
     [False, True, True]
     """
+    if xp is np:
+        entries = np.arange(flat.size)
+        owner = memory.scratch((int(flat.max(initial=-1)) + 1,), entries.dtype, "scatter.owner")
+        owner[flat] = entries
+        return owner[flat] == entries
     order = xp.argsort(flat, kind="stable")
     ordered = flat[order]
     last = xp.ones(flat.shape, bool)

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.layout import reordered
+from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
-__all__ = ["choose", "keep"]
+__all__ = ["choose", "keep", "positive_part"]
 
 LARGE = 4096  # elements; below, a choice of three passes costs more than a branch
 
+SMALL = 1024  # elements; below, two calls of NumPy take longer than its slower loops
+_ZEROS = {np.dtype(name): np.zeros((), name) for name in ("float32", "float64")}
 _INTEGERS = {4: np.dtype("int32"), 8: np.dtype("int64")}
 
 
@@ -27,6 +31,9 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
     >>> keep(np, np.array([1.0, np.nan]), np.array([True, False])).tolist()
     [1.0, 0.0]
     """
+    small = xp is np and out is None and mask.size < SMALL
+    if small and values.shape == mask.shape and values.flags.c_contiguous:
+        return np.where(mask, values, _ZEROS.get(values.dtype, values.dtype.type(0)))
     bits = _INTEGERS.get(values.dtype.itemsize)
     if bits is None or mask.dtype.kind != "b":
         zero = values.dtype.type(0)  # a plain 0 would make integers of bools
@@ -43,11 +50,23 @@ def keep(xp: Any, values: Any, mask: Any, out: Any = None) -> Any:
     return out
 
 
+def positive_part(xp: Any, values: Any) -> Any:
+    """The larger of each value and 0; NaN stays.
+
+    >>> positive_part(np, np.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if xp is np and values.size < SMALL:
+        return np.maximum(values, _ZEROS.get(values.dtype, 0))
+    return xp.maximum(values, 0, out=memory.empty_like(values))
+
+
 def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     """The values where the mask is True, the others elsewhere.
 
     The three broadcast; values and others are arrays of one dtype, or numbers. From large arrays of
-    one shape, or from one and a Python number, it is chosen bit by bit.
+    one shape, or from one and a Python number, it is chosen bit by bit; so it is from channels-last
+    memory of CuPy, whose ``where`` would lose the order.
 
     >>> choose(np, np.array([True, False]), np.array([1, 2]), np.array([3, 4])).tolist()
     [1, 4]
@@ -56,7 +75,8 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     alike = mask.size >= LARGE and {x.shape for x in arrays} == {mask.shape}
     bits = _INTEGERS.get(arrays[0].dtype.itemsize) if alike else None
     if bits is None:
-        return xp.where(mask, values, others)
+        chosen = xp.where(mask, values, others)
+        return chosen if xp is np else _in_order_of(xp, chosen, arrays)
     out = memory.empty_like(arrays[-1])
     values, others = (xp.asarray(x, dtype=out.dtype) for x in (values, others))
     work = out.view(bits)
@@ -64,3 +84,11 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     xp.bitwise_and(work, xp.negative(mask.view(xp.int8)), out=work)  # and shall be taken,
     xp.bitwise_xor(work, others.view(bits), out=work)  # change the bits of the others
     return out
+
+
+def _in_order_of(xp: Any, chosen: Any, arrays: list[Any]) -> Any:
+    """NumPy's ``where`` keeps the memory order of its operands, CuPy's does not."""
+    for array in arrays:
+        if array.shape == chosen.shape and layout_of(array) == CHANNELS_LAST:
+            return reordered(xp, chosen, CHANNELS_LAST)
+    return chosen

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.spec import Spec, spec_of
 
-__all__ = ["erf"]
+__all__ = ["erf", "special"]
 
 
 def erf(xp: Any, x: Any) -> Any:
@@ -22,3 +24,19 @@ def erf(xp: Any, x: Any) -> Any:
         return importlib.import_module("cupyx.scipy.special").erf(x)
     function = importlib.import_module("scipy.special").erf
     return function(x, out=memory.empty_like(x)) if x.dtype.kind == "f" else function(x)
+
+
+def special(xp: Any, name: str, *operands: Any, infer: Callable[..., Spec] | None = None) -> Any:
+    """SciPy's function of that name, of floating arrays and numbers.
+
+    The result is like the last operand; of several arrays, which broadcast, as ``infer`` says.
+
+    >>> special(np, "gammaln", np.array([1.0, 4.0])).round(4).tolist()
+    [0.0, 1.7918]
+    """
+    package = "scipy.special" if xp is np else "cupyx.scipy.special"
+    function = getattr(importlib.import_module(package), name)
+    if infer is None:
+        return function(*operands, out=memory.empty_like(operands[-1]))
+    spec = infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in operands))
+    return function(*operands, out=memory.empty(*spec, xp=xp))

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend.memory import empty
+from tinygrad_cv.backend.memory import empty, empty_like
 
-__all__ = ["channel_sum", "sum_rows", "total"]
+__all__ = ["channel_sum", "products", "sum_rows", "total"]
 
 ROWS = 512  # of a block; its rounding error is that of 512 terms at most
+BLOCK = 1024  # terms that a dot product adds in float32
 SMALL = 8192  # elements; below, one call of NumPy is the fastest
 
 
@@ -26,7 +27,7 @@ def total(
     xp: Any, array: Any, dims: tuple[int, ...], keepdim: bool = False, dtype: Any = None
 ) -> Any:
     """The sum of ``array`` over the axes ``dims`` (sorted, not negative), in ``dtype`` (default:
-    the array's).
+    the array's), row-major whatever the array is.
     """
     dtype = array.dtype if dtype is None else dtype
     # CuPy's reductions are blocked already.
@@ -37,7 +38,29 @@ def total(
             if not keepdim:
                 shape = [size for axis, size in enumerate(array.shape) if axis not in dims]
             return sum_rows(xp, matrix).reshape(shape)
-    return xp.add.reduce(array, axis=dims, keepdims=keepdim, dtype=dtype)
+    result = xp.add.reduce(array, axis=dims, keepdims=keepdim, dtype=dtype)
+    return xp.ascontiguousarray(result) if result.ndim > 2 else result
+
+
+def products(xp: Any, a: Any, b: Any, dims: tuple[int, ...], keepdim: bool = False) -> Any:
+    """The sum of ``a * b``, arrays of one shape and float dtype, over the axes ``dims`` (sorted,
+    not negative).
+
+    >>> a = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> products(np, a, a, (1,)).tolist()
+    [5.0, 25.0]
+    """
+    shape = tuple(1 if axis in dims else size for axis, size in enumerate(a.shape))
+    count, rows = math.prod(a.shape[axis] for axis in dims), math.prod(shape)
+    last = dims == tuple(range(a.ndim - len(dims), a.ndim))
+    if xp is np and last and a.flags.c_contiguous and b.flags.c_contiguous and count:
+        block = count if count <= BLOCK else BLOCK
+        if count % block == 0:
+            parts = np.vecdot(*(x.reshape(rows, count // block, block) for x in (a, b)))
+            result = np.add.reduce(parts, axis=1)
+            return result.reshape(shape if keepdim else shape[: a.ndim - len(dims)])
+    both = empty_like(a)
+    return total(xp, xp.multiply(a, b, out=both), dims, keepdim)
 
 
 def channel_sum(xp: Any, array: Any) -> Any:

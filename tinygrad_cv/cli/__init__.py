@@ -267,7 +267,7 @@ def _write(graph: Any, options: argparse.Namespace) -> None:
 
 
 def _ops(options: argparse.Namespace) -> int:
-    import tinygrad_cv  # noqa: F401  (fills the registry)
+    from tinygrad_cv.cli.operators import explained
     from tinygrad_cv.core.op import REGISTRY
 
     if options.name is None:
@@ -279,7 +279,7 @@ def _ops(options: argparse.Namespace) -> int:
     if op is None:
         hint = _near(options.name, REGISTRY)
         raise _Refused(WRONG_COMMAND, f"there is no operator {options.name!r}{hint}")
-    print("\n".join(_explained(op)))
+    print("\n".join(explained(op)))
     return DONE
 
 
@@ -289,26 +289,6 @@ def _near(name: str, names: Iterable[str]) -> str:
     longer = (n for n in names if len(n) > 2 and (name.startswith(n) or n.startswith(name)))
     close += [n for n in longer if n not in close][: 5 - len(close)]
     return f"; near it: {', '.join(close)}" if close else ""
-
-
-def _explained(op: Any) -> list[str]:
-    """Signature, equation, gradients, and what a node saves if every input needs a gradient."""
-    inputs = ", ".join(("*" if op.variadic else "") + name for name in op.inputs)
-    attributes = f"; {', '.join(op.attributes)}" if op.attributes else ""
-    lines = [f"{op.name}({inputs}{attributes}) -> {', '.join(op.outputs)}"]
-    if op.equation:
-        lines.append(f"  {op.equation}")
-    for name in op.inputs:
-        if name in op.rules:
-            lines.append(f"  gradient of {name}: {op.gradients.get(name, 'see vjp_' + name)}")
-        else:
-            lines.append(f"  gradient of {name}: none")
-    needs = 1 if op.variadic else sum(1 << k for k, n in enumerate(op.inputs) if n in op.rules)
-    if needs:
-        names = [name for name in op.plan(needs).names if not name.endswith("_shape")]
-        lines.append(f"  saves: {', '.join(names) or 'nothing'}")
-    document = (op.__doc__ or "").strip().splitlines()
-    return [*lines, f"  {document[0].strip()}"] if document else lines
 
 
 # ---- doctor and warmup

@@ -51,6 +51,9 @@ class Op:
         name: key in the registry and label in pictures.
         equation, gradients: the mathematics in one line each, shown by the operator table and
             explain mode.
+        edges: what holds at ties, kinks and borders, and for NaN and infinities.
+        cost: the formula behind ``flops``.
+        dtypes: what the differentiable inputs may be: of bool, integer and floating.
         inputs: names of the inputs of ``forward``; attributes follow them. An optional input may be
             None.
         outputs, residuals: what ``forward`` returns, in this order, as one flat tuple if there are
@@ -67,6 +70,9 @@ class Op:
     name: ClassVar[str] = ""
     equation: ClassVar[str] = ""
     gradients: ClassVar[dict[str, str]] = {}
+    edges: ClassVar[str] = ""
+    cost: ClassVar[str] = ""
+    dtypes: ClassVar[str] = "floating"
     inputs: ClassVar[tuple[str, ...]] = ("input",)
     outputs: ClassVar[tuple[str, ...]] = ("output",)
     residuals: ClassVar[tuple[str, ...]] = ()

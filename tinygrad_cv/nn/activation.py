@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.errors import ArgumentError, ShapeError
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.nn._arguments import flag, number
 from tinygrad_cv.nn.module import Module
@@ -17,6 +17,8 @@ __all__ = [
     "ReLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Tanh",
 ]
 
@@ -174,6 +176,51 @@ class Softmax(Module):
 
     def forward(self, input: Any) -> Any:
         return F.softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of [N, C, H, W] or [C, H, W], at each pixel.
+
+    Raises:
+        ShapeError: the input has neither 3 nor 4 axes.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Softmax2d()(tg.zeros(1, 4, 1, 2)).flatten().tolist()
+    [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.25]
+    """
+
+    def forward(self, input: Any) -> Any:
+        if input.ndim not in (3, 4):
+            raise ShapeError(
+                "Softmax2d",
+                f"the input must have 3 or 4 axes, it has {input.ndim}",
+                values=[("input", input.shape, "[N, C, H, W] or [C, H, W]")],
+                repair="Use nn.Softmax(dim=1) for [N, C].",
+            )
+        return F.softmax(input, -3)
+
+
+class Softmin(Module):
+    """``exp(-x_i) / sum_j exp(-x_j)`` along ``dim``, the softmax of ``-x``. See
+    :func:`~tinygrad_cv.nn.functional.softmin`.
+
+    Raises:
+        ArgumentError: no ``dim`` is given.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.Softmin(dim=1)(tg.tensor([[0.0, 0.0, 1000.0]])).tolist()
+    [[0.5, 0.5, 0.0]]
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        super().__init__()
+        self.dim = _checked_dim("Softmin", dim)
+
+    def forward(self, input: Any) -> Any:
+        return F.softmin(input, self.dim)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

@@ -16,7 +16,7 @@ from tinygrad_cv.ops._spatial import pairs, per_axis
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
 
 
 class _ConvNd(Module):
@@ -238,8 +238,8 @@ class Conv1d(_Conv):
 class Conv2d(_Conv):
     """Convolution of [N, C, H, W]; see :func:`~tinygrad_cv.nn.functional.conv2d`.
 
-    The weight is [O, C/groups, KH, KW]. ``padding_mode`` "reflect", "replicate" or "circular" fills
-    the border by :func:`~tinygrad_cv.nn.functional.pad`.
+    The weight is [O, C/groups, KH, KW]. ``padding_mode`` "reflect", "symmetric", "replicate" or
+    "circular" fills the border by :func:`~tinygrad_cv.nn.functional.pad`.
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.Conv2d(3, 8, 3, stride=2, padding=1)(tg.zeros(2, 3, 32, 32)).shape

@@ -8,17 +8,15 @@ device is left as it is and draws nothing.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import random
-from tinygrad_cv.backend.array import device_of, on_device_of, to_device
-from tinygrad_cv.backend.random import Generator, default_generator
-from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.writes import note_write
+from tinygrad_cv.backend.random import Generator
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.nn._init_fill import draw, fill, on_meta
+from tinygrad_cv.nn._init_matrices import dirac_, eye_, orthogonal_, sparse_
 
 __all__ = [
     "calculate_gain",
@@ -30,6 +28,7 @@ __all__ = [
     "normal_",
     "ones_",
     "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -94,8 +93,8 @@ def uniform_(
     """
     if not a <= b:
         raise ArgumentError("uniform_", f"a must not be above b: a = {a}, b = {b}")
-    drawn = _draw(tensor, random.uniform, generator)
-    return tensor if drawn is None else _fill(tensor, drawn * (b - a) + a)
+    drawn = draw(tensor, random.uniform, generator)
+    return tensor if drawn is None else fill(tensor, drawn * (b - a) + a)
 
 
 def normal_(
@@ -123,8 +122,8 @@ def normal_(
     """
     if not std >= 0:
         raise ArgumentError("normal_", f"std must be at least 0, it is {std}")
-    drawn = _draw(tensor, random.normal, generator)
-    return tensor if drawn is None else _fill(tensor, drawn * std + mean)
+    drawn = draw(tensor, random.normal, generator)
+    return tensor if drawn is None else fill(tensor, drawn * std + mean)
 
 
 def trunc_normal_(
@@ -163,13 +162,13 @@ def trunc_normal_(
         raise ArgumentError("trunc_normal_", f"std must be above 0, it is {std}")
     if tensor.dtype.kind != "f":
         raise DTypeError("trunc_normal_", f"{tensor.dtype.name} is not a floating dtype")
-    drawn = _draw(tensor, lambda key, shape, _: random.uniform(key, shape, np.float64), generator)
+    drawn = draw(tensor, lambda key, shape, _: random.uniform(key, shape, np.float64), generator)
     if drawn is None:
         return tensor
     from scipy.special import ndtr, ndtri
 
     low, high = ndtr((a - mean) / std), ndtr((b - mean) / std)
-    return _fill(tensor, np.clip(ndtri(low + drawn * (high - low)) * std + mean, a, b))
+    return fill(tensor, np.clip(ndtri(low + drawn * (high - low)) * std + mean, a, b))
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -181,7 +180,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     Parameter containing:
     tensor([0.1, 0.1], requires_grad=True)
     """
-    return tensor if _on_meta(tensor) else _fill(tensor, val)
+    return tensor if on_meta(tensor) else fill(tensor, val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -203,63 +202,6 @@ def zeros_(tensor: Tensor) -> Tensor:
     [0.0, 0.0, 0.0]
     """
     return constant_(tensor, 0.0)
-
-
-def eye_(tensor: Tensor) -> Tensor:
-    """The identity: 1 at [i, i], 0 elsewhere. The matrix may have any number of rows and columns.
-
-    Raises:
-        ShapeError: the tensor has not 2 axes.
-
-    >>> import tinygrad_cv as tg
-    >>> eye_(tg.zeros(2, 3))
-    tensor([[1., 0., 0.],
-            [0., 1., 0.]])
-    """
-    if tensor.ndim != 2:
-        raise ShapeError(
-            "eye_", f"only a matrix can be the identity, the tensor has {tensor.ndim} axes"
-        )
-    return tensor if _on_meta(tensor) else _fill(tensor, np.eye(tensor.shape[0], tensor.shape[1]))
-
-
-def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A kernel [O, C/groups, k...] that passes its channels through: w[o, c, middle] = 1 where o =
-    c (counted within each group), 0 elsewhere, so a convolution starts as the identity (Zagoruyko
-    and Komodakis, "DiracNets", 2017).
-
-    The middle is k // 2 on each axis. With more output channels than input channels the rest give
-    0.
-
-    Args:
-        tensor: 1, 2 or 3 spatial axes behind [O, C/groups].
-        groups: of the convolution.
-
-    Raises:
-        ShapeError: the tensor has not 3, 4 or 5 axes.
-        ArgumentError: O does not divide into the groups.
-
-    >>> import tinygrad_cv as tg
-    >>> kernel = dirac_(tg.zeros(2, 2, 3, 3))
-    >>> image = tg.arange(32.0).reshape(1, 2, 4, 4)
-    >>> (tg.nn.functional.conv2d(image, kernel, padding=1) == image).all().item()
-    True
-    """
-    if tensor.ndim not in (3, 4, 5):
-        raise ShapeError("dirac_", f"the tensor needs 3, 4 or 5 axes, it has {tensor.ndim}")
-    if groups < 1 or tensor.shape[0] % groups:
-        raise ArgumentError(
-            "dirac_", f"{tensor.shape[0]} output channels do not divide into {groups} groups"
-        )
-    if _on_meta(tensor):
-        return tensor
-    values = np.zeros(tensor.shape)
-    per_group = tensor.shape[0] // groups
-    middle = tuple(k // 2 for k in tensor.shape[2:])
-    for group in range(groups):
-        for channel in range(min(per_group, tensor.shape[1])):
-            values[(group * per_group + channel, channel, *middle)] = 1
-    return _fill(tensor, values)
 
 
 def xavier_uniform_(
@@ -362,44 +304,6 @@ def kaiming_normal_(
     return normal_(tensor, 0.0, std, generator)
 
 
-def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
-    """A matrix with orthonormal rows or columns (whichever are fewer), times ``gain``; the axes
-    behind the first are flattened (Saxe et al., ICLR 2014).
-
-    It is the Q of a QR decomposition of normal values, with the signs that make it uniform over all
-    such matrices (Mezzadri, "How to generate random matrices from the classical compact groups",
-    2007).
-
-    Args:
-        tensor: [O, I, k...], seen as [O, I * prod(k)]; float32 or float64.
-        gain: of the nonlinearity, see :func:`calculate_gain`.
-        generator: source of randomness; the default generator if None.
-
-    Raises:
-        ShapeError: fewer than 2 axes.
-        DTypeError: the tensor has no floating dtype.
-
-    >>> import tinygrad_cv as tg
-    >>> w = orthogonal_(tg.zeros(4, 4), generator=tg.Generator(0))
-    >>> x = tg.tensor([3.0, 0.0, 4.0, 0.0])
-    >>> round((w @ x).norm().item(), 4)  # a rotation or reflection keeps lengths
-    5.0
-    """
-    if tensor.ndim < 2:
-        raise ShapeError(
-            "orthogonal_", "the tensor needs at least 2 axes", values=[("tensor", tensor.shape)]
-        )
-    rows = tensor.shape[0]
-    columns = math.prod(tensor.shape[1:])
-    drawn = _draw(tensor, random.normal, generator)
-    if drawn is None or not drawn.size:
-        return tensor
-    flat = drawn.reshape(rows, columns).astype(np.float64)
-    q, r = np.linalg.qr(flat.T if rows < columns else flat)
-    q = q * np.sign(np.diag(r))  # makes the distribution uniform (Haar)
-    return _fill(tensor, gain * (q.T if rows < columns else q).reshape(tensor.shape))
-
-
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """Inputs and outputs of one unit of a weight [O, I, k...]: I * prod(k) and O * prod(k)."""
     return _fans("fan_in_and_fan_out", tensor)
@@ -422,24 +326,3 @@ def _kaiming_std(function: str, tensor: Tensor, a: float, mode: str, nonlinearit
     fan = _fans(function, tensor)[mode == "fan_out"]
     # A layer without inputs has no values to draw either.
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
-
-
-def _on_meta(tensor: Tensor) -> bool:
-    return isinstance(tensor.array, Spec)
-
-
-def _draw(tensor: Tensor, draw: Any, generator: Generator | None) -> Any:
-    """Values for the tensor as a NumPy array, or None on the meta device."""
-    if _on_meta(tensor):
-        return None
-    return draw((generator or default_generator).next_key(), tensor.shape, tensor.dtype)
-
-
-def _fill(tensor: Tensor, values: Any) -> Tensor:
-    array = tensor.array
-    if isinstance(values, np.ndarray):
-        values = to_device(values.astype(array.dtype, copy=False), device_of(array))
-    with on_device_of(array):
-        array[...] = values
-    note_write(array)
-    return tensor

@@ -1,7 +1,8 @@
-"""Normalisation layers: the state of batch normalisation."""
+"""Normalisation layers with recorded statistics: batch and instance normalisation."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,13 +19,16 @@ from tinygrad_cv.nn.module import Module
 from tinygrad_cv.nn.parameter import blank, blank_array
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+__all__ += ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 
 
-class _BatchNorm(Module):
-    """Weight and bias, the recorded statistics, and the count of batches seen."""
+class _NormBase(Module):
+    """Weight and bias, the recorded statistics, and the count of batches seen: what batch and
+    instance normalisation have in common."""
 
     ranks: ClassVar[tuple[int, ...]]  # how many axes the input may have
     letters: ClassVar[str]
+    takes_one: ClassVar[bool] = False  # a sample without the batch axis, which has the fewest axes
     _optional_state = ("num_batches_tracked",)
 
     def __init__(
@@ -95,16 +99,31 @@ class _BatchNorm(Module):
         if self.bias is not None:
             init.zeros_(self.bias)
 
-    def forward(self, input: Any) -> Any:
+    def _check_rank(self, input: Any) -> None:
         if input.ndim not in self.ranks:
             ranks = " or ".join(map(str, self.ranks))
             single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
+            single = single and not self.takes_one
             raise ShapeError(
                 type(self).__name__,
                 f"the input must have {ranks} axes, it has {input.ndim}",
                 values=[("input", input.shape, self.letters)],
                 repair="x.unsqueeze(0) adds the batch axis." if single else None,
             )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.affine if self.bias is not None else False}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_NormBase):
+    """Statistics of the batch in training, recorded ones in evaluation."""
+
+    def forward(self, input: Any) -> Any:
+        self._check_rank(input)
         if not self.training:
             by_batch = self.running_mean is None
             return F.batch_norm(
@@ -135,13 +154,6 @@ class _BatchNorm(Module):
         if seen is not None:
             _advance(seen)
         return output
-
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"bias={self.affine if self.bias is not None else False}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
 
 
 def _value(count: Any) -> int:
@@ -195,3 +207,106 @@ class BatchNorm3d(_BatchNorm):
 
     ranks = (5,)
     letters = "[N, C, D, H, W]"
+
+
+class _InstanceNorm(_NormBase):
+    """Statistics of each sample; recorded ones only if asked for."""
+
+    takes_one = True
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+
+    def forward(self, input: Any) -> Any:
+        self._check_rank(input)
+        single = input.ndim == min(self.ranks)
+        axis = 0 if single else 1
+        if input.shape[axis] != self.num_features:
+            self._wrong_channels(input, axis)
+        output = F.instance_norm(
+            input.unsqueeze(0) if single else input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+        return output.squeeze(0) if single else output
+
+    def _wrong_channels(self, input: Any, axis: int) -> None:
+        """Refuse another number of channels where numbers per channel depend on it."""
+        c = input.shape[axis]
+        layer = type(self).__name__
+        if self.affine or self.track_running_stats:
+            raise ShapeError(
+                layer,
+                f"the input has {c} channels in axis {axis}, the layer {self.num_features}",
+                values=[("input", input.shape, self.letters)],
+                repair=f"Make the layer with num_features={c}.",
+            )
+        warnings.warn(
+            f"{layer}: the input has {c} channels in axis {axis}, the layer {self.num_features}; "
+            "without affine the number does not matter",
+            stacklevel=4,
+        )
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of [N, C, L] or [C, L]; see
+    :func:`~tinygrad_cv.nn.functional.instance_norm`.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: the share of new statistics in the recorded ones.
+        affine: learn a weight and a bias per channel.
+        track_running_stats: record statistics in training, and normalise by them in evaluation.
+
+    >>> import tinygrad_cv as tg
+    >>> layer = tg.nn.InstanceNorm1d(3)
+    >>> layer(tg.rand(4, 3, 10)).shape, list(layer.state_dict())
+    ((4, 3, 10), [])
+    """
+
+    ranks = (2, 3)
+    letters = "[N, C, L] or [C, L]"
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of [N, C, H, W] or [C, H, W]; otherwise as :class:`InstanceNorm1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> sorted(tg.nn.InstanceNorm2d(3, affine=True).state_dict())
+    ['bias', 'weight']
+    """
+
+    ranks = (3, 4)
+    letters = "[N, C, H, W] or [C, H, W]"
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of [N, C, D, H, W] or [C, D, H, W]; otherwise as
+    :class:`InstanceNorm1d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.InstanceNorm3d(2)(tg.rand(2, 2, 2, 2, 2)).shape
+    (2, 2, 2, 2, 2)
+    """
+
+    ranks = (4, 5)
+    letters = "[N, C, D, H, W] or [C, D, H, W]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from tinygrad_cv.nn import functional as F
+from tinygrad_cv.nn._arguments import flag
 from tinygrad_cv.nn.module import Module
 from tinygrad_cv.ops._spatial import pairs, per_axis
 
@@ -12,6 +13,9 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
@@ -101,21 +105,38 @@ class _AvgPool(_Pool):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptiveAvgPool(Module):
+class _Adaptive(Module):
     spatial: ClassVar[int]
 
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
+    def _set(self, output_size: Any) -> None:
         sizes = output_size if isinstance(output_size, (tuple, list)) else (output_size,)
         known = tuple(1 if size is None else size for size in sizes)
         per_axis(type(self).__name__, "output_size", known, self.spatial)
         self.output_size = output_size
 
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class _AdaptiveAvgPool(_Adaptive):
+    def __init__(self, output_size: Any) -> None:
+        super().__init__()
+        self._set(output_size)
+
     def forward(self, input: Any) -> Any:
         return getattr(F, f"adaptive_avg_pool{self.spatial}d")(input, self.output_size)
 
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+
+class _AdaptiveMaxPool(_Adaptive):
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        super().__init__()
+        self._set(output_size)
+        flag(type(self).__name__, "return_indices", return_indices)
+        self.return_indices = return_indices
+
+    def forward(self, input: Any) -> Any:
+        pool = getattr(F, f"adaptive_max_pool{self.spatial}d")
+        return pool(input, self.output_size, self.return_indices)
 
 
 class MaxPool1d(_MaxPool):
@@ -239,6 +260,47 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
 
     >>> import tinygrad_cv as tg
     >>> tg.nn.AdaptiveAvgPool3d(1)(tg.zeros(1, 4, 2, 5, 5)).shape
+    (1, 4, 1, 1, 1)
+    """
+
+    spatial = 3
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
+    """Maximum over as many windows as the output has, [N, C, L] to [N, C, P]; otherwise as
+    :class:`AdaptiveMaxPool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveMaxPool1d(1)(tg.tensor([[[1.0, 6.0, 2.0]]])).tolist()
+    [[[6.0]]]
+    """
+
+    spatial = 1
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """Maximum over as many windows as the output has, [N, C, H, W] to [N, C, P, Q]; windows as of
+    :class:`AdaptiveAvgPool2d`, ties and errors as in
+    :func:`~tinygrad_cv.nn.functional.adaptive_max_pool2d`.
+
+    Args:
+        output_size: an int, or (P, Q); None keeps the size of the input.
+        return_indices: also give where the winners are, flat in the plane [H, W].
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveMaxPool2d((2, None))(tg.zeros(1, 4, 7, 5)).shape
+    (1, 4, 2, 5)
+    """
+
+    spatial = 2
+
+
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
+    """Maximum over as many windows as the output has, [N, C, D, H, W] to [N, C, P, Q, R]; otherwise
+    as :class:`AdaptiveMaxPool2d`.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.AdaptiveMaxPool3d(1)(tg.zeros(1, 4, 2, 5, 5)).shape
     (1, 4, 1, 1, 1)
     """
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
 
 __all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_within", "outside"]
@@ -49,6 +51,9 @@ def outside(
 def check_within(op: str, index: Any, axis: int, shape: Shape, negative: bool) -> None:
     """Raise if an index array has an entry outside its axis; ``negative`` counts from the end."""
     lowest = -shape[axis] if negative else 0
+    on_cpu = type(index) is np.ndarray  # elsewhere each look at a number waits for the device
+    if on_cpu and index.size and index.min() >= lowest and index.max() < shape[axis]:
+        return
     wrong = (index < lowest) | (index >= shape[axis])
     if wrong.any():
         raise outside(op, index[wrong][0], axis, shape, lowest, index.shape)

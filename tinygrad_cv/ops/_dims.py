@@ -42,13 +42,13 @@ def one_dim(op: str, shape: Shape, dim: Any) -> int:
 
 
 def every_dim(op: str, shape: Shape, dim: Any) -> Shape:
-    """The axes named by ``dim``, sorted: one, several, or with None and () all of them.
+    """The axes named by ``dim``, sorted: one, several, or with None, () and [] all of them.
 
     Raises:
         ArgumentError: an axis is named twice.
         DTypeError, RangeError: as ``one_dim``.
     """
-    if dim is None or (type(dim) is tuple and not dim):
+    if dim is None or (type(dim) in (tuple, list) and not dim):
         return tuple(range(len(shape)))
     if type(dim) is int:
         found: Shape = (as_axis(op, dim, len(shape), shape),)

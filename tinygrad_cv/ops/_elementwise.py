@@ -41,6 +41,8 @@ class Elementwise(Op, abstract=True):
 
     elementwise = True
     shaped = False
+    edges = "NaN and infinity as in IEEE 754"
+    cost = "1 per element"
     ufunc: ClassVar[str] = ""
     result: ClassVar[str] = "promote"
 

@@ -11,17 +11,23 @@ __all__ = ["REDUCTIONS", "check_reduction"]
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def check_reduction(op: str, reduction: str, size_average: Any = None, reduce: Any = None) -> None:
-    """The reduction is known, and PyTorch's arguments of old are not used."""
+def check_reduction(
+    op: str,
+    reduction: str,
+    size_average: Any = None,
+    reduce: Any = None,
+    known: tuple[str, ...] = REDUCTIONS,
+) -> None:
+    """The reduction is one of the ``known``, and PyTorch's arguments of old are not used."""
     if size_average is not None or reduce is not None:
         raise ArgumentError(
             op,
             "size_average and reduce are PyTorch's arguments of old and not supported",
             repair='Use reduction="mean", "sum" or "none".',
         )
-    if reduction not in REDUCTIONS:
+    if reduction not in known:
         raise ArgumentError(
             op,
-            f"reduction must be one of {', '.join(REDUCTIONS)}, it is {reduction!r}",
-            repairs=[{"reduction": name} for name in REDUCTIONS],
+            f"reduction must be one of {', '.join(known)}, it is {reduction!r}",
+            repairs=[{"reduction": name} for name in known],
         )

@@ -10,8 +10,9 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.backend.select import choose
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.backend.select import choose, positive_part
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._activating import applied, check_floating, refuse_bool
 from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.logic import logical_not
 from tinygrad_cv.ops.math import erf, exp
@@ -65,10 +66,12 @@ class Relu(Unary):
     name = "relu"
     equation = "y = max(x, 0)"
     gradients = {"input": "g * [y > 0]"}
+    edges = "gradient 0 at 0; at NaN g passes"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        return xp.maximum(input, 0, out=empty_like(input))
+        return positive_part(xp, input)
 
     @staticmethod
     def vjp_input(g: Any, output: Any) -> Any:
@@ -81,6 +84,7 @@ class LeakyRelu(Unary):
     name = "leaky_relu"
     equation = "y = x if x > 0 else slope * x"
     gradients = {"input": "g if x > 0 else slope * g"}
+    edges = "the slope at 0"
 
     @staticmethod
     def forward(xp: Any, input: Any, negative_slope: float) -> Any:
@@ -100,6 +104,7 @@ class Elu(Unary):
     name = "elu"
     equation = "y = x if x > 0 else alpha (e^x - 1)"
     gradients = {"input": "g * alpha e^x if x <= 0 else g"}
+    edges = "gradient alpha at 0; e^x is taken of the negative part only, so that nothing overflows"
     result = "float"
 
     @staticmethod
@@ -121,6 +126,7 @@ class Hardtanh(Unary):
     name = "hardtanh"
     equation = "y = min(max(x, lo), hi)"
     gradients = {"input": "g * [lo < x < hi]"}
+    edges = "gradient 0 at both bounds; at NaN g passes"
 
     @staticmethod
     def forward(xp: Any, input: Any, min_val: float, max_val: float) -> Any:
@@ -144,6 +150,7 @@ class Sigmoid(Unary):
     name = "sigmoid"
     equation = "y = 1 / (1 + e^-x)"
     gradients = {"input": "g * y (1 - y)"}
+    edges = "0 at -inf, 1 at inf; no overflow at either end"
     result = "float"
 
     @staticmethod
@@ -166,6 +173,7 @@ class Tanh(Unary):
     name = "tanh"
     equation = "y = (e^x - e^-x) / (e^x + e^-x)"
     gradients = {"input": "g * (1 - y^2)"}
+    edges = "-1 at -inf, 1 at inf"
     ufunc = "tanh"
     result = "float"
 
@@ -180,6 +188,7 @@ class Gelu(Unary):
     name = "gelu"
     equation = "y = x * Phi(x), Phi(x) = (1 + erf(x/sqrt(2))) / 2"
     gradients = {"input": "g * (Phi(x) + x * phi(x)), phi(x) = e^(-x^2/2) / sqrt(2 pi)"}
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -203,6 +212,7 @@ class GeluTanh(Unary):
     gradients = {
         "input": "g/2 * (1 + tanh u + x (1 - tanh^2 u) u'), u' = sqrt(2/pi) (1 + 0.134145 x^2)"
     }
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -229,6 +239,7 @@ class Silu(Unary):
     name = "silu"
     equation = "y = x * s(x), s(x) = 1 / (1 + e^-x)"
     gradients = {"input": "g * s (1 + x (1 - s))"}
+    edges = "NaN at -inf, where it is -inf times 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -247,6 +258,7 @@ class Softplus(Unary):
     name = "softplus"
     equation = "y = ln(1 + e^(beta x)) / beta, x where beta x > threshold"
     gradients = {"input": "g * s(beta x), g where beta x > threshold"}
+    edges = "linear from threshold on, where log1p would only round; no overflow"
     result = "float"
 
     @staticmethod
@@ -291,8 +303,9 @@ def relu(input: Any, inplace: bool = False) -> Any:
     >>> tg.relu(tg.tensor([-1.0, 0.0, 2.0])).tolist()
     [0.0, 0.0, 2.0]
     """
-    _refuse_bool("relu", input)
-    return _written(input, _relu(input), inplace)
+    refuse_bool("relu", input)
+    output = _relu(input)  # its gradient reads the output, which may stand in the input's place
+    return input.copy_(output) if inplace else output
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
@@ -304,8 +317,8 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
     >>> tg.nn.functional.leaky_relu(tg.tensor([-2.0, 3.0]), 0.5).tolist()
     [-1.0, 3.0]
     """
-    _check_floating("leaky_relu", input)
-    return _written(input, LeakyRelu.call(input, float(negative_slope)), inplace)
+    check_floating("leaky_relu", input)
+    return applied(LeakyRelu.call, input, inplace, float(negative_slope))
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
@@ -317,8 +330,8 @@ def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     >>> tg.nn.functional.elu(tg.tensor([-float("inf"), 3.0])).tolist()
     [-1.0, 3.0]
     """
-    _check_floating("elu", input)
-    return _written(input, Elu.call(input, float(alpha)), inplace)
+    check_floating("elu", input)
+    return applied(Elu.call, input, inplace, float(alpha))
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
@@ -331,13 +344,13 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     >>> tg.nn.functional.hardtanh(tg.tensor([-2.0, 0.5, 2.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
-    _refuse_bool("hardtanh", input)
+    refuse_bool("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError("hardtanh", f"min_val={min_val} is above max_val={max_val}")
     if input.dtype.kind != "f":  # integers stay integers
         bounds = (int(v) if math.isfinite(v) else None for v in (min_val, max_val))
-        return _written(input, clamp(input, *bounds), inplace)
-    return _written(input, Hardtanh.call(input, min_val, max_val), inplace)
+        return applied(clamp, input, inplace, *bounds)
+    return applied(Hardtanh.call, input, inplace, min_val, max_val)
 
 
 def relu6(input: Any, inplace: bool = False) -> Any:
@@ -369,7 +382,7 @@ def gelu(input: Any, approximate: str = "none") -> Any:
     >>> tg.nn.functional.gelu(tg.tensor([0.0, 30.0, -30.0])).tolist()
     [0.0, 30.0, -0.0]
     """
-    _check_floating("gelu", input)
+    check_floating("gelu", input)
     if approximate == "none":
         return Gelu.call(input)
     if approximate == "tanh":
@@ -391,8 +404,8 @@ def silu(input: Any, inplace: bool = False) -> Any:
     >>> tg.nn.functional.silu(tg.tensor([0.0, 50.0])).tolist()
     [0.0, 50.0]
     """
-    _check_floating("silu", input)
-    return _written(input, Silu.call(input), inplace)
+    check_floating("silu", input)
+    return applied(Silu.call, input, inplace)
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -403,24 +416,5 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     >>> tg.nn.functional.softplus(tg.tensor([30.0, -1000.0])).tolist()
     [30.0, 0.0]
     """
-    _check_floating("softplus", input)
+    check_floating("softplus", input)
     return Softplus.call(input, float(beta), float(threshold))
-
-
-def _check_floating(name: str, input: Any) -> None:
-    if input.dtype.kind != "f":
-        raise DTypeError(
-            name,
-            f"the input must be floating, it is {input.dtype.name}",
-            values=[("input", input.shape)],
-            repair="Convert it first, for example with .float().",
-        )
-
-
-def _refuse_bool(name: str, input: Any) -> None:
-    if input.dtype.kind == "b":
-        raise DTypeError(name, "bool has no sign and no order", values=[("input", input.shape)])
-
-
-def _written(input: Any, output: Any, inplace: bool) -> Any:
-    return input.copy_(output) if inplace else output

@@ -148,6 +148,8 @@ class AdaptiveAvgPool(Op):
     name = "adaptive_avg_pool"
     equation = "y[n,c,p] = mean of x[n,c,i] over floor(p*H/P) <= i < ceil((p + 1)*H/P)"
     gradients = {"input": "dx[n,c,i] = sum_{p: i in window p} g[n,c,p] / size of window p"}
+    edges = "every window holds a pixel; NaN and infinity spread to the windows that see them"
+    cost = "1 per pixel and 1 per output"
 
     @staticmethod
     def infer(input: Spec, output_size: Sizes) -> Spec:
@@ -178,6 +180,8 @@ class AdaptiveAvgPoolInputGrad(Op):
     name = "adaptive_avg_pool_input_grad"
     equation = "dx[n,c,i] = sum_{p: i in window p} g[n,c,p] / size of window p"
     gradients = {"grad": "dg[n,c,p] = mean of G[n,c,i] over window p"}
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "1 per pixel and 1 per output"
     inputs = ("grad",)
 
     @staticmethod
@@ -206,6 +210,9 @@ class AdaptiveMaxPool(Op):
     name = "adaptive_max_pool"
     equation = "y[n,c,p] = max of x[n,c,i] over floor(p*H/P) <= i < ceil((p + 1)*H/P)"
     gradients = {"input": "dx[n,c,i] = sum_{p: the winner of window p is i} g[n,c,p]"}
+    edges = "of equal values the first wins; of NaNs the last"
+    cost = "1 per pixel"
+    dtypes = "integer, floating"
     outputs = ("output", "indices")
     residuals = ("argmax",)
 

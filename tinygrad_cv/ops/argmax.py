@@ -36,6 +36,9 @@ class Argmax(_Position):
 
     name = "argmax"
     equation = "y[j] = argmax_i x[i,j]"
+    edges = "the first of equal values; a NaN counts as the largest"
+    cost = "1 per element"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
@@ -47,6 +50,9 @@ class Argmin(_Position):
 
     name = "argmin"
     equation = "y[j] = argmin_i x[i,j]"
+    edges = "the first of equal values; a NaN counts as the smallest"
+    cost = "1 per element"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int | None, keepdim: bool) -> Any:
@@ -58,6 +64,8 @@ class IndexMask(Op):
 
     name = "index_mask"
     equation = "y[i,j] = (i = indices[j])"
+    edges = "one place of each line is True"
+    cost = "1 per element of the result"
     inputs = ("indices",)
     shaped = False
 

@@ -56,6 +56,8 @@ class Add(Binary):
     name = "add"
     equation = "y = a + b"
     gradients = {"input": "g", "other": "g"}
+    edges = "NaN and infinity as in IEEE 754; of bools: or"
+    dtypes = "bool, integer, floating"
     ufunc = "add"
 
     @staticmethod
@@ -73,6 +75,7 @@ class Sub(Binary):
     name = "sub"
     equation = "y = a - b"
     gradients = {"input": "g", "other": "-g"}
+    dtypes = "integer, floating"
     ufunc = "subtract"
 
     @classmethod
@@ -110,6 +113,8 @@ class Mul(Binary):
     name = "mul"
     equation = "y = a * b"
     gradients = {"input": "g * b", "other": "g * a"}
+    edges = "NaN and infinity as in IEEE 754; of bools: and"
+    dtypes = "bool, integer, floating"
     ufunc = "multiply"
 
     @staticmethod
@@ -127,6 +132,7 @@ class Div(Binary):
     name = "div"
     equation = "y = a / b"
     gradients = {"input": "g / b", "other": "-g * y / b"}
+    edges = "division by zero gives infinity or NaN, without a warning"
     ufunc = "true_divide"
     result = "float"
 
@@ -150,6 +156,7 @@ class Neg(Unary):
     name = "neg"
     equation = "y = -x"
     gradients = {"input": "-g"}
+    dtypes = "integer, floating"
     ufunc = "negative"
 
     @classmethod

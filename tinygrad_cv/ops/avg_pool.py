@@ -120,6 +120,11 @@ class AvgPool(Op):
     name = "avg_pool"
     equation = "y[n,c,p] = sum_k x[n, c, p*stride + k - padding] / count[p]"
     gradients = {"input": "dx[n,c,i] = sum_{k,p: p*stride + k - padding = i} g[n,c,p] / count[p]"}
+    edges = (
+        "padding counts as zeros, or not at all (count_include_pad); NaN and infinity spread to "
+        "the windows that see them"
+    )
+    cost = "K + 1 per output"
 
     @staticmethod
     def infer(
@@ -183,6 +188,8 @@ class AvgPoolInputGrad(Op):
     name = "avg_pool_input_grad"
     equation = "dx[n,c,i] = sum_{k,p: p*stride + k - padding = i} g[n,c,p] / count[p]"
     gradients = {"grad": "dg[n,c,p] = sum_k G[n, c, p*stride + k - padding] / count[p]"}
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "K + 1 per output"
     inputs = ("grad",)
 
     @staticmethod

@@ -26,6 +26,8 @@ class ClassPick(Op):
     name = "class_pick"
     equation = "y[n,0,p] = x[n, label[n,0,p], p]"
     gradients = {"input": "dx[n,c,p] = g[n,0,p] * [c = label[n,0,p]]"}
+    edges = "a label outside the classes is never read"
+    cost = "0"
     inputs = ("input", "label")
 
     @staticmethod
@@ -51,6 +53,8 @@ class ClassPlace(Op):
     name = "class_place"
     equation = "y[n,c,p] = v[n,0,p] * [c = label[n,0,p]]"
     gradients = {"value": "dv[n,0,p] = g[n, label[n,0,p], p]"}
+    edges = "a label outside the classes is never written"
+    cost = "0"
     inputs = ("value", "label")
 
     @staticmethod

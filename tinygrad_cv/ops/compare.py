@@ -38,6 +38,8 @@ class Eq(Binary):
 
     name = "eq"
     equation = "y = (a = b)"
+    edges = "NaN equals nothing"
+    dtypes = "integer, floating"
     ufunc = "equal"
     result = "bool"
 
@@ -52,6 +54,8 @@ class Ne(Binary):
 
     name = "ne"
     equation = "y = (a != b)"
+    edges = "NaN differs from everything"
+    dtypes = "integer, floating"
     ufunc = "not_equal"
     result = "bool"
 
@@ -66,6 +70,8 @@ class Lt(Binary):
 
     name = "lt"
     equation = "y = (a < b)"
+    edges = "False for NaN"
+    dtypes = "integer, floating"
     ufunc = "less"
     result = "bool"
 
@@ -80,6 +86,8 @@ class Le(Binary):
 
     name = "le"
     equation = "y = (a <= b)"
+    edges = "False for NaN"
+    dtypes = "bool, integer, floating"
     ufunc = "less_equal"
     result = "bool"
 
@@ -94,6 +102,8 @@ class Gt(Binary):
 
     name = "gt"
     equation = "y = (a > b)"
+    edges = "False for NaN"
+    dtypes = "integer, floating"
     ufunc = "greater"
     result = "bool"
 
@@ -108,6 +118,7 @@ class Ge(Binary):
 
     name = "ge"
     equation = "y = (a >= b)"
+    edges = "False for NaN"
     ufunc = "greater_equal"
     result = "bool"
 
@@ -122,6 +133,7 @@ class IsNan(Unary):
 
     name = "isnan"
     equation = "y = (x is NaN)"
+    edges = "True for NaN only"
     ufunc = "isnan"
     result = "bool"
 
@@ -136,6 +148,8 @@ class IsInf(Unary):
 
     name = "isinf"
     equation = "y = (|x| = inf)"
+    edges = "True for both infinities"
+    dtypes = "bool, integer, floating"
     ufunc = "isinf"
     result = "bool"
 
@@ -150,6 +164,8 @@ class IsFinite(Unary):
 
     name = "isfinite"
     equation = "y = (|x| < inf)"
+    edges = "False for NaN and infinities"
+    dtypes = "bool, integer, floating"
     ufunc = "isfinite"
     result = "bool"
 
@@ -159,6 +175,8 @@ class IsClose(Binary):
 
     name = "isclose"
     equation = "y = (|a - b| <= atol + rtol*|b|)"
+    edges = "equal infinities are close; NaN is close to NaN only with equal_nan"
+    dtypes = "bool, integer, floating"
     result = "bool"
 
     @staticmethod

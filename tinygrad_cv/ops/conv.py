@@ -137,6 +137,9 @@ class Conv(Op):
         "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * x[n, c, p*stride + k*dilation - padding]",
         "bias": "db[o] = sum_{n,p} g[n,o,p]",
     }
+    edges = "zeros of the padding times an infinite or NaN weight are NaN"
+    cost = "2 N O P Q C/groups KH KW, and N O P Q for the bias"
+    dtypes = "integer, floating"
     inputs = ("input", "weight", "bias")
     may_warn = True  # products may overflow
 
@@ -226,6 +229,8 @@ class ConvInputGrad(Op):
         "grad": "dg[n,o,p] = sum_{c,k} G[n, c, p*stride + k*dilation - padding] * w[o,c,k]",
         "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * G[n, c, p*stride + k*dilation - padding]",
     }
+    edges = "linear; outputs that no pixel reaches are 0"
+    cost = "2 N O P Q C/groups KH KW"
     inputs = ("grad", "weight")
     may_warn = True
 
@@ -295,6 +300,8 @@ class ConvWeightGrad(Op):
         "input": "dx[n,c,i] = sum_{o,k,p: p*stride + k*dilation - padding = i} g[n,o,p] * G[o,c,k]",
         "grad": "dg[n,o,p] = sum_{c,k} x[n, c, p*stride + k*dilation - padding] * G[o,c,k]",
     }
+    edges = "linear; zeros of the padding times an infinite or NaN gradient are NaN"
+    cost = "2 N O P Q C/groups KH KW"
     inputs = ("input", "grad")
     may_warn = True
 

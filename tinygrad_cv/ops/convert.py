@@ -23,6 +23,8 @@ class Cast(Unary):
     name = "cast"
     equation = "y = x"
     gradients = {"input": "g"}
+    edges = "to integers: towards zero, NaN and what does not fit undefined; to bool: not 0"
+    dtypes = "bool, integer, floating"
 
     @classmethod
     def infer(cls, input: Spec, dtype: Any) -> Spec:
@@ -43,6 +45,8 @@ class Move(Op):
     name = "move"
     equation = "y = x"
     gradients = {"input": "g, moved back"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod

@@ -95,6 +95,8 @@ class DeformPoints(Op):
     name = "deform_points"
     equation = "y[n,k,p] = p*stride - padding + k*dilation + offset[n,k,p]"
     gradients = {"offset": "doffset[n,k,p] = g[n,k,p]"}
+    edges = "linear in the offsets"
+    cost = "1 per number"
     inputs = ("offset",)
 
     @staticmethod
@@ -140,6 +142,11 @@ class DeformConv2d(Op):
         "weight": "dw[o,c,k] = sum_{n,p} g[n,o,p] * m[n,k,p] * x(n, c, place)",
         "bias": "db[o] = sum_{n,p} g[n,o,p]",
     }
+    edges = (
+        "points more than a pixel outside read 0; at whole positions the derivative of the floor "
+        "rule, from the right"
+    )
+    cost = "2 N O P Q C/groups KH KW, and 8 per point and channel"
     inputs = ("input", "offset", "mask", "weight", "bias")
 
     @staticmethod

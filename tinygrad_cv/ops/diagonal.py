@@ -20,6 +20,7 @@ __all__ = [
     "diag",
     "diag_embed",
     "diagonal",
+    "plane",
     "trace",
     "tril",
     "triu",
@@ -69,7 +70,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     >>> tg.diagonal(tg.tensor([[1, 2, 3], [4, 5, 6]]), 1).tolist()
     [2, 6]
     """
-    first, second = _plane("diagonal", dim1, dim2, input.shape)
+    first, second = plane("diagonal", dim1, dim2, input.shape)
     return _diagonal(input, as_int("diagonal", "offset", offset), first, second)
 
 
@@ -131,6 +132,8 @@ class Triangle(Op):
     name = "triangle"
     equation = "y[i,j] = x[i,j] if j - i <= k (lower) or j - i >= k (upper), else 0"
     gradients = {"input": "dx = the same triangle of g"}
+    edges = "exactly 0 outside, even for NaN"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, lower: bool, diagonal: int) -> Spec:
@@ -157,6 +160,8 @@ class Diagonal(Op):
     name = "diagonal"
     equation = "y[..., i] = x[..., i, i + offset]"
     gradients = {"input": "dx[..., i, i + offset] = g[..., i], else 0"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -181,6 +186,7 @@ class DiagonalGrad(Op):
     name = "diagonal_grad"
     equation = "y[..., i, i + offset] = g[..., i], else 0"
     gradients = {"grad": "dg[..., i] = G[..., i, i + offset]"}
+    edges = "0 beside the diagonal"
     inputs = ("grad",)
 
     @staticmethod
@@ -205,7 +211,8 @@ _diagonal = Diagonal.call
 _diagonal_grad = DiagonalGrad.call
 
 
-def _plane(op: str, dim1: Any, dim2: Any, shape: Shape) -> tuple[int, int]:
+def plane(op: str, dim1: Any, dim2: Any, shape: Shape) -> tuple[int, int]:
+    """The axes of a plane, counted from the front."""
     if len(shape) < 2:
         raise ShapeError(
             op, f"needs at least 2 axes, the input has {len(shape)}", values=[("input", shape)]

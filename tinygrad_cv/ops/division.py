@@ -38,6 +38,8 @@ class FloorDivide(Binary):
     name = "floor_divide"
     equation = "y = floor(a / b)"
     gradients = {"input": "0", "other": "0"}
+    edges = "rounds down; integers by zero are refused"
+    dtypes = "integer"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -59,6 +61,8 @@ class TruncDivide(Binary):
     name = "trunc_divide"
     equation = "y = trunc(a / b)"
     gradients = {"input": "0", "other": "0"}
+    edges = "rounds towards zero; integers by zero are refused"
+    dtypes = "bool, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -92,6 +96,8 @@ class Remainder(Binary):
     name = "remainder"
     equation = "y = a - floor(a / b) * b"
     gradients = {"input": "g", "other": "-g * floor(a / b)"}
+    edges = "the sign of the divisor; integers by zero are refused"
+    dtypes = "integer"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:
@@ -122,6 +128,8 @@ class Fmod(Binary):
     name = "fmod"
     equation = "y = a - trunc(a / b) * b"
     gradients = {"input": "g", "other": "-g * trunc(a / b)"}
+    edges = "the sign of the dividend; integers by zero are refused"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:

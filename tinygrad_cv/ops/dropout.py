@@ -13,6 +13,7 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
 __all__ = ["Dropout", "dropout", "dropout1d", "dropout2d", "dropout3d"]
+__all__ += ["check_probability", "drawn_shape", "next_key"]
 
 NN_FUNCTIONS = ("dropout", "dropout1d", "dropout2d", "dropout3d")
 
@@ -126,20 +127,22 @@ class Dropout(Op):
     name = "dropout"
     equation = "y = x * keep / (1 - p), keep ~ Bernoulli(1 - p)"
     gradients = {"input": "dx = g * keep / (1 - p)"}
+    edges = "p = 1 gives exactly 0, even for NaN and infinity"
+    cost = "2 per element"
     residuals = ("mask",)
 
     @staticmethod
     def infer(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
         if not is_float(input.dtype):
             raise DTypeError("dropout", f"the input must be float, it is {input.dtype}")
-        mask = Spec(_drawn(input.shape, shared), bool_, CONTIGUOUS if shared else input.layout)
+        mask = Spec(drawn_shape(input.shape, shared), bool_, CONTIGUOUS if shared else input.layout)
         return Spec(input.shape, input.dtype, input.layout), mask
 
     @staticmethod
     def forward(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
         # Drawn in the order of the public shape, so that the memory layout does not change which
         # elements drop.
-        mask = xp.asarray(keep_mask(key, _drawn(input.shape, shared), 1 - p))
+        mask = xp.asarray(keep_mask(key, drawn_shape(input.shape, shared), 1 - p))
         layout = layout_of(input)
         if not shared and layout != CONTIGUOUS:
             mask = reordered(xp, mask, layout)
@@ -174,23 +177,32 @@ def _drop(
     generator: Generator | None,
     spatial: int,
 ) -> Any:
+    check_probability(function, p)
+    if spatial:
+        _check_channels(function, input, spatial)
+    if not training or p == 0:
+        return input
+    output = _dropout(input, float(p), next_key(input, generator), spatial)
+    return input.copy_(output) if inplace else output
+
+
+def check_probability(function: str, p: float) -> None:
+    """Raise unless p is in [0, 1]."""
     if not 0 <= p <= 1:
         raise ArgumentError(
             function,
             f"p is the probability to drop and must be in [0, 1], it is {p}",
             repair="If you mean the probability to keep, pass 1 - p.",
         )
-    if spatial:
-        _check_channels(function, input, spatial)
-    if not training or p == 0:
-        return input
+
+
+def next_key(input: Any, generator: Generator | None) -> tuple[int, int]:
+    """What the mask of an input is drawn by; on the meta device nothing is drawn."""
     on_meta = type(getattr(input, "array", input)) is Spec
-    key = (0, 0) if on_meta else (generator or default_generator).next_key()
-    output = _dropout(input, float(p), key, spatial)
-    return input.copy_(output) if inplace else output
+    return (0, 0) if on_meta else (generator or default_generator).next_key()
 
 
-def _drawn(shape: tuple[int, ...], shared: int) -> tuple[int, ...]:
+def drawn_shape(shape: tuple[int, ...], shared: int) -> tuple[int, ...]:
     """The shape of the mask: one draw for all of the last ``shared`` axes."""
     lead = len(shape) - shared
     return (*shape[:lead], *(1 for _ in range(shared)))

@@ -71,6 +71,9 @@ class Einsum(Op):
     name = "einsum"
     equation = "y[out] = sum over the other letters of x_0[term_0] * x_1[term_1] * ..."
     gradients = {"operands": "dx_k = einsum(g, the other operands -> term_k), then repeated"}
+    edges = "NaN and infinity as in the sums of products"
+    cost = "operands times the product of all sizes"
+    dtypes = "bool, integer, floating"
     inputs = ("operands",)
     variadic = True
 

@@ -32,6 +32,9 @@ class Expand(Op):
     name = "expand"
     equation = "y[i,j] = x[j]"
     gradients = {"input": "dx[j] = sum_i g[i,j]"}
+    edges = "values move as they are, NaN and infinity too"
+    cost = "0"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -67,6 +70,8 @@ class SumTo(Op):
     name = "sum_to"
     equation = "y[j] = sum_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j]"}
+    edges = "NaN and infinity as in a sum"
+    cost = "1 per element"
     shaped = False
 
     @staticmethod

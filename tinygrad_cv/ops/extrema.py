@@ -33,8 +33,7 @@ __all__ = [
     "min",
 ]
 
-TENSOR_FUNCTIONS = ("amax", "amin", "max", "min")
-TG_FUNCTIONS = ("aminmax",)
+TENSOR_FUNCTIONS = ("amax", "amin", "aminmax", "max", "min")
 
 Shape = tuple[int, ...]
 
@@ -86,6 +85,9 @@ class Amax(_Extremum):
 
     name = "amax"
     equation = "y[j] = max_i x[i,j]"
+    edges = "ties share the gradient evenly; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
@@ -97,6 +99,9 @@ class Amin(_Extremum):
 
     name = "amin"
     equation = "y[j] = min_i x[i,j]"
+    edges = "ties share the gradient evenly; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
@@ -121,6 +126,9 @@ class Max(_OfAll):
 
     name = "max"
     equation = "y = max_i x[i]"
+    edges = "ties share the gradient evenly; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     forward = Amax.forward
 
 
@@ -129,6 +137,9 @@ class Min(_OfAll):
 
     name = "min"
     equation = "y = min_i x[i]"
+    edges = "ties share the gradient evenly; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     forward = Amin.forward
 
 
@@ -170,6 +181,9 @@ class MaxDim(_Picked):
 
     name = "max_dim"
     equation = "y[j] = x[i*,j], i* = argmax_i x[i,j]"
+    edges = "the first of equal values, which alone gets the gradient; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:
@@ -181,6 +195,9 @@ class MinDim(_Picked):
 
     name = "min_dim"
     equation = "y[j] = x[i*,j], i* = argmin_i x[i,j]"
+    edges = "the first of equal values, which alone gets the gradient; NaN wins"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, dim: int, keepdim: bool) -> tuple[Any, Any]:

@@ -85,6 +85,8 @@ def _nbytes(self: Tensor) -> int:
 METHODS = {
     "size": size,
     "dim": dim,
+    "ndimension": dim,
+    "nelement": numel,
     "numel": numel,
     "element_size": element_size,
     "is_floating_point": is_floating_point,

@@ -1,7 +1,8 @@
 """Gather and scatter: one index for every element, along one axis.
 
 ``Gather`` reads ``y[i] = x[index[i]]`` along an axis; ``GatherGrad``, its adjoint, adds into zeros
-at the same positions, and ``Scatter`` writes there. The index is an input without a gradient.
+at the same positions, and ``Scatter`` writes there. The index is an input without a gradient. The
+functions that scatter are in ``scatter.py``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.scatter import last_of_each, sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.core.tensor import as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, check_within
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
@@ -27,13 +27,15 @@ __all__ = [
     "GatherGrad",
     "Scatter",
     "ScatterFill",
+    "checked",
+    "cropped",
+    "flat_places",
     "gather",
-    "scatter",
-    "scatter_add",
+    "gather_grad",
     "take_along_dim",
 ]
 
-TENSOR_FUNCTIONS = ("gather", "scatter", "scatter_add", "take_along_dim")
+TENSOR_FUNCTIONS = ("gather", "take_along_dim")
 
 Shape = tuple[int, ...]
 
@@ -59,7 +61,7 @@ def gather(input: Any, dim: int, index: Any) -> Any:
     """
     if not input.shape and not index.shape:
         return reshape(gather(reshape(input, (1,)), dim, reshape(index, (1,))), ())
-    axis = _checked("gather", input, dim, index)
+    axis = checked("gather", input, dim, index)
     return _gather(input, index, axis, False)
 
 
@@ -98,67 +100,6 @@ def take_along_dim(input: Any, indices: Any, dim: Any = None, axis: Any = None) 
     return _gather(input, indices, along, False)
 
 
-def scatter(
-    input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: Any = None
-) -> Any:
-    """A copy of the input with ``src`` written at the positions that :func:`gather` would read.
-
-    ``y[index[i][j]][j] = src[i][j]`` for dim 0, and so on. Of several values for one position the
-    last one stands, and it alone gets the gradient. (PyTorch leaves open which.)
-
-    Args:
-        src: a tensor at least as long as the index along every axis, or a number (``value``).
-        reduce: None, or "add" for :func:`scatter_add`.
-
-    Raises:
-        ShapeError, RangeError, DTypeError: as :func:`gather`; ShapeError too if ``src`` is shorter.
-        ArgumentError: another ``reduce``, or neither ``src`` nor ``value``.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0])).tolist()
-    [6.0, 0.0, 5.0]
-    """
-    if reduce not in (None, "add"):
-        raise ArgumentError(
-            "scatter", f"reduce={reduce!r} is not supported", repair='Use None or "add".'
-        )
-    if (src is None) == (value is None):
-        raise ArgumentError("scatter", "give either src or value")
-    src = value if src is None else src
-    if not input.shape and not index.shape:
-        one = [reshape(x, (1,)) if hasattr(x, "shape") else x for x in (input, index, src)]
-        return reshape(scatter(one[0], dim, one[1], one[2], reduce=reduce), ())
-    axis = _checked("scatter", input, dim, index)
-    if reduce == "add":
-        src = as_tensor(src) if not hasattr(src, "shape") else src
-        return scatter_add(input, dim, index, expand(src, index.shape) if not src.shape else src)
-    if not hasattr(src, "shape"):
-        return _scatter_fill(input, index, input.dtype.type(src).item(), axis)
-    src = src if src.shape else expand(src, index.shape)
-    return _scatter(input, index, _cropped("scatter", input, index, src), axis)
-
-
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """The input plus ``src``, added at the positions that :func:`gather` would read.
-
-    The sums run in the order of ``src``: the same in every run.
-
-    Raises:
-        ShapeError, RangeError, DTypeError: as :func:`gather`; ShapeError too if ``src`` is shorter.
-
-    >>> import tinygrad_cv as tg
-    >>> tg.scatter_add(tg.zeros(2), 0, tg.tensor([0, 1, 0]), tg.tensor([1.0, 2.0, 3.0])).tolist()
-    [4.0, 2.0]
-    """
-    if not input.shape and not index.shape:
-        one = (reshape(x, (1,)) for x in (input, index, src))
-        input1, index1, src1 = one
-        return reshape(scatter_add(input1, dim, index1, src1), ())
-    axis = _checked("scatter_add", input, dim, index)
-    src = _cropped("scatter_add", input, index, src)
-    return input + _gather_grad(src, index, input.shape, axis, False)
-
-
 class Gather(Op):
     """One element of a line along ``dim`` for each entry of the index.
 
@@ -169,6 +110,8 @@ class Gather(Op):
     name = "gather"
     equation = "y[i,j] = x[index[i,j], j]"
     gradients = {"input": "dx[p,j] = sum of g[i,j] over all i with index[i,j] = p"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index")
 
     @staticmethod
@@ -180,13 +123,13 @@ class Gather(Op):
         line = input[_crop(index.shape, dim)]
         y = xp.take_along_axis(line, index, axis=dim)
         if last:
-            flat = _flat(xp, index, input.shape, dim).reshape(-1)
+            flat = flat_places(xp, index, input.shape, dim).reshape(-1)
             y = xp.where(last_of_each(xp, flat).reshape(y.shape), y, 0)
         return xp.ascontiguousarray(y)
 
     @staticmethod
     def vjp_input(g: Any, index: Any, input_shape: Shape, dim: int, last: bool) -> Any:
-        return _gather_grad(g, index, input_shape, dim, last)
+        return gather_grad(g, index, input_shape, dim, last)
 
 
 class GatherGrad(Op):
@@ -198,6 +141,7 @@ class GatherGrad(Op):
     name = "gather_grad"
     equation = "y[p,j] = sum of g[i,j] over all i with index[i,j] = p"
     gradients = {"grad": "dg[i,j] = G[index[i,j], j]"}
+    edges = "what comes to one place is added in order"
     inputs = ("grad", "index")
 
     @staticmethod
@@ -206,7 +150,7 @@ class GatherGrad(Op):
 
     @staticmethod
     def forward(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bool) -> Any:
-        flat, grad = _flat(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
+        flat, grad = flat_places(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
         if last:
             out = xp.zeros(math.prod(shape), grad.dtype)
             write_rows(xp, out, (flat,), grad)
@@ -227,6 +171,8 @@ class Scatter(Op):
         "input": "dx = g, but 0 at the written positions",
         "src": "ds[i,j] = g[index[i,j], j] where this write was the last, else 0",
     }
+    edges = "of several values for one place the last stands, and alone gets the gradient"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index", "src")
 
     @staticmethod
@@ -237,7 +183,7 @@ class Scatter(Op):
     def forward(xp: Any, input: Any, index: Any, src: Any, dim: int) -> Any:
         out = memory.empty(input.shape, input.dtype, xp=xp)
         out[...] = input
-        flat = _flat(xp, index, input.shape, dim).reshape(-1)
+        flat = flat_places(xp, index, input.shape, dim).reshape(-1)
         write_rows(xp, out.reshape(-1), (flat,), src.reshape(-1))
         return out
 
@@ -256,6 +202,8 @@ class ScatterFill(Op):
     name = "scatter_fill"
     equation = "y = x, then y[index[i,j], j] = value"
     gradients = {"input": "dx = g, but 0 at the written positions"}
+    edges = "the value is a constant"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "index")
 
     @staticmethod
@@ -266,7 +214,7 @@ class ScatterFill(Op):
     def forward(xp: Any, input: Any, index: Any, value: float, dim: int) -> Any:
         out = memory.empty(input.shape, input.dtype, xp=xp)
         out[...] = input
-        out.reshape(-1)[_flat(xp, index, input.shape, dim).reshape(-1)] = value
+        out.reshape(-1)[flat_places(xp, index, input.shape, dim).reshape(-1)] = value
         return out
 
     @staticmethod
@@ -275,7 +223,7 @@ class ScatterFill(Op):
 
 
 _gather = Gather.call
-_gather_grad = GatherGrad.call
+gather_grad = GatherGrad.call
 _scatter = Scatter.call
 _scatter_fill = ScatterFill.call
 
@@ -285,7 +233,7 @@ def _crop(shape: Shape, dim: int) -> tuple[slice, ...]:
     return tuple(slice(None) if axis == dim else slice(n) for axis, n in enumerate(shape))
 
 
-def _flat(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
+def flat_places(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
     """Where each position lies in an array of ``shape``, read row by row."""
     index = xp.where(index < 0, index + shape[dim], index)
     flat = index.astype(xp.int64) * math.prod(shape[dim + 1 :])
@@ -296,7 +244,8 @@ def _flat(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
     return flat
 
 
-def _checked(op: str, input: Any, dim: Any, index: Any) -> int:
+def checked(op: str, input: Any, dim: Any, index: Any) -> int:
+    """The axis of ``dim``; raises what is wrong with an index to gather or scatter with."""
     axis = as_axis(op, dim, len(input.shape), input.shape)
     _check_rank(op, input, index)
     for other, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)):
@@ -335,7 +284,7 @@ def _check_index(op: str, input: Any, index: Any, axis: int, negative: bool) -> 
         check_within(op, array, axis, input.shape, negative)
 
 
-def _cropped(op: str, input: Any, index: Any, src: Any) -> Any:
+def cropped(op: str, input: Any, index: Any, src: Any) -> Any:
     """The part of ``src`` that the index covers, in the input's dtype."""
     if len(src.shape) != len(index.shape) or any(
         n > m for n, m in zip(index.shape, src.shape, strict=True)

@@ -186,6 +186,8 @@ class AffineGrid(Op):
     name = "affine_grid"
     equation = "y[n,p,a] = sum_b theta[n,a,b] * base[p,b], base[p] = (x, y, 1) at position p"
     gradients = {"theta": "dtheta[n,a,b] = sum_p g[n,p,a] * base[p,b]"}
+    edges = "linear in theta"
+    cost = "2 per number of the grid and column of theta"
     inputs = ("theta",)
 
     @staticmethod
@@ -223,6 +225,8 @@ class AffineGridGrad(Op):
     name = "affine_grid_grad"
     equation = "dtheta[n,a,b] = sum_p g[n,p,a] * base[p,b], base[p] = (x, y, 1) at position p"
     gradients = {"grad": "dg[n,p,a] = sum_b G[n,a,b] * base[p,b]"}
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "2 per number of the grid and column of theta"
     inputs = ("grad",)
 
     @staticmethod

@@ -171,6 +171,8 @@ class Index(Op):
     name = "index"
     equation = "y[k] = x[index[k]]"
     gradients = {"input": "dx[p] = sum of g[k] over all k with index[k] = p"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, places: Places, last: bool) -> Spec:
@@ -209,6 +211,7 @@ class IndexGrad(Op):
     name = "index_grad"
     equation = "y[p] = sum of g[k] over all k with index[k] = p"
     gradients = {"grad": "dg[k] = G[index[k]]"}
+    edges = "what comes to one place is added in order"
     inputs = ("grad",)
 
     @staticmethod
@@ -250,6 +253,8 @@ class SetItem(Op):
         "input": "dx = g, but 0 at the written positions",
         "values": "dv[k] = g[index[k]] where write k was the last to its position, else 0",
     }
+    edges = "of several values for one place the last stands, and alone gets the gradient"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "values")
 
     @staticmethod
@@ -282,6 +287,8 @@ class SetFill(Op):
     name = "setitem_fill"
     equation = "y = x, then y[index[k]] = value"
     gradients = {"input": "dx = g, but 0 at the written positions"}
+    edges = "the value is a constant"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, value: float, key: Key, places: Places | None) -> Spec:

@@ -117,6 +117,11 @@ class Resize(Op):
     name = "resize"
     equation = "y[n,c,p] = sum_i w[p,i] * x[n,c,i], w a product over the axes"
     gradients = {"input": "dx[n,c,i] = sum_p w[p,i] * g[n,c,p]"}
+    edges = (
+        "positions outside the image read its border; NaN and infinity spread to what reads them"
+    )
+    cost = "2 per weight, axis by axis"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, axes: tuple[Axis, ...]) -> Spec:
@@ -143,6 +148,8 @@ class ResizeGrad(Op):
     name = "resize_grad"
     equation = "dx[n,c,i] = sum_p w[p,i] * g[n,c,p], w a product over the axes"
     gradients = {"grad": "dg[n,c,p] = sum_i w[p,i] * G[n,c,i]"}
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "2 per weight, axis by axis"
     inputs = ("grad",)
 
     @staticmethod

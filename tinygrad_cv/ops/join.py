@@ -134,6 +134,8 @@ class Cat(Op):
     name = "cat"
     equation = "y = [x_0, x_1, ...] along dim"
     gradients = {"tensors": "dx_k = the part of g that x_k fills"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     inputs = ("tensors",)
     variadic = True
 
@@ -168,6 +170,8 @@ class Stack(Op):
     name = "stack"
     equation = "y[k, ...] = x_k"
     gradients = {"tensors": "dx_k = g[k, ...]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     inputs = ("tensors",)
     variadic = True
 

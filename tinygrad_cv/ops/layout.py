@@ -59,6 +59,8 @@ class Layout(Op):
     name = "layout"
     equation = "y = x, in memory ordered as `layout` says"
     gradients = {"input": "dx = g"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, layout: str) -> Spec:
@@ -90,6 +92,8 @@ class Clone(Op):
     name = "clone"
     equation = "y = x"
     gradients = {"input": "dx = g"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec) -> Spec:

@@ -26,6 +26,7 @@ __all__ = [
     "addmm",
     "baddbmm",
     "bmm",
+    "check_ranks",
     "dot",
     "inner",
     "matmul",
@@ -34,6 +35,7 @@ __all__ = [
     "outer",
     "promoted",
     "tensordot",
+    "weighted",
 ]
 
 TENSOR_FUNCTIONS = ("addmm", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer")
@@ -73,7 +75,7 @@ def mm(input: Any, mat2: Any) -> Any:
     >>> tg.mm(tg.tensor([[1.0, 2.0]]), tg.tensor([[3.0], [4.0]])).tolist()
     [[11.0]]
     """
-    _check_ranks("mm", (input, mat2), (2, 2))
+    check_ranks("mm", (input, mat2), (2, 2))
     return matmul(input, mat2)
 
 
@@ -87,7 +89,7 @@ def bmm(input: Any, mat2: Any) -> Any:
     >>> tg.bmm(tg.ones(2, 1, 3), tg.ones(2, 3, 1)).tolist()
     [[[3.0]], [[3.0]]]
     """
-    _check_ranks("bmm", (input, mat2), (3, 3))
+    check_ranks("bmm", (input, mat2), (3, 3))
     if input.shape[0] != mat2.shape[0]:
         raise ShapeError(
             "bmm",
@@ -108,7 +110,7 @@ def dot(input: Any, tensor: Any) -> Any:
     >>> tg.dot(tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0])).item()
     11.0
     """
-    _check_ranks("dot", (input, tensor), (1, 1))
+    check_ranks("dot", (input, tensor), (1, 1))
     return matmul(input, tensor)
 
 
@@ -122,7 +124,7 @@ def mv(input: Any, vec: Any) -> Any:
     >>> tg.mv(tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0])).tolist()
     [11.0]
     """
-    _check_ranks("mv", (input, vec), (2, 1))
+    check_ranks("mv", (input, vec), (2, 1))
     return matmul(input, vec)
 
 
@@ -136,7 +138,7 @@ def outer(input: Any, vec2: Any) -> Any:
     >>> tg.outer(tg.tensor([1, 2]), tg.tensor([3, 4])).tolist()
     [[3, 4], [6, 8]]
     """
-    _check_ranks("outer", (input, vec2), (1, 1))
+    check_ranks("outer", (input, vec2), (1, 1))
     return reshape(input, (*input.shape, 1)) * vec2
 
 
@@ -162,7 +164,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
     >>> tg.addmm(tg.ones(1), tg.tensor([[1.0, 2.0]]), tg.tensor([[3.0], [4.0]])).tolist()
     [[12.0]]
     """
-    return _weighted(input, mm(mat1, mat2), beta, alpha)
+    return weighted(input, mm(mat1, mat2), beta, alpha)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
@@ -172,7 +174,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     >>> tg.baddbmm(tg.ones(1), tg.ones(2, 1, 3), tg.ones(2, 3, 1)).tolist()
     [[[4.0]], [[4.0]]]
     """
-    return _weighted(input, bmm(batch1, batch2), beta, alpha)
+    return weighted(input, bmm(batch1, batch2), beta, alpha)
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
@@ -230,6 +232,9 @@ class MatMul(Op):
         "input": "da[...,i,k] = sum_j g[...,i,j] * b[...,k,j]",
         "other": "db[...,k,j] = sum_i a[...,i,k] * g[...,i,j]",
     }
+    edges = "NaN and infinity as in the sums of products"
+    cost = "2 M N K for each matrix"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "other")
 
     @staticmethod
@@ -375,7 +380,8 @@ def _matmul_repair(a: Shape, b: Shape) -> str | None:
     return None
 
 
-def _check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> None:
+def check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> None:
+    """Raise ShapeError unless the two operands have so many axes."""
     if (len(operands[0].shape), len(operands[1].shape)) != ranks:
         raise ShapeError(
             op,
@@ -385,7 +391,8 @@ def _check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> 
         )
 
 
-def _weighted(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+def weighted(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
+    """``beta * input + alpha * product``; with beta = 0 the input does not count at all."""
     scaled = product if alpha == 1 else product * alpha
     return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
 

@@ -61,6 +61,9 @@ class Linear(Op):
         "weight": "dw[o,i] = sum_n g[n,o] * x[n,i]",
         "bias": "db[o] = sum_n g[n,o]",
     }
+    edges = "NaN and infinity as in the sums of products"
+    cost = "2 N I O, and N O for the bias"
+    dtypes = "bool, integer, floating"
     inputs = ("input", "weight", "bias")
 
     @staticmethod
@@ -104,6 +107,8 @@ class LinearInputGrad(Op):
         "grad": "dg[n,o] = sum_i G[n,i] * w[o,i]",
         "weight": "dw[o,i] = sum_n g[n,o] * G[n,i]",
     }
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "2 N I O"
     inputs = ("grad", "weight")
 
     @staticmethod
@@ -137,6 +142,8 @@ class LinearWeightGrad(Op):
         "grad": "dg[n,o] = sum_i x[n,i] * G[o,i]",
         "input": "dx[n,i] = sum_o g[n,o] * G[o,i]",
     }
+    edges = "linear: NaN and infinity of g spread as in the sum"
+    cost = "2 N I O"
     inputs = ("grad", "input")
 
     @staticmethod

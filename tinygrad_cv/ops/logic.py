@@ -37,6 +37,8 @@ class LogicalAnd(Binary):
 
     name = "logical_and"
     equation = "y = (a != 0) and (b != 0)"
+    edges = "NaN is not 0"
+    dtypes = "bool"
     ufunc = "logical_and"
     result = "bool"
 
@@ -51,6 +53,8 @@ class LogicalOr(Binary):
 
     name = "logical_or"
     equation = "y = (a != 0) or (b != 0)"
+    edges = "NaN is not 0"
+    dtypes = "bool"
     ufunc = "logical_or"
     result = "bool"
 
@@ -65,6 +69,8 @@ class LogicalXor(Binary):
 
     name = "logical_xor"
     equation = "y = (a != 0) xor (b != 0)"
+    edges = "NaN is not 0"
+    dtypes = "bool"
     ufunc = "logical_xor"
     result = "bool"
 
@@ -79,6 +85,8 @@ class LogicalNot(Unary):
 
     name = "logical_not"
     equation = "y = (x = 0)"
+    edges = "NaN is not 0"
+    dtypes = "bool"
     ufunc = "logical_not"
     result = "bool"
 
@@ -93,6 +101,8 @@ class BitwiseAnd(Binary):
 
     name = "bitwise_and"
     equation = "y = a & b"
+    edges = "none"
+    dtypes = "bool"
     ufunc = "bitwise_and"
 
     @classmethod
@@ -111,6 +121,8 @@ class BitwiseOr(Binary):
 
     name = "bitwise_or"
     equation = "y = a | b"
+    edges = "none"
+    dtypes = "bool, integer"
     ufunc = "bitwise_or"
 
     @classmethod
@@ -129,6 +141,8 @@ class BitwiseXor(Binary):
 
     name = "bitwise_xor"
     equation = "y = a xor b"
+    edges = "none"
+    dtypes = "bool, integer"
     ufunc = "bitwise_xor"
 
     @classmethod
@@ -147,6 +161,8 @@ class BitwiseNot(Unary):
 
     name = "bitwise_not"
     equation = "y = not x"
+    edges = "none"
+    dtypes = "bool, integer"
 
     @classmethod
     def infer(cls, input: Any) -> Any:
@@ -175,6 +191,9 @@ class AllTrue(Op):
 
     name = "all"
     equation = "y = and_i (x_i != 0)"
+    edges = "True of nothing; NaN is not 0"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -183,7 +202,9 @@ class AllTrue(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        return xp.all(input, axis=dims, keepdims=keepdim).astype(_truth_dtype(input.dtype))
+        return xp.all(input, axis=dims, keepdims=keepdim).astype(
+            _truth_dtype(input.dtype), order="C"
+        )
 
     @staticmethod
     def flops(input: Spec, dims: tuple[int, ...], keepdim: bool) -> int:
@@ -195,6 +216,9 @@ class AnyTrue(Op):
 
     name = "any"
     equation = "y = or_i (x_i != 0)"
+    edges = "False of nothing; NaN is not 0"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -203,7 +227,9 @@ class AnyTrue(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-        return xp.any(input, axis=dims, keepdims=keepdim).astype(_truth_dtype(input.dtype))
+        return xp.any(input, axis=dims, keepdims=keepdim).astype(
+            _truth_dtype(input.dtype), order="C"
+        )
 
     @staticmethod
     def flops(input: Spec, dims: tuple[int, ...], keepdim: bool) -> int:

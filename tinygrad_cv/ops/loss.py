@@ -123,6 +123,8 @@ class CrossEntropy(Op):
     name = "cross_entropy"
     equation = "loss = sum_n share[n] * (log sum_c exp(x[n,c]) - x[n,t_n])"
     gradients = {"input": "dx[n,c] = g * share[n] * (softmax(x)[n,c] - [c = t_n])"}
+    edges = "NaN where all labels are ignored (mean); a label outside the classes is refused"
+    cost = "4 per score"
     inputs = ("input", "target", "weight")
     residuals = ("label", "share", "even", "lse")
 
@@ -210,6 +212,8 @@ class NLLLoss(Op):
     name = "nll_loss"
     equation = "loss = -sum_n share[n] * x[n,t_n]"
     gradients = {"input": "dx[n,c] = -g * share[n] * [c = t_n]"}
+    edges = "NaN where all labels are ignored (mean); a label outside the classes is refused"
+    cost = "2 per label"
     inputs = ("input", "target", "weight")
     residuals = ("label", "share", "even")
 

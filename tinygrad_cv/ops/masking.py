@@ -199,14 +199,17 @@ def take(input: Any, index: Any) -> Any:
     return getitem(reshape(input, (-1,)), index)
 
 
-def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = None) -> Any:
+def repeat_interleave(
+    input: Any, repeats: Any, dim: Any = None, axis: Any = None, *, output_size: Any = None
+) -> Any:
     """Each slice of axis ``dim`` repeated in place; NumPy's ``repeat``. Without ``dim``, flat.
 
     Args:
         repeats: one number for all, or a vector with one for each slice.
+        output_size: the sum of all repeats, for those who know it; it is checked.
 
     Raises:
-        ShapeError: as many repeats as slices are needed.
+        ShapeError: as many repeats as slices are needed, or the sum is not ``output_size``.
 
     >>> import tinygrad_cv as tg
     >>> tg.repeat_interleave(tg.tensor([1, 2, 3]), 2).tolist()
@@ -231,7 +234,15 @@ def repeat_interleave(input: Any, repeats: Any, dim: Any = None, axis: Any = Non
             f"needs one repeat, or {size}, none negative; there are {counts.size}",
             values=[("input", input.shape), ("repeats", counts.shape)],
         )
-    return index_select(input, along_axis, np.repeat(np.arange(size), counts))
+    places = np.repeat(np.arange(size), counts)
+    if output_size is not None and places.size != output_size:
+        raise ShapeError(
+            "repeat_interleave",
+            f"output_size = {output_size}, the repeats give {places.size}",
+            values=[("input", input.shape), ("repeats", counts.shape)],
+            repairs=[{"output_size": places.size}],
+        )
+    return index_select(input, along_axis, places)
 
 
 def _along(op: str, input: Any, dim: Any, index: Any, negative: bool = False) -> tuple[Any, Places]:

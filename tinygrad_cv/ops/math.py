@@ -122,6 +122,7 @@ class Log(Unary):
     name = "log"
     equation = "y = ln x"
     gradients = {"input": "g / x"}
+    edges = "-inf at 0, NaN below"
     ufunc = "log"
     result = "float"
 
@@ -141,6 +142,7 @@ class Log2(Unary):
     name = "log2"
     equation = "y = ln x / ln 2"
     gradients = {"input": "g / (x * ln 2)"}
+    edges = "-inf at 0, NaN below"
     ufunc = "log2"
     result = "float"
 
@@ -160,6 +162,7 @@ class Log10(Unary):
     name = "log10"
     equation = "y = ln x / ln 10"
     gradients = {"input": "g / (x * ln 10)"}
+    edges = "-inf at 0, NaN below"
     ufunc = "log10"
     result = "float"
 
@@ -179,6 +182,7 @@ class Log1p(Unary):
     name = "log1p"
     equation = "y = ln(1 + x)"
     gradients = {"input": "g / (1 + x)"}
+    edges = "-inf at -1, NaN below"
     ufunc = "log1p"
     result = "float"
 
@@ -198,6 +202,7 @@ class Sqrt(Unary):
     name = "sqrt"
     equation = "y = x^(1/2)"
     gradients = {"input": "g / (2 y)"}
+    edges = "NaN below 0; the gradient at 0 is infinite"
     ufunc = "sqrt"
     result = "float"
 
@@ -217,6 +222,7 @@ class Rsqrt(Unary):
     name = "rsqrt"
     equation = "y = x^(-1/2)"
     gradients = {"input": "-g y^3 / 2"}
+    edges = "inf at 0, NaN below"
     result = "float"
 
     @staticmethod

@@ -50,6 +50,8 @@ class NonZero(Op):
 
     name = "nonzero"
     equation = "y = all i with x[i] != 0, in row-major order"
+    edges = "NaN is not 0; -0 is 0"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod

@@ -7,19 +7,20 @@ the short, well-known formula right at every order of differentiation.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.channels import affine, gradient_sums, input_gradient, statistics
-from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.writes import note_writes
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.ops._channels import (
+    channel_sum,
+    check_channels,
+    record,
+    spread_channels,
+    values_per_channel,
+)
 from tinygrad_cv.ops.math import rsqrt
-from tinygrad_cv.ops.reduce import sum as sum_over
-from tinygrad_cv.ops.shape import reshape
 
 __all__ = ["BatchNorm", "BatchNormEval", "batch_norm"]
 
@@ -89,10 +90,10 @@ def batch_norm(
             )
         return _batch_norm_eval(input, running_mean, running_var, weight, bias, float(eps))
     if running_mean is not None:
-        _check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var)
+        check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var)
     output, mean, var = _batch_norm(input, weight, bias, float(eps))
     if running_mean is not None:
-        _record(running_mean, running_var, mean, var, _count(input.shape), momentum)
+        record(running_mean, running_var, mean, var, values_per_channel(input.shape), momentum)
     return output
 
 
@@ -108,13 +109,15 @@ class BatchNorm(Op):
         "weight": "dw[c] = sum(g * xhat)",
         "bias": "db[c] = sum(g)",
     }
+    edges = "one value per channel is refused; NaN and infinity spoil their channel"
+    cost = "7 per element"
     inputs = ("input", "weight", "bias")
     outputs = ("output", "mean", "var")
 
     @staticmethod
     def infer(input: Spec, weight: Spec | None, bias: Spec | None, eps: float) -> tuple[Spec, ...]:
-        _check_channels("batch_norm", input, weight=weight, bias=bias)
-        if _count(input.shape) == 1:
+        check_channels("batch_norm", input, weight=weight, bias=bias)
+        if values_per_channel(input.shape) == 1:
             _raise_one_value(input)
         channel = Spec((input.shape[1],), input.dtype)
         return Spec(input.shape, input.dtype, input.layout), channel, channel
@@ -131,29 +134,33 @@ class BatchNorm(Op):
     @staticmethod
     def vjp_input(g: Any, input: Any, weight: Any, mean: Any, var: Any, eps: float) -> Any:
         gy, g_mean, g_var = g
-        n = max(_count(input.shape), 1)
-        centred = input - _spread(mean, input.ndim)
+        n = max(values_per_channel(input.shape), 1)
+        centred = input - spread_channels(mean, input.ndim)
         s = rsqrt(var + eps)
         scale = s if weight is None else s * weight
-        slope = 2 * g_var / n - scale * s * s * _channel_sum(gy * centred) / n
-        shift = g_mean / n - scale * _channel_sum(gy) / n
+        slope = 2 * g_var / n - scale * s * s * channel_sum(gy * centred) / n
+        shift = g_mean / n - scale * channel_sum(gy) / n
         ndim = input.ndim
-        return gy * _spread(scale, ndim) + centred * _spread(slope, ndim) + _spread(shift, ndim)
+        return (
+            gy * spread_channels(scale, ndim)
+            + centred * spread_channels(slope, ndim)
+            + spread_channels(shift, ndim)
+        )
 
     @staticmethod
     def vjp_weight(g: Any, input: Any, mean: Any, var: Any, eps: float) -> Any:
-        return _channel_sum(g[0] * (input - _spread(mean, input.ndim))) * rsqrt(var + eps)
+        return channel_sum(g[0] * (input - spread_channels(mean, input.ndim))) * rsqrt(var + eps)
 
     @staticmethod
     def vjp_bias(g: Any) -> Any:
-        return _channel_sum(g[0])
+        return channel_sum(g[0])
 
     @staticmethod
     def fused_vjp(
         xp: Any, g: Any, needs: Any, input: Any, weight: Any, mean: Any, var: Any, eps: float
     ) -> tuple[Any, ...]:
         gy, g_mean, g_var = g
-        n = max(_count(input.shape), 1)
+        n = max(values_per_channel(input.shape), 1)
         s = 1 / xp.sqrt(var + eps)
         scale = s if weight is None else s * weight
         g_sum, gx_sum = gradient_sums(xp, gy, input, mean)
@@ -181,13 +188,15 @@ class BatchNormEval(Op):
         "weight": "dw[c] = sum(g * (x - mean)) / s",
         "bias": "db[c] = sum(g)",
     }
+    edges = "a variance of 0 divides by sqrt(eps)"
+    cost = "3 per element"
     inputs = ("input", "mean", "var", "weight", "bias")
 
     @staticmethod
     def infer(
         input: Spec, mean: Spec, var: Spec, weight: Spec | None, bias: Spec | None, eps: float
     ) -> Spec:
-        _check_channels(
+        check_channels(
             "batch_norm", input, running_mean=mean, running_var=var, weight=weight, bias=bias
         )
         return Spec(input.shape, input.dtype, input.layout)
@@ -204,26 +213,26 @@ class BatchNormEval(Op):
     @staticmethod
     def vjp_input(g: Any, var: Any, weight: Any, eps: float) -> Any:
         s = rsqrt(var + eps)
-        return g * _spread(s if weight is None else s * weight, g.ndim)
+        return g * spread_channels(s if weight is None else s * weight, g.ndim)
 
     @staticmethod
     def vjp_mean(g: Any, var: Any, weight: Any, eps: float) -> Any:
         s = rsqrt(var + eps)
-        return -_channel_sum(g) * (s if weight is None else s * weight)
+        return -channel_sum(g) * (s if weight is None else s * weight)
 
     @staticmethod
     def vjp_var(g: Any, input: Any, mean: Any, var: Any, weight: Any, eps: float) -> Any:
         s = rsqrt(var + eps)
-        total = _channel_sum(g * (input - _spread(mean, g.ndim))) * (s * s * s) * -0.5
+        total = channel_sum(g * (input - spread_channels(mean, g.ndim))) * (s * s * s) * -0.5
         return total if weight is None else total * weight
 
     @staticmethod
     def vjp_weight(g: Any, input: Any, mean: Any, var: Any, eps: float) -> Any:
-        return _channel_sum(g * (input - _spread(mean, g.ndim))) * rsqrt(var + eps)
+        return channel_sum(g * (input - spread_channels(mean, g.ndim))) * rsqrt(var + eps)
 
     @staticmethod
     def vjp_bias(g: Any) -> Any:
-        return _channel_sum(g)
+        return channel_sum(g)
 
     @staticmethod
     def flops(
@@ -236,79 +245,11 @@ _batch_norm = BatchNorm.call
 _batch_norm_eval = BatchNormEval.call
 
 
-# ---- expressions of differentiable operators, for the rules
-
-
-def _channel_sum(x: Any) -> Any:
-    """[N, C, ...] -> [C]."""
-    return sum_over(x, dim=(0, *range(2, x.ndim)))
-
-
-def _spread(channel: Any, ndim: int) -> Any:
-    """[C] -> [C, 1, ...], which broadcasts against [N, C, ...]."""
-    return reshape(channel, (channel.shape[0], *(1 for _ in range(ndim - 2))))
-
-
-# ---- running statistics and checks
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    """How many values share the statistics of a channel."""
-    return shape[0] * math.prod(shape[2:])
-
-
-def _record(
-    running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, momentum: float
-) -> None:
-    """Move the recorded statistics towards the batch's, in place; an empty batch has none."""
-    recorded = [getattr(t, "array", t) for t in (running_mean, running_var)]
-    batch = [getattr(t, "array", t) for t in (mean, var)]
-    if n < 2 or any(isinstance(array, Spec) for array in recorded):
-        return
-    with on_device_of(recorded[0]):
-        batch[1] = batch[1] * (n / (n - 1))  # unbiased
-        for old, new in zip(recorded, batch, strict=True):
-            old *= 1 - momentum
-            old += momentum * new
-    note_writes(recorded)
-
-
-def _check_channels(op: str, input: Any, **channels: Any) -> None:
-    """Every given argument must be [C] in the dtype of the input."""
-    if input.ndim < 2:
-        raise ShapeError(
-            op,
-            "the input needs an axis of samples and one of channels",
-            values=[("input", input.shape, "[N, C, ...]")],
-            repair="Add the missing axis: input.unsqueeze(0) if it is one sample.",
-        )
-    if not is_float(input.dtype):
-        raise DTypeError(op, f"the input must be float, it is {input.dtype}")
-    c = input.shape[1]
-    for name, value in channels.items():
-        if value is None:
-            continue
-        if value.shape != (c,):
-            raise ShapeError(
-                op,
-                f"{name} must have one value per channel, the input has C = {c} in axis 1",
-                values=[("input", input.shape, "[N, C, ...]"), (name, value.shape, "[C]")],
-                repair=f"Make the layer with num_features={c}.",
-                repairs=[{n: (c,) for n, v in channels.items() if v is not None}],
-            )
-        if value.dtype != input.dtype:
-            raise DTypeError(
-                op,
-                f"{name} is {value.dtype}, the input is {input.dtype}",
-                repair="Convert one of them with .to(dtype).",
-            )
-
-
 def _raise_one_value(input: Spec) -> None:
     raise ShapeError(
         "batch_norm",
         "one value per channel: training cannot normalise by its variance, which is 0",
-        law=["n = N * prod(spatial) must be at least 2", f"n = {_count(input.shape)}"],
+        law=["n = N * prod(spatial) must be at least 2", f"n = {values_per_channel(input.shape)}"],
         values=[("input", input.shape, "[N, C, ...]")],
         repair="Use a batch of 2 or more (drop_last=True in the loader), larger maps, or "
         "evaluation: model.eval().",

@@ -111,6 +111,8 @@ class Pad(Op):
     name = "pad"
     equation = "y[i] = x[i - before] inside, v outside"
     gradients = {"input": "dx[i] = g[i + before], 0 where x was cropped"}
+    edges = "the value fills; negative widths cut"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, widths: Widths, value: float) -> Spec:
@@ -143,6 +145,8 @@ class PadBorder(Op):
     name = "pad_border"
     equation = "y[i] = x[m(i - before)], m maps the border into the input"
     gradients = {"input": "dx[j] = sum of g[i] over all i with m(i - before) = j"}
+    edges = "reflect does not repeat the border pixel, symmetric does"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, widths: Widths, mode: str) -> Spec:
@@ -169,6 +173,7 @@ class PadBorderGrad(Op):
     name = "pad_border_grad"
     equation = "y[j] = sum of g[i] over all i with m(i - before) = j"
     gradients = {"grad": "dg[i] = G[m(i - before)]"}
+    edges = "what comes to one pixel is added"
     inputs = ("grad",)
 
     @staticmethod

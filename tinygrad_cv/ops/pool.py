@@ -130,6 +130,9 @@ class MaxPool(Op):
     name = "max_pool"
     equation = "y[n,c,p] = max_k x[n, c, p*stride + k*dilation - padding]"
     gradients = {"input": "dx[n,c,i] = sum_{p: the winner of window p is i} g[n,c,p]"}
+    edges = "of equal values the first wins; of NaNs the last"
+    cost = "K per output"
+    dtypes = "integer, floating"
     residuals = ("argmax",)
 
     @staticmethod
@@ -183,6 +186,9 @@ class MaxPoolWithIndices(MaxPool):
     channel."""
 
     name = "max_pool_with_indices"
+    edges = "of equal values the first wins; of NaNs the last"
+    cost = "K per output"
+    dtypes = "integer, floating"
     outputs = ("output", "indices")
 
     @staticmethod
@@ -218,6 +224,8 @@ class MaxPoolScatter(Op):
     name = "max_pool_scatter"
     equation = "dx[n,c,i] = sum_{p: the winner of window p is i} g[n,c,p]"
     gradients = {"grad": "dg[n,c,p] = G[n, c, winner of window p]"}
+    edges = "what comes to one pixel is added; other pixels are exactly 0"
+    cost = "1 per element of g"
     inputs = ("grad", "argmax")
 
     @staticmethod
@@ -256,6 +264,8 @@ class MaxPoolGather(Op):
     name = "max_pool_gather"
     equation = "y[n,c,p] = x[n, c, winner of window p]"
     gradients = {"input": "dx[n,c,i] = sum_{p: the winner of window p is i} g[n,c,p]"}
+    edges = "the winners are fixed, so it is linear"
+    cost = "1 per output"
     inputs = ("input", "argmax")
 
     @staticmethod

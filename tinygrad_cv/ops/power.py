@@ -31,6 +31,7 @@ class Square(Unary):
     name = "square"
     equation = "y = x^2"
     gradients = {"input": "2 g x"}
+    dtypes = "integer, floating"
     ufunc = "square"
 
     @classmethod
@@ -54,6 +55,7 @@ class Reciprocal(Unary):
     name = "reciprocal"
     equation = "y = 1 / x"
     gradients = {"input": "-g y^2"}
+    edges = "infinite at 0"
     ufunc = "reciprocal"
     result = "float"
 
@@ -79,6 +81,11 @@ class Pow(Binary):
     name = "pow"
     equation = "y = a^b"
     gradients = {"input": "g b a^(b-1)", "exponent": "g y ln a"}
+    edges = (
+        "0^0 = 1; a negative base with a fractional exponent is NaN; integers to a negative power"
+        " are refused"
+    )
+    dtypes = "bool, integer, floating"
     inputs = ("input", "exponent")
     ufunc = "power"
 

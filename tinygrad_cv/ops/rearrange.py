@@ -136,6 +136,8 @@ class Flip(Op):
     name = "flip"
     equation = "y[i] = x[n - 1 - i]"
     gradients = {"input": "dx[i] = g[n - 1 - i]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, dims: Shape) -> Spec:
@@ -158,6 +160,8 @@ class Roll(Op):
     name = "roll"
     equation = "y[i] = x[(i - shift) mod n]"
     gradients = {"input": "dx[i] = g[(i + shift) mod n]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, shifts: Shape, dims: Shape) -> Spec:
@@ -180,6 +184,8 @@ class Repeat(Op):
     name = "repeat"
     equation = "y[i] = x[i mod n]"
     gradients = {"input": "dx[i] = sum_k g[i + k*n]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, repeats: Shape) -> Spec:

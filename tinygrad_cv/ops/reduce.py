@@ -30,6 +30,9 @@ class Sum(Op):
     name = "sum"
     equation = "y[j] = sum_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j]"}
+    edges = "0 of nothing"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -57,6 +60,8 @@ class Mean(Op):
     name = "mean"
     equation = "y[j] = sum_i x[i,j] / n"
     gradients = {"input": "dx[i,j] = g[j] / n"}
+    edges = "NaN of nothing"
+    cost = "1 per element"
     shaped = False
 
     @staticmethod
@@ -82,6 +87,8 @@ class Var(Op):
     name = "var"
     equation = "y[j] = sum_i (x[i,j] - mean(x)[j])^2 / (n - correction)"
     gradients = {"input": "dx[i,j] = g[j] * 2 (x[i,j] - mean(x)[j]) / (n - correction)"}
+    edges = "NaN where no more values than the correction are there"
+    cost = "4 per element"
     shaped = False
 
     @staticmethod
@@ -111,6 +118,11 @@ class Std(Op):
     gradients = {
         "input": "dx[i,j] = g[j] (x[i,j] - mean(x)[j]) / ((n - correction) y[j]), 0 where y[j] = 0"
     }
+    edges = (
+        "NaN where no more values than the correction are there; gradient 0 where all values are "
+        "equal"
+    )
+    cost = "4 per element"
     shaped = False
 
     @staticmethod

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.dtypes import is_float
-from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
-from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.ops._elementwise import broadcast_shape
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._pair_loss import (
+    PairLoss,
+    apply_reduction,
+    broadcast_pair,
+    check_floats,
+    check_number,
+    check_same_shape,
+    fresh,
+    over_count,
+    reduced,
+)
 from tinygrad_cv.ops._reduction import check_reduction
-from tinygrad_cv.ops.expand import expand
-from tinygrad_cv.ops.select import sign
+from tinygrad_cv.ops.reduce import sum as sum_over
+from tinygrad_cv.ops.select import clamp, sign
 
-__all__ = ["L1Loss", "MSELoss", "l1_loss", "mse_loss"]
+__all__ = ["HuberLoss", "L1Loss", "MSELoss", "SmoothL1Loss", "huber_loss", "l1_loss", "mse_loss"]
+__all__ += ["smooth_l1_loss"]
 
-NN_FUNCTIONS = ("l1_loss", "mse_loss")
+NN_FUNCTIONS = ("huber_loss", "l1_loss", "mse_loss", "smooth_l1_loss")
 TENSOR_ARGUMENTS = ("weight",)
 
 
@@ -27,7 +33,7 @@ def mse_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
-    weight: None = None,
+    weight: Any = None,
 ) -> Any:
     """Squared difference: ``(input - target) ** 2``, its mean, or its sum.
 
@@ -35,10 +41,17 @@ def mse_loss(
         input, target: float, the same shape. Shapes that only broadcast are taken with a warning,
             as in PyTorch: it is nearly always a mistake.
         reduction: "mean" over all elements, "sum", or "none".
-        size_average, reduce, weight: not supported; anything but None raises.
+        weight: the shape of the input: each element's loss is multiplied by it, and the mean is
+            divided by the sum of the weights.
+        size_average, reduce: PyTorch's arguments of old; anything but None raises.
 
     Returns:
         A scalar; for "none" the common shape.
+
+    Raises:
+        DTypeError: an argument is not float, or their dtypes differ.
+        ShapeError: the shapes do not broadcast, or the weight has another one than the input.
+        ArgumentError: an unknown reduction.
 
     Edge rules: the mean of no element is NaN.
 
@@ -46,7 +59,8 @@ def mse_loss(
     >>> tg.nn.functional.mse_loss(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
     2.0
     """
-    return _compare("mse_loss", _mse_loss, input, target, size_average, reduce, weight, reduction)
+    check_reduction("mse_loss", reduction, size_average, reduce)
+    return _compare(_mse_loss, input, target, weight, reduction, True)
 
 
 def l1_loss(
@@ -55,7 +69,7 @@ def l1_loss(
     size_average: None = None,
     reduce: None = None,
     reduction: str = "mean",
-    weight: None = None,
+    weight: Any = None,
 ) -> Any:
     """Absolute difference: ``|input - target|``, its mean, or its sum; otherwise as
     :func:`mse_loss`.
@@ -66,48 +80,104 @@ def l1_loss(
     >>> tg.nn.functional.l1_loss(tg.tensor([1.0, 4.0]), tg.tensor([1.0, 2.0])).item()
     1.0
     """
-    return _compare("l1_loss", _l1_loss, input, target, size_average, reduce, weight, reduction)
+    check_reduction("l1_loss", reduction, size_average, reduce)
+    return _compare(_l1_loss, input, target, weight, reduction, True)
 
 
-class _PairLoss(Op, abstract=True):
-    """A loss of two tensors of one shape: elementwise, then reduced."""
+def smooth_l1_loss(
+    input: Any,
+    target: Any,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Any:
+    """A parabola near 0, a straight line beyond: with d = input - target,
+    ``d ** 2 / (2 beta)`` where |d| < beta, else ``|d| - beta / 2``.
 
-    inputs = ("input", "target")
+    Args:
+        beta: where the two meet; 0 makes it :func:`l1_loss`.
 
-    @staticmethod
-    def infer(input: Spec, target: Spec, reduction: str) -> Spec:
-        if reduction != "none":
-            return Spec((), input.dtype)
-        return Spec(input.shape, input.dtype, _common_layout(input, target))
+    Otherwise as :func:`mse_loss`.
 
-    @staticmethod
-    def flops(input: Spec, target: Spec, reduction: str) -> int:
-        return input.size * (2 if reduction == "none" else 3)
+    Raises:
+        ArgumentError: beta is negative, or an unknown reduction.
+
+    Source: Girshick, "Fast R-CNN" (2015).
+
+    >>> import tinygrad_cv as tg
+    >>> zero = tg.zeros(2)
+    >>> tg.nn.functional.smooth_l1_loss(tg.tensor([0.5, 3.0]), zero, reduction="none").tolist()
+    [0.125, 2.5]
+    """
+    check_reduction("smooth_l1_loss", reduction, size_average, reduce)
+    if check_number("smooth_l1_loss", "beta", beta) < 0:
+        raise ArgumentError(
+            "smooth_l1_loss",
+            f"beta must not be negative, it is {beta}",
+            repair="Use beta=1.0.",
+            repairs=[{"beta": 1.0}],
+        )
+    if beta == 0:
+        return _compare(_l1_loss, input, target, None, reduction, False)
+    return _compare(_smooth_l1_loss, input, target, None, reduction, False, float(beta))
 
 
-class MSELoss(_PairLoss):
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """A parabola near 0, a straight line beyond: with d = input - target,
+    ``d ** 2 / 2`` where |d| <= delta, else ``delta (|d| - delta / 2)``.
+
+    It is delta times :func:`smooth_l1_loss` with beta = delta.
+
+    Args:
+        delta: where the two meet, above 0.
+        weight: the shape of the input: each element's loss is multiplied by it. The mean is over
+            the number of elements, unlike that of :func:`mse_loss`; so it is in PyTorch.
+
+    Otherwise as :func:`mse_loss`.
+
+    Raises:
+        ArgumentError: delta is not positive, or an unknown reduction.
+
+    Source: Huber, "Robust estimation of a location parameter" (1964).
+
+    >>> import tinygrad_cv as tg
+    >>> zero = tg.zeros(2)
+    >>> tg.nn.functional.huber_loss(tg.tensor([1.0, 5.0]), zero, "none", delta=2.0).tolist()
+    [0.5, 8.0]
+    """
+    check_reduction("huber_loss", reduction)
+    delta = check_number("huber_loss", "delta", delta, above=0)
+    return _compare(_huber_loss, input, target, weight, reduction, False, delta)
+
+
+class MSELoss(PairLoss):
     """Squared difference."""
 
     name = "mse_loss"
     equation = "loss = mean_i (x_i - t_i)^2"
     gradients = {"input": "dx_i = g * 2 (x_i - t_i) / n", "target": "dt_i = -g * 2 (x_i - t_i) / n"}
+    edges = "NaN of nothing (mean)"
+    cost = "2 per element, 3 with a reduction"
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = _difference(xp, input, target)
+        difference = xp.subtract(input, target, out=fresh(xp, input, target))
         xp.multiply(difference, difference, out=difference)
-        return _reduced(xp, difference, reduction)
+        return reduced(xp, difference, reduction)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, target: Any, reduction: str) -> Any:
-        return (input - target) * (g * (2 * _factor(input, reduction)))
+        return (input - target) * (g * (2 * over_count(input, reduction)))
 
     @staticmethod
     def vjp_target(g: Any, input: Any, target: Any, reduction: str) -> Any:
-        return (target - input) * (g * (2 * _factor(input, reduction)))
+        return (target - input) * (g * (2 * over_count(input, reduction)))
 
 
-class L1Loss(_PairLoss):
+class L1Loss(PairLoss):
     """Absolute difference."""
 
     name = "l1_loss"
@@ -116,86 +186,124 @@ class L1Loss(_PairLoss):
         "input": "dx_i = g * sign(x_i - t_i) / n",
         "target": "dt_i = g * sign(t_i - x_i) / n",
     }
+    edges = "gradient 0 where both are equal; NaN of nothing (mean)"
+    cost = "2 per element, 3 with a reduction"
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = _difference(xp, input, target)
+        difference = xp.subtract(input, target, out=fresh(xp, input, target))
         xp.absolute(difference, out=difference)
-        return _reduced(xp, difference, reduction)
+        return reduced(xp, difference, reduction)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, target: Any, reduction: str) -> Any:
-        return sign(input - target) * (g * _factor(input, reduction))
+        return sign(input - target) * (g * over_count(input, reduction))
 
     @staticmethod
     def vjp_target(g: Any, input: Any, target: Any, reduction: str) -> Any:
-        return sign(target - input) * (g * _factor(input, reduction))
+        return sign(target - input) * (g * over_count(input, reduction))
 
 
-def _common_layout(input: Any, target: Any) -> str:
-    same = layout_of(input) == layout_of(target) == CHANNELS_LAST
-    return CHANNELS_LAST if same else CONTIGUOUS
+class SmoothL1Loss(PairLoss):
+    """A parabola where the difference is less than beta, a straight line beyond."""
+
+    name = "smooth_l1_loss"
+    equation = "loss = mean_i d_i^2 / (2 beta) where |d_i| < beta, |d_i| - beta/2 beyond; d = x - t"
+    gradients = {
+        "input": "dx_i = g * min(max(d_i / beta, -1), 1) / n",
+        "target": "dt_i = -g * min(max(d_i / beta, -1), 1) / n",
+    }
+    edges = (
+        "the two parts meet with equal slopes at beta; beta = 0 is l1_loss; NaN of nothing (mean)"
+    )
+    cost = "6 per element"
+
+    @staticmethod
+    def forward(xp: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
+        size = xp.subtract(input, target, out=fresh(xp, input, target))
+        xp.absolute(size, out=size)
+        # With m = min(|d|, beta) both are m / beta * (|d| - m / 2).
+        near = xp.minimum(size, beta)
+        size -= 0.5 * near
+        near /= beta
+        size *= near
+        return reduced(xp, size, reduction)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
+        slope = clamp(input - target, -beta, beta)
+        return slope * (g * (over_count(input, reduction) / beta))
+
+    @staticmethod
+    def vjp_target(g: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
+        slope = clamp(target - input, -beta, beta)
+        return slope * (g * (over_count(input, reduction) / beta))
+
+    @staticmethod
+    def flops(input: Any, *others: Any) -> int:
+        return 6 * input.size
 
 
-def _difference(xp: Any, input: Any, target: Any) -> Any:
-    """``input - target``, channels-last if both are; CuPy by itself makes it row-major."""
-    out = memory.empty(input.shape, input.dtype, _common_layout(input, target), xp)
-    return xp.subtract(input, target, out=out)
+class HuberLoss(PairLoss):
+    """A parabola where the difference is at most delta, a straight line beyond."""
+
+    name = "huber_loss"
+    equation = (
+        "loss = mean_i d_i^2 / 2 where |d_i| <= delta, delta (|d_i| - delta/2) beyond; d = x - t"
+    )
+    gradients = {
+        "input": "dx_i = g * min(max(d_i, -delta), delta) / n",
+        "target": "dt_i = -g * min(max(d_i, -delta), delta) / n",
+    }
+    edges = "the two parts meet with equal slopes at delta; NaN of nothing (mean)"
+    cost = "5 per element"
+
+    @staticmethod
+    def forward(xp: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
+        size = xp.subtract(input, target, out=fresh(xp, input, target))
+        xp.absolute(size, out=size)
+        near = xp.minimum(size, delta)
+        size -= 0.5 * near
+        size *= near
+        return reduced(xp, size, reduction)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
+        return clamp(input - target, -delta, delta) * (g * over_count(input, reduction))
+
+    @staticmethod
+    def vjp_target(g: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
+        return clamp(target - input, -delta, delta) * (g * over_count(input, reduction))
+
+    @staticmethod
+    def flops(input: Any, *others: Any) -> int:
+        return 5 * input.size
 
 
-_mse_loss = MSELoss.call
-_l1_loss = L1Loss.call
-
-
-def _factor(input: Any, reduction: str) -> float:
-    """What the reduction multiplies each element's loss by."""
-    size = 1
-    for n in input.shape:
-        size *= n
-    return 1 / max(size, 1) if reduction == "mean" else 1.0
-
-
-def _reduced(xp: Any, values: Any, reduction: str) -> Any:
-    if reduction == "none":
-        return values
-    # A scalar of the array's own kind is divided, so that the mean of nothing is NaN and not an
-    # exception.
-    total = values.sum()
-    return xp.asarray(total / total.dtype.type(values.size) if reduction == "mean" else total)
+_mse_loss, _l1_loss = MSELoss.call, L1Loss.call
+_smooth_l1_loss, _huber_loss = SmoothL1Loss.call, HuberLoss.call
 
 
 def _compare(
-    op: str,
     function: Any,
     input: Any,
     target: Any,
-    size_average: Any,
-    reduce: Any,
     weight: Any,
     reduction: str,
+    by_weight: bool,
+    *numbers: float,
 ) -> Any:
-    check_reduction(op, reduction, size_average, reduce)
-    if weight is not None:
-        raise ArgumentError(op, "weight is not supported")
-    for name, value in (("input", input), ("target", target)):
-        if not is_float(value.dtype):
-            raise DTypeError(
-                op,
-                f"{name} must be float, it is {value.dtype}",
-                repair=f"Convert with {name}.to('float32').",
-            )
-    if input.dtype != target.dtype:
-        raise DTypeError(
-            op,
-            f"the input is {input.dtype}, the target {target.dtype}",
-            repair=f"Convert with target.to({input.dtype.name!r}).",
-        )
-    if input.shape != target.shape:
-        shape = broadcast_shape(function.op, (input, target))
-        warnings.warn(
-            f"{op}: the input {input.shape} and the target {target.shape} are broadcast to "
-            f"{shape}; is that meant?",
-            stacklevel=4,
-        )
-        input, target = expand(input, shape), expand(target, shape)
-    return function(input, target, reduction)
+    """The loss ``function``; ``by_weight`` says that the mean is divided by the sum of weights."""
+    op = function.op.name
+    check_floats(op, input=input, target=target)
+    shape = input.shape
+    input, target = broadcast_pair(op, input, target)
+    if weight is None:
+        return function(input, target, *numbers, reduction)
+    check_floats(op, input=input, weight=weight)
+    if weight.shape != shape:
+        check_same_shape(op, input=input, weight=weight)
+    losses = function(input, target, *numbers, "none") * weight
+    if reduction == "mean" and by_weight:
+        return sum_over(losses) / sum_over(weight)
+    return apply_reduction(losses, reduction)

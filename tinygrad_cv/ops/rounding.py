@@ -45,6 +45,7 @@ class ZeroMap(StepFunction):
 
     name = "zero_map"
     equation = "y = 0"
+    edges = "0 for NaN and infinity too"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -67,6 +68,7 @@ class Floor(StepFunction):
 
     name = "floor"
     equation = "y = floor(x)"
+    edges = "gradient 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -84,6 +86,7 @@ class Ceil(StepFunction):
 
     name = "ceil"
     equation = "y = ceil(x)"
+    edges = "gradient 0"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -100,6 +103,8 @@ class Trunc(StepFunction):
 
     name = "trunc"
     equation = "y = sign(x) floor(|x|)"
+    edges = "gradient 0"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -111,6 +116,8 @@ class Round(StepFunction):
 
     name = "round"
     equation = "y = round(x * 10^d) / 10^d"
+    edges = "halves to even; gradient 0"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, decimals: int) -> Any:
@@ -128,6 +135,8 @@ class Frac(Unary):
     name = "frac"
     equation = "y = x - trunc(x)"
     gradients = {"input": "g"}
+    edges = "the sign of the input; gradient 1"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:

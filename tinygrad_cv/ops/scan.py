@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import as_dtype, int64
-from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
+from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._dims import kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import spread
-from tinygrad_cv.ops.rounding import zero_map
+from tinygrad_cv.ops.recurrence import recurrence, shifted
 from tinygrad_cv.ops.shape import reshape
-from tinygrad_cv.ops.slicing import narrow, replaced, slice_grad
 
 __all__ = ["Cumprod", "Cumsum", "Prod", "cumprod", "cumsum", "prod"]
 
@@ -31,6 +32,9 @@ class Cumsum(Op):
     name = "cumsum"
     equation = "y[i] = sum_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i]"}
+    edges = "NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -56,6 +60,9 @@ class Cumprod(Op):
     name = "cumprod"
     equation = "y[i] = prod_{k<=i} x[k]"
     gradients = {"input": "dx[k] = sum_{i>=k} g[i] prod_{j<=i, j!=k} x[j]"}
+    edges = "right where factors are 0; NaN and infinity stay"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -72,7 +79,10 @@ class Cumprod(Op):
             return g
         # dx[k] = y[k-1] r[k], where r[k] = g[k] + x[k+1] r[k+1] is what the later products pass
         # back.
-        return _shifted(output, dim, 1, reverse, 1) * _recurrence(g, input, dim, reverse)
+        before = shifted(output, dim, 1, reverse, 1)
+        if reverse:  # there x[k-1] links r[k-1] with r[k]
+            return before * recurrence(g, shifted(input, dim, 1, False, 0), dim, False)
+        return before * recurrence(g, input, dim, True)
 
     @staticmethod
     def flops(input: Spec, dim: int, reverse: bool) -> int:
@@ -85,6 +95,9 @@ class Prod(Op):
     name = "prod"
     equation = "y = prod_i x[i]"
     gradients = {"input": "dx[k] = g prod_{i!=k} x[i]"}
+    edges = "1 of nothing; right gradients where factors are 0"
+    cost = "1 per element"
+    dtypes = "bool, integer, floating"
     shaped = False
 
     @staticmethod
@@ -97,8 +110,8 @@ class Prod(Op):
 
     @staticmethod
     def vjp_input(g: Any, input: Any, dim: int, keepdim: bool) -> Any:
-        before = _shifted(_cumprod(input, dim, False), dim, 1, False, 1)
-        after = _shifted(_cumprod(input, dim, True), dim, 1, True, 1)
+        before = shifted(_cumprod(input, dim, False), dim, 1, False, 1)
+        after = shifted(_cumprod(input, dim, True), dim, 1, True, 1)
         return spread(g, input.shape, (dim,), keepdim) * (before * after)
 
     @staticmethod
@@ -114,53 +127,20 @@ def _wide(dtype: Any) -> Any:
 
 
 def _scanned(input: Spec, dim: int, reverse: bool) -> Spec:
-    turned = reverse and input.ndim and input.shape[dim] != 1  # its strides are negative
-    return Spec(input.shape, _wide(input.dtype), CONTIGUOUS if turned else input.layout)
+    return Spec(input.shape, _wide(input.dtype), input.layout)
 
 
 def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
     dtype = _wide(x.dtype)
     if not x.ndim:
         return x.astype(dtype)
-    if reverse:
-        return xp.flip(function(xp.flip(x, dim), axis=dim, dtype=dtype), dim)
-    result = function(x, axis=dim, dtype=dtype)
-    if layout_of(result) == layout_of(x):
-        return result
-    out = memory.empty(x.shape, dtype, layout_of(x), xp)  # CuPy's result is always row-major
-    out[...] = result
+    out = memory.empty(x.shape, dtype, layout_of(x), xp)
+    source, target = (xp.flip(x, dim), xp.flip(out, dim)) if reverse else (x, out)
+    if xp is np:
+        function(source, axis=dim, dtype=dtype, out=target)
+    else:  # CuPy writes into row-major memory only
+        target[...] = function(source, axis=dim, dtype=dtype)
     return out
-
-
-def _shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:
-    """``x`` moved by ``step`` positions along ``dim`` (back, if ``reverse``); ``fill``, 0 or 1,
-    follows behind.
-    """
-    size = x.shape[dim]
-    step = min(step, size)
-    start = step if reverse else 0
-    kept_part = narrow(x, dim, start, size - step)
-    moved = _placed(kept_part, x.shape, dim, step - start)
-    if not fill:
-        return moved
-    ones = zero_map(narrow(x, dim, 0, step)) + 1
-    return moved + _placed(ones, x.shape, dim, size - step if reverse else 0)
-
-
-def _placed(part: Any, shape: Shape, dim: int, start: int) -> Any:
-    """Zeros of ``shape`` with ``part`` standing from ``start`` on."""
-    return slice_grad(part, shape, replaced(shape, dim, (start, start + part.shape[dim], 1)))
-
-
-def _recurrence(g: Any, x: Any, dim: int, reverse: bool) -> Any:
-    """r[k] = g[k] + x[k+1] r[k+1], by doubling: after each round r[k] holds twice as many terms."""
-    r, factor = g, _shifted(x, dim, 1, not reverse, 0)
-    step = 1
-    while step < x.shape[dim]:
-        r = r + factor * _shifted(r, dim, step, not reverse, 0)
-        factor = factor * _shifted(factor, dim, step, not reverse, 0)
-        step *= 2
-    return r
 
 
 def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:

@@ -55,6 +55,7 @@ class Masked(Elementwise):
     name = "masked"
     equation = "y = x if m else 0"
     gradients = {"input": "masked(g, m)"}
+    edges = "exactly 0 where the mask is False, even for NaN and infinity"
     inputs = ("input", "mask")
 
     @classmethod
@@ -96,6 +97,8 @@ class Where(Elementwise):
     name = "where"
     equation = "y = a if c else b"
     gradients = {"input": "masked(g, c)", "other": "masked(g, not c)"}
+    edges = "the side that is not taken gets exactly 0, even for NaN and infinity"
+    dtypes = "bool, integer, floating"
     inputs = ("condition", "input", "other")
 
     @classmethod
@@ -145,6 +148,8 @@ class Maximum(Binary):
     name = "maximum"
     equation = "y = max(a, b)"
     gradients = {"input": "g * [a > b] + g/2 * [a = b]", "other": "g * [b > a] + g/2 * [a = b]"}
+    edges = "ties share the gradient, a half each; NaN wins"
+    dtypes = "bool, integer, floating"
     ufunc = "maximum"
 
     @staticmethod
@@ -168,6 +173,8 @@ class Minimum(Binary):
     name = "minimum"
     equation = "y = min(a, b)"
     gradients = {"input": "g * [a < b] + g/2 * [a = b]", "other": "g * [b < a] + g/2 * [a = b]"}
+    edges = "ties share the gradient, a half each; NaN wins"
+    dtypes = "bool, integer, floating"
     ufunc = "minimum"
 
     @staticmethod
@@ -197,6 +204,8 @@ class Sign(StepFunction):
 
     name = "sign"
     equation = "y = [x > 0] - [x < 0]"
+    edges = "0 at 0 and at NaN; gradient 0"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
@@ -216,6 +225,7 @@ class Abs(Unary):
     name = "abs"
     equation = "y = |x|"
     gradients = {"input": "g * sign(x)"}
+    edges = "gradient 0 at 0"
     ufunc = "absolute"
 
     @staticmethod
@@ -229,6 +239,8 @@ class Clamp(Unary):
     name = "clamp"
     equation = "y = min(max(x, lo), hi)"
     gradients = {"input": "g * [lo <= x <= hi]"}
+    edges = "gradient 1 at the bounds; NaN stays; the upper bound wins where they cross"
+    dtypes = "integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, min: float | None, max: float | None) -> Any:
@@ -261,6 +273,8 @@ class NanToNum(Unary):
     name = "nan_to_num"
     equation = "y = x if |x| < inf else (nan, posinf or neginf)"
     gradients = {"input": "g * [|x| < inf]"}
+    edges = "gradient 0 where something was replaced"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, nan: float, posinf: float | None, neginf: float | None) -> Any:

@@ -221,6 +221,8 @@ class Reshape(Op):
     name = "reshape"
     equation = "y.flat[i] = x.flat[i]"
     gradients = {"input": "dx.flat[i] = g.flat[i]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -247,6 +249,8 @@ class Permute(Op):
     name = "permute"
     equation = "y[i0, i1, ...] = x[j], j[dims[k]] = i_k"
     gradients = {"input": "dx = permute(g, inverse of dims)"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod

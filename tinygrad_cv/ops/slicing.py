@@ -205,6 +205,8 @@ class Slice(Op):
     name = "slice"
     equation = "y[i] = x[start + i*step]"
     gradients = {"input": "dx[start + i*step] = g[i], else 0"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -234,6 +236,7 @@ class SliceGrad(Op):
     name = "slice_grad"
     equation = "y[start + i*step] = g[i], else 0"
     gradients = {"grad": "dg[i] = G[start + i*step]"}
+    edges = "0 outside the slice"
     inputs = ("grad",)
 
     @staticmethod

@@ -16,10 +16,10 @@ from tinygrad_cv.ops.expand import spread
 from tinygrad_cv.ops.math import exp
 from tinygrad_cv.ops.reduce import Sum
 
-__all__ = ["LogSoftmax", "LogSumExp", "Softmax", "log_softmax", "logsumexp", "softmax"]
+__all__ = ["LogSoftmax", "LogSumExp", "Softmax", "log_softmax", "logsumexp", "softmax", "softmin"]
 
 TENSOR_FUNCTIONS = ("log_softmax", "logsumexp", "softmax")
-NN_FUNCTIONS = ("log_softmax", "softmax")
+NN_FUNCTIONS = ("log_softmax", "softmax", "softmin")
 
 Shape = tuple[int, ...]
 
@@ -30,6 +30,8 @@ class Softmax(Op):
     name = "softmax"
     equation = "y_i = e^(x_i - m) / sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = y_i (g_i - sum_j g_j y_j)"}
+    edges = "no overflow; NaN where the largest score is infinite"
+    cost = "5 per element"
     shaped = False
 
     @staticmethod
@@ -61,6 +63,8 @@ class LogSoftmax(Op):
     name = "log_softmax"
     equation = "y_i = x_i - m - ln sum_j e^(x_j - m), m = max_j x_j"
     gradients = {"input": "dx_i = g_i - e^(y_i) sum_j g_j"}
+    edges = "no overflow; NaN where the largest score is infinite"
+    cost = "5 per element"
     shaped = False
 
     @staticmethod
@@ -92,6 +96,8 @@ class LogSumExp(Op):
     name = "logsumexp"
     equation = "y[j] = m[j] + ln sum_i e^(x[i,j] - m[j]), m[j] = max_i x[i,j]"
     gradients = {"input": "dx[i,j] = g[j] e^(x[i,j] - y[j])"}
+    edges = "no overflow; -inf of nothing but -inf"
+    cost = "4 per element"
     shaped = False
 
     @staticmethod
@@ -148,7 +154,19 @@ def softmax(input: Any, dim: int | None = None, *, dtype: Any = None, axis: Any 
     >>> tg.softmax(tg.tensor([[0.0, 0.0], [0.0, 1000.0]]), dim=1).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
-    return _along("softmax", Softmax, input, dim, dtype, axis)
+    return Softmax.call(*_along("softmax", input, dim, dtype, axis))
+
+
+def softmin(input: Any, dim: int | None = None, *, dtype: Any = None, axis: Any = None) -> Any:
+    """``exp(-x_i) / sum_j exp(-x_j)`` along one axis, the softmax of ``-x``; arguments as
+    ``softmax``.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.softmin(tg.tensor([0.0, 1000.0]), dim=0).tolist()
+    [1.0, 0.0]
+    """
+    input, dim = _along("softmin", input, dim, dtype, axis)
+    return Softmax.call(-input, dim)
 
 
 def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None, axis: Any = None) -> Any:
@@ -158,7 +176,7 @@ def log_softmax(input: Any, dim: int | None = None, *, dtype: Any = None, axis: 
     >>> tg.log_softmax(tg.tensor([0.0, 1000.0]), dim=0).tolist()
     [-1000.0, 0.0]
     """
-    return _along("log_softmax", LogSoftmax, input, dim, dtype, axis)
+    return LogSoftmax.call(*_along("log_softmax", input, dim, dtype, axis))
 
 
 def logsumexp(
@@ -188,7 +206,8 @@ def logsumexp(
     return LogSumExp.call(input, dims, kept(keepdim, keepdims))
 
 
-def _along(name: str, op: type[Op], input: Any, dim: Any, dtype: Any, axis: Any) -> Any:
+def _along(name: str, input: Any, dim: Any, dtype: Any, axis: Any) -> tuple[Any, int]:
+    """The input in its dtype and the axis, or the error that one of them brings."""
     dim = named(name, dim, axis)
     if dim is None:
         raise ArgumentError(
@@ -207,4 +226,4 @@ def _along(name: str, op: type[Op], input: Any, dim: Any, dtype: Any, axis: Any)
             values=[("input", input.shape)],
             repair="Convert it first, for example with .float().",
         )
-    return op.call(input, one_dim(name, input.shape, dim))
+    return input, one_dim(name, input.shape, dim)

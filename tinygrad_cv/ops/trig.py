@@ -66,6 +66,7 @@ class Sin(Unary):
     name = "sin"
     equation = "y = sin x"
     gradients = {"input": "g * cos x"}
+    edges = "NaN at the infinities"
     ufunc = "sin"
     result = "float"
 
@@ -85,6 +86,7 @@ class Cos(Unary):
     name = "cos"
     equation = "y = cos x"
     gradients = {"input": "-g * sin x"}
+    edges = "NaN at the infinities"
     ufunc = "cos"
     result = "float"
 
@@ -104,6 +106,7 @@ class Tan(Unary):
     name = "tan"
     equation = "y = tan x"
     gradients = {"input": "g * (1 + y^2)"}
+    edges = "NaN at the infinities"
     ufunc = "tan"
     result = "float"
 
@@ -123,6 +126,7 @@ class Asin(Unary):
     name = "asin"
     equation = "y = arcsin x"
     gradients = {"input": "g / sqrt(1 - x^2)"}
+    edges = "NaN outside [-1, 1]; infinite gradients at both ends"
     ufunc = "arcsin"
     result = "float"
 
@@ -142,6 +146,7 @@ class Acos(Unary):
     name = "acos"
     equation = "y = arccos x"
     gradients = {"input": "-g / sqrt(1 - x^2)"}
+    edges = "NaN outside [-1, 1]; infinite gradients at both ends"
     ufunc = "arccos"
     result = "float"
 
@@ -181,6 +186,7 @@ class Atan2(Binary):
     name = "atan2"
     equation = "y = angle of (b, a)"
     gradients = {"input": "g * b / (a^2 + b^2)", "other": "-g * a / (a^2 + b^2)"}
+    edges = "gradient 0 at (0, 0); signed zeros and infinities as in C"
     ufunc = "arctan2"
     result = "float"
 
@@ -269,6 +275,7 @@ class Acosh(Unary):
     name = "acosh"
     equation = "y = ln(x + sqrt(x^2 - 1))"
     gradients = {"input": "g / sqrt(x^2 - 1)"}
+    edges = "NaN below 1; infinite gradient at 1"
     ufunc = "arccosh"
     result = "float"
 
@@ -288,6 +295,7 @@ class Atanh(Unary):
     name = "atanh"
     equation = "y = ln((1 + x) / (1 - x)) / 2"
     gradients = {"input": "g / (1 - x^2)"}
+    edges = "infinite at -1 and 1, NaN outside"
     ufunc = "arctanh"
     result = "float"
 

@@ -114,6 +114,8 @@ class Unfold(Op):
     gradients = {
         "input": "dx[n,c,i] = sum_{k,p: p*stride + k*dilation - padding = i} g[n, c*K + k, l]"
     }
+    edges = "zeros of the padding"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def infer(input: Spec, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Spec:
@@ -151,6 +153,9 @@ class Fold(Op):
         "l the number of p"
     )
     gradients = {"input": "dx[n, c*K + k, l] = g[n, c, p*stride + k*dilation - padding]"}
+    edges = "what comes to one pixel is added"
+    cost = "1 per element"
+    dtypes = "integer, floating"
 
     @staticmethod
     def infer(

@@ -30,6 +30,8 @@ class Norm(Op):
     name = "norm"
     equation = "y[j] = (sum_i |x[i,j]|^p)^(1/p)"
     gradients = {"input": "dx[i,j] = g[j] sign(x[i,j]) (|x[i,j]| / y[j])^(p-1), 0 where y[j] = 0"}
+    edges = "gradient 0 at 0"
+    cost = "2 per element"
     shaped = False
 
     @staticmethod
@@ -40,15 +42,15 @@ class Norm(Op):
     def forward(xp: Any, input: Any, p: float, dims: Shape, keepdim: bool) -> Any:
         size = xp.abs(input)
         if p == math.inf:
-            return xp.amax(size, axis=dims, keepdims=keepdim)
+            return _row_major(xp, xp.amax(size, axis=dims, keepdims=keepdim))
         if p == -math.inf:
-            return xp.amin(size, axis=dims, keepdims=keepdim)
+            return _row_major(xp, xp.amin(size, axis=dims, keepdims=keepdim))
         if p == 0:
             return sums.total(xp, (size != 0).astype(input.dtype), dims, keepdim)
         if p == 1:
             return sums.total(xp, size, dims, keepdim)
         if p == 2:
-            return xp.sqrt(sums.total(xp, input * input, dims, keepdim))
+            return xp.sqrt(sums.products(xp, input, input, dims, keepdim))
         return sums.total(xp, size**p, dims, keepdim) ** (1 / p)
 
     @staticmethod
@@ -75,6 +77,10 @@ class Norm(Op):
     @staticmethod
     def flops(input: Spec, p: float, dims: Shape, keepdim: bool) -> int:
         return 2 * input.size
+
+
+def _row_major(xp: Any, values: Any) -> Any:
+    return xp.ascontiguousarray(values) if values.ndim > 2 else values
 
 
 def norm(

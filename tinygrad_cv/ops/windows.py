@@ -61,6 +61,8 @@ class Windows(Op):
     name = "windows"
     equation = "y[..., p, ..., k] = x[..., p*step + k, ...]"
     gradients = {"input": "dx[..., i, ...] = sum_{p,k: p*step + k = i} g[..., p, ..., k]"}
+    edges = "values move as they are, NaN and infinity too"
+    dtypes = "bool, integer, floating"
     view = True
 
     @staticmethod
@@ -89,6 +91,8 @@ class WindowsGrad(Op):
     name = "windows_grad"
     equation = "y[..., i, ...] = sum_{p,k: p*step + k = i} g[..., p, ..., k]"
     gradients = {"grad": "dg[..., p, ..., k] = G[..., p*step + k, ...]"}
+    edges = "what comes to one place is added"
+    cost = "1 per element of g"
     inputs = ("grad",)
 
     @staticmethod

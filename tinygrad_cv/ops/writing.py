@@ -21,7 +21,7 @@ from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops import arithmetic, index, layout, power
 
-__all__ = ["METHODS", "write"]
+__all__ = ["METHODS", "inplace", "write"]
 
 
 def write(target: Tensor, result: Tensor, what: str) -> Tensor:
@@ -100,7 +100,9 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         note_write(self.array)
 
 
-def _inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
+    """The method ``name`` that writes what ``function`` gives into its tensor."""
+
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         _check_writable(self, name)
         result = function(self, *args, **kwargs)
@@ -187,14 +189,14 @@ _BASES: dict[str, Any] = {
 }
 
 METHODS: dict[str, Any] = {
-    name + "_": _inplace(function, name + "_") for name, function in _BASES.items()
+    name + "_": inplace(function, name + "_") for name, function in _BASES.items()
 }
 METHODS |= {
-    "__iadd__": _inplace(arithmetic.add, "+="),
-    "__isub__": _inplace(arithmetic.sub, "-="),
-    "__imul__": _inplace(arithmetic.mul, "*="),
-    "__itruediv__": _inplace(arithmetic.div, "/="),
-    "__ipow__": _inplace(power.pow, "**="),
+    "__iadd__": inplace(arithmetic.add, "+="),
+    "__isub__": inplace(arithmetic.sub, "-="),
+    "__imul__": inplace(arithmetic.mul, "*="),
+    "__itruediv__": inplace(arithmetic.div, "/="),
+    "__ipow__": inplace(power.pow, "**="),
     "__setitem__": setitem,
     "fill_": fill_,
     "zero_": zero_,

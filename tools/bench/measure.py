@@ -159,7 +159,7 @@ def take_turns(row: Row, processes: Sequence[Process], rounds: int, run_s: float
 def add_ratios(row: Row, figure: str) -> None:
     """Ours to each of the others, in the rounds that both have."""
     found = {name: by_round(entry, figure) for name, entry in row["engines"].items()}
-    for ours in ("ours", "ours_numpy"):
+    for ours in ("ours", "ours_numpy", "ours_channels_last"):
         for peer, theirs in found.items():
             mine = found.get(ours, {})
             pairs = [(mine[turn], theirs[turn]) for turn in mine if turn in theirs]

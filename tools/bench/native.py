@@ -147,7 +147,10 @@ class Engine:
     def tensor(self, array: np.ndarray) -> Any:
         """A constant tensor; images take the engine's memory layout."""
         if not self.is_torch:
-            return self.placed(self.ns.tensor(array))
+            tensor = self.placed(self.ns.tensor(array))
+            if self.channels_last and array.ndim > 3:  # memory is in the order of the last copy
+                tensor = tensor.movedim(1, -1).contiguous().movedim(-1, 1).detach()
+            return tensor
         tensor = self.placed(self.ns.from_numpy(array))
         return tensor.to(memory_format=self._format(tensor)) if tensor.ndim > 3 else tensor
 
@@ -158,7 +161,7 @@ class Engine:
         state = models.initial_state(shapes)
         model.load_state_dict({name: self.ns.tensor(value) for name, value in state.items()})
         model = self.placed(model)
-        if self.channels_last:
+        if self.channels_last and self.is_torch:
             for parameter in model.parameters():
                 if parameter.ndim > 3:
                     parameter.data = parameter.data.to(memory_format=self._format(parameter))

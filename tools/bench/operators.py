@@ -17,16 +17,18 @@ __all__ = ["OPERATORS", "Input", "Operator", "arrays", "slope"]
 
 
 class Input(NamedTuple):
-    """An array of normal numbers; positive ones; or, with ``classes``, of labels."""
+    """An array of normal numbers; positive ones; with ``classes``, of labels; or of ``targets``:
+    "chances" between 0 and 1, "truths" 0 and 1, or "signs" 1 and -1."""
 
     shape: tuple[int, ...]
     positive: bool = False
     classes: int = 0
+    targets: str = ""
 
     @property
     def learns(self) -> bool:
         """True if a gradient is taken with respect to it."""
-        return not self.classes
+        return not self.classes and not self.targets
 
 
 class Operator(NamedTuple):
@@ -57,6 +59,9 @@ def deform_conv2d(ns: Any) -> Callable[..., Any]:
 IMAGES, HALF = normal(16, 64, 32, 32), normal(16, 64, 16, 16)
 POSITIVE, CHANNELS = Input((16, 64, 32, 32), positive=True), normal(64)
 CLIP, SCORES, ROWS = normal(2, 32, 8, 28, 28), normal(256, 1000), normal(256, 1024)
+TOKENS = normal(4096, 256)
+
+CHANCES, TRUTHS, SIGNS = (Input(IMAGES.shape, targets=t) for t in ("chances", "truths", "signs"))
 
 TABLE = [
     # Convolutions
@@ -72,6 +77,8 @@ TABLE = [
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=2, dilation=2)),
     Operator("conv2d 3x3 4 groups", (IMAGES, normal(64, 16, 3, 3)),
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=4)),
+    Operator("conv2d 3x3 16 groups", (IMAGES, normal(64, 4, 3, 3)),
+             lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=16)),
     Operator("conv2d depthwise 3x3", (IMAGES, normal(64, 1, 3, 3)),
              lambda ns, x, w: ns.nn.functional.conv2d(x, w, padding=1, groups=64)),
     Operator("conv1d 3", (normal(16, 64, 1024), normal(64, 64, 3)),
@@ -88,6 +95,7 @@ TABLE = [
              lambda ns, x: ns.nn.functional.max_pool2d(x, 3, stride=2, padding=1)),
     Operator("max_pool3d 2x2x2", (CLIP,), lambda ns, x: ns.nn.functional.max_pool3d(x, 2)),
     Operator("avg_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.avg_pool2d(x, 2)),
+    Operator("lp_pool2d 2x2", (IMAGES,), lambda ns, x: ns.nn.functional.lp_pool2d(x, 2, 2)),
     Operator("adaptive_avg_pool2d 1", (IMAGES,),
              lambda ns, x: ns.nn.functional.adaptive_avg_pool2d(x, 1)),
     Operator("adaptive_max_pool2d 4", (IMAGES,),
@@ -95,14 +103,38 @@ TABLE = [
     # Normalisation
     Operator("batch_norm, training", (IMAGES, CHANNELS, CHANNELS),
              lambda ns, x, w, b: ns.nn.functional.batch_norm(x, None, None, w, b, training=True)),
+    Operator("group_norm, 8 groups", (IMAGES, CHANNELS, CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.group_norm(x, 8, w, b)),
+    Operator("instance_norm", (IMAGES, CHANNELS, CHANNELS),
+             lambda ns, x, w, b: ns.nn.functional.instance_norm(x, None, None, w, b)),
+    Operator("layer_norm of images", (IMAGES, normal(64, 32, 32), normal(64, 32, 32)),
+             lambda ns, x, w, b: ns.nn.functional.layer_norm(x, (64, 32, 32), w, b)),
+    Operator("layer_norm of rows", (TOKENS, normal(256), normal(256)),
+             lambda ns, x, w, b: ns.nn.functional.layer_norm(x, (256,), w, b)),
+    Operator("rms_norm of rows", (TOKENS, normal(256)),
+             lambda ns, x, w: ns.nn.functional.rms_norm(x, (256,), w)),
+    Operator("local_response_norm", (IMAGES,),
+             lambda ns, x: ns.nn.functional.local_response_norm(x, 5)),
     # Activations
     Operator("relu", (IMAGES,), lambda ns, x: ns.nn.functional.relu(x)),
     Operator("relu6", (IMAGES,), lambda ns, x: ns.nn.functional.relu6(x)),
     Operator("leaky_relu", (IMAGES,), lambda ns, x: ns.nn.functional.leaky_relu(x, 0.1)),
+    Operator("prelu", (IMAGES, Input((64,), positive=True)),
+             lambda ns, x, w: ns.nn.functional.prelu(x, w)),
     Operator("elu", (IMAGES,), lambda ns, x: ns.nn.functional.elu(x)),
+    Operator("selu", (IMAGES,), lambda ns, x: ns.nn.functional.selu(x)),
+    Operator("celu", (IMAGES,), lambda ns, x: ns.nn.functional.celu(x, 0.5)),
     Operator("gelu", (IMAGES,), lambda ns, x: ns.nn.functional.gelu(x)),
     Operator("silu", (IMAGES,), lambda ns, x: ns.nn.functional.silu(x)),
+    Operator("mish", (IMAGES,), lambda ns, x: ns.nn.functional.mish(x)),
+    Operator("hardswish", (IMAGES,), lambda ns, x: ns.nn.functional.hardswish(x)),
+    Operator("hardsigmoid", (IMAGES,), lambda ns, x: ns.nn.functional.hardsigmoid(x)),
     Operator("softplus", (IMAGES,), lambda ns, x: ns.nn.functional.softplus(x)),
+    Operator("softsign", (IMAGES,), lambda ns, x: ns.nn.functional.softsign(x)),
+    Operator("logsigmoid", (IMAGES,), lambda ns, x: ns.nn.functional.logsigmoid(x)),
+    Operator("hardshrink", (IMAGES,), lambda ns, x: ns.nn.functional.hardshrink(x)),
+    Operator("softshrink", (IMAGES,), lambda ns, x: ns.nn.functional.softshrink(x)),
+    Operator("glu of channels", (IMAGES,), lambda ns, x: ns.nn.functional.glu(x, 1)),
     Operator("sigmoid", (IMAGES,), lambda ns, x: ns.sigmoid(x)),
     Operator("tanh", (IMAGES,), lambda ns, x: ns.tanh(x)),
     Operator("softmax of rows", (SCORES,), lambda ns, x: ns.softmax(x, 1)),
@@ -115,6 +147,44 @@ TABLE = [
              lambda ns, x, y: ns.nn.functional.cross_entropy(x, y)),
     Operator("mse_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.mse_loss(x, y)),
     Operator("l1_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.l1_loss(x, y)),
+    Operator("smooth_l1_loss", (IMAGES, IMAGES),
+             lambda ns, x, y: ns.nn.functional.smooth_l1_loss(x, y)),
+    Operator("huber_loss", (IMAGES, IMAGES), lambda ns, x, y: ns.nn.functional.huber_loss(x, y)),
+    Operator("binary_cross_entropy of sigmoid", (IMAGES, TRUTHS),
+             lambda ns, x, y: ns.nn.functional.binary_cross_entropy(ns.sigmoid(x), y)),
+    Operator("binary_cross_entropy_with_logits", (IMAGES, TRUTHS),
+             lambda ns, x, y: ns.nn.functional.binary_cross_entropy_with_logits(x, y)),
+    Operator("kl_div", (IMAGES, CHANCES),
+             lambda ns, x, y: ns.nn.functional.kl_div(x, y, reduction="batchmean")),
+    Operator("poisson_nll_loss", (IMAGES, CHANCES),
+             lambda ns, x, y: ns.nn.functional.poisson_nll_loss(x, y)),
+    Operator("gaussian_nll_loss", (IMAGES, IMAGES, POSITIVE),
+             lambda ns, x, y, v: ns.nn.functional.gaussian_nll_loss(x, y, v)),
+    Operator("hinge_embedding_loss", (IMAGES, SIGNS),
+             lambda ns, x, y: ns.nn.functional.hinge_embedding_loss(x, y)),
+    Operator("margin_ranking_loss", (IMAGES, IMAGES, SIGNS),
+             lambda ns, x, y, t: ns.nn.functional.margin_ranking_loss(x, y, t, margin=0.5)),
+    Operator("soft_margin_loss", (IMAGES, SIGNS),
+             lambda ns, x, y: ns.nn.functional.soft_margin_loss(x, y)),
+    Operator("multi_margin_loss", (SCORES, labels(1000, 256)),
+             lambda ns, x, y: ns.nn.functional.multi_margin_loss(x, y)),
+    Operator("multilabel_soft_margin_loss", (SCORES, Input(SCORES.shape, targets="truths")),
+             lambda ns, x, y: ns.nn.functional.multilabel_soft_margin_loss(x, y)),
+    Operator("cosine_embedding_loss", (TOKENS, TOKENS, Input((4096,), targets="signs")),
+             lambda ns, x, y, t: ns.nn.functional.cosine_embedding_loss(x, y, t)),
+    Operator("triplet_margin_loss", (TOKENS, TOKENS, TOKENS),
+             lambda ns, x, y, z: ns.nn.functional.triplet_margin_loss(x, y, z)),
+    Operator("cosine_similarity", (TOKENS, TOKENS),
+             lambda ns, x, y: ns.nn.functional.cosine_similarity(x, y)),
+    Operator("pairwise_distance", (TOKENS, TOKENS),
+             lambda ns, x, y: ns.nn.functional.pairwise_distance(x, y)),
+    Operator("normalize of rows", (TOKENS,), lambda ns, x: ns.nn.functional.normalize(x)),
+    Operator("normalize of channels", (IMAGES,), lambda ns, x: ns.nn.functional.normalize(x)),
+    # Tokens
+    Operator("embedding", (labels(4096, 64, 128), TOKENS),
+             lambda ns, i, w: ns.nn.functional.embedding(i, w)),
+    Operator("scaled_dot_product_attention", (normal(8, 8, 128, 64),) * 3,
+             lambda ns, q, k, v: ns.nn.functional.scaled_dot_product_attention(q, k, v)),
     # Matrices
     Operator("linear", (ROWS, normal(1024, 1024), normal(1024)),
              lambda ns, x, w, b: ns.nn.functional.linear(x, w, b)),
@@ -150,6 +220,13 @@ TABLE = [
     Operator("permuted copy", (IMAGES,), lambda ns, x: x.permute(0, 2, 3, 1).reshape(-1, 64)),
     Operator("index_select of rows", (ROWS, labels(256, 512)),
              lambda ns, x, i: ns.index_select(x, 0, i)),
+    Operator("index_select of channels", (IMAGES, labels(64, 64)),
+             lambda ns, x, i: ns.index_select(x, 1, i)),
+    Operator("gather", (IMAGES, labels(32, 16, 64, 32, 32)), lambda ns, x, i: ns.gather(x, 3, i)),
+    Operator("scatter_add", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_add(x, 3, i, y)),
+    Operator("scatter_reduce amax", (IMAGES, labels(32, 16, 64, 32, 32), IMAGES),
+             lambda ns, x, i, y: ns.scatter_reduce(x, 3, i, y, "amax")),
     # Arithmetic and reductions
     Operator("add", (IMAGES, IMAGES), lambda ns, x, y: x + y),
     Operator("mul by channels", (IMAGES, normal(64, 1, 1)), lambda ns, x, y: x * y),
@@ -161,8 +238,28 @@ TABLE = [
     Operator("var of an image", (IMAGES,), lambda ns, x: ns.var(x, (2, 3))),
     Operator("amax of channels", (IMAGES,), lambda ns, x: ns.amax(x, 1)),
     Operator("cumsum", (IMAGES,), lambda ns, x: ns.cumsum(x, 3)),
+    Operator("cumsum of channels", (IMAGES,), lambda ns, x: ns.cumsum(x, 1)),
+    Operator("cumprod", (POSITIVE,), lambda ns, x: ns.cumprod(x, 3)),
+    Operator("cummax", (IMAGES,), lambda ns, x: ns.cummax(x, 3)[0]),
+    Operator("logcumsumexp", (IMAGES,), lambda ns, x: ns.logcumsumexp(x, 3)),
+    Operator("nansum of an image", (IMAGES,), lambda ns, x: ns.nansum(x, (2, 3))),
+    Operator("diff", (IMAGES,), lambda ns, x: ns.diff(x)),
+    # Order
+    Operator("sort", (IMAGES,), lambda ns, x: ns.sort(x, 3)[0]),
+    Operator("topk", (IMAGES,), lambda ns, x: ns.topk(x, 5, 3)[0]),
+    Operator("median of rows", (IMAGES,), lambda ns, x: ns.median(x, 3)[0]),
+    Operator("quantile", (IMAGES,), lambda ns, x: ns.quantile(x, 0.3, 3)),
 ]  # fmt: skip
 OPERATORS = {operator.name: operator for operator in TABLE}
+
+
+_KINDS: dict[str | bool, Callable[[np.ndarray], np.ndarray]] = {
+    False: lambda values: values,
+    True: lambda values: abs(values) + 0.1,
+    "chances": lambda values: 1 / (1 + np.exp(-values)),
+    "truths": lambda values: values > 0,
+    "signs": np.sign,
+}
 
 
 def arrays(operator: Operator) -> list[np.ndarray]:
@@ -174,7 +271,7 @@ def arrays(operator: Operator) -> list[np.ndarray]:
             made.append(rng.integers(0, wanted.classes, wanted.shape))
         else:
             values = rng.standard_normal(wanted.shape)
-            made.append((abs(values) + 0.1 if wanted.positive else values).astype(np.float32))
+            made.append(_KINDS[wanted.targets or wanted.positive](values).astype(np.float32))
     return made
 
 

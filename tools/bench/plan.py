@@ -16,7 +16,7 @@ __all__ = ["DEFAULT", "ENGINES", "Item", "engines_of", "parser", "plan"]
 
 DEFAULT = ("ours", "ours_numpy", "torch", "torch_channels_last")
 PEERS = ("torch_compile", "torch_compile_channels_last", "jax", "tinygrad", "autograd")
-ENGINES = (*DEFAULT, *PEERS)
+ENGINES = (*DEFAULT, "ours_channels_last", *PEERS)
 WORKLOADS = ("small_ops", *models.NETWORKS)
 SWEEPS = ("batch", "depth", "size")
 EAGER = ("ours", "torch", "torch_channels_last")  # memory: no compiler runs in the process

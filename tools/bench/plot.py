@@ -25,6 +25,7 @@ __all__ = ["picture"]
 COLORS = {  # of Okabe and Ito, which the colour-blind can tell apart; greys for PyTorch
     "ours": "#0072b2",
     "ours_numpy": "#56b4e9",
+    "ours_channels_last": "#332288",
     "torch": "#6e6e6e",
     "torch_channels_last": "#a9a9a9",
     "torch_compile": "#d55e00",

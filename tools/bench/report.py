@@ -14,6 +14,7 @@ __all__ = ["LABELS", "broken", "quartiles", "show", "summary", "title"]
 LABELS = {
     "ours": "ours",
     "ours_numpy": "NumPy only",
+    "ours_channels_last": "ours c.last",
     "torch": "torch",
     "torch_channels_last": "torch c.last",
     "torch_compile": "torch.compile",
@@ -90,6 +91,7 @@ def _comparison(rows: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
         return
     engines = [name for name in LABELS if any(name in row["engines"] for row in rows)]
     pairs = [f"ours/{n}" for n in engines if not n.startswith("ours")] + ["ours_numpy/torch"]
+    pairs.append("ours_channels_last/torch_channels_last")
     pairs = [pair for pair in pairs if any(pair in row.get("ratios", {}) for row in rows)]
     aims = any(targets.limits(row) for row in rows)
     yield ["what", *(LABELS[name] for name in engines), *map(_pair, pairs)] + ["target"] * aims

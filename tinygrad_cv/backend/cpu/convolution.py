@@ -29,8 +29,9 @@ from tinygrad_cv.backend.cpu.case import (
     three,
 )
 from tinygrad_cv.backend.cpu.compiling import usable
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels, turned
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels, pixels
+from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.precision import get_convolution_precision
 from tinygrad_cv.backend.spec import CHANNELS_LAST
 from tinygrad_cv.backend.windows import output_size
@@ -272,7 +273,7 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
 
 def _pixels(array: Any) -> Any:
     """[N, C, spatial...] as [N, D, H, W, C] without gaps, copied if it does not lie so."""
-    return _five(contiguous_pixels(np, array))
+    return _five(contiguous_pixels(array))
 
 
 def _five(array: Any) -> Any:
@@ -303,11 +304,9 @@ def _exchanged(w: Any, groups: int) -> Any:
 
 def _swapped(w: Any, kernel: Sizes) -> Any:
     """[taps, C, O] as [taps, O, C]."""
-    from tinygrad_cv.backend.cpu.compiled import winograd as kernels
-
     taps, c, o = w.shape
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
-    kernels.transposed(w.reshape(taps, 1, c, o), out.reshape(taps, 1, o, c), _workers())
+    turned(w, out)
     return out
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import reordered
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
-__all__ = ["TABLE", "Row", "dropout", "dropout_vjp", "register_kernels"]
+__all__ = ["TABLE", "Row", "common_order", "dropout", "dropout_vjp", "register_kernels"]
 
 SMALLEST = 1 << 17  # elements; below, one core does it before others are awake
 SLOW = 16  # times as many, where threads start slowly
@@ -35,6 +35,8 @@ class Row(NamedTuple):
 
 TABLE = [
     Row("add", "add", "input other"),
+    Row("celu", "celu", "input", "alpha"),
+    Row("celu.vjp", "celu_gradient", "g input", "alpha"),
     Row("elu", "elu", "input", "alpha"),
     Row("elu.vjp", "elu_gradient", "g input", "alpha"),
     Row("exp", "exp", "input"),
@@ -42,23 +44,40 @@ TABLE = [
     Row("gelu.vjp", "gelu_gradient", "g input"),
     Row("gelu_tanh", "gelu_tanh", "input"),
     Row("gelu_tanh.vjp", "gelu_tanh_gradient", "g input"),
+    Row("hardshrink", "hardshrink", "input input", "lambd"),
+    Row("hardshrink.vjp", "hardshrink", "g input", "lambd"),
+    Row("hardsigmoid", "hardsigmoid", "input"),
+    Row("hardsigmoid.vjp", "hardsigmoid_gradient", "g input"),
+    Row("hardswish", "hardswish", "input"),
+    Row("hardswish.vjp", "hardswish_gradient", "g input"),
     Row("hardtanh", "hardtanh", "input", "min_val max_val"),
     Row("hardtanh.vjp", "hardtanh_gradient", "g input", "min_val max_val"),
     Row("leaky_relu", "leaky_relu", "input input", "negative_slope"),
     Row("leaky_relu.vjp", "leaky_relu", "g input", "negative_slope"),
     Row("log", "log", "input"),
     Row("log.vjp", "divide", "g input"),
+    Row("logsigmoid", "logsigmoid", "input"),
+    Row("logsigmoid.vjp", "logsigmoid_gradient", "g input"),
+    Row("mish", "mish", "input"),
+    Row("mish.vjp", "mish_gradient", "g input"),
     Row("mul", "multiply", "input other"),
     Row("relu", "relu", "input"),
     Row("relu.vjp", "relu_gradient", "g output"),
+    Row("selu", "selu", "input"),
+    Row("selu.vjp", "selu_gradient", "g input"),
     Row("sigmoid", "sigmoid", "input"),
     Row("sigmoid.vjp", "sigmoid_gradient", "g output"),
     Row("silu", "silu", "input"),
     Row("silu.vjp", "silu_gradient", "g input"),
     Row("softplus", "softplus", "input", "beta threshold"),
     Row("softplus.vjp", "softplus_gradient", "g input", "beta threshold"),
+    Row("softshrink", "softshrink", "input", "lambd"),
+    Row("softshrink.vjp", "hardshrink", "g input", "lambd"),
+    Row("softsign", "softsign", "input"),
+    Row("softsign.vjp", "softsign_gradient", "g input"),
     Row("sqrt", "sqrt", "input"),
     Row("sqrt.vjp", "sqrt_gradient", "g output"),
+    Row("tanh", "tanh", "input"),
     Row("tanh.vjp", "tanh_gradient", "g output"),
 ]
 
@@ -70,7 +89,9 @@ def register_kernels() -> None:
         ("dropout.vjp", dropout_vjp, _takes),
     ]
     for row in TABLE:
-        rows.append((row.operator, _serving(row), _takes_two if "other" in row.arrays else _takes))
+        takes = _takes_two if "other" in row.arrays else _takes
+        takes = _takes_positive if row.kernel.startswith("celu") else takes
+        rows.append((row.operator, _serving(row), takes))
     for name, function, supports in rows:
         register(name, provider="numba", priority=10, supports=supports)(function)
 
@@ -85,10 +106,18 @@ def _takes_dropout(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     return not shared and _large(specs[0])
 
 
+def _takes_positive(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    # The exponentials of a negative alpha grow, which the kernel's do not.
+    (alpha,) = attributes
+    return alpha > 0 and _takes(specs, attributes)
+
+
 def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     a, b = specs
-    alike = getattr(a, "shape", None) == getattr(b, "shape", ()) and a.layout == b.layout
-    return alike and a.dtype == b.dtype and _large(a, 4 * SLOW)  # NumPy is good at these
+    if not (hasattr(a, "layout") and hasattr(b, "layout")):
+        return False  # a number
+    alike = a.shape == b.shape and a.layout == b.layout and a.dtype == b.dtype
+    return alike and _large(a, 4 * SLOW)  # NumPy is good at these
 
 
 def _large(spec: Any, slow: int = SLOW) -> bool:
@@ -122,7 +151,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     first = arrays[0]
     if first.dtype != np.float32 or not repays(first.size, SMALLEST, SLOW):
         return None
-    axes = _order(arrays)
+    axes = common_order(arrays)
     if axes is None:
         return None
     result = memory.empty_like(first)
@@ -132,7 +161,7 @@ def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:
     return result
 
 
-def _order(arrays: list[Any]) -> tuple[int, ...] | None:
+def common_order(arrays: list[Any]) -> tuple[int, ...] | None:
     """The axes in the order in which the memory of all arrays runs without a gap, if there is
     one."""
     shape, ndim = arrays[0].shape, arrays[0].ndim
@@ -148,7 +177,7 @@ def dropout(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0
     """``Dropout.forward`` of single elements: the output, and the mask in the input's order."""
     mask, layout = keep_mask(key, input.shape, 1 - p), layout_of(input)
     if layout != CONTIGUOUS:
-        mask = reordered(np, mask, layout)
+        mask = reordered(mask, layout)
     output = _masked(input, mask, p)
     return None if output is None else (output, mask)
 

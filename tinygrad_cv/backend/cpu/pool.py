@@ -14,16 +14,18 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import NARROW, contiguous_pixels, reordered
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous_pixels, pixels
-from tinygrad_cv.backend.pooling import Counts, divide, window_counts
-from tinygrad_cv.backend.spec import CHANNELS_LAST
+from tinygrad_cv.backend.layout import pixels
+from tinygrad_cv.backend.pooling import Counts, divide, window_counts, winner_positions
+from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 from tinygrad_cv.backend.windows import Geometry, output_size, windows
 
 __all__ = [
     "adaptive_avg_pool",
     "adaptive_avg_pool_input_grad",
+    "adaptive_max_pool",
     "avg_pool",
     "avg_pool_input_grad",
     "max_pool",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 SMALLEST = 1 << 16  # elements of input; for less, loading the compiler would never pay
+FEW = 4  # channels from which on average pooling is quicker than NumPy's
 OVERLAP = 16  # windows that a pixel may be in: with more, one axis after the other is less work
 
 Sizes = tuple[int, ...]
@@ -45,6 +48,7 @@ def register_kernels() -> None:
         ("max_pool_scatter", max_pool_scatter, _takes_scatter),
         ("avg_pool", avg_pool, _takes_means),
         ("avg_pool_input_grad", avg_pool_input_grad, _takes_means_grad),
+        ("adaptive_max_pool", adaptive_max_pool, _takes_adaptive_max),
         ("adaptive_avg_pool", adaptive_avg_pool, _takes_adaptive),
         ("adaptive_avg_pool_input_grad", adaptive_avg_pool_input_grad, _takes_adaptive_grad),
     ):
@@ -70,12 +74,23 @@ def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _takes_means(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (input,), (kernel, stride, *_) = specs, attributes
-    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(input, input.shape)
+    return _is_quick(kernel, stride, input.shape) and _takes(input, input.shape)
 
 
 def _takes_means_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (grad,), (shape, kernel, stride, *_) = specs, attributes
-    return math.prod(kernel) <= OVERLAP * math.prod(stride) and _takes(grad, shape)
+    return _is_quick(kernel, stride, shape) and _takes(grad, shape)
+
+
+def _is_quick(kernel: Sizes, stride: Sizes, shape: Sizes) -> bool:
+    """NumPy adds along one axis after the other, which pays for few channels and wide windows."""
+    return shape[1] >= FEW and math.prod(kernel) <= OVERLAP * math.prod(stride)
+
+
+def _takes_adaptive_max(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    (input,), (positions,) = specs, attributes
+    widest = (size // count + 2 for size, count in zip(input.shape[2:], positions, strict=True))
+    return math.prod(widest) <= 256 and _takes(input, input.shape)
 
 
 def _takes_adaptive(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -87,11 +102,12 @@ def _takes_adaptive_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) ->
 
 
 def _takes(array: Any, shape: Sizes) -> bool:
-    """``shape`` is that of the pixels. One channel, or one position, lies in both orders."""
+    """``shape`` is that of the pixels. One channel, or one position, lies in both orders; other
+    row-major images are turned over, and the result back, if their channels fill a vector."""
     trivial = array.shape[1] == 1 or (array.shape != shape and math.prod(array.shape[2:]) == 1)
     return (
         array.dtype == np.float32
-        and (array.layout == CHANNELS_LAST or trivial)
+        and (array.layout == CHANNELS_LAST or trivial or array.shape[1] >= NARROW)
         and array.shape[:2] == shape[:2]
         and array.ndim == len(shape) <= 5
         and repays(math.prod(shape), SMALLEST)
@@ -111,16 +127,27 @@ def max_pool(
     ceil_mode: bool,
 ) -> tuple[Any, Any]:
     """``MaxPool.forward``: the values, and the number of the tap that each of them came from."""
-    from tinygrad_cv.backend.cpu.compiled import pool
-
     positions = _positions(input, kernel_size, stride, padding, dilation, ceil_mode)
     geometry = Geometry(input.shape[2:], positions, kernel_size, stride, padding, dilation)
-    shape = input.shape[:2] + positions
+    return _maxima(input, geometry)
+
+
+def adaptive_max_pool(xp: Any, input: Any, output_size: Sizes) -> tuple[Any, Any, Any]:
+    """``AdaptiveMaxPool.forward``: the values, where they are in the plane, and their taps."""
+    geometry = Geometry(input.shape[2:], tuple(output_size))
+    output, argmax = _maxima(input, geometry)
+    return output, winner_positions(np, argmax, geometry), argmax
+
+
+def _maxima(input: Any, geometry: Geometry) -> tuple[Any, Any]:
+    from tinygrad_cv.backend.cpu.compiled import pool
+
+    shape = input.shape[:2] + geometry.positions
     output = memory.empty(shape, np.float32, CHANNELS_LAST)
     argmax = memory.empty(shape, np.uint8, CHANNELS_LAST)
     lists = _lists(geometry, input.shape[1], back=False)
     pool.maxima(_five(input), _five(output), _five(argmax), *lists)
-    return output, argmax
+    return _as_lies(input, output), _as_lies(input, argmax)
 
 
 def max_pool_scatter(
@@ -145,7 +172,7 @@ def max_pool_scatter(
         pool.placed(*arrays, *lists, int(_cover(geometry)))
     else:
         pool.winners(*arrays, *lists)
-    return spread
+    return _as_lies(argmax, spread)
 
 
 def avg_pool(
@@ -202,7 +229,7 @@ def _means(input: Any, geometry: Geometry, counts: Counts) -> Any:
     divisors = _per_axis(counts, geometry.positions)
     lists = _lists(geometry, input.shape[1], back=False)
     pool.sums(_five(input), _five(output), divisors, *lists)
-    return output
+    return _as_lies(input, output)
 
 
 def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
@@ -210,13 +237,13 @@ def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
     divided first: there are fewer of them than pixels, mostly."""
     from tinygrad_cv.backend.cpu.compiled import pool
 
-    g = contiguous_pixels(np, grad)
+    g = contiguous_pixels(grad)
     divided = memory.empty(g.shape, np.float32)
     divide(np, g, divided, counts, 1)
     spread = memory.empty(grad.shape[:2] + geometry.sizes, np.float32, CHANNELS_LAST)
     lists = _lists(geometry, grad.shape[1], back=True)
     pool.sums(_spaced(divided), _five(spread), _per_axis([1], geometry.sizes), *lists)
-    return spread
+    return _as_lies(grad, spread)
 
 
 # Arrays and lists as the loops want them ----------------------------------------------------------
@@ -290,7 +317,15 @@ def _per_axis(counts: Counts, targets: Sizes) -> Any:
 def _five(array: Any) -> Any:
     """[N, C, spatial...] as [N, D, H, W, C] without gaps, copied if it does not lie so."""
     view = pixels(array)
-    return _spaced(view if view.flags.c_contiguous else contiguous_pixels(np, array))
+    return _spaced(view if view.flags.c_contiguous else contiguous_pixels(array))
+
+
+def _as_lies(source: Any, array: Any) -> Any:
+    """The array, made in channels-last memory, in the order of ``source``. One pixel per channel
+    is in both; then the array stays."""
+    if layout_of(source) == CHANNELS_LAST or math.prod(source.shape[2:]) == 1:
+        return array
+    return reordered(array, CONTIGUOUS)
 
 
 def _spaced(array: Any) -> Any:

@@ -12,9 +12,10 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cells import TAPS, base_places, frame
 from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import contiguous, contiguous_pixels, pixels
+from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST
 
 __all__ = ["deform_conv2d", "deform_conv2d_vjp", "register_kernels", "sample", "sample_vjp"]
@@ -136,7 +137,7 @@ def _listed(points: Any) -> Any:
 
 def _rows(array: Any) -> Any:
     """[N, C, ...] as [N, positions, C] without gaps, copied if it does not lie so."""
-    return contiguous_pixels(np, array).reshape(len(array), -1, array.shape[1])
+    return contiguous_pixels(array).reshape(len(array), -1, array.shape[1])
 
 
 def _blocks(*arrays: Any) -> Iterator[slice]:
@@ -230,7 +231,7 @@ def deform_conv2d_vjp(
     from tinygrad_cv.backend.cpu.compiled import sampling
 
     case = _Deform(input, offset, mask, weight, stride, padding, dilation)
-    rows = contiguous_pixels(np, g).reshape(case.n, case.length, case.o)
+    rows = contiguous_pixels(g).reshape(case.n, case.length, case.o)
     turned = case.matrix(weight).swapaxes(1, 2)  # [groups, o, (k, c)]
     d_input = d_offset = d_mask = d_weight = d_bias = None
     if needs[0]:

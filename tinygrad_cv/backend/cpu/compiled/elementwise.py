@@ -11,17 +11,24 @@ import numpy as np
 
 from tinygrad_cv.backend.cpu.compiled import functions
 from tinygrad_cv.backend.cpu.compiled.each import FLOATS, TRUTHS, each
-from tinygrad_cv.backend.cpu.compiled.functions import expm1, log1p, tail
+from tinygrad_cv.backend.cpu.compiled.functions import exact, expm1, log1p, tail
 
-__all__ = ["add", "divide", "elu", "elu_gradient", "exp", "gelu", "gelu_gradient", "gelu_tanh"]
-__all__ += ["gelu_tanh_gradient", "hardtanh", "hardtanh_gradient", "leaky_relu", "log"]
-__all__ += ["masked_scale", "multiply", "relu", "relu_gradient", "sigmoid", "sigmoid_gradient"]
-__all__ += ["silu", "silu_gradient", "softplus", "softplus_gradient", "sqrt", "sqrt_gradient"]
-__all__ += ["tanh_gradient"]
+__all__ = ["add", "celu", "celu_gradient", "divide", "elu", "elu_gradient", "exp", "gelu"]
+__all__ += ["gelu_gradient", "gelu_tanh", "gelu_tanh_gradient", "hardshrink", "hardsigmoid"]
+__all__ += ["hardsigmoid_gradient", "hardswish", "hardswish_gradient", "hardtanh"]
+__all__ += ["hardtanh_gradient", "leaky_relu", "log", "logsigmoid", "logsigmoid_gradient"]
+__all__ += ["masked_scale", "mish", "mish_gradient", "multiply", "relu", "relu_gradient", "selu"]
+__all__ += ["selu_gradient", "sigmoid", "sigmoid_gradient", "silu", "silu_gradient", "softplus"]
+__all__ += ["softplus_gradient", "softshrink", "softsign", "softsign_gradient", "sqrt"]
+__all__ += ["sqrt_gradient", "tanh", "tanh_gradient"]
 
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_HALF, _THREE, _FOUR, _SIX = np.float32(0.5), np.float32(3), np.float32(4), np.float32(6)
 _DENSITY = np.float32(1 / math.sqrt(2 * math.pi))
 _LINEAR = np.float32(2 * math.sqrt(2 / math.pi))  # 2 u = LINEAR x + CUBIC x^3 in GeluTanh
+_SCALE = np.float32(1.0507009873554805)  # of Selu
+_DEEP = np.float32(1.0507009873554805 * 1.6732632423543772)
+_FLAT = np.float32(20)  # beyond, tanh(softplus(x)) is 1
 _CUBIC, _SLOPE = np.float32(0.044715) * _LINEAR, np.float32(3 * 0.044715) * _LINEAR
 
 
@@ -90,6 +97,30 @@ def elu(x, alpha):
 def elu_gradient(g, x, alpha):
     """g alpha e^x if x <= 0 else g."""
     return g * (alpha * functions.exp(x)) if x <= _ZERO else g
+
+
+@each(FLOATS)
+def selu(x):
+    """1.0507 (x if x > 0 else 1.6733 (e^x - 1))."""
+    return x * _SCALE if x > _ZERO else _DEEP * expm1(_ZERO if x > _ZERO else x)
+
+
+@each(FLOATS, FLOATS)
+def selu_gradient(g, x):
+    """1.0507 g (1.6733 e^x if x <= 0 else 1)."""
+    return g * (_DEEP * functions.exp(x)) if x <= _ZERO else g * _SCALE
+
+
+@each(FLOATS)
+def celu(x, alpha):
+    """x if x > 0 else alpha (e^(x / alpha) - 1), for alpha > 0."""
+    return x if x > _ZERO else alpha * expm1((_ZERO if x > _ZERO else x) / alpha)
+
+
+@each(FLOATS, FLOATS)
+def celu_gradient(g, x, alpha):
+    """g e^(x / alpha) if x <= 0 else g, for alpha > 0."""
+    return g * functions.exp(x / alpha) if x <= _ZERO else g
 
 
 @each(FLOATS)
@@ -188,3 +219,99 @@ def gelu_tanh_gradient(g, x):
     square = x * x
     s = functions.sigmoid(x * (_LINEAR + _CUBIC * square))
     return g * (s + x * ((s * (_ONE - s)) * (_LINEAR + _SLOPE * square)))
+
+
+@each(FLOATS)
+def tanh(x):
+    """The hyperbolic tangent."""
+    return functions.tanh(x)
+
+
+@exact
+def _hinged(x):
+    """min(max(x + 3, 0), 6), NaN where x is."""
+    moved = x + _THREE
+    above = _ZERO if moved <= _ZERO else moved
+    return _SIX if above >= _SIX else above
+
+
+@each(FLOATS)
+def hardsigmoid(x):
+    """min(max(x + 3, 0), 6) / 6."""
+    return _hinged(x) / _SIX
+
+
+@each(FLOATS, FLOATS)
+def hardsigmoid_gradient(g, x):
+    """g / 6 where -3 < x < 3."""
+    return g / _SIX if (x > -_THREE) & (x < _THREE) else _ZERO
+
+
+@each(FLOATS)
+def hardswish(x):
+    """x min(max(x + 3, 0), 6) / 6."""
+    return x * _hinged(x) / _SIX
+
+
+@each(FLOATS, FLOATS)
+def hardswish_gradient(g, x):
+    """0 if x <= -3, g (x/3 + 1/2) if x < 3, else g."""
+    inside = g * (x / _THREE + _HALF) if x < _THREE else g
+    return _ZERO if x <= -_THREE else inside
+
+
+@each(FLOATS)
+def mish(x):
+    """x n / (n + 2) with n = e^x (e^x + 2), which is x tanh(ln(1 + e^x))."""
+    power = functions.exp(_FLAT if x > _FLAT else x)
+    n = power * (power + _TWO)
+    return x * (n / (n + _TWO))
+
+
+@each(FLOATS, FLOATS)
+def mish_gradient(g, x):
+    """g (t + x s (1 - t^2)), in which s (1 - t^2) = 4 e^x (e^x + 1) / (n + 2)^2."""
+    power = functions.exp(_FLAT if x > _FLAT else x)
+    n = power * (power + _TWO)
+    below = _ONE / (n + _TWO)
+    slope = _FOUR * ((power * below) * ((power + _ONE) * below))
+    return g * (n * below + x * (_ZERO if x > _FLAT else slope))
+
+
+@each(FLOATS)
+def softsign(x):
+    """x / (1 + |x|)."""
+    return x / (_ONE + abs(x))
+
+
+@each(FLOATS, FLOATS)
+def softsign_gradient(g, x):
+    """g / (1 + |x|)^2."""
+    size = _ONE + abs(x)
+    return g / (size * size)
+
+
+@each(FLOATS)
+def logsigmoid(x):
+    """min(x, 0) - ln(1 + e^-|x|)."""
+    return (x if x < _ZERO else _ZERO) - log1p(functions.exp(-abs(x)))
+
+
+@each(FLOATS, FLOATS)
+def logsigmoid_gradient(g, x):
+    """g s(-x)."""
+    return g * functions.sigmoid(-x)
+
+
+@each(FLOATS, FLOATS)
+def hardshrink(s, x, bound):
+    """0 if -bound <= x <= bound else s: with s = x the function, with s = g its gradient, and that
+    of softshrink."""
+    return _ZERO if (x >= -bound) & (x <= bound) else s
+
+
+@each(FLOATS)
+def softshrink(x, bound):
+    """x - min(max(x, -bound), bound)."""
+    taken = -bound if x < -bound else x
+    return x - (bound if taken > bound else taken)

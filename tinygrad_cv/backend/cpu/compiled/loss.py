@@ -1,8 +1,10 @@
-"""Cross-entropy of rows of scores [R, C] with labels [R], and its gradient.
+"""Cross-entropy of rows of scores [R, C] with labels [R], or of planes [N, C, P] with labels
+[N, P], and its gradient.
 
 A row is in the level-1 cache while its maximum, the sum of its exponentials and the score of its
 label are taken, so the scores are read from memory once in either direction. Threads share the
-rows. Exponentials are those of ``functions``; the sum of a row is in float32, as the reference's.
+rows. Of planes a block of pixels is in that cache, whose classes are taken one after the other.
+Exponentials are those of ``functions``; the sum of a row is in float32, as the reference's.
 """
 
 from __future__ import annotations
@@ -13,11 +15,16 @@ from tinygrad_cv.backend.cpu.compiled import functions
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["cross_entropy", "cross_entropy_gradient"]
+__all__ = ["PIXELS", "cross_entropy", "cross_entropy_gradient", "cross_entropy_planes"]
+__all__ += ["cross_entropy_planes_gradient"]
+
+PIXELS = 256  # of a block
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
+_R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
 _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 _LABELS = "Array(int64, 1, 'C', readonly=True)"
+_MAPS = "Array(int64, 2, 'C', readonly=True)"
 
 
 @compiled(f"void({_R2}, {_LABELS}, {_W1}, {_W1}, int64)", parallel=True)
@@ -45,3 +52,52 @@ def cross_entropy_gradient(x, label, lse, mass, dx, workers, task):
             for c in range(classes):
                 out[c] = functions.exp(row[c] - below) * factor
             out[label[r]] -= factor
+
+
+@compiled(f"void({_R3}, {_MAPS}, {_W2}, {_W2}, {_W3}, int64)", parallel=True)
+def cross_entropy_planes(x, label, lse, loss, near, workers, task):
+    """As ``cross_entropy``, of [N, C, P]; ``near`` [workers, 2, PIXELS] is for a block's largest
+    scores and sums."""
+    images, classes, pixels = x.shape
+    blocks = -(-pixels // PIXELS)
+    count = images * blocks
+    for worker in shared(0, workers, task):
+        for k in range(count * worker // workers, count * (worker + 1) // workers):
+            n, first = k // blocks, k % blocks * PIXELS
+            last = min(first + PIXELS, pixels)
+            top, total = near[worker, 0, : last - first], near[worker, 1, : last - first]
+            scores = x[n, 0, first:last]
+            for p in range(top.size):
+                top[p], total[p] = scores[p], np.float32(0)
+            for c in range(1, classes):
+                scores = x[n, c, first:last]
+                for p in range(top.size):
+                    top[p] = scores[p] if scores[p] > top[p] else top[p]
+            for c in range(classes):
+                scores = x[n, c, first:last]
+                for p in range(total.size):
+                    total[p] += functions.exp(scores[p] - top[p])
+            sums = lse[n, first:last]
+            for p in range(sums.size):
+                sums[p] = top[p] + functions.log(total[p])
+            for p in range(first, last):
+                loss[n, p] = lse[n, p] - x[n, label[n, p], p]
+
+
+@compiled(f"void({_R3}, {_MAPS}, {_R2}, {_R2}, {_W3}, int64)", parallel=True)
+def cross_entropy_planes_gradient(x, label, lse, mass, dx, workers, task):
+    """As ``cross_entropy_gradient``, of [N, C, P]."""
+    images, classes, pixels = x.shape
+    blocks = -(-pixels // PIXELS)
+    count = images * blocks
+    for worker in shared(0, workers, task):
+        for k in range(count * worker // workers, count * (worker + 1) // workers):
+            n, first = k // blocks, k % blocks * PIXELS
+            last = min(first + PIXELS, pixels)
+            below, factor = lse[n, first:last], mass[n, first:last]
+            for c in range(classes):
+                scores, out = x[n, c, first:last], dx[n, c, first:last]
+                for p in range(out.size):
+                    out[p] = functions.exp(scores[p] - below[p]) * factor[p]
+            for p in range(first, last):
+                dx[n, label[n, p], p] -= mass[n, p]

@@ -21,7 +21,8 @@ from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import WORD, Emitter, for_each_vector, word
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["affine", "batch_norm", "batch_norm_gradient"]
+__all__ = ["affine", "batch_norm", "batch_norm_gradient", "gradient_map", "gradient_sums"]
+__all__ += ["map_rows", "mean_of_few", "row_sums"]
 
 BLOCK = 64  # rows whose sum is kept in float32
 MAPPED = 1 << 16  # numbers that are mapped at once
@@ -41,10 +42,10 @@ def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):
     workers, together = parts.shape[0], MAPPED // max(c, 1) + 1
     centre, scale, offset = numbers
     if task < 0:
-        _mean_of_few(x, centre)
+        mean_of_few(x, centre)
     for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        _sums(x[first:end], centre, parts[worker])
+        row_sums(x[first:end], centre, parts[worker])
     if task < 0:
         _add_up(parts)
         for k in range(c):
@@ -58,7 +59,7 @@ def batch_norm(x, weight, bias, eps, parts, numbers, mean, var, y, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _map(
+            map_rows(
                 y[start:].ctypes.data, x[start:].ctypes.data, mean.ctypes.data, scale.ctypes.data,
                 offset.ctypes.data, stop - start, c,
             )  # fmt: skip
@@ -70,7 +71,7 @@ def affine(x, mean, scale, offset, y, workers, task):
     rows, c = x.shape
     for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        _map(
+        map_rows(
             y[first:].ctypes.data, x[first:].ctypes.data, mean.ctypes.data, scale.ctypes.data,
             offset.ctypes.data, end - first, c,
         )  # fmt: skip
@@ -91,7 +92,7 @@ def batch_norm_gradient(
     scale, slope, offset = numbers
     for worker in shared(0, workers, task):
         first, end = rows * worker // workers, rows * (worker + 1) // workers
-        _gradient_sums(g[first:end], x[first:end], mean, parts[worker])
+        gradient_sums(g[first:end], x[first:end], mean, parts[worker])
     if task < 0:
         _add_up(parts)
         for k in range(c):
@@ -106,7 +107,7 @@ def batch_norm_gradient(
         first, end = dx.shape[0] * worker // workers, dx.shape[0] * (worker + 1) // workers
         for stop in range(end, first, -together):
             start = max(stop - together, first)
-            _gradient_map(
+            gradient_map(
                 dx[start:].ctypes.data, g[start:].ctypes.data, x[start:].ctypes.data,
                 mean.ctypes.data, scale.ctypes.data, slope.ctypes.data, offset.ctypes.data,
                 stop - start, c,
@@ -137,7 +138,7 @@ def _for_each_row(
 
 
 @intrinsic
-def _map(
+def map_rows(
     typingctx: Any, y: Any, x: Any, mean: Any, scale: Any, offset: Any, rows: Any, columns: Any
 ) -> Any:
     """y = scale (x - mean) + offset. The mean is taken away first: a constant channel becomes its
@@ -159,7 +160,7 @@ def _map(
 
 
 @intrinsic
-def _gradient_map(
+def gradient_map(
     typingctx: Any, dx: Any, g: Any, x: Any, mean: Any, scale: Any, slope: Any, offset: Any,
     rows: Any, columns: Any,
 ) -> Any:  # fmt: skip
@@ -234,7 +235,7 @@ def _add_to(e: Emitter, address: Any, values: list[Any]) -> None:
 
 
 @njit
-def _mean_of_few(x, mean):
+def mean_of_few(x, mean):
     """The mean of a few rows: where it is large against the deviation, to take it away first leaves
     little to round."""
     rows, c = x.shape
@@ -249,7 +250,7 @@ def _mean_of_few(x, mean):
 
 
 @njit
-def _sums(x, centre, total):
+def row_sums(x, centre, total):
     """total = sum(x - centre), sum((x - centre)^2)."""
     rows, c = x.shape
     total[:] = 0.0
@@ -263,7 +264,7 @@ def _sums(x, centre, total):
 
 
 @njit
-def _gradient_sums(g, x, mean, total):
+def gradient_sums(g, x, mean, total):
     """total = sum(g), sum(g * (x - mean))."""
     rows, c = x.shape
     total[:] = 0.0

@@ -1,4 +1,4 @@
-"""The sum of channels-last pixels per channel, as the gradient of a bias needs it.
+"""Sums per channel of channels-last pixels, as the gradient of a bias needs it, and per row.
 
 Channels may be fewer than a vector has lanes, or no multiple of them; pixels follow each other
 without a gap, so a run of several pixels is added to a run of sums, whatever the channels. Floats
@@ -9,15 +9,27 @@ of pixels.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["channel_sum"]
+__all__ = ["centred", "channel_sum", "row_sum", "row_variance"]
 
 BLOCK = 64  # floats added in float32
+RUN = 1024  # floats of a row added in float32, of many lanes
 
-_R1 = "Array(float32, 1, 'C', readonly=True)"
+_R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
+_R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
+
+
+@njit(inline="always")
+def _mean_of(row):
+    """The mean of a row; added in float64, so that the mean of equal numbers is that number."""
+    total = 0.0
+    for k in range(row.size):
+        total += np.float64(row[k])
+    return total / row.size
 
 
 @compiled(f"void({_R1}, float32[::1], float32[:, ::1], float64[:, ::1])", parallel=True)
@@ -51,3 +63,41 @@ def channel_sum(x, total, near, far, task):
             for worker in range(workers):
                 everything += far[worker, k]
             total[k] = everything
+
+
+@compiled(f"void({_R2}, {_W1}, float64, int64)", parallel=True)
+def row_sum(x, out, scale, workers, task):
+    """out[r] = scale * sum_c x[r, c]."""
+    rows, size = x.shape
+    for worker in shared(0, workers, task):
+        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
+            out[r] = np.float32(_mean_of(x[r]) * (scale * size))
+
+
+@compiled(f"void({_R2}, {_W1}, float64, int64)", parallel=True)
+def row_variance(x, out, scale, workers, task):
+    """out[r] = scale * sum_c (x[r, c] - mean_c x[r, c])^2."""
+    rows, size = x.shape
+    for worker in shared(0, workers, task):
+        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
+            row, total = x[r], 0.0
+            middle = np.float32(_mean_of(row))
+            for first in range(0, size, RUN):
+                part = row[first : min(first + RUN, size)]
+                near = np.float32(0)
+                for k in range(part.size):
+                    near += (part[k] - middle) * (part[k] - middle)
+                total += np.float64(near)
+            out[r] = np.float32(total * scale)
+
+
+@compiled(f"void({_R2}, {_R1}, {_W2}, int64)", parallel=True)
+def centred(x, factor, out, workers, task):
+    """out[r, c] = factor[r] (x[r, c] - mean_c x[r, c])."""
+    rows, size = x.shape
+    for worker in shared(0, workers, task):
+        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
+            row, result, scale = x[r], out[r], factor[r]
+            middle = np.float32(_mean_of(row))
+            for c in range(size):
+                result[c] = (row[c] - middle) * scale

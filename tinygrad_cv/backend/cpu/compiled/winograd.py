@@ -59,7 +59,6 @@ __all__ = [
     "pitch",
     "stationary",
     "take",
-    "transposed",
     "weights",
 ]
 
@@ -330,19 +329,3 @@ def stationary(
                         form, y, image, d, h, w_, tile, mm + i * m_line, m_step, bias,
                         spoilt[q].ctypes.data,
                     )  # fmt: skip
-
-
-@compiled(f"void({_R4}, {_W4}, int64)", parallel=True)
-def transposed(w, swapped, workers, task):
-    """[kh, kw, C, O] as [kh, kw, O, C]."""
-    taps, c, o = w.shape[0] * w.shape[1], w.shape[2], w.shape[3]
-    lines = (o + WIDTH - 1) // WIDTH
-    jobs = taps * lines
-    for q in shared(0, workers, task):
-        for job in range(jobs * q // workers, jobs * (q + 1) // workers):
-            tap, line = divmod(job, lines)
-            first = line * WIDTH
-            transpose(
-                swapped.ctypes.data + (tap * o + first) * c * 4, c * 4,
-                w.ctypes.data + (tap * c * o + first) * 4, o * 4, c, min(WIDTH, o - first),
-            )  # fmt: skip

@@ -1,0 +1,175 @@
+"""What is declared about operators: as lines for the terminal, and as one Markdown page."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tinygrad_cv.backend import kernels
+from tinygrad_cv.core.op import REGISTRY, Op
+from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
+
+__all__ = ["explained", "fields", "made_of", "operators", "page"]
+
+
+def operators() -> list[type[Op]]:
+    """The operators of the package, by name; not those that a user has registered."""
+    return [op for _, op in sorted(REGISTRY.items()) if op.__module__.startswith("tinygrad_cv.")]
+
+
+def fields(op: type[Op]) -> dict[str, str]:
+    """Everything that is declared about an operator, in words.
+
+    >>> fields(REGISTRY["relu"])["gradient of input"]
+    'g * [y > 0]'
+    """
+    found = {"what": _first_sentence(op), "equation": op.equation}
+    for name in op.inputs:
+        if name in op.rules:
+            found[f"gradient of {name}"] = op.gradients.get(name, "")
+    found["orders"] = "any" if op.rules else "0"
+    if op.rules:
+        needs = 1 if op.variadic else sum(1 << k for k, n in enumerate(op.inputs) if n in op.rules)
+        found["saves"] = ", ".join(_saved(name) for name in op.plan(needs).names) or "nothing"
+    found["edges"] = op.edges
+    found["FLOPs"] = op.cost or ("0" if op.flops is Op.flops else "")
+    found["dtypes"] = op.dtypes
+    found["kernels"] = ", ".join(_providers(op))
+    return found
+
+
+def signature(op: type[Op]) -> str:
+    """Inputs; attributes -> outputs.
+
+    >>> signature(REGISTRY["add"])
+    'add(input, other) -> output'
+    """
+    inputs = ", ".join(("*" if op.variadic else "") + name for name in op.inputs)
+    attributes = f"; {', '.join(op.attributes)}" if op.attributes else ""
+    return f"{op.name}({inputs}{attributes}) -> {', '.join(op.outputs)}"
+
+
+def explained(op: type[Op]) -> list[str]:
+    """An operator for the terminal."""
+    facts = fields(op)
+    what, equation = facts.pop("what"), facts.pop("equation")
+    return [signature(op), f"  {equation}", *(f"  {k}: {v}" for k, v in facts.items()), f"  {what}"]
+
+
+def page() -> str:
+    """The operator table: every operator, then every public function and what it is made of."""
+    lines = [
+        "# Operators",
+        "",
+        "Written by `python tools/operators.py` from the registry. Letters: N batch, C channels,",
+        "D H W sizes, O outputs, K kernel, P Q positions of the output; g is the gradient of the",
+        "output. Rules are made of differentiable operators, so gradients exist to any order.",
+        '"Saves" is what a node keeps if every input needs a gradient; a shape costs nothing.',
+        "",
+        "| operator | equation | orders | kernels |",
+        "|---|---|---|---|",
+    ]
+    for op in operators():
+        facts = fields(op)
+        row = (f"[{op.name}](#{op.name})", f"`{op.equation}`", facts["orders"], facts["kernels"])
+        lines.append(f"| {' | '.join(map(_cell, row))} |")
+    for file, found in _by_file():
+        lines += ["", f"## {file}"]
+        for op in found:
+            facts = fields(op)
+            lines += ["", f"### {op.name}", "", f"`{signature(op)}`", "", facts.pop("what"), ""]
+            lines += [f"- {key}: {_code(key, value)}" for key, value in facts.items()]
+    lines += ["", "## Functions", "", "What they may run, beside arithmetic.", ""]
+    lines += ["| function | what | operators |", "|---|---|---|"]
+    for name, function in _functions():
+        parts = ", ".join(sorted(made_of(function))) or "none"
+        lines.append(f"| `{name}` | {_cell(_first_sentence(function))} | {parts} |")
+    return "\n".join(lines) + "\n"
+
+
+def made_of(function: Callable[..., Any]) -> set[str]:
+    """The operators that a public function may run beside arithmetic, read from its text.
+
+    >>> import tinygrad_cv as tg
+    >>> sorted(made_of(tg.nn.functional.relu6))
+    ['hardtanh']
+    """
+    return set(_made_of(inspect.unwrap(function)))
+
+
+@functools.cache
+def _made_of(function: Any) -> frozenset[str]:
+    found: set[str] = set()
+    seen: set[Any] = set()
+    waiting = [function]
+    while waiting:
+        part = waiting.pop()
+        if part in seen:
+            continue
+        seen.add(part)
+        if getattr(part, "op", None) is not None:
+            found.add(part.op.name)
+        elif inspect.isfunction(part) and part.__module__.startswith("tinygrad_cv.ops"):
+            waiting += _callees(part, found)
+    return frozenset(found)
+
+
+def _callees(function: Any, found: set[str]) -> Iterator[Any]:
+    """What the names in a function's text stand for; operators that it names go into ``found``."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            value = function.__globals__.get(node.id)
+            if inspect.isfunction(value):
+                yield value
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            value = function.__globals__.get(node.value.id)
+            if isinstance(value, type) and issubclass(value, Op) and node.attr == "call":
+                found.add(value.name)
+            elif inspect.ismodule(value) and inspect.isfunction(getattr(value, node.attr, None)):
+                yield getattr(value, node.attr)
+
+
+def _by_file() -> list[tuple[str, list[type[Op]]]]:
+    files: dict[str, list[type[Op]]] = {}
+    for op in operators():
+        files.setdefault(op.__module__.removeprefix("tinygrad_cv.ops.") + ".py", []).append(op)
+    return sorted(files.items())
+
+
+def _functions() -> list[tuple[str, Callable[..., Any]]]:
+    named = {f"tg.{name}": function for name, function in TG_FUNCTIONS.items()}
+    named |= {f"F.{name}": f for name, f in NN_FUNCTIONS.items() if name not in TG_FUNCTIONS}
+    return sorted(named.items())
+
+
+def _first_sentence(thing: Any) -> str:
+    text = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+    return text.replace(":func:", "").replace("``", "`")
+
+
+def _saved(name: str) -> str:
+    return f"the shape of {name.removesuffix('_shape')}" if name.endswith("_shape") else name
+
+
+def _providers(op: type[Op]) -> list[str]:
+    """Who serves the operator; the reference on NumPy and CuPy always does."""
+    found = ["reference"]
+    for what, words in ((op.name, ""), (f"{op.name}.vjp", " (gradient)")):
+        rows = kernels.candidates(what) or []
+        found += sorted(f"{row.provider}{words}" for row in rows)
+    if op.fused_vjp is not None:
+        found.append("reference (gradient)")
+    return found
+
+
+def _code(key: str, value: str) -> str:
+    return f"`{value}`" if key == "equation" or key.startswith("gradient of") else value
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
