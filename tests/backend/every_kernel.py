@@ -144,6 +144,16 @@ def along_an_axis():
     lines.WIDTH, lines.HELD = width, held
 
 
+def resampling():
+    import test_cpu_resampling as tests
+
+    for channels in (1, 17, 70):
+        tests.test_resizing(channels, "channels_last", None)
+    workers = threads.get_num_threads()
+    for images in (1, 3):
+        tests.test_sampling_with_any_number_of_threads(images, workers)
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -173,6 +183,7 @@ FAMILIES = (
     sums,
     pair_losses,
     along_an_axis,
+    resampling,
     optimizers,
 )
 

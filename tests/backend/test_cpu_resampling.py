@@ -83,7 +83,7 @@ def test_sampling_with_any_number_of_threads(images, workers):
     before = threads.get_num_threads()
     try:
         threads.set_num_threads(workers)
-        for channels in (1, 6, 35):
+        for channels in (1, 6, 35, 70):
             points = rng.uniform(-1.2, 1.2, (images, 5, 7, 2)).astype(np.float32)
             for mode in ("bilinear", "bicubic", "nearest"):
                 compare(

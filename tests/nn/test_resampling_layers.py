@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.nn import test_layers as layers
+from tests.nn.alike import check_layer
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 
@@ -28,12 +28,7 @@ LAYERS = [
 
 @pytest.mark.parametrize(("name", "args", "kwargs", "shape"), LAYERS)
 def test_layer_is_torchs(name, args, kwargs, shape):
-    layers.test_layer_is_torchs(name, args, kwargs, shape)
-
-
-@pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS}))
-def test_constructors_have_torchs_arguments(name):
-    layers.test_constructors_have_torchs_arguments(name)
+    check_layer(name, args, kwargs, shape)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,14 @@ CASES = [
 ]
 
 X, G = normal(2, 3, 4, 5), normal(2, 3, 3, 2)
+HOW = ("bilinear", "zeros", False, True)
 BAD = [
+    Bad(Sample, (X, normal(2, 3, 3), *HOW), error=ShapeError, match="points and input"),
+    Bad(Sample, (X[:, :, :0], G, *HOW), error=ShapeError, match="no pixels"),
+    Bad(SampleCells, (normal(2, 3, 3), (4, 5), *HOW), error=ShapeError, match="points and input"),
+    Bad(TakePixels, (X, INDEX[:1]), error=ShapeError, match="index"),
+    Bad(PutPixels, (normal(2, 3, 4), INDEX, X.shape), error=ShapeError, match="index and input"),
+    Bad(AffineGridGrad, (G, (3, 4), False), error=ShapeError, match=r"are \(3, 4, 2\)"),
     Bad(F.grid_sample, (X, G, "cubic"), error=ArgumentError, match="unknown mode 'cubic'"),
     Bad(F.grid_sample, (X, G, "nearest", "wrap"), error=ArgumentError, match="padding_mode 'wrap'"),
     Bad(F.grid_sample, (X[0], G), error=ShapeError, match="it has 3 axes"),

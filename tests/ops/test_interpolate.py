@@ -190,6 +190,8 @@ CASES = [
 X, ROW = normal(1, 2, 4, 5), normal(1, 2, 4)
 WHOLE = rng.integers(0, 9, (1, 2, 4, 5))
 BAD = [
+    Bad(Resize, (X, (Axis(4, 2, "linear"),) * 2), error=ShapeError, match=r"sizes \(4, 4\)"),
+    Bad(ResizeGrad, (X, (Axis(2, 4, "linear"),) * 2), error=ShapeError, match=r"sizes \(4, 4\)"),
     Bad(F.interpolate, (X,), error=ArgumentError, match="neither is given"),
     Bad(F.interpolate, (X, 4, 2.0), error=ArgumentError, match="both are given"),
     Bad(F.interpolate, (X, 4), {"mode": "cubic"}, error=ArgumentError, match="mode 'cubic'"),

@@ -244,6 +244,7 @@ BAD = [
     Bad(tg.Tensor.unfold, (normal(5), 0, -1, 1), error=ArgumentError, match="size = -1"),
     Bad(tg.Tensor.unfold, (normal(5), 1, 2, 1), error=RangeError, match="dim 1 is out of range"),
     Bad(tg.Tensor.unfold, (normal(5), 0, 1.5, 1), error=DTypeError, match="size must be a whole"),
+    Bad(WindowsGrad, (normal(3, 2), (5,), 0, 2, 1), error=ShapeError, match=r"are \(4, 2\)"),
     Bad(F.pixel_shuffle, (normal(1, 6, 2, 2), 2), error=ShapeError, match="no whole C"),
     Bad(F.pixel_shuffle, (normal(4, 2), 2), error=ShapeError, match="it has 2"),
     Bad(F.pixel_shuffle, (normal(1, 4, 2, 2), 0), error=ArgumentError, match="at least 1, got 0"),

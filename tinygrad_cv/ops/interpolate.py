@@ -124,12 +124,10 @@ class Resize(Op):
     dtypes = "bool, integer, floating"
 
     @staticmethod
-    def public_name(*attributes: Any) -> str:
-        return "interpolate"
-
-    @staticmethod
     def infer(input: Spec, axes: tuple[Axis, ...]) -> Spec:
-        return _result(input, [axis.size for axis in axes], [axis.out for axis in axes])
+        return _result(
+            Resize.name, input, [axis.size for axis in axes], [axis.out for axis in axes]
+        )
 
     @staticmethod
     def forward(xp: Any, input: Any, axes: tuple[Axis, ...]) -> Any:
@@ -155,12 +153,10 @@ class ResizeGrad(Op):
     inputs = ("grad",)
 
     @staticmethod
-    def public_name(*attributes: Any) -> str:
-        return "interpolate"
-
-    @staticmethod
     def infer(grad: Spec, axes: tuple[Axis, ...]) -> Spec:
-        return _result(grad, [axis.out for axis in axes], [axis.size for axis in axes])
+        return _result(
+            ResizeGrad.name, grad, [axis.out for axis in axes], [axis.size for axis in axes]
+        )
 
     @staticmethod
     def forward(xp: Any, grad: Any, axes: tuple[Axis, ...]) -> Any:
@@ -179,11 +175,11 @@ _resize = Resize.call
 _resize_grad = ResizeGrad.call
 
 
-def _result(array: Any, old: list[int], new: list[int]) -> Spec:
+def _result(op: str, array: Any, old: list[int], new: list[int]) -> Spec:
     if list(array.shape[2:]) != old:
         raise ShapeError(
-            "interpolate",
-            f"these axes have the sizes {tuple(old)}",
+            op,
+            f"the spatial axes must have the sizes {tuple(old)}",
             values=[("input", array.shape)],
         )
     shape = (*array.shape[:2], *new)

@@ -162,7 +162,7 @@ class Sample(Op):
 
     @staticmethod
     def infer(input: Spec, points: Spec, *attributes: Any) -> Spec:
-        _check("grid_sample", input, "grid", points, points.shape[-1] == input.ndim - 2)
+        _check("sample", input, "points", points, points.shape[-1] == input.ndim - 2)
         shape = (*input.shape[:2], *points.shape[1:-1])
         return Spec(shape, input.dtype, channels_last(shape))
 
@@ -374,9 +374,11 @@ def _weight(lines: Any, tap: Any) -> Any:
 
 def _check(op: str, input: Any, name: str, where: Any, fitting: bool) -> None:
     """Raise if an image has no pixels, or what says where to read is not for it."""
-    if 0 in input.shape[2:] or not fitting or where.shape[0] != input.shape[0]:
-        problem = "the input has no pixels" if fitting else f"{name} does not fit the input"
-        raise ShapeError(op, problem, values=[("input", input.shape), (name, where.shape)])
+    values = [("input", input.shape), (name, where.shape)]
+    if not fitting or where.shape[0] != input.shape[0]:
+        raise ShapeError(op, f"{name} and input do not fit", values=values)
+    if 0 in input.shape[2:]:
+        raise ShapeError(op, "the input has no pixels", values=values)
 
 
 def _rows(xp: Any, input: Any, n: int) -> Any:
