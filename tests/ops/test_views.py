@@ -217,6 +217,8 @@ def test_new_tensors_have_the_dtype_of_the_old(dtype):
         assert ours.tolist() == theirs.tolist()
         assert ours.dtype.name == str(theirs.dtype).removeprefix("torch.")
     assert x.new_empty(3).shape == (3,)
+    with pytest.raises(ArgumentError, match="full: these arguments cannot be used"):
+        x.new_full((2,), np.zeros(2))
     assert x.to("meta").new_ones(2).device.type == "meta"
     assert tg.zeros(2).new_tensor(1.0, requires_grad=True).requires_grad
 

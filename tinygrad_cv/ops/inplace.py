@@ -19,7 +19,7 @@ from tinygrad_cv.ops.writing import inplace
 __all__ = ["METHODS"]
 
 
-def _fill_diagonal(input: Any, fill_value: Any, wrap: bool = False) -> Any:
+def fill_diagonal(input: Any, fill_value: Any, wrap: bool = False) -> Any:
     """A copy with ``fill_value`` where all positions are equal."""
     shape = input.shape
     if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) > 1):
@@ -91,7 +91,7 @@ _EXAMPLES = {
 }
 
 METHODS: dict[str, Any] = {name: inplace(_form(name[:-1]), name) for name in _EXAMPLES}
-METHODS["fill_diagonal_"] = inplace(_fill_diagonal, "fill_diagonal_")
+METHODS["fill_diagonal_"] = inplace(fill_diagonal, "fill_diagonal_")
 METHODS["fill_diagonal_"].__doc__ = "Set the elements whose positions are all equal; in place."
 _EXAMPLES["fill_diagonal_"] = ("0", "[[0.0, 1.0], [2.0, 0.0]]")
 

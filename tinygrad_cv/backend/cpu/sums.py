@@ -13,6 +13,7 @@ from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.layout import contiguous_pixels
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.layout import contiguous
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 
 __all__ = ["channel_sum", "register_kernels"]
@@ -26,11 +27,11 @@ def register_kernels() -> None:
     """Enter the kernels of this file into the table."""
     for name, function, supports in (
         ("mean", mean, _takes),
-        ("std", std, _takes_rows),
-        ("std.vjp", std_vjp, _takes_rows),
+        ("std", std, _takes_moments),
+        ("std.vjp", std_vjp, _takes_moments),
         ("sum", total, _takes),
-        ("var", var, _takes_rows),
-        ("var.vjp", var_vjp, _takes_rows),
+        ("var", var, _takes_moments),
+        ("var.vjp", var_vjp, _takes_moments),
     ):
         register(name, provider="numba", priority=10, supports=supports)(function)
 
@@ -63,6 +64,11 @@ def _takes_rows(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     )
 
 
+def _takes_moments(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    dims, _, correction = attributes
+    return _takes_rows(specs, attributes) and _size(specs[0], dims) > correction
+
+
 def total(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     """``Sum.forward``."""
     if layout_of(input) == CHANNELS_LAST:
@@ -85,35 +91,26 @@ def var(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool, correction: f
 
 def std(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
     """``Std.forward``."""
-    found = _variance(input, dims, keepdim, correction)
-    return None if found is None else np.sqrt(found)
+    return np.sqrt(_variance(input, dims, keepdim, correction))
 
 
 def var_vjp(
     xp: Any, g: Any, needs: Any, input: Any, dims: tuple[int, ...], correction: float
 ) -> Any:
     """The gradient of ``Var``."""
-    freedom = _size(input, dims) - correction
-    if freedom <= 0 or not input.flags.c_contiguous:
-        return None
-    return _centred(input, g * np.float32(2 / freedom))
+    return _centred(input, g * np.float32(2 / (_size(input, dims) - correction)))
 
 
 def std_vjp(
     xp: Any, g: Any, needs: Any, input: Any, output: Any, dims: tuple[int, ...], correction: float
 ) -> Any:
     """The gradient of ``Std``, 0 where that is 0."""
-    freedom = _size(input, dims) - correction
-    if freedom <= 0 or not input.flags.c_contiguous:
-        return None
-    return _centred(input, g / freedom / np.where(output == 0, np.float32(math.inf), output))
+    slope = g / np.float32(_size(input, dims) - correction)
+    return _centred(input, slope / np.where(output == 0, np.float32(math.inf), output))
 
 
 def _variance(input: Any, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    freedom = _size(input, dims) - correction
-    if freedom <= 0:
-        return None
-    return _reduced("row_variance", input, dims, keepdim, 1 / freedom)
+    return _reduced("row_variance", input, dims, keepdim, 1 / (_size(input, dims) - correction))
 
 
 def _size(input: Any, dims: tuple[int, ...]) -> int:
@@ -121,14 +118,12 @@ def _size(input: Any, dims: tuple[int, ...]) -> int:
 
 
 def _reduced(kernel: str, input: Any, dims: tuple[int, ...], keepdim: bool, scale: float) -> Any:
-    """One number for each row of the last axes; None if memory is not row-major."""
-    if not input.flags.c_contiguous:
-        return None
+    """One number for each row of the last axes."""
     from tinygrad_cv.backend.cpu.compiled import sums
 
     shape = input.shape[: input.ndim - len(dims)]
     out = np.empty(shape, np.float32)
-    rows = input.reshape(out.size, -1)
+    rows = contiguous(input).reshape(out.size, -1)
     getattr(sums, kernel)(rows, out.reshape(-1), scale, threads.get_num_threads())
     return out.reshape(shape + (1,) * len(dims)) if keepdim else out
 
@@ -138,7 +133,7 @@ def _centred(input: Any, factor: Any) -> tuple[Any]:
 
     out = memory.empty(input.shape, np.float32)
     factor = np.ascontiguousarray(factor, np.float32).reshape(-1)
-    rows = (input.reshape(factor.size, -1), factor, out.reshape(factor.size, -1))
+    rows = (contiguous(input).reshape(factor.size, -1), factor, out.reshape(factor.size, -1))
     sums.centred(*rows, threads.get_num_threads())
     return (out,)
 
