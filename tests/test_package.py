@@ -34,12 +34,16 @@ def test_importing_loads_nothing_optional_and_little_else():
     loaded = modules_after("import tinygrad_cv")
     assert not {name for name in loaded if name.partition(".")[0] in OPTIONAL}
     assert not loaded & SLOW_PARTS_OF_PYTHON
-    upper_floors = {f"tinygrad_cv.{name}" for name in ("cli", "data", "io", "testing", "viz")}
+    upper_floors = {
+        f"tinygrad_cv.{name}" for name in ("cli", "data", "io", "models", "testing", "viz")
+    }
     assert not loaded & upper_floors
     assert len({name for name in loaded if not name.startswith("tinygrad_cv")}) <= 60
 
 
-@pytest.mark.parametrize("floor", ["nn", "optim", "data", "io", "viz", "testing", "autograd"])
+@pytest.mark.parametrize(
+    "floor", ["nn", "optim", "data", "models", "io", "viz", "testing", "autograd"]
+)
 def test_every_floor_loads_on_its_own_without_optional_packages(floor):
     loaded = modules_after(f"import tinygrad_cv.{floor}")
     assert not {name for name in loaded if name.partition(".")[0] in OPTIONAL}
