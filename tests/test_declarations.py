@@ -64,10 +64,7 @@ BEHIND = {
     "take_pixels": "grid_sample",
     "vecdot": "cosine_similarity",
     "windows": "unfold",
-<<<<<<< HEAD
-=======
     "windows_grad": "unfold",
->>>>>>> origin/main
     "zero_map": "floor",
 }
 

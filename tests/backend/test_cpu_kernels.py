@@ -86,7 +86,7 @@ def test_the_table_names_the_provider_and_a_context_forces_one(any_size):
     ("change", "attribute"),
     [
         ({"dtype": np.dtype("float64")}, None),
-        ({"layout": "contiguous"}, None),
+        ({"layout": "contiguous", "shape": (2, 7, 64, 64)}, None),
         ({}, (0, (20, 20))),
     ],
 )

@@ -29,7 +29,7 @@ def test_every_kernel_of_every_family_is_known():
     names = [kernel.name for kernel in compiling.kernels()]
     assert len(names) == len(set(names))
     families = {name.partition(".")[0] for name in names}
-    assert {"convolution", "depthwise", "elementwise", "norm", "pool", "winograd"} <= families
+    assert {"convolution", "groups", "elementwise", "norm", "pool", "winograd"} <= families
 
 
 def test_lines_and_the_second_time(few, capsys):
