@@ -46,6 +46,7 @@ BEHIND = {
     "layout": "contiguous",
     "max_pool_gather": "max_pool2d",
     "max_pool_scatter": "max_pool2d",
+    "max_unpool": "max_unpool2d",
     "move": "_to",
     "pad_border_grad": "pad_border",
     "put_pixels": "grid_sample",
