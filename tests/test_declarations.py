@@ -30,7 +30,6 @@ def test_every_operator_has_cases() -> None:
 BEHIND = {
     "adaptive_avg_pool_input_grad": "adaptive_avg_pool2d",
     "adaptive_max_pool": "adaptive_max_pool2d",
-    "affine_grid_grad": "affine_grid",
     "avg_pool_input_grad": "avg_pool2d",
     "cast": "_to",
     "class_pick": "nll_loss",
@@ -49,12 +48,7 @@ BEHIND = {
     "max_unpool": "max_unpool2d",
     "move": "_to",
     "pad_border_grad": "pad_border",
-    "put_pixels": "grid_sample",
     "recurrence": "logcumsumexp",
-    "resize": "interpolate",
-    "resize_grad": "interpolate",
-    "sample": "grid_sample",
-    "sample_cells": "grid_sample",
     "scatter_fill": "scatter",
     "scatter_max": "scatter_reduce",
     "scatter_min": "scatter_reduce",
@@ -62,10 +56,8 @@ BEHIND = {
     "setitem": "index_put",
     "setitem_fill": "index_put",
     "square_sum": "cosine_embedding_loss",
-    "take_pixels": "grid_sample",
     "vecdot": "cosine_similarity",
     "windows": "unfold",
-    "windows_grad": "unfold",
     "zero_map": "floor",
 }
 

@@ -139,7 +139,7 @@ class MaxUnpool(Op):
     equation = "y[..., index[...,m]] = x[...,m] for m in order, 0 elsewhere"
     gradients = {"input": "dx[...,m] = g[..., index[...,m]]"}
     edges = "of several values for one place the last stands; all of them get the gradient"
-    dtypes = "bool, integer, floating"
+    dtypes = "integer, floating"
     inputs = ("input", "index")
 
     @staticmethod
