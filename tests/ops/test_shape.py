@@ -356,5 +356,7 @@ def test_matrix_transpose_needs_a_matrix():
 
 def test_roll_and_repeat_interleave_of_a_0d_tensor():
     x = tg.tensor(3.0)
-    assert tg.roll(x, 2, 0).tolist() == 3.0
+    assert tg.roll(x, 2).tolist() == 3.0
+    with pytest.raises(RangeError, match="a 0-d tensor has no dim 0"):
+        tg.roll(x, 2, 0)
     assert tg.repeat_interleave(x, 2, 0).tolist() == [3.0, 3.0]

@@ -304,3 +304,39 @@ def test_numpy_functions_give_tensors(call):
 def test_numpy_functions_of_another_meaning_are_refused(call):
     with pytest.raises(DTypeError, match="no form for Tensors"):
         call(tg.tensor(X))
+
+
+def test_sizes_of_one_broadcast_in_sums_of_products():
+    a, b = rng.normal(size=(1, 1, 3)), rng.normal(size=(2, 1, 2))
+    expected = torch.tensordot(torch.tensor(a), torch.tensor(b), dims=([0, 1], [2, 0]))
+    found = tg.tensordot(tg.tensor(a), tg.tensor(b), ([0, 1], [2, 0]))
+    np.testing.assert_allclose(found.numpy(), expected.numpy())
+
+
+def test_cuts_may_be_a_tensor():
+    x = tg.arange(5)
+    assert [t.tolist() for t in tg.tensor_split(x, tg.tensor([1, 3]))] == [[0], [1, 2], [3, 4]]
+    assert [t.tolist() for t in tg.tensor_split(x, tg.tensor(2))] == [[0, 1, 2], [3, 4]]
+
+
+def test_whole_numbers_are_made_of_whole_numbers():
+    assert tg.arange(0.0, -8.5, -4.0, dtype="int64").tolist() == [0, -4]
+    with pytest.raises(tg.ArgumentError, match="less than 1 is 0"):
+        tg.arange(0, 4, 0.5, dtype="int64")
+
+
+def test_no_difference_is_the_input():
+    x = tg.tensor([1.0, 4.0])
+    assert tg.diff(x, n=0, prepend=tg.tensor([0.0])).tolist() == [1.0, 4.0]
+
+
+def test_what_is_refused_as_in_torch():
+    x = tg.ones(2, 3)
+    with pytest.raises(tg.ShapeError, match="no rows"):
+        tg.flipud(tg.tensor(1.0))
+    with pytest.raises(tg.ArgumentError, match="rtol must be 0 or more"):
+        tg.isclose(x, x, rtol=-1.0)
+    for function in (tg.scatter, tg.scatter_add):
+        with pytest.raises(tg.DTypeError, match="src must have the dtype of the input"):
+            function(x, 0, tg.tensor([[0]]), tg.ones(1, 1, dtype="float64"))
+    assert tg.nn.functional.avg_pool2d(tg.ones(1, 4, 4), 2, ()).shape == (1, 2, 2)

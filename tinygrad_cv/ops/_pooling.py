@@ -44,7 +44,7 @@ def pool_args(
     kernel = per_axis(op, "kernel_size", kernel_size, n)
     step = (
         kernel
-        if stride is None or (isinstance(stride, list) and not stride)
+        if stride is None or (isinstance(stride, (list, tuple)) and not stride)
         else per_axis(op, "stride", stride, n)
     )
     spread = per_axis(op, "dilation", dilation, n)

@@ -81,13 +81,13 @@ def feature_alpha_dropout(
     >>> bool((y.amax(-1) == y.amin(-1)).all())
     True
     """
-    if input.ndim < 2:
+    if input.ndim < 2 and training:
         raise ShapeError(
             "feature_alpha_dropout",
             f"the input needs an axis of channels, it has {input.ndim} axes",
             values=[("input", input.shape, "[N, C, ...]")],
         )
-    shared = input.ndim - 2
+    shared = max(input.ndim - 2, 0)
     return _dropped("feature_alpha_dropout", input, p, training, inplace, generator, shared)
 
 

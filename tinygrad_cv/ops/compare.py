@@ -6,7 +6,7 @@ from typing import Any
 
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.errors import DTypeError, GraphError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
 from tinygrad_cv.ops._elementwise import Binary, Unary
 from tinygrad_cv.ops.logic import all as all_of
 
@@ -198,10 +198,18 @@ def isclose(
         rtol, atol: relative and absolute tolerance.
         equal_nan: NaN is close to NaN.
 
+    Raises:
+        ArgumentError: a negative tolerance.
+
     >>> import tinygrad_cv as tg
     >>> tg.isclose(tg.tensor([1.0, 1.0]), tg.tensor([1.000001, 1.1])).tolist()
     [True, False]
     """
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0:
+            raise ArgumentError(
+                "isclose", f"{name} must be 0 or more, got {value}", repairs=[{name: 0.0}]
+            )
     return IsClose.call(input, other, float(rtol), float(atol), bool(equal_nan))
 
 

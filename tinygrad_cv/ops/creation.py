@@ -280,6 +280,10 @@ def arange(
             repairs=[{"step": -step if step else 1}],
         )
     whole = all(isinstance(value, int) for value in (first, last, step))
+    if dtype is not None and as_dtype(dtype) == int64:  # cut off before, as in PyTorch
+        whole, (first, last, step) = True, map(int, (first, last, step))
+        if not step:
+            raise ArgumentError("arange", "a step of less than 1 is 0 in int64")
     count = -((first - last) // step) if whole else math.ceil((last - first) / step)
     wanted = as_dtype(dtype) if dtype is not None else int64 if whole else get_default_dtype()
 

@@ -206,6 +206,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
         first, second = tuple(range(a.ndim - count, a.ndim)), tuple(range(count))
     of_a = as_axes("tensordot", first, a.ndim, a.shape)
     of_b = as_axes("tensordot", second, b.ndim, b.shape)
+    if len(of_a) == len(of_b):  # an axis of size 1 broadcasts
+        ones = [k for k, (i, j) in enumerate(zip(of_a, of_b, strict=True)) if a.shape[i] == 1]
+        b = _summed_over(b, [of_b[k] for k in ones])
+        ones = [k for k, (i, j) in enumerate(zip(of_a, of_b, strict=True)) if b.shape[j] == 1]
+        a = _summed_over(a, [of_a[k] for k in ones])
     sizes_a, sizes_b = tuple(a.shape[i] for i in of_a), tuple(b.shape[i] for i in of_b)
     if sizes_a != sizes_b:
         raise ShapeError(
@@ -221,6 +226,12 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     rows = reshape(permute(a, left + of_a), (math.prod(a.shape[i] for i in left), summed))
     columns = reshape(permute(b, of_b + right), (summed, math.prod(b.shape[i] for i in right)))
     return reshape(matmul(rows, columns), shape)
+
+
+def _summed_over(x: Any, axes: list[int]) -> Any:
+    """The sums over these axes, which keep the size 1."""
+    target = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
+    return x if target == x.shape else sum_to(x, target)
 
 
 class MatMul(Op):

@@ -217,8 +217,8 @@ def multi_margin_loss(
     if check_number(op, "p", p) not in (1, 2):
         raise ArgumentError(op, f"p must be 1 or 2, it is {p}", repairs=[{"p": 1}, {"p": 2}])
     check_floats(op, input=input)
-    single = len(input.shape) == 1
-    rows = reshape(input, (1, *input.shape)) if single else input
+    single = len(input.shape) < 2  # a scalar is one score
+    rows = reshape(input, (1, -1)) if single and 0 not in input.shape else input
     wanted = (rows.shape[0],) if len(rows.shape) == 2 else None
     if target.shape != wanted and not (single and not target.shape):
         raise ShapeError(
@@ -275,16 +275,17 @@ def multilabel_margin_loss(
     op = "multilabel_margin_loss"
     check_reduction(op, reduction, size_average, reduce)
     check_floats(op, input=input)
-    if len(input.shape) not in (1, 2) or target.shape != input.shape:
+    if len(input.shape) > 2 or target.shape != input.shape:
         raise ShapeError(
             op,
             "input and target must have the same shape, [N, C] or [C]",
             values=[("input", input.shape), ("target", target.shape)],
         )
-    _check_labels(op, input, target, -1, input.shape[-1])
+    _check_labels(op, input, target, -1, input.shape[-1] if input.shape else 1)
     if len(input.shape) == 2:
         return _multilabel_margin(input, target, reduction)
-    rows, labels = (reshape(x, (1, *input.shape)) for x in (input, target))
+    count = math.prod(input.shape)
+    rows, labels = (reshape(x, (1, count)) for x in (input, target))
     return reshape(_multilabel_margin(rows, labels, reduction), ())
 
 

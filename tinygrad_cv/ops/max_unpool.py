@@ -6,15 +6,16 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_ints
 from tinygrad_cv.ops._pooling import check_input
 from tinygrad_cv.ops._spatial import AXES, Sizes, letters, per_axis
-from tinygrad_cv.ops.gather import GatherGrad
+from tinygrad_cv.ops.gather import Gather, GatherGrad
 from tinygrad_cv.ops.places import on_input_device, raw
 from tinygrad_cv.ops.shape import reshape
 
-__all__ = ["max_unpool1d", "max_unpool2d", "max_unpool3d"]
+__all__ = ["MaxUnpool", "max_unpool1d", "max_unpool2d", "max_unpool3d"]
 
 NN_FUNCTIONS = ("max_unpool1d", "max_unpool2d", "max_unpool3d")
 TENSOR_ARGUMENTS = ("indices",)
@@ -128,7 +129,32 @@ def _unpooled(
     count = math.prod(input.shape[-n:])
     values, places = (reshape(x, (*lead, count)) for x in (input, indices))
     shape = (*lead, math.prod(size))
-    return reshape(GatherGrad.call(values, places, shape, len(lead), True), (*lead, *size))
+    return reshape(MaxUnpool.call(values, places, shape, len(lead)), (*lead, *size))
+
+
+class MaxUnpool(Op):
+    """Zeros, with each value at its position; of several values for one the last stands."""
+
+    name = "max_unpool"
+    equation = "y[..., index[...,m]] = x[...,m] for m in order, 0 elsewhere"
+    gradients = {"input": "dx[...,m] = g[..., index[...,m]]"}
+    edges = "of several values for one place the last stands; all of them get the gradient"
+    inputs = ("input", "index")
+
+    @staticmethod
+    def infer(input: Spec, index: Spec, shape: Sizes, dim: int) -> Spec:
+        return Spec(shape, input.dtype)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, index: Any, shape: Sizes, dim: int) -> Any:
+        return GatherGrad.forward(xp, input, index, shape, dim, True)
+
+    @staticmethod
+    def vjp_input(g: Any, index: Any, dim: int) -> Any:
+        return _gather(g, index, dim, False)
+
+
+_gather = Gather.call
 
 
 def _size(

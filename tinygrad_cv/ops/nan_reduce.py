@@ -135,6 +135,8 @@ def diff(
             "diff", f"n = {n} is negative", values=[("input", shape)], repairs=[{"n": 1}]
         )
     along = one_dim("diff", shape, dim if axis is None else axis)
+    if not n:
+        return input
     parts = [part for part in (prepend, input, append) if part is not None]
     for part in parts:
         others = [(*p.shape[:along], *p.shape[along + 1 :]) for p in (part, input)]

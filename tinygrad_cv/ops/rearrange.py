@@ -11,7 +11,7 @@ from typing import Any
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_axes, as_axis, as_ints
 from tinygrad_cv.ops._dims import named
 from tinygrad_cv.ops.reduce import sum as sum_over
@@ -70,6 +70,8 @@ def flipud(input: Any) -> Any:
     >>> tg.flipud(tg.tensor([[1, 2], [3, 4]])).tolist()
     [[3, 4], [1, 2]]
     """
+    if not input.shape:
+        raise ShapeError("flipud", "a 0-d tensor has no rows", values=[("input", ())])
     return flip(input, 0)
 
 
@@ -93,6 +95,8 @@ def roll(input: Any, shifts: Any, dims: Any = None, axis: Any = None) -> Any:
         return reshape(
             _roll(reshape(input, (-1,) if 0 not in shape else (0,)), shifts, (0,)), shape
         )
+    if not shape and as_ints("roll", "dims", dims):
+        raise RangeError("roll", f"a 0-d tensor has no dim {dims}", values=[("input", ())])
     axes = tuple(as_axis("roll", dim, len(shape), shape) for dim in as_ints("roll", "dims", dims))
     if len(shifts) != len(axes):
         raise ArgumentError(

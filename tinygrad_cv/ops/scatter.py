@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.core.tensor import as_tensor
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.division import floor_divide
@@ -57,6 +57,7 @@ def scatter(
         one = [reshape(x, (1,)) if hasattr(x, "shape") else x for x in (input, index, src)]
         return reshape(scatter(one[0], dim, one[1], one[2], reduce=reduce), ())
     axis = checked("scatter", input, dim, index)
+    _check_dtype("scatter", input, src)
     if reduce is not None:
         src = as_tensor(src) if not hasattr(src, "shape") else src
         src = expand(src, index.shape) if not src.shape else src
@@ -87,8 +88,19 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
         input1, index1, src1 = one
         return reshape(scatter_add(input1, dim, index1, src1), ())
     axis = checked("scatter_add", input, dim, index)
+    _check_dtype("scatter_add", input, src)
     src = cropped("scatter_add", input, index, src)
     return input + GatherGrad.call(src, index, input.shape, axis, False)
+
+
+def _check_dtype(op: str, input: Any, src: Any) -> None:
+    if getattr(src, "dtype", input.dtype) != input.dtype:
+        raise DTypeError(
+            op,
+            f"src must have the dtype of the input, {input.dtype.name}, it is {src.dtype.name}",
+            values=[("input", input.shape), ("src", src.shape)],
+            repair=f'Convert it with src.to("{input.dtype.name}").',
+        )
 
 
 def scatter_reduce(

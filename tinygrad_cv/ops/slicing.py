@@ -170,6 +170,8 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> Any:
     shape = input.shape
     axis = _axis("tensor_split", shape, dim)
     total = shape[axis]
+    if getattr(indices_or_sections, "shape", ()):
+        indices_or_sections = indices_or_sections.tolist()
     cuts = as_ints("tensor_split", "indices_or_sections", indices_or_sections)
     if isinstance(indices_or_sections, (tuple, list)):
         edges = [0, *cuts, total]
