@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import torch
 
@@ -40,3 +42,12 @@ def check_layer(name, args, kwargs, shape):
         np.testing.assert_allclose(value.numpy(), other[key].numpy(), atol=1e-12, err_msg=key)
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), atol=1e-9)
+
+
+def check_arguments(name):
+    """The arguments of the constructor, with their defaults, in PyTorch's order, then more."""
+    theirs = inspect.signature(getattr(torch.nn, name)).parameters
+    ours = inspect.signature(getattr(nn, name)).parameters
+    for (mine, p), (other, q) in zip(ours.items(), theirs.items(), strict=False):
+        assert (mine, p.default) == (other, q.default) or other in ("args", "kwargs")
+    assert set(theirs) - {"args", "kwargs"} <= set(ours)

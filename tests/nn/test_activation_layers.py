@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import tinygrad_cv as tg
-from tests.nn.test_layers import test_constructors_have_torchs_arguments as compare_arguments
-from tests.nn.test_layers import test_layer_is_torchs as compare
+from tests.nn.alike import check_arguments, check_layer
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
@@ -63,12 +62,12 @@ def test_layer_is_torchs(name, args, kwargs, shape):
     if args and args[-1] is True:  # in place: the input of the comparison is a leaf
         args = args[:-1]
         assert repr(getattr(nn, name)(*args, True)) == repr(getattr(torch.nn, name)(*args, True))
-    compare(name, args, kwargs, shape)
+    check_layer(name, args, kwargs, shape)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, *_ in LAYERS}))
 def test_constructors_have_torchs_arguments(name):
-    compare_arguments(name)
+    check_arguments(name)
 
 
 @pytest.mark.parametrize("name", IN_PLACE)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tinygrad_cv as tg
-from tests.nn.alike import check_layer, pair
+from tests.nn.alike import check_arguments, check_layer, pair
 from tinygrad_cv import nn
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.nn import functional as F
@@ -106,11 +106,7 @@ def test_every_layer_is_compared():
 
 @pytest.mark.parametrize("name", sorted({*compared(), "AvgPool1d", "MSELoss", "NLLLoss"}))
 def test_constructors_have_torchs_arguments(name):
-    theirs = inspect.signature(getattr(torch.nn, name)).parameters
-    ours = inspect.signature(getattr(nn, name)).parameters
-    for (mine, p), (other, q) in zip(ours.items(), theirs.items(), strict=False):
-        assert (mine, p.default) == (other, q.default) or other in ("args", "kwargs")
-    assert set(theirs) - {"args", "kwargs"} <= set(ours)
+    check_arguments(name)
 
 
 @pytest.mark.parametrize("kind", ["CrossEntropyLoss", "NLLLoss", "MSELoss", "L1Loss"])
