@@ -9,7 +9,14 @@ import pytest
 import torch
 
 import tinygrad_cv as tg
-from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
+from tinygrad_cv.errors import (
+    ArgumentError,
+    BackendError,
+    DTypeError,
+    GraphError,
+    RangeError,
+    ShapeError,
+)
 from tinygrad_cv.nn import functional as F
 from tinygrad_cv.ops.distributions import METHODS
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
@@ -30,6 +37,18 @@ def gumbel_by_hand(logits, tau=1.0, dim=-1):
     e = np.exp((logits - np.log(-np.log(1 - u))) / tau)
     return e / e.sum(dim, keepdims=True)
 
+
+def method(name):
+    """The method as a function that takes arrays too."""
+
+    def call(x, *args, **kwargs):
+        return getattr(tg.as_tensor(x), name)(*args, **kwargs)
+
+    call.__name__ = name
+    return call
+
+
+bernoulli_, normal_, uniform_ = map(method, ("bernoulli_", "normal_", "uniform_"))
 
 CASES = [
     Case(gumbel, (LOGITS,), reference=gumbel_by_hand),
@@ -65,23 +84,30 @@ BAD = [
     Bad(F.gumbel_softmax, (NUMBERS, float("nan")), error=ArgumentError, match="above 0"),
     Bad(F.gumbel_softmax, (NUMBERS, "a"), error=DTypeError, match="tau must be a number"),
     Bad(F.gumbel_softmax, (np.array([1, 2]),), error=DTypeError, match="floating"),
-    Bad(F.gumbel_softmax, (NUMBERS,), {"dim": 1}, error=RangeError, skip={"operator": ""}),
-    Bad(tg.Tensor.uniform_, (NUMBERS, 1, 0), error=ArgumentError, match="low must not"),
-    Bad(tg.Tensor.uniform_, (NUMBERS, "a"), error=DTypeError, match="low must be a number"),
-    Bad(tg.Tensor.uniform_, (np.array([1]),), error=DTypeError, match="must be floating"),
-    Bad(tg.Tensor.normal_, (NUMBERS, 0, -1), error=ArgumentError, match="negative"),
-    Bad(tg.Tensor.normal_, (NUMBERS, None), error=DTypeError, match="mean must be a number"),
-    Bad(tg.Tensor.normal_, (np.array([1]),), error=DTypeError, match="must be floating"),
-    Bad(tg.Tensor.bernoulli_, (NUMBERS, 2.0), error=ArgumentError, match=r"\[0, 1\]"),
-    Bad(tg.Tensor.bernoulli_, (NUMBERS, "a"), error=DTypeError, match="p must be a number"),
     Bad(
-        tg.Tensor.bernoulli_,
+        F.gumbel_softmax,
+        (NUMBERS,),
+        {"dim": 1},
+        error=RangeError,
+        match="dim 1",
+        skip={"operator": ""},
+    ),
+    Bad(uniform_, (NUMBERS, 1, 0), error=ArgumentError, match="low must not"),
+    Bad(uniform_, (NUMBERS, "a"), error=DTypeError, match="low must be a number"),
+    Bad(uniform_, (np.array([1]),), error=DTypeError, match="must be floating"),
+    Bad(normal_, (NUMBERS, 0, -1), error=ArgumentError, match="negative"),
+    Bad(normal_, (NUMBERS, None), error=DTypeError, match="mean must be a number"),
+    Bad(normal_, (np.array([1]),), error=DTypeError, match="must be floating"),
+    Bad(bernoulli_, (NUMBERS, 2.0), error=ArgumentError, match=r"\[0, 1\]"),
+    Bad(bernoulli_, (NUMBERS, "a"), error=DTypeError, match="p must be a number"),
+    Bad(
+        bernoulli_,
         (NUMBERS, np.array([0.5, 1.5])),
         error=ArgumentError,
         match=r"\[0, 1\]",
         skip={"operator": ""},
     ),
-    Bad(tg.Tensor.bernoulli_, (NUMBERS, np.ones(3)), error=ShapeError, skip={"operator": ""}),
+    Bad(bernoulli_, (NUMBERS, np.ones(3)), error=ShapeError, match="expand", skip={"operator": ""}),
 ]
 
 
@@ -259,6 +285,18 @@ def test_bernoulli_fills_any_dtype(dtype):
         x = tg.zeros(2, 3, dtype=dtype).bernoulli_(given)
         assert (x.dtype.name, x.tolist()) == (dtype, [[0, 1, 0]] * 2)
     assert tg.zeros(2, dtype=dtype).bernoulli_(1).tolist() == [1, 1]
+
+
+def test_nothing_moves_between_devices_unseen():
+    meta = tg.ones(2, device="meta")
+    for use in (
+        lambda: tg.normal(meta, tg.ones(2)),
+        lambda: tg.zeros(2).bernoulli_(meta),
+        lambda: tg.zeros(2, device="meta").bernoulli_(tg.ones(2)),
+    ):
+        with pytest.raises(BackendError, match="different devices"):
+            use()
+    assert tg.normal(tg.ones(2), 1.0, device="meta").device.type == "meta"
 
 
 def test_meta_has_shapes_and_draws_nothing():

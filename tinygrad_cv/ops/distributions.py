@@ -18,7 +18,7 @@ from tinygrad_cv.backend.array import as_device, is_array, to_device
 from tinygrad_cv.backend.dtypes import int64, is_float
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops.argmax import argmax
 from tinygrad_cv.ops.broadcasting import common_shape
@@ -63,6 +63,7 @@ def normal(
         ArgumentError: a standard deviation is negative; a size is missing, or given beside tensors.
         ShapeError: the shapes do not broadcast.
         DTypeError: a tensor is not floating.
+        BackendError: the tensors are on different devices.
 
     >>> import tinygrad_cv as tg
     >>> tg.normal(tg.tensor([1.0, 2.0]), 0.0).tolist()
@@ -86,9 +87,10 @@ def normal(
             {name: x.shape for name, x in (("mean", mean), ("std", std)) if isinstance(x, Tensor)},
         )
         dtype = tensors[0].dtype if dtype is None else dtype
-        device = tensors[0].device if device is None else device
-    z = drawn("normal", random.normal, (size,), generator, dtype, device, False)
-    y = _on(z, mean) + _on(z, std) * z
+        z = drawn("normal", random.normal, (size,), generator, dtype, tensors[0].device, False)
+    else:
+        z = drawn("normal", random.normal, (size,), generator, dtype, device, False)
+    y = (_cast(mean, z) + _cast(std, z) * z).to(z.device if device is None else device)
     return Tensor(y.array, requires_grad=requires_grad)
 
 
@@ -265,6 +267,7 @@ def _bernoulli(self: Tensor, p: Any = 0.5, *, generator: random.Generator | None
     Raises:
         ArgumentError: a probability is outside [0, 1].
         ShapeError: ``p`` does not broadcast to this shape.
+        BackendError: ``p`` is on another device.
         GraphError: this tensor is a view, or a leaf that requires a gradient.
 
     >>> import tinygrad_cv as tg
@@ -272,8 +275,15 @@ def _bernoulli(self: Tensor, p: Any = 0.5, *, generator: random.Generator | None
     [[0, 1], [0, 1]]
     """
     if isinstance(p, Tensor) or is_array(p):
-        ones = bernoulli(expand(as_tensor(p), self.shape), generator=generator)
-        return ones.detach().to(self.device).to(self.dtype)
+        p = as_tensor(p)
+        if p.device != self.device:
+            raise BackendError(
+                "bernoulli_",
+                "the inputs are on different devices",
+                values=[("self", self.device), ("p", p.device)],
+                repair=f'Move one of them: p.to("{self.device}").',
+            )
+        return bernoulli(expand(p, self.shape), generator=generator).to(self.dtype)
     if not 0 <= _number("bernoulli_", "p", p) <= 1:
         raise ArgumentError("bernoulli_", f"p must be in [0, 1], it is {p}")
 
@@ -327,9 +337,9 @@ def _check_std(op: str, std: Any) -> None:
         raise ArgumentError(op, "a standard deviation is negative", values=value)
 
 
-def _on(z: Tensor, value: Any) -> Any:
-    """A mean or deviation on the device and in the dtype of the draws."""
-    return value.to(z.device).to(z.dtype) if isinstance(value, Tensor) else value
+def _cast(value: Any, z: Tensor) -> Any:
+    """A mean or deviation in the dtype of the draws."""
+    return value.to(z.dtype) if isinstance(value, Tensor) else value
 
 
 def _gumbel(key: Any, shape: Any, dtype: Any) -> Any:
