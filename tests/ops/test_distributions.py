@@ -18,6 +18,7 @@ from tinygrad_cv.errors import (
     ShapeError,
 )
 from tinygrad_cv.nn import functional as F
+from tinygrad_cv.ops import distributions
 from tinygrad_cv.ops.distributions import METHODS
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
@@ -189,6 +190,17 @@ def test_a_weight_of_zero_is_never_drawn(n):
     for replacement, count in ((True, 40), (False, 1)):
         drawn = tg.multinomial(weights, count, replacement).numpy()
         assert (drawn == chosen[:, None]).all()
+
+
+@pytest.mark.parametrize("u", [0.0, 1 - 2.0**-53])
+@pytest.mark.parametrize("replacement", [False, True])
+def test_nor_by_the_ends_of_the_uniform_draw(monkeypatch, u, replacement):
+    monkeypatch.setattr(distributions.random, "uniform", lambda key, shape, _: np.full(shape, u))
+    for weights in ([0.0, 0.1, 0.7, 0.0], [0.0, 0.3, 0.1, 0.0, 0.0]):
+        drawn = tg.multinomial(tg.tensor(weights, dtype="float64"), 2, replacement)
+        assert {weights[i] for i in drawn.tolist()}.isdisjoint({0.0})
+    x = F.gumbel_softmax(tg.zeros(3))
+    np.testing.assert_allclose(x.numpy(), 1 / 3, rtol=1e-6)
 
 
 def test_weights_may_be_huge():

@@ -342,10 +342,13 @@ def _cast(value: Any, z: Tensor) -> Any:
     return value.to(z.dtype) if isinstance(value, Tensor) else value
 
 
+def _exponential(key: Any, shape: Any) -> Any:
+    """-ln u, drawn in float64 and never 0, so that it has a logarithm."""
+    return np.maximum(-np.log1p(-random.uniform(key, shape, np.float64)), 2.0**-54)
+
+
 def _gumbel(key: Any, shape: Any, dtype: Any) -> Any:
-    """Drawn in float64, where -ln u is 0 too seldom to matter, and never taken for 0."""
-    exponential = np.maximum(-np.log1p(-random.uniform(key, shape, np.float64)), 2.0**-54)
-    return (-np.log(exponential)).astype(dtype)
+    return (-np.log(_exponential(key, shape))).astype(dtype)
 
 
 def _check_weights(weights: np.ndarray, count: int, replacement: bool) -> None:
@@ -388,6 +391,5 @@ def _with_replacement(key: Any, weights: np.ndarray, count: int) -> np.ndarray:
 def _without_replacement(key: Any, weights: np.ndarray, count: int) -> np.ndarray:
     """By logarithms, so that no weight is too small to be told from 0."""
     with np.errstate(divide="ignore"):
-        waits = np.log(-np.log1p(-random.uniform(key, weights.shape, np.float64)))
-        waits = np.where(weights > 0, waits - np.log(weights), np.inf)
+        waits = np.log(_exponential(key, weights.shape)) - np.log(weights)  # inf for a weight of 0
     return np.argsort(waits, 1, kind="stable")[:, :count]
