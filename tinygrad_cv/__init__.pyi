@@ -46,6 +46,7 @@ from tinygrad_cv.errors import ShapeError as ShapeError
 from tinygrad_cv.errors import TinygradError as TinygradError
 from tinygrad_cv.ops._served import kernels as kernels
 from tinygrad_cv.ops._served import use_kernels as use_kernels
+from tinygrad_cv.ops.broadcasting import Shape
 from typing import Any
 import tinygrad_cv.backend.random as random
 
@@ -212,6 +213,8 @@ def block_diag(*tensors: Any) -> Tensor:
     """The matrices on the diagonal of a matrix of zeros, each right below the one before."""
 def bmm(input: Any, mat2: Any) -> Tensor:
     """Products of two batches of matrices [N, I, K] and [N, K, J]; nothing is broadcast."""
+def broadcast_shapes(*shapes: Any) -> Shape:
+    """The shape that tensors of these shapes broadcast to. Sizes are aligned at the last ..."""
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """The tensors expanded to their common shape."""
 def broadcast_to(input: Any, shape: Any) -> Tensor:
@@ -442,6 +445,8 @@ def inner(input: Any, other: Any) -> Tensor:
     """Sum of products over the last axis of both: ``y[i.., j..] = sum_k a[i.., k] * ..."""
 def inverse(input: Any) -> Tensor:
     """The inverse of each matrix of [..., N, N]."""
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a Tensor."""
 def isclose(
     input: Any,
     other: Any,
@@ -619,6 +624,14 @@ def msort(input: Any) -> Tensor:
     """The elements in order along the first axis: ``sort(input, 0).values``."""
 def mul(input: Any, other: Any) -> Tensor:
     """The product of two tensors, element by element."""
+def multinomial(
+    input: Any,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """Random positions, each drawn with a probability in proportion to its weight."""
 def multiply(input: Any, other: Any) -> Tensor:
     """The product of two tensors, element by element."""
 def mv(input: Any, vec: Any) -> Tensor:
@@ -691,6 +704,17 @@ def norm(
     keepdims: bool | None = None,
 ) -> Tensor:
     """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: random.Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Random values of normal distributions: ``y = mean + std * z``, z with mean 0 and ..."""
 def not_equal(input: Any, other: Any) -> Tensor:
     """``input != other``, element by element; NaN differs from everything, itself included."""
 def numel(input: Any) -> int:

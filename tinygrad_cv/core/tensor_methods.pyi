@@ -254,6 +254,8 @@ class TensorMethods:
         """Add d self / d leaf to ``.grad`` of every leaf that asked for it (or of ``inputs`` ..."""
     def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``; the input broadcasts."""
+    def bernoulli_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Set each element to 1 with probability ``p``, else to 0. The result has no history."""
     def bincount(self, weights: Any = None, minlength: builtins.int = 0) -> Tensor:
         """How often each number from 0 on stands in a vector, or the sums of the weights ..."""
     def bitwise_and(self, other: Any) -> Tensor:
@@ -802,6 +804,8 @@ class TensorMethods:
         keepdims: builtins.bool | None = None,
     ) -> Tensor:
         """The p-norm ``(sum_i |input[i, j]|**p)**(1/p)`` over the axes ``dim``."""
+    def normal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Fill the tensor with values of one normal distribution. The result has no history."""
     def not_equal(self, other: Any) -> Tensor:
         """``input != other``, element by element; NaN differs from everything, itself included."""
     def numel(self) -> builtins.int:
@@ -1066,6 +1070,8 @@ class TensorMethods:
         """Axis ``dim`` split into axes of the given sizes, one of which may be -1."""
     def unfold(self, dimension: builtins.int, size: builtins.int, step: builtins.int) -> Tensor:
         """The windows of ``size`` along axis ``dimension``, ``step`` apart, as a new last axis."""
+    def uniform_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Fill the tensor with values uniform in [low, to). The result has no history."""
     def unique(
         self,
         sorted: builtins.bool = True,

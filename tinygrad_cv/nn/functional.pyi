@@ -3,6 +3,7 @@ from collections.abc import Callable
 from tinygrad_cv.backend.random import Generator
 from tinygrad_cv.core.tensor import Tensor
 from typing import Any
+import tinygrad_cv.backend.random as random
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """Average pooling of [N, C, L] to a given length; see :func:`adaptive_avg_pool2d`."""
@@ -344,6 +345,16 @@ def group_norm(
     eps: float = 1e-05,
 ) -> Tensor:
     """Group normalisation: ``y = (x - mean) / sqrt(var + eps) * weight + bias`` with ..."""
+def gumbel_softmax(
+    logits: Any,
+    tau: Any = 1,
+    hard: bool = False,
+    eps: float = 1e-10,
+    dim: int = -1,
+    *,
+    generator: random.Generator | None = None,
+) -> Tensor:
+    """A draw from a categorical distribution that gradients flow through: ``y = ..."""
 def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
     """``x`` where x > lambd or x < -lambd, else 0; its gradient at the bounds is 0."""
 def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
@@ -489,6 +500,16 @@ def max_pool1d(
     return_indices: bool = False,
 ) -> Tensor:
     """Max pooling of [N, C, L] or [C, L]; see :func:`max_pool2d`."""
+def max_pool1d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """:func:`max_pool1d` with the places of the largest values, whatever ..."""
 def max_pool2d(
     input: Any,
     kernel_size: Any,
@@ -499,6 +520,16 @@ def max_pool2d(
     return_indices: bool = False,
 ) -> Tensor:
     """The largest value of every window."""
+def max_pool2d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """:func:`max_pool2d` with the places of the largest values, whatever ..."""
 def max_pool3d(
     input: Any,
     kernel_size: Any,
@@ -509,6 +540,16 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Tensor:
     """Max pooling of [N, C, D, H, W] or [C, D, H, W]; see :func:`max_pool2d`."""
+def max_pool3d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """:func:`max_pool3d` with the places of the largest values, whatever ..."""
 def max_unpool1d(
     input: Any,
     indices: Any,
@@ -768,3 +809,11 @@ def unfold(
     stride: Any = 1,
 ) -> Tensor:
     """The windows of an image as columns of a matrix (im2col)."""
+def upsample(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: bool | None = None,
+) -> Tensor:
+    """:func:`interpolate` under its old name."""

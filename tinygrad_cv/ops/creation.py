@@ -30,6 +30,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "is_tensor",
     "linspace",
     "ones",
     "ones_like",
@@ -45,6 +46,7 @@ CREATION = (
     "eye",
     "from_numpy",
     "full",
+    "is_tensor",
     "linspace",
     "ones",
     "tensor",
@@ -111,6 +113,16 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     True
     """
     return _as_tensor(data, dtype, device)
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a Tensor.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.is_tensor(tg.zeros(2)), tg.is_tensor([0.0, 0.0])
+    (True, False)
+    """
+    return isinstance(obj, Tensor)
 
 
 def from_numpy(ndarray: Any) -> Tensor:

@@ -21,9 +21,9 @@ from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.rounding import floor
 from tinygrad_cv.ops.select import clamp
 
-__all__ = ["Resize", "ResizeGrad", "interpolate"]
+__all__ = ["Resize", "ResizeGrad", "interpolate", "upsample"]
 
-NN_FUNCTIONS = ("interpolate",)
+NN_FUNCTIONS = ("interpolate", "upsample")
 
 # The number of spatial axes that a mode is for (0: any), and what it does along each of them.
 MODES = {
@@ -109,6 +109,22 @@ def interpolate(
     if not kind.startswith("nearest"):
         _check_float(input, mode)
     return _resize(input, axes)
+
+
+def upsample(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Any:
+    """:func:`interpolate` under its old name.
+
+    >>> import tinygrad_cv as tg
+    >>> tg.nn.functional.upsample(tg.zeros(1, 3, 4, 5), scale_factor=2).shape
+    (1, 3, 8, 10)
+    """
+    return interpolate(input, size, scale_factor, mode, align_corners)
 
 
 class Resize(Op):

@@ -31,13 +31,19 @@ __all__ = [
     "MaxPoolScatter",
     "MaxPoolWithIndices",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
     "max_pool3d",
+    "max_pool3d_with_indices",
     "max_pool_scatter",
     "pool_specs",
 ]
 
-NN_FUNCTIONS = ("max_pool1d", "max_pool2d", "max_pool3d")
+NN_FUNCTIONS = (
+    *("max_pool1d", "max_pool2d", "max_pool3d"),
+    *("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices"),
+)
 
 
 def max_pool1d(
@@ -122,6 +128,66 @@ def max_pool3d(
     (1, 8, 16, 14, 14)
     """
     return _pooled(3, input, return_indices, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool1d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """:func:`max_pool1d` with the places of the largest values, whatever ``return_indices`` says.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[[1.0, 3.0, 2.0, 0.0]]])
+    >>> y, where = tg.nn.functional.max_pool1d_with_indices(x, 2)
+    >>> y.tolist(), where.tolist()
+    ([[[3.0, 2.0]]], [[[1, 2]]])
+    """
+    return _pooled(1, input, True, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """:func:`max_pool2d` with the places of the largest values, whatever ``return_indices`` says.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[[[1.0, 3.0], [2.0, 0.0]]]])
+    >>> y, where = tg.nn.functional.max_pool2d_with_indices(x, 2)
+    >>> y.tolist(), where.tolist()
+    ([[[[3.0]]]], [[[[1]]]])
+    """
+    return _pooled(2, input, True, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool3d_with_indices(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """:func:`max_pool3d` with the places of the largest values, whatever ``return_indices`` says.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([[[[[1.0, 3.0]], [[2.0, 4.0]]]]])
+    >>> y, where = tg.nn.functional.max_pool3d_with_indices(x, (2, 1, 2))
+    >>> y.tolist(), where.tolist()
+    ([[[[[4.0]]]]], [[[[[3]]]]])
+    """
+    return _pooled(3, input, True, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 class MaxPool(Op):

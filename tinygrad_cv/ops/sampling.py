@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import random
 from tinygrad_cv.backend.array import as_device, device_of, on_device_of, to_device, xp_of
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype, int64
@@ -19,6 +21,7 @@ from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._new import checked_shape
 
 __all__ = ["bernoulli", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"]
+__all__ += ["check_generator", "draw_key", "drawn"]
 
 CREATION = ("rand", "randint", "randn", "randperm")
 TG_FUNCTIONS = (*CREATION, "bernoulli", "rand_like", "randn_like")
@@ -44,7 +47,7 @@ def rand(
     >>> x.shape, bool((x >= 0).all()), bool((x < 1).all())
     ((2, 3), True, True)
     """
-    return _drawn("rand", random.uniform, size, generator, dtype, device, requires_grad)
+    return drawn("rand", random.uniform, size, generator, dtype, device, requires_grad)
 
 
 def randn(
@@ -60,7 +63,7 @@ def randn(
     >>> tg.randn(2, 3, generator=tg.Generator(0)).shape
     (2, 3)
     """
-    return _drawn("randn", random.normal, size, generator, dtype, device, requires_grad)
+    return drawn("randn", random.normal, size, generator, dtype, device, requires_grad)
 
 
 def rand_like(
@@ -147,7 +150,7 @@ def randint(
     def draw(key: Any, shape: Shape, _: Any) -> Any:
         return random.integers(key, first, last, shape).astype(wanted, copy=False)
 
-    return _drawn("randint", draw, (size,), generator, wanted, device, requires_grad)
+    return drawn("randint", draw, (size,), generator, wanted, device, requires_grad)
 
 
 def randperm(
@@ -172,7 +175,7 @@ def randperm(
     def draw(key: Any, shape: Shape, _: Any) -> Any:
         return random.permutation(key, shape[0]).astype(wanted, copy=False)
 
-    return _drawn("randperm", draw, (n,), generator, wanted, device, requires_grad)
+    return drawn("randperm", draw, (n,), generator, wanted, device, requires_grad)
 
 
 def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tensor:
@@ -191,18 +194,19 @@ def bernoulli(input: Any, *, generator: random.Generator | None = None) -> Tenso
     if p.dtype.kind != "f":
         raise DTypeError("bernoulli", f"probabilities are floating, these are {p.dtype.name}")
     if isinstance(p, Spec):
+        check_generator("bernoulli", generator)
         return Tensor(p)
     with on_device_of(p):
         if not bool(((p >= 0) & (p <= 1)).all()):
             raise ArgumentError(
                 "bernoulli", "a probability is outside [0, 1]", values=[("input", p.shape)]
             )
-        drawn = random.uniform(_key("bernoulli", generator), p.shape, p.dtype)
-        uniform = to_device(drawn, device_of(p))
+        values = random.uniform(draw_key("bernoulli", generator), p.shape, p.dtype)
+        uniform = to_device(values, device_of(p))
         return Tensor(xp_of(p).asarray((uniform < p).astype(p.dtype)))
 
 
-def _drawn(
+def drawn(
     op: str,
     draw: Callable[[Any, Shape, Any], Any],
     size: Any,
@@ -211,20 +215,27 @@ def _drawn(
     device: Any,
     requires_grad: bool,
 ) -> Tensor:
+    """A tensor of ``draw(key, shape, dtype)``; on the meta device nothing is drawn."""
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
     shape, target = checked_shape(op, size), as_device(device)
     if target.type == "meta":
+        check_generator(op, generator)
         return Tensor(Spec(shape, wanted), requires_grad=requires_grad)
     return Tensor(
-        to_device(draw(_key(op, generator), shape, wanted), target), requires_grad=requires_grad
+        to_device(np.asarray(draw(draw_key(op, generator), shape, wanted)), target),
+        requires_grad=requires_grad,
     )
 
 
-def _key(op: str, generator: random.Generator | None) -> tuple[int, int]:
-    if generator is None:
-        return random.default_generator.next_key()
-    if not isinstance(generator, random.Generator):
+def draw_key(op: str, generator: random.Generator | None) -> tuple[int, int]:
+    """The key of the next draw of a generator, the default one if it is None."""
+    check_generator(op, generator)
+    return (generator or random.default_generator).next_key()
+
+
+def check_generator(op: str, generator: Any) -> None:
+    """It must be one of ours, or None."""
+    if generator is not None and not isinstance(generator, random.Generator):
         raise DTypeError(
             op, f"generator must be a tinygrad_cv.Generator, not {type(generator).__name__}"
         )
-    return generator.next_key()

@@ -10,7 +10,7 @@ from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int, as_ints
 from tinygrad_cv.ops.convert import cast, move
 from tinygrad_cv.ops.diagonal import diag_embed
-from tinygrad_cv.ops.expand import expand, sum_to
+from tinygrad_cv.ops.expand import sum_to
 from tinygrad_cv.ops.join import cat, vstack
 from tinygrad_cv.ops.rearrange import flip
 from tinygrad_cv.ops.shape import movedim, reshape, transpose
@@ -21,7 +21,6 @@ __all__ = [
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
-    "broadcast_tensors",
     "column_stack",
     "diagflat",
     "dsplit",
@@ -40,10 +39,7 @@ TENSOR_FUNCTIONS = (
     *("adjoint", "diagflat", "dsplit", "hsplit", "moveaxis", "ravel", "rot90"),
     *("split_with_sizes", "swapdims", "t", "vsplit"),
 )
-TG_FUNCTIONS = (
-    *("atleast_1d", "atleast_2d", "atleast_3d", "broadcast_tensors", "column_stack"),
-    "row_stack",
-)
+TG_FUNCTIONS = (*("atleast_1d", "atleast_2d", "atleast_3d", "column_stack", "row_stack"),)
 TENSOR_ARGUMENTS = ("other",)
 
 Shape = tuple[int, ...]
@@ -318,34 +314,6 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple[Any, .
     """
     found: tuple[Any, ...] = split(input, as_ints("split", "split_sizes", split_sizes), dim)
     return found
-
-
-def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
-    """The tensors expanded to their common shape.
-
-    Raises:
-        ShapeError: the shapes do not broadcast.
-
-    >>> import tinygrad_cv as tg
-    >>> [x.shape for x in tg.broadcast_tensors(tg.zeros(3, 1), tg.zeros(4))]
-    [(3, 4), (3, 4)]
-    """
-    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
-        tensors = tuple(tensors[0])
-    for x in tensors:
-        if not hasattr(x, "shape"):
-            kind = type(x).__name__
-            raise DTypeError("broadcast_tensors", f"takes tensors, not {kind} {x!r:.60}")
-    try:
-        shape = np.broadcast_shapes(*(x.shape for x in tensors))
-    except ValueError:
-        raise ShapeError(
-            "broadcast_tensors",
-            "the shapes do not broadcast",
-            law=["sizes, aligned at the last axis, must be equal or 1"],
-            values=[(f"tensors[{k}]", x.shape) for k, x in enumerate(tensors)],
-        ) from None
-    return tuple(expand(x, shape) for x in tensors)
 
 
 def diagflat(input: Any, offset: int = 0) -> Any:

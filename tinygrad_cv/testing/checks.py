@@ -225,7 +225,10 @@ def _compare_kernels(op: Any, inputs: Any, attrs: Any, device: str, rtol: float)
         return
     expected = as_tuple(forward(op, inputs, attrs))
     for kernel in rows:
-        real = as_tuple(computed(kernel.function, inputs, attrs))
+        found = computed(kernel.function, inputs, attrs)
+        if found is None:  # it has seen the arrays, and leaves them to the reference
+            continue
+        real = as_tuple(found)
         same_count(real, expected, f"{op.name} by {kernel.provider}: ")
         for label, a, b in zip([*op.outputs, *op.residuals], real, expected, strict=True):
             what = f"{label} of {op.name} by {kernel.provider}"
