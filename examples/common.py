@@ -84,7 +84,10 @@ def options(text, arguments, out=None):
     found = parser.parse_args(arguments)
     tg.manual_seed(found.seed)
     if out:
-        found.out.mkdir(parents=True, exist_ok=True)
+        try:
+            found.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--out: {error}")
     return found
 
 

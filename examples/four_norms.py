@@ -33,7 +33,7 @@ def main(arguments=None):
     settings = options(__doc__, arguments)
     areas()
     (images, labels), test = digits()
-    steps, sizes = (60, (1, 32)) if settings.quick else (300, (1, 2, 8, 32))
+    steps, sizes = (60, (1, 32)) if settings.quick else (500, (1, 2, 8, 32))
     print(f"\n{steps} batches of" + "".join(f"{size:>16}" for size in sizes))
     apart = {}
     for name, layer in LAYERS.items():
@@ -46,7 +46,7 @@ def main(arguments=None):
             apart[name, size] = difference(net, test[0][:320], size)
             row += f"{score:>10.1%}{apart[name, size]:>6.2f}"
         print(row)
-    print("in each column: test accuracy, and outputs in training mode - in evaluation mode")
+    print("each time: the test accuracy, and by how much the outputs differ between the two modes")
     check(apart["batch", 1] > apart["batch", 32] > 0, "small batches are unlike the record")
     others = [n for (name, _), n in apart.items() if name != "batch"]
     check(max(others) < 1e-5, "the others do the same in both modes")

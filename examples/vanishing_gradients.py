@@ -68,7 +68,7 @@ def gradient_norms(net, images, labels):
     """The norm of dL/dW for every layer, the first one first."""
     weights = [layer.weight for layer in linear_layers(net)]
     loss = F.cross_entropy(net(images), labels)
-    return [(slope**2).sum().sqrt().item() for slope in tg.autograd.grad(loss, weights)]
+    return [slope.norm().item() for slope in tg.autograd.grad(loss, weights)]
 
 
 def draw(norms, path):

@@ -93,6 +93,14 @@ def test_a_false_claim_stops_a_script(script):
         script("common").check(False, "water is dry")
 
 
+def test_a_file_is_no_place_for_pictures(script, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(SystemExit) as stopped:
+        script("activations").main(["--out", "taken"])
+    assert stopped.value.code == 2
+    assert "--out: " in capsys.readouterr().err
+
+
 # The page -----------------------------------------------------------------------------------------
 
 PAGE = (FOLDER / "README.md").read_text()
