@@ -57,7 +57,7 @@ def test_the_first_two_commands_are_complete_by_themselves():
     for block in (first, second):
         assert block.startswith("python3 -m venv .venv\n.venv/bin/pip install")
     assert first.endswith(".venv/bin/python examples/train_digits.py\n")
-    assert second.endswith(".venv/bin/python -m pytest\n")
+    assert second.endswith(".venv/bin/python -m pytest -n auto\n")
 
 
 def test_the_gallery_is_what_its_script_draws():
