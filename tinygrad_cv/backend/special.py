@@ -39,4 +39,5 @@ def special(xp: Any, name: str, *operands: Any, infer: Callable[..., Spec] | Non
     if infer is None:
         return function(*operands, out=memory.empty_like(operands[-1]))
     spec = infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in operands))
-    return function(*operands, out=memory.empty(*spec, xp=xp))
+    numbers = [x if hasattr(x, "dtype") else spec.dtype.type(x) for x in operands]
+    return function(*numbers, out=memory.empty(*spec, xp=xp))

@@ -95,8 +95,8 @@ def made_of(function: Callable[..., Any]) -> set[str]:
     """The operators that a public function may run beside arithmetic, read from its text.
 
     >>> import tinygrad_cv as tg
-    >>> sorted(made_of(tg.nn.functional.relu6))
-    ['hardtanh']
+    >>> sorted(made_of(tg.nn.functional.conv_transpose2d))
+    ['conv_input_grad', 'reshape']
     """
     return set(_made_of(inspect.unwrap(function)))
 
