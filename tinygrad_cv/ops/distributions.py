@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import random
-from tinygrad_cv.backend.array import as_device, is_array, to_device
+from tinygrad_cv.backend.array import as_device, is_array, on_device_of, to_device
 from tinygrad_cv.backend.dtypes import int64, is_float
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor, as_tensor
@@ -332,7 +332,12 @@ def _check_std(op: str, std: Any) -> None:
     array = getattr(std, "array", std)
     if isinstance(array, Spec):
         return
-    if bool((array < 0).any()) if isinstance(std, Tensor) else std < 0:
+    if isinstance(std, Tensor):
+        with on_device_of(array):
+            negative = bool((array < 0).any())
+    else:
+        negative = std < 0
+    if negative:
         value = [("std", std.shape)] if isinstance(std, Tensor) else [("std", std)]
         raise ArgumentError(op, "a standard deviation is negative", values=value)
 
