@@ -154,6 +154,16 @@ def resampling():
         tests.test_sampling_with_any_number_of_threads(images, workers)
 
 
+def softmaxes():
+    import test_cpu_softmax as tests
+
+    short, tests.softmax.SHORT = tests.softmax.SHORT, 1
+    for name in tests.OPS:
+        for shape, dim in tests.SHAPES:
+            tests.compare(name, shape, dim, "contiguous")
+    tests.softmax.SHORT = short
+
+
 def optimizers():
     import test_cpu_optim as tests
 
@@ -184,6 +194,7 @@ FAMILIES = (
     pair_losses,
     along_an_axis,
     resampling,
+    softmaxes,
     optimizers,
 )
 
