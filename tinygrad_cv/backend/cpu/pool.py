@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import threads
+from tinygrad_cv.backend.cpu import sums, threads
 from tinygrad_cv.backend.cpu.layout import NARROW, contiguous_pixels, reordered
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
@@ -210,7 +210,10 @@ def avg_pool_input_grad(
 
 
 def adaptive_avg_pool(xp: Any, input: Any, output_size: Sizes) -> Any:
-    """``AdaptiveAvgPool.forward``."""
+    """``AdaptiveAvgPool.forward``. Where the pixels of a channel lie side by side, their mean is
+    that of a row."""
+    if set(output_size) == {1} and input.size and input.flags.c_contiguous:
+        return sums.mean(np, input, tuple(range(2, input.ndim)), True)
     geometry = Geometry(input.shape[2:], tuple(output_size))
     return _means(input, geometry, window_counts(geometry))
 
