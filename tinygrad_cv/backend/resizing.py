@@ -29,7 +29,8 @@ class Axis(NamedTuple):
 
     ``mode`` is nearest, nearest-exact, linear, cubic, or lanczos; ``scale`` the factor that the
     user gave, which need not be ``out / size``, or None; ``antialias`` widens the filter where the
-    axis shrinks.
+    axis shrinks. ``single`` finds the nearest pixels in float32 whatever the dtype, as PyTorch does
+    for images, but not for one or three axes.
     """
 
     size: int
@@ -38,6 +39,7 @@ class Axis(NamedTuple):
     align_corners: bool = False
     scale: float | None = None
     antialias: bool = False
+    single: bool = False
 
 
 class Table(NamedTuple):
@@ -96,6 +98,7 @@ def _step(axis: Axis, kind: Any) -> Any:
 
 def _taken(axis: Axis, kind: Any) -> tuple[Any, Any, Any]:
     """(target, pixel, weight) of every link without antialias: one, two or four pixels each."""
+    kind = np.float32 if axis.single else kind
     step, places, last = _step(axis, kind), np.arange(axis.out, dtype=kind), axis.size - 1
     half = kind(0.5)
     source = step * places if axis.align_corners else step * (places + half) - half

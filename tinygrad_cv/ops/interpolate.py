@@ -100,8 +100,9 @@ def interpolate(
     if kind == "area":
         _check_float(input, mode)
         return getattr(adaptive_pool, f"adaptive_avg_pool{n}d")(input, sizes)
+    single = n == 2 and kind.startswith("nearest")
     axes = tuple(
-        Axis(old, new, kind, bool(align_corners), scale, bool(antialias))
+        Axis(old, new, kind, bool(align_corners), scale, bool(antialias), single)
         for old, new, scale in zip(input.shape[2:], sizes, scales, strict=True)
     )
     if input.dtype == "uint8" and not kind.startswith("nearest"):
