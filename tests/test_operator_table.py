@@ -27,16 +27,19 @@ INSIDE |= {"max_pool_gather", "max_pool_scatter", "put_pixels", "recurrence", "s
 INSIDE |= {"sum_to", "take_pixels", "zero_map"}
 
 
+with_kernels = pytest.mark.skipif(
+    "numba" not in kernels.providers(), reason="the page names the kernels, which need Numba"
+)
+
+
+@with_kernels
 def test_the_page_is_fresh_and_no_field_is_empty(monkeypatch, capsys):
-    if "numba" not in kernels.providers():
-        pytest.skip("the page names the compiled kernels")
     monkeypatch.setattr("sys.argv", ["operators.py", "--check"])
     assert tool.main() == 0, capsys.readouterr().out
 
 
+@with_kernels
 def test_an_empty_field_or_a_stale_page_is_told(monkeypatch, capsys, tmp_path):
-    if "numba" not in kernels.providers():
-        pytest.skip("the page names the compiled kernels")
     monkeypatch.setattr("sys.argv", ["operators.py", "--check"])
     (tmp_path / "README.md").write_text("old")
     monkeypatch.setattr(tool, "ROOT", tmp_path)

@@ -22,10 +22,10 @@ def any_size(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize(("rows", "columns"), [(16, 16), (1, 1), (33, 15), (5, 48), (50, 137)])
-def test_matrices_are_turned_over(rows, columns, dtype):
+def test_matrices_are_transposed(rows, columns, dtype):
     source = np.arange(3 * rows * columns, dtype=np.int64).reshape(3, rows, columns).astype(dtype)
     target = np.full((3, columns, rows), 99, dtype)
-    layout.turned(source, target)
+    layout.transposed(source, target)
     np.testing.assert_array_equal(target, source.swapaxes(1, 2))
 
 

@@ -14,7 +14,8 @@ first-order rule, with the arguments of ``fused_vjp``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 from tinygrad_cv.errors import ArgumentError
 
 __all__ = ["TABLE", "Kernel", "candidates", "choose", "providers", "register"]
-__all__ += ["unregister", "use"]
+__all__ += ["unregister", "use", "with_parameters"]
 
 
 class Kernel(NamedTuple):
@@ -62,6 +63,15 @@ def register(
         return function
 
     return enter
+
+
+def with_parameters(function: Callable[..., Any], names: Iterable[str]) -> Callable[..., Any]:
+    """A function of ``*args``, which says that it takes arguments of these names: a fused rule is
+    given what its parameters name."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    made = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    function.__signature__ = made  # type: ignore[attr-defined]  # which inspect.signature reads
+    return function
 
 
 def unregister(op: str, provider: str) -> None:

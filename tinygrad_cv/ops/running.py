@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,11 +137,11 @@ def _with_places(xp: Any, extreme: Any, x: Any, dim: int) -> tuple[Any, Any]:
     return values, _accumulated(xp, xp.maximum, xp.where(found, places, 0), dim)
 
 
-def _accumulated(xp: Any, combine: Callable[..., Any], x: Any, dim: int) -> Any:
+def _accumulated(xp: Any, combine: Any, x: Any, dim: int) -> Any:
     """``y[i] = combine(y[i-1], x[i])`` for an associative function; row-major."""
     out = memory.empty(x.shape, x.dtype, xp=xp)
     if xp is np:
-        return combine.accumulate(x, axis=dim, out=out)  # type: ignore[attr-defined]
+        return combine.accumulate(x, axis=dim, out=out)
     y, step = xp.moveaxis(x, dim, 0), 1  # CuPy accumulates sums and products only
     while step < x.shape[dim]:
         y = xp.concatenate([y[:step], combine(y[step:], y[:-step])])

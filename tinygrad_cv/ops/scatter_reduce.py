@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -235,7 +234,7 @@ def _limits(dtype: Any) -> tuple[Any, Any]:
 
 def _combined(
     xp: Any,
-    combine: Callable[..., Any],
+    combine: Any,
     neutral: Any,
     input: Any,
     index: Any,
@@ -249,7 +248,7 @@ def _combined(
         line[flat] = neutral
     values = xp.ascontiguousarray(src).reshape(-1)
     if xp is np:
-        combine.at(line, flat, values)  # type: ignore[attr-defined]
+        combine.at(line, flat, values)
         return out
     if not flat.size:
         return out

@@ -29,7 +29,7 @@ from tinygrad_cv.backend.cpu.case import (
     three,
 )
 from tinygrad_cv.backend.cpu.compiling import usable
-from tinygrad_cv.backend.cpu.layout import contiguous_pixels, turned
+from tinygrad_cv.backend.cpu.layout import contiguous_pixels, transposed
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.precision import get_convolution_precision
@@ -306,7 +306,7 @@ def _swapped(w: Any, kernel: Sizes) -> Any:
     """[taps, C, O] as [taps, O, C]."""
     taps, c, o = w.shape
     out = memory.scratch((taps, o, c), np.float32, "convolution.swapped")
-    turned(w, out)
+    transposed(w, out)
     return out
 
 

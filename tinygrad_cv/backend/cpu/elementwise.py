@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.layout import reordered
 from tinygrad_cv.backend.cpu.worth import repays
-from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.kernels import register, with_parameters
 from tinygrad_cv.backend.random import keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, layout_of
 
@@ -137,12 +136,8 @@ def _serving(row: Row) -> Callable[..., Any]:
         result = _run(row.kernel, [given[n] for n in arrays], [given[n] for n in numbers])
         return (result,) if fused and result is not None else result
 
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, kind) for name in names]
-    )
     serve.__name__ = serve.__qualname__ = row.operator
-    return serve
+    return with_parameters(serve, names)
 
 
 def _run(kernel: str, arrays: list[Any], numbers: list[float]) -> Any:

@@ -15,7 +15,7 @@ from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 
-__all__ = ["NARROW", "contiguous_pixels", "register_kernels", "reordered", "turned"]
+__all__ = ["NARROW", "contiguous_pixels", "register_kernels", "reordered", "transposed"]
 
 SMALLEST = 1 << 15  # elements
 NARROW = 8  # channels, or pixels, from which on squares in the registers are quicker than NumPy
@@ -28,10 +28,10 @@ def register_kernels() -> None:
 
 def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (input,), (layout,) = specs, attributes
-    return input.layout != layout and _turns(input)
+    return input.layout != layout and _transposes(input)
 
 
-def _turns(array: Any) -> bool:
+def _transposes(array: Any) -> bool:
     return (
         array.ndim > 2
         and array.dtype in (np.float32, np.uint8)
@@ -52,13 +52,13 @@ def reordered(array: Any, layout: str) -> Any:
     back = layout == CONTIGUOUS and layout_of(array) == CHANNELS_LAST
     if layout == layout_of(array) and pixels(array).flags.c_contiguous:  # it lies in both orders
         return array
-    if not (forth or back) or not _turns(array):
+    if not (forth or back) or not _transposes(array):
         return reference.reordered(np, array, layout)
     n, c = array.shape[:2]
     out = memory.empty(array.shape, array.dtype, layout)
     x, y = (array, pixels(out)) if forth else (pixels(array), out)
     x = x.reshape(n, c, -1) if forth else x.reshape(n, -1, c)
-    turned(x, y.reshape(n, x.shape[2], x.shape[1]))
+    transposed(x, y.reshape(n, x.shape[2], x.shape[1]))
     return out
 
 
@@ -68,9 +68,9 @@ def contiguous_pixels(array: Any) -> Any:
     return view if view.flags.c_contiguous else pixels(reordered(array, CHANNELS_LAST))
 
 
-def turned(x: Any, y: Any) -> None:
+def transposed(x: Any, y: Any) -> None:
     """Write [N, A, B] into ``y`` [N, B, A]."""
     from tinygrad_cv.backend.cpu.compiled import layout
 
-    kernel = layout.turned if x.dtype == np.float32 else layout.turned_bytes
+    kernel = layout.transposed if x.dtype == np.float32 else layout.transposed_bytes
     kernel(x, y, threads.get_num_threads())

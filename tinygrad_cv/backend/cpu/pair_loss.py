@@ -5,7 +5,6 @@ What a loss is made of stands in ``compiled/pair_loss.py``, as formulas of one n
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.elementwise import common_order
 from tinygrad_cv.backend.cpu.worth import repays
-from tinygrad_cv.backend.kernels import register
+from tinygrad_cv.backend.kernels import register, with_parameters
 
 __all__ = ["TABLE", "Loss", "register_kernels"]
 
@@ -129,15 +128,6 @@ def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     return known is not None and known.dtype == np.float32 and repays(known.size, SMALLEST)
 
 
-def _named(function: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
-    """The function, which takes its arguments by these names."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(name, kind) for name in names]
-    )
-    return function
-
-
 def _names(losses: list[Loss]) -> list[str]:
     """Inputs and attributes of the operator."""
     return [*losses[0].inputs.split(), *losses[0].attributes.split(), "reduction"]
@@ -173,7 +163,7 @@ def _forward(losses: list[Loss]) -> Callable[..., Any]:
             return None
         return np.asarray(total / arrays[0].size if given["reduction"] == "mean" else total, "f4")
 
-    return _named(serve, ["xp", *names])
+    return with_parameters(serve, ["xp", *names])
 
 
 def _backward(losses: list[Loss]) -> Callable[..., Any]:
@@ -196,7 +186,7 @@ def _backward(losses: list[Loss]) -> Callable[..., Any]:
             for name in inputs
         )
 
-    return _named(serve, ["xp", "g", "needs", *names])
+    return with_parameters(serve, ["xp", "g", "needs", *names])
 
 
 def _gradient(

@@ -103,7 +103,8 @@ def _takes_adaptive_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) ->
 
 def _takes(array: Any, shape: Sizes) -> bool:
     """``shape`` is that of the pixels. One channel, or one position, lies in both orders; other
-    row-major images are turned over, and the result back, if their channels fill a vector."""
+    row-major images are copied into channels-last memory, and the result back, if their channels
+    fill a vector."""
     trivial = array.shape[1] == 1 or (array.shape != shape and math.prod(array.shape[2:]) == 1)
     return (
         array.dtype == np.float32
@@ -147,7 +148,7 @@ def _maxima(input: Any, geometry: Geometry) -> tuple[Any, Any]:
     argmax = memory.empty(shape, np.uint8, CHANNELS_LAST)
     lists = _lists(geometry, input.shape[1], back=False)
     pool.maxima(_five(input), _five(output), _five(argmax), *lists)
-    return _as_lies(input, output), _as_lies(input, argmax)
+    return _in_order_of(input, output), _in_order_of(input, argmax)
 
 
 def max_pool_scatter(
@@ -172,7 +173,7 @@ def max_pool_scatter(
         pool.placed(*arrays, *lists, int(_cover(geometry)))
     else:
         pool.winners(*arrays, *lists)
-    return _as_lies(argmax, spread)
+    return _in_order_of(argmax, spread)
 
 
 def avg_pool(
@@ -232,7 +233,7 @@ def _means(input: Any, geometry: Geometry, counts: Counts) -> Any:
     divisors = _per_axis(counts, geometry.positions)
     lists = _lists(geometry, input.shape[1], back=False)
     pool.sums(_five(input), _five(output), divisors, *lists)
-    return _as_lies(input, output)
+    return _in_order_of(input, output)
 
 
 def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
@@ -246,7 +247,7 @@ def _spread(grad: Any, geometry: Geometry, counts: Counts) -> Any:
     spread = memory.empty(grad.shape[:2] + geometry.sizes, np.float32, CHANNELS_LAST)
     lists = _lists(geometry, grad.shape[1], back=True)
     pool.sums(_spaced(divided), _five(spread), _per_axis([1], geometry.sizes), *lists)
-    return _as_lies(grad, spread)
+    return _in_order_of(grad, spread)
 
 
 # Arrays and lists as the loops want them ----------------------------------------------------------
@@ -323,7 +324,7 @@ def _five(array: Any) -> Any:
     return _spaced(view if view.flags.c_contiguous else contiguous_pixels(array))
 
 
-def _as_lies(source: Any, array: Any) -> Any:
+def _in_order_of(source: Any, array: Any) -> Any:
     """The array, made in channels-last memory, in the order of ``source``. One pixel per channel
     is in both; then the array stays."""
     if layout_of(source) == CHANNELS_LAST or math.prod(source.shape[2:]) == 1:

@@ -1,6 +1,6 @@
-"""Matrices turned over, which takes images from one memory order to the other.
+"""Matrices transposed, which takes images from one memory order to the other.
 
-A unit of work is a strip of a matrix, as wide as a vector: it is turned over in squares that lie in
+A unit of work is a strip of a matrix, as wide as a vector: it is transposed in squares that lie in
 the registers, and written row by row.
 """
 
@@ -10,13 +10,13 @@ from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import WIDTH, transpose
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["turned", "turned_bytes"]
+__all__ = ["transposed", "transposed_bytes"]
 
 _STRIP = 64  # bytes of a row, a line of the cache
 
 
 @compiled("void(Array(float32, 3, 'C', readonly=True), float32[:, :, ::1], int64)", parallel=True)
-def turned(x, y, workers, task):
+def transposed(x, y, workers, task):
     """[N, A, B] as [N, B, A]."""
     images, a, b = x.shape
     strips = (b + WIDTH - 1) // WIDTH
@@ -32,7 +32,7 @@ def turned(x, y, workers, task):
 
 
 @compiled("void(Array(uint8, 3, 'C', readonly=True), uint8[:, :, ::1], int64)", parallel=True)
-def turned_bytes(x, y, workers, task):
+def transposed_bytes(x, y, workers, task):
     """The same of bytes."""
     images, a, b = x.shape
     strips = (b + _STRIP - 1) // _STRIP
