@@ -152,8 +152,13 @@ class _Channels:
             body(loop.index)
 
 
-def _window_sums(grouped: bool) -> Any:
-    """The intrinsic for all channels of ``outputs`` outputs in a row that meet the same taps:
+@intrinsic
+def window_sums(
+    typingctx: Any, outputs: Any, target: Any, target_step: Any, source: Any, source_step: Any,
+    w: Any, bias: Any, count: Any, deep: Any, wide: Any, lanes: Any, table: Any, taps: Any,
+    threes: Any, lines: Any, w_step: Any,
+) -> Any:  # fmt: skip
+    """All channels of ``outputs`` outputs in a row that meet the same taps:
     ``table`` holds for each tap where its pixel lies and where its weights do. Offsets and steps
     are in bytes.
 
@@ -162,17 +167,13 @@ def _window_sums(grouped: bool) -> Any:
     read each pixel once; ``threes`` times for all ``lines`` lines, entry after entry.
     """
 
-    @intrinsic
-    def window_sums(
-        typingctx: Any, outputs: Any, target: Any, target_step: Any, source: Any, source_step: Any,
-        w: Any, bias: Any, count: Any, deep: Any, wide: Any, lanes: Any, table: Any, taps: Any,
-        threes: Any, lines: Any, w_step: Any,
-    ) -> Any:  # fmt: skip
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            outputs, target, target_step, source, source_step, w, bias, *rest = arguments
-            count, deep, wide, lanes, table, taps, threes, lines, w_step = rest
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        outputs, target, target_step, source, source_step, w, bias, *rest = arguments
+        count, deep, wide, lanes, table, taps, threes, lines, w_step = rest
+        table = builder.inttoptr(table, WORD.as_pointer())
+
+        def sums_of(grouped: bool) -> None:
             channels = _Channels(builder, grouped, count, deep, wide, lanes)
-            table = builder.inttoptr(table, WORD.as_pointer())
             together = builder.mul(lines, word(_TAPS))
             steps = [builder.mul(source_step, word(t)) for t in range(_PIXELS + _TAPS - 1)]
             w_steps = [builder.mul(w_step, word(t)) for t in range(_TAPS)]
@@ -221,18 +222,28 @@ def _window_sums(grouped: bool) -> Any:
                 channels.each_vector(body)
 
             in_pieces(builder, outputs, (_PIXELS, 2, 1), piece)
-            return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 16), emit
+        _by_groups(builder, deep, wide, sums_of)
+        return context.get_dummy_value()
 
-    return window_sums
+    return types.void(*[types.intp] * 16), emit
+
+
+def _by_groups(builder: Any, deep: Any, wide: Any, body: Callable[[bool], None]) -> None:
+    """Emit ``body(grouped)`` for depthwise convolution and for groups, and the choice."""
+    one = word(1)
+    depthwise = builder.and_(
+        builder.icmp_signed("==", deep, one), builder.icmp_signed("==", wide, one)
+    )
+    with builder.if_else(depthwise) as (then, other):
+        with then:
+            body(False)
+        with other:
+            body(True)
 
 
 def _add_product(e: Emitter, a: Any, b: Any, register: Any) -> None:
     e.builder.store(e.multiply_add(a, b, e.builder.load(register)), register)
-
-
-_depthwise_sums, _group_sums = _window_sums(grouped=False), _window_sums(grouped=True)
 
 
 @compiled(f"void({_R5}, {_R3}, {_R1}, {_W5}, {_GEOMETRY}, int64, int64)", parallel=True)
@@ -277,37 +288,31 @@ def convolve(x, w, bias, y, geometry, backward, workers, task):
                     threes = (j1 - j0) // _TAPS if step == v_step else 0
                     to, from_ = target + q * classes * o * 4, source + q * step * pixel
                     start, taps = table.ctypes.data + j0 * lines * 16, (j1 - j0) * lines
-                    if deep == 1 and wide == 1:
-                        _depthwise_sums(
-                            alike, to, classes * o * 4, from_, step * pixel, w.ctypes.data,
-                            bias.ctypes.data, o, deep, wide, lanes.ctypes.data, start, taps, threes,
-                            lines, j_step * deep * o * 4,
-                        )  # fmt: skip
-                    else:
-                        _group_sums(
-                            alike, to, classes * o * 4, from_, step * pixel, w.ctypes.data,
-                            bias.ctypes.data, o, deep, wide, lanes.ctypes.data, start, taps, threes,
-                            lines, j_step * deep * o * 4,
-                        )  # fmt: skip
+                    window_sums(
+                        alike, to, classes * o * 4, from_, step * pixel, w.ctypes.data,
+                        bias.ctypes.data, o, deep, wide, lanes.ctypes.data, start, taps, threes,
+                        lines, j_step * deep * o * 4,
+                    )  # fmt: skip
                     q += alike
 
 
-def _weight_sums(grouped: bool) -> Any:
-    """The intrinsic that adds to the gradients of ``taps`` neighbours along a line of the kernel,
+@intrinsic
+def weight_sums(
+    typingctx: Any, taps: Any, target: Any, x: Any, x_row: Any, dy: Any, rows: Any, across: Any,
+    count: Any, deep: Any, wide: Any, lanes: Any, at: Any, stride: Any, dilation: Any, width: Any,
+    inner0: Any, inner1: Any,
+) -> Any:  # fmt: skip
+    """Adds to the gradients of ``taps`` neighbours along a line of the kernel,
     ``_TAPS`` at most: ``target[tap] += sum_r sum_q x[r, q * stride + at + tap * dilation] * dy[r,
     q]``, where q from ``inner0`` to ``inner1`` meets all of them. Two sums at a time, since one
     would wait for itself; where stride and dilation are equal, a pixel is read once for a few
     outputs. Rows are ``x_row`` and ``dy_row`` bytes apart, ``across`` outputs long."""
 
-    @intrinsic
-    def weight_sums(
-        typingctx: Any, taps: Any, target: Any, x: Any, x_row: Any, dy: Any, rows: Any, across: Any,
-        count: Any, deep: Any, wide: Any, lanes: Any, at: Any, stride: Any, dilation: Any,
-        width: Any, inner0: Any, inner1: Any,
-    ) -> Any:  # fmt: skip
-        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            taps, target, x, x_row, dy, rows, across, count, deep, wide, lanes, *rest = arguments
-            at, stride, dilation, width, inner0, inner1 = rest
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        taps, target, x, x_row, dy, rows, across, count, deep, wide, lanes, *rest = arguments
+        at, stride, dilation, width, inner0, inner1 = rest
+
+        def sums_of(grouped: bool) -> None:
             channels = _Channels(builder, grouped, count, deep, wide, lanes)
             pixel = builder.mul(builder.mul(builder.udiv(count, wide), deep), word(4))
             place_of, dy_row = channels.line, builder.mul(across, channels.line)
@@ -320,7 +325,7 @@ def _weight_sums(grouped: bool) -> Any:
             apart = builder.mul(dilation, pixel)
             steps = [builder.mul(apart, word(p)) for p in range(_PIXELS + _TAPS - 1)]
 
-            def sums_of(taps: int, e: Emitter, from_: Any, to: Any, read: Read, k: Any) -> None:
+            def taps_of(taps: int, e: Emitter, from_: Any, to: Any, read: Read, k: Any) -> None:
                 sums = [[cgutils.alloca_once(builder, VECTOR) for _ in range(taps)] for _ in "ab"]
                 for register in sums[0] + sums[1]:
                     builder.store(e.constant(0.0), register)
@@ -373,17 +378,14 @@ def _weight_sums(grouped: bool) -> Any:
                 with builder.if_then(builder.icmp_signed("==", taps, word(size))):
                     channels.each_vector(
                         lambda *vector, size=size: channels.each_input(
-                            partial(sums_of, size, *vector)
+                            partial(taps_of, size, *vector)
                         )
                     )
-            return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 17), emit
+        _by_groups(builder, deep, wide, sums_of)
+        return context.get_dummy_value()
 
-    return weight_sums
-
-
-_depthwise_weights, _group_weights = _weight_sums(grouped=False), _weight_sums(grouped=True)
+    return types.void(*[types.intp] * 17), emit
 
 
 @compiled(f"void({_R5}, {_R5}, {_W3}, float32[:, :, :, ::1], {_GEOMETRY}, int64)", parallel=True)
@@ -423,18 +425,11 @@ def weight_gradient(x, dy, dw_, parts, geometry, workers, task):
                         inner0 = min(max(0, -(offset // sw)), across)
                         inner1 = (width - 1 - offset - (taps - 1) * dw) // sw + 1
                         inner1 = max(inner0, min(across, inner1))
-                        if deep == 1 and wide == 1:
-                            _depthwise_weights(
-                                taps, sums + (ai * kw + j) * tap, source, sh * width * pixel, place,
-                                p1 - p0, across, o, deep, wide, lanes.ctypes.data, offset, sw, dw,
-                                width, inner0, inner1,
-                            )  # fmt: skip
-                        else:
-                            _group_weights(
-                                taps, sums + (ai * kw + j) * tap, source, sh * width * pixel, place,
-                                p1 - p0, across, o, deep, wide, lanes.ctypes.data, offset, sw, dw,
-                                width, inner0, inner1,
-                            )  # fmt: skip
+                        weight_sums(
+                            taps, sums + (ai * kw + j) * tap, source, sh * width * pixel, place,
+                            p1 - p0, across, o, deep, wide, lanes.ctypes.data, offset, sw, dw,
+                            width, inner0, inner1,
+                        )  # fmt: skip
                         j += taps
     for worker in shared(1, workers, task):
         add_up(parts, dw_, worker, workers)
