@@ -14,6 +14,7 @@ import numpy as np
 
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import CPU, add, device_of, on_device_of, xp_of
+from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
@@ -66,6 +67,8 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
         if op.elementwise:
             raise _not_computable(op, arrays, problem) from problem
         raise
+    if op.elementwise:
+        result = in_promised_order(op, xp, arrays, attrs, result)
     if type(result) is tuple:
         return arrays, tuple(_whole(item) for item in result)
     return arrays, (_whole(result),)

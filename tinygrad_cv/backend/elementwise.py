@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.backend.layout import reordered
+from tinygrad_cv.backend.spec import Spec, layout_of, spec_of
 
-__all__ = ["SMALL", "mixed_orders", "power", "quietly", "run_ufunc"]
+__all__ = ["SMALL", "in_promised_order", "power", "quietly", "run_ufunc"]
 
 _POWERS: dict[float, np.ufunc] = {2: np.square, 0.5: np.sqrt, -1: np.reciprocal}
 
@@ -31,16 +32,11 @@ quietly = _quiet_context().run
 
 
 def run_ufunc(xp: Any, name: str, arrays: tuple[Any, ...], infer: Callable[..., Spec]) -> Any:
-    """The ufunc on arrays and numbers; large results go into recycled memory, channels-last if an
-    operand is.
-
-    ``infer`` gives the Spec of the result. NumPy keeps the memory order of operands that agree, so
-    a small result needs no Spec; CuPy does not.
-    """
+    """The ufunc on arrays and numbers; large results go into recycled memory in the order that
+    ``infer``, which gives the Spec of the result, promises."""
     function = getattr(xp, name)
-    first, last = arrays[0], arrays[-1]
-    small = max(getattr(first, "size", 1), getattr(last, "size", 1)) < SMALL
-    if xp is np and small and not mixed_orders(first, last):
+    small = max(getattr(arrays[0], "size", 1), getattr(arrays[-1], "size", 1)) < SMALL
+    if xp is np and small:
         return function(*arrays)
     spec = infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in arrays))
     return function(*arrays, out=memory.empty(*spec, xp=xp))
@@ -57,8 +53,24 @@ def power(xp: Any, base: Any, exponent: Any, infer: Callable[..., Spec]) -> Any:
     return run_ufunc(xp, "power", (base, exponent), infer)
 
 
-def mixed_orders(x: Any, y: Any) -> bool:
-    """True for two arrays of one shape that may lie in different memory orders."""
-    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or x.ndim < 3:
-        return False
-    return x.shape == y.shape and x.flags.c_contiguous != y.flags.c_contiguous
+def in_promised_order(
+    op: Any, xp: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...], result: Any
+) -> Any:
+    """The result of an elementwise operator, or the tuple of its results, in the memory order that
+    its ``infer`` promises.
+
+    NumPy weighs the strides of all operands, CuPy none, so that a view of channels-last memory, or
+    a small operand that is broadcast, would decide. Of operands that lie row by row both make such
+    a result.
+    """
+    arrays = [x for x in inputs if hasattr(x, "dtype")]
+    if all(x.flags.c_contiguous for x in arrays) or max(x.ndim for x in arrays) < 3:
+        return result
+    promised = op.infer(*(spec_of(x) if hasattr(x, "dtype") else x for x in inputs), *attrs)
+    if isinstance(promised, Spec):
+        return _in_order(xp, result, promised)
+    return tuple(_in_order(xp, x, spec) for x, spec in zip(result, promised, strict=True))
+
+
+def _in_order(xp: Any, array: Any, spec: Spec) -> Any:
+    return array if layout_of(array) == spec.layout else reordered(xp, array, spec.layout)

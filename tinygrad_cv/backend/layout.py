@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
+from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 
-__all__ = ["contiguous", "contiguous_pixels", "pixels", "reordered"]
+__all__ = ["contiguous", "contiguous_pixels", "copied", "pixels", "reordered"]
 
 GROUP = 16  # channels: as float32 they fill one cache line of a channels-last result
 FEW = 4  # so few channels, as of pictures, are quicker one by one
@@ -46,6 +46,17 @@ def contiguous_pixels(xp: Any, array: Any) -> Any:
     """
     view = pixels(array)
     return view if view.flags.c_contiguous else pixels(reordered(xp, array, CHANNELS_LAST))
+
+
+def copied(xp: Any, array: Any) -> Any:
+    """A copy in the layout of the array, without the gaps of a view.
+
+    >>> copied(np, np.zeros((1, 2, 3, 4))[..., ::2]).strides
+    (96, 48, 16, 8)
+    """
+    copy = memory.empty(array.shape, array.dtype, layout_of(array), xp)
+    copy[...] = array
+    return copy
 
 
 def reordered(xp: Any, array: Any, layout: str) -> Any:

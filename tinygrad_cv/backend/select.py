@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.layout import reordered
-from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
 __all__ = ["choose", "keep", "positive_part"]
 
@@ -68,8 +66,7 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     """The values where the mask is True, the others elsewhere.
 
     The three broadcast; values and others are arrays of one dtype, or numbers. From large arrays of
-    one shape, or from one and a Python number, it is chosen bit by bit; so it is from channels-last
-    memory of CuPy, whose ``where`` would lose the order.
+    one shape, or from one and a Python number, it is chosen bit by bit.
 
     >>> choose(np, np.array([True, False]), np.array([1, 2]), np.array([3, 4])).tolist()
     [1, 4]
@@ -78,8 +75,7 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     alike = mask.size >= LARGE and {x.shape for x in arrays} == {mask.shape}
     bits = _INTEGERS.get(arrays[0].dtype.itemsize) if alike else None
     if bits is None:
-        chosen = xp.where(mask, values, others)
-        return chosen if xp is np else _in_order_of(xp, chosen, arrays)
+        return xp.where(mask, values, others)
     out = memory.empty_like(arrays[-1])
     values, others = (xp.asarray(x, dtype=out.dtype) for x in (values, others))
     work = out.view(bits)
@@ -87,11 +83,3 @@ def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:
     xp.bitwise_and(work, xp.negative(mask.view(xp.int8)), out=work)  # and shall be taken,
     xp.bitwise_xor(work, others.view(bits), out=work)  # change the bits of the others
     return out
-
-
-def _in_order_of(xp: Any, chosen: Any, arrays: list[Any]) -> Any:
-    """NumPy's ``where`` keeps the memory order of its operands, CuPy's does not."""
-    for array in arrays:
-        if array.shape == chosen.shape and layout_of(array) == CHANNELS_LAST:
-            return reordered(xp, chosen, CHANNELS_LAST)
-    return chosen

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
-from tinygrad_cv.backend.elementwise import SMALL, mixed_orders, quietly, run_ufunc
+from tinygrad_cv.backend.elementwise import SMALL, quietly, run_ufunc
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import state
@@ -151,7 +151,9 @@ class Binary(Elementwise, abstract=True):
 
 # The two functions below are the hot path. They repeat in one body what `apply` does in steps, for
 # the case that is most frequent and cheapest: small float32 or float64 NumPy arrays of one dtype,
-# for which no kernel of the table would be quicker than NumPy. Everything else goes to `apply`.
+# for which no kernel of the table would be quicker than NumPy. Everything else goes to `apply`, and
+# so do operands that may have made NumPy put the result in an order of its own, which
+# `in_promised_order` mends: those that neither lie row by row nor as the result does.
 
 
 def _short_unary(op: type[Unary]) -> Callable[..., Any]:
@@ -179,6 +181,9 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return apply(op, (input,), ())
         if type(out) is not ndarray:
             out = np.asarray(out)
+        gaps = x.base is not None and x.strides != out.strides  # what owns its memory has none
+        if gaps and not x.flags.c_contiguous and out.ndim > 2:
+            return apply(op, (input,), ())
         result = new(Tensor)
         result.array = out
         result.index = 0
@@ -219,7 +224,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw = op._on_numpy(), general_call(op)
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64, mixed = clock.tick, INTERNAL_FILES, _F32, _F64, mixed_orders
+    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):
@@ -257,8 +262,11 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         if type(out) is not ndarray:
             out = np.asarray(out)
         shape = out.shape
-        if len(shape) > 2 and mixed(x, y):
-            return apply(op, (input, other), ())  # writes in the channels-last operand's order
+        number = y is other
+        if len(shape) > 2 and not (x.flags.c_contiguous and (number or y.flags.c_contiguous)):
+            alike = x.shape == shape and x.strides == out.strides
+            if not alike or not (number or y.shape != shape or y.strides == out.strides):
+                return apply(op, (input, other), ())
         result = new(Tensor)
         result.array = out
         result.index = 0

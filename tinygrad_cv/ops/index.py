@@ -13,8 +13,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.array import on_device_of, xp_of
+from tinygrad_cv.backend.layout import copied
 from tinygrad_cv.backend.scatter import sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
@@ -264,8 +264,7 @@ class SetItem(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, values: Any, key: Key, places: Places | None) -> Any:
-        out = memory.empty_like(input)
-        out[...] = input
+        out = copied(xp, input)
         put(xp, out, values, key, places)
         return out
 
@@ -297,8 +296,7 @@ class SetFill(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, value: float, key: Key, places: Places | None) -> Any:
-        out = memory.empty_like(input)
-        out[...] = input
+        out = copied(xp, input)
         put(xp, out, value, key, places)
         return out
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.layout import reordered
+from tinygrad_cv.backend.layout import copied, reordered
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
@@ -101,9 +100,7 @@ class Clone(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        out = memory.empty_like(input)
-        out[...] = input
-        return out
+        return copied(xp, input)
 
     @staticmethod
     def vjp_input(g: Any) -> Any:

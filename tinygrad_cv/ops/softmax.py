@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.backend import sums
+from tinygrad_cv.backend import memory, sums
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
-from tinygrad_cv.backend.memory import empty_like
-from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
@@ -76,7 +75,7 @@ class LogSoftmax(Op):
         if not input.size:
             return input.copy()
         y = _shifted(xp, input, dim)
-        y -= xp.log(_row_sum(xp, xp.exp(y, out=empty_like(y)), dim))
+        y -= xp.log(_row_sum(xp, xp.exp(y, out=memory.empty_like(y)), dim))
         return y
 
     @staticmethod
@@ -125,7 +124,7 @@ class LogSumExp(Op):
 
 def _shifted(xp: Any, x: Any, dim: int) -> Any:
     largest = x.max(axis=dim, keepdims=True) if x.ndim else x  # CuPy has no maximum.reduce
-    return xp.subtract(x, largest, out=empty_like(x))
+    return xp.subtract(x, largest, out=memory.empty(x.shape, x.dtype, layout_of(x), xp))
 
 
 def _row_sum(xp: Any, x: Any, dim: int) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.testing.case import Case, CheckFailure, to_tensors
@@ -139,8 +140,13 @@ def recorded_calls(
 
 
 def forward(op: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
-    """The reference kernel of an operator on raw inputs."""
-    return computed(op.forward, inputs, attrs)
+    """The reference kernel of an operator on raw inputs, its result lying as the engine lays it."""
+    result = computed(op.forward, inputs, attrs)
+    if not op.elementwise:
+        return result
+    with backend_array.on_device_of(first_array(inputs)):
+        xp = backend_array.xp_of(first_array(inputs))
+        return in_promised_order(op, xp, inputs, attrs, result)
 
 
 def computed(function: Any, inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:
