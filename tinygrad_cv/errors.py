@@ -127,7 +127,7 @@ class ShapeError(TinygradError, ValueError):
       sizes, aligned at the last axis, must be equal or 1
       input (2, 3)
       other (2, 4)
-      Reshape one input so that axis -1 is 1 or 4.
+      Any of these fits: other (2, 3), input (2, 4).
     """
 
 

@@ -23,9 +23,10 @@ from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.op import Op, apply, general_call
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import INTERNAL_FILES, ShapeError, user_frame
+from tinygrad_cv.errors import INTERNAL_FILES, user_frame
+from tinygrad_cv.ops._broadcast import common_shape
 
-__all__ = ["Binary", "Elementwise", "Unary", "broadcast_shape"]
+__all__ = ["Binary", "Elementwise", "Unary"]
 
 _F32, _F64 = np.dtype("float32"), np.dtype("float64")
 
@@ -88,7 +89,7 @@ class Elementwise(Op, abstract=True):
     def infer(cls, *args: Any) -> Spec:
         operands = args[: len(cls.inputs)]
         specs = tuple(s for s in operands if isinstance(s, Spec))
-        shape = broadcast_shape(cls, operands)
+        shape = common_shape(cls.name, **dict(zip(cls.inputs, operands, strict=True)))
         dtype = bool_ if cls.result == "bool" else cls._common_dtype(operands)
         return Spec(shape, dtype, broadcast_layout(shape, specs))
 
@@ -104,29 +105,6 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> Any:
     if value is None or value.dtype == dtype:
         return value
     return value._replace(dtype=dtype) if isinstance(value, Spec) else value.astype(dtype)
-
-
-def broadcast_shape(op: type[Op], operands: tuple[Any, ...]) -> tuple[int, ...]:
-    """The common shape by the rule of broadcasting, or the ShapeError that shows it."""
-    shapes = [getattr(x, "shape", ()) for x in operands if x is not None]
-    rank = max(map(len, shapes))
-    result = []
-    for axis in range(-rank, 0):
-        sizes = {shape[axis] for shape in shapes if len(shape) >= -axis} - {1}
-        if len(sizes) > 1:
-            pair = [s[axis] if len(s) >= -axis else 1 for s in shapes]
-            raise ShapeError(
-                op.name,
-                f"the shapes do not broadcast: axis {axis} has sizes "
-                + " and ".join(map(str, pair)),
-                law=["sizes, aligned at the last axis, must be equal or 1"],
-                values=[
-                    (n, getattr(x, "shape", ())) for n, x in zip(op.inputs, operands, strict=True)
-                ],
-                repair=f"Reshape one input so that axis {axis} is 1 or {max(pair)}.",
-            )
-        result.append(sizes.pop() if sizes else 1)
-    return tuple(result)
 
 
 class Unary(Elementwise, abstract=True):

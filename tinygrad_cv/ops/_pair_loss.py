@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import is_float, promote
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_cv.ops._elementwise import broadcast_shape
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
 from tinygrad_cv.ops.reduce import mean
 from tinygrad_cv.ops.reduce import sum as sum_over
 
 __all__ = ["PairLoss", "apply_reduction", "as_floats", "broadcast_pair", "check_floats"]
-__all__ += ["check_number", "check_same_shape", "common_shape", "fresh", "over_count", "reduced"]
-
-
-class _Named(NamedTuple):
-    """A function and its arguments, as an operator would have them."""
-
-    name: str
-    inputs: tuple[str, ...]
+__all__ += ["check_number", "check_same_shape", "fresh", "over_count", "reduced"]
 
 
 class PairLoss(Op, abstract=True):
@@ -143,12 +136,6 @@ def broadcast_pair(op: str, input: Any, target: Any, quiet: bool = False) -> tup
             stacklevel=5,
         )
     return expand(input, shape), expand(target, shape)
-
-
-def common_shape(op: str, **tensors: Any) -> tuple[int, ...]:
-    """The shape to which all broadcast; the error names the function and its arguments."""
-    known: Any = _Named(op, tuple(tensors))
-    return broadcast_shape(known, tuple(tensors.values()))
 
 
 def check_number(op: str, name: str, value: Any, above: float = -math.inf) -> float:

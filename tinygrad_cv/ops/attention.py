@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_cv.ops._pair_loss import check_floats, check_number, common_shape
+from tinygrad_cv.ops._broadcast import common_shape
+from tinygrad_cv.ops._pair_loss import check_floats, check_number
 from tinygrad_cv.ops.creation import arange
 from tinygrad_cv.ops.dropout import dropout
 from tinygrad_cv.ops.layout import contiguous
@@ -110,7 +111,7 @@ def _with_mask(op: str, scores: Any, mask: Any, query: Any) -> tuple[Any, Any]:
             values=values,
             repair="A mask of numbers 0 and 1: use attn_mask != 0.",
         )
-    if common_shape(op, scores=scores, attn_mask=mask)[-2:] != scores.shape[-2:]:
+    if common_shape(op, **{"the scores": scores, "attn_mask": mask})[-2:] != scores.shape[-2:]:
         raise ShapeError(op, "attn_mask does not broadcast to the scores", values=values)
     mask = contiguous(mask if mask.shape else reshape(mask, (1,)))
     if mask.dtype.kind == "b":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_ints
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops.expand import expand
 
-__all__ = ["broadcast_shapes", "broadcast_tensors", "common_shape"]
+__all__ = ["broadcast_shapes", "broadcast_tensors"]
 
 CREATION = ("broadcast_shapes",)
 TG_FUNCTIONS = (*CREATION, "broadcast_tensors")
@@ -43,9 +41,8 @@ def broadcast_shapes(*shapes: Any) -> Shape:
                 values=[(f"shapes[{k}]", shape)],
                 repair="Use sizes of 0 or more.",
             )
-    return common_shape(
-        "broadcast_shapes", {f"shapes[{k}]": shape for k, shape in enumerate(sizes)}
-    )
+    named = {f"shapes[{k}]": shape for k, shape in enumerate(sizes)}
+    return common_shape("broadcast_shapes", **named)
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
@@ -64,20 +61,6 @@ def broadcast_tensors(*tensors: Any) -> tuple[Any, ...]:
         if not hasattr(x, "shape"):
             kind = type(x).__name__
             raise DTypeError("broadcast_tensors", f"takes tensors, not {kind} {x!r:.60}")
-    shape = common_shape(
-        "broadcast_tensors", {f"tensors[{k}]": x.shape for k, x in enumerate(tensors)}
-    )
+    named = {f"tensors[{k}]": x for k, x in enumerate(tensors)}
+    shape = common_shape("broadcast_tensors", **named)
     return tuple(expand(x, shape) for x in tensors)
-
-
-def common_shape(op: str, shapes: Mapping[str, Shape]) -> Shape:
-    """What the shapes of these names broadcast to."""
-    try:
-        return np.broadcast_shapes(*shapes.values())
-    except ValueError:
-        raise ShapeError(
-            op,
-            "the shapes do not broadcast",
-            law=["sizes, aligned at the last axis, must be equal or 1"],
-            values=list(shapes.items()),
-        ) from None

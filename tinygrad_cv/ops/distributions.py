@@ -20,8 +20,8 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_int
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops.argmax import argmax
-from tinygrad_cv.ops.broadcasting import common_shape
 from tinygrad_cv.ops.creation import zeros_like
 from tinygrad_cv.ops.expand import expand
 from tinygrad_cv.ops.sampling import bernoulli, check_generator, draw_key, drawn
@@ -82,10 +82,7 @@ def normal(
             repairs=[{"size": None}] if tensors else [{"size": (1,)}],
         )
     if tensors:
-        size = common_shape(
-            "normal",
-            {name: x.shape for name, x in (("mean", mean), ("std", std)) if isinstance(x, Tensor)},
-        )
+        size = common_shape("normal", mean=mean, std=std)
         dtype = tensors[0].dtype if dtype is None else dtype
         z = drawn("normal", random.normal, (size,), generator, dtype, tensors[0].device, False)
     else:

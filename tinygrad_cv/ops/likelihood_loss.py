@@ -8,12 +8,12 @@ import math
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._pair_loss import (
     PairLoss,
     as_floats,
     broadcast_pair,
     check_number,
-    common_shape,
     fresh,
     over_count,
     reduced,

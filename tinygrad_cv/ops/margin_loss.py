@@ -9,13 +9,13 @@ from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError, ShapeError
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._labels import check_weight
 from tinygrad_cv.ops._pair_loss import (
     apply_reduction,
     as_floats,
     check_floats,
     check_number,
-    common_shape,
     reduced,
 )
 from tinygrad_cv.ops._reduction import check_reduction
@@ -329,7 +329,7 @@ def multilabel_soft_margin_loss(
         return _with_logits(input, target, "mean")
     losses = _with_logits(input, target, "none")
     if weight is not None:
-        common_shape(op, input=input, weight=weight)
+        common_shape(op, input=input, target=target, weight=weight)
         losses = losses * weight
     return apply_reduction(Sum.call(losses, (len(shape) - 1,), False) / shape[-1], reduction)
 

@@ -11,6 +11,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.tensor import as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._dims import named
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import expand
@@ -96,14 +97,7 @@ def masked_select(input: Any, mask: Any) -> Any:
             "the number of True elements is not known on the meta device",
             repair="Use masked_fill or where, which keep the shape.",
         )
-    try:
-        shape = np.broadcast_shapes(input.shape, mask.shape)
-    except ValueError:
-        raise ShapeError(
-            "masked_select",
-            "input and mask do not broadcast",
-            values=[("input", input.shape), ("mask", mask.shape)],
-        ) from None
+    shape = common_shape("masked_select", input=input, mask=mask)
     return getitem(expand(input, shape), expand(mask, shape))
 
 

@@ -72,7 +72,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> A
     [12.0]
     """
     check_ranks("addmv", (mat, vec), (2, 1))
-    return weighted(input, mv(mat, vec), beta, alpha)
+    return weighted("addmv", input, mv(mat, vec), beta, alpha)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
@@ -83,7 +83,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     [[4.0], [7.0]]
     """
     check_ranks("addr", (vec1, vec2), (1, 1))
-    return weighted(input, outer(vec1, vec2), beta, alpha)
+    return weighted("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
@@ -94,7 +94,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     [[7.0]]
     """
     check_ranks("addbmm", (batch1, batch2), (3, 3))
-    return weighted(input, sum_over(bmm(batch1, batch2), 0), beta, alpha)
+    return weighted("addbmm", input, sum_over(bmm(batch1, batch2), 0), beta, alpha)
 
 
 def cross(input: Any, other: Any, dim: Any = None, *, axis: Any = None) -> Any:

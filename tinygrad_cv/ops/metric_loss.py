@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._pair_loss import (
     apply_reduction,
     as_floats,
     check_floats,
     check_number,
-    common_shape,
 )
 from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.math import sqrt

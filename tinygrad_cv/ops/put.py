@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.diagonal import Diagonal, plane
 from tinygrad_cv.ops.expand import expand
@@ -173,14 +174,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
             repair="Make it with a comparison such as x > 0, or with mask.bool().",
         )
     _same_dtype("masked_scatter", input, source)
-    try:
-        shape = np.broadcast_shapes(input.shape, mask.shape)
-    except ValueError:
-        raise ShapeError(
-            "masked_scatter",
-            "input and mask do not broadcast",
-            values=[("input", input.shape), ("mask", mask.shape)],
-        ) from None
+    shape = common_shape("masked_scatter", input=input, mask=mask)
     input, mask = expand(input, shape), expand(mask, shape)
     size = int(np.prod(shape, dtype=np.int64))
     given = int(np.prod(source.shape, dtype=np.int64))

@@ -16,7 +16,8 @@ from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
 from tinygrad_cv.core.op import general_call
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary, broadcast_shape
+from tinygrad_cv.ops._broadcast import common_shape
+from tinygrad_cv.ops._elementwise import Binary, Elementwise, Unary
 from tinygrad_cv.ops.compare import isfinite
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.logic import logical_not, logical_or
@@ -64,7 +65,7 @@ class Masked(Elementwise):
 
     @classmethod
     def infer(cls, input: Spec, mask: Spec) -> Spec:
-        shape = broadcast_shape(cls, (input, mask))
+        shape = common_shape(cls.name, input=input, mask=mask)
         return Spec(shape, input.dtype, broadcast_layout(shape, (input,)))
 
     @staticmethod
@@ -109,7 +110,7 @@ class Where(Elementwise):
 
     @classmethod
     def infer(cls, condition: Any, input: Any, other: Any) -> Spec:
-        shape = broadcast_shape(cls, (condition, input, other))
+        shape = common_shape(cls.name, condition=condition, input=input, other=other)
         specs = tuple(s for s in (condition, input, other) if isinstance(s, Spec))
         return Spec(shape, promote(input, other), broadcast_layout(shape, specs))
 

@@ -9,8 +9,9 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._axes import as_axis
+from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._dims import reduced_shape
-from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number, common_shape
+from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number
 from tinygrad_cv.ops.expand import expand, spread
 from tinygrad_cv.ops.reduce import Sum
 from tinygrad_cv.ops.select import clamp

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import DTypeError, ShapeError, TinygradError
-from tinygrad_cv.testing.case import Bad, CheckFailure, callable_of, flatten
+from tinygrad_cv.testing.case import Bad, CheckFailure, callable_of, flatten, operator_of
 from tinygrad_cv.testing.compare import numpy_of
 
 __all__ = ["check_bad"]
@@ -91,21 +91,38 @@ def _apply(bad: Bad, repair: dict[str, Any]) -> None:
 
 
 def _replaced(bad: Bad, repair: dict[str, Any]) -> tuple[Any, Any]:
-    """The arguments with those the repair names replaced; an array gets the shape it names."""
-    bound = inspect.signature(callable_of(bad.function)).bind(*bad.args, **bad.kwargs)
+    """The arguments with those the repair names replaced, ``tensors[1]`` in a sequence; an array
+    gets the shape it names."""
+    op = operator_of(bad.function) if isinstance(bad.function, type) else None
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = () if op is None else (*op.inputs, *op.attributes)  # it takes them by position
+    made = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    signature = made if names else inspect.signature(callable_of(bad.function))
+    bound = signature.bind(*bad.args, **bad.kwargs)
     bound.apply_defaults()
     for name, value in repair.items():
         if name == "kernel_size" and name not in bound.arguments and "weight" in bound.arguments:
             weight = bound.arguments["weight"]
             size = (value,) * (weight.ndim - 2) if isinstance(value, int) else tuple(value)
             name, value = "weight", (*weight.shape[:2], *size)
+        name, _, place = name.removesuffix("]").partition("[")
         if name not in bound.arguments:
             raise CheckFailure(f"the repair {repair} names no argument; give the Bad an apply=")
         old = bound.arguments[name]
-        if isinstance(old, (np.ndarray, Tensor)) and isinstance(value, tuple):
-            value = np.resize(np.asarray(getattr(old, "array", old)), value)
-        bound.arguments[name] = value
+        if place:
+            items = list(old)
+            items[int(place)] = _resized(items[int(place)], value)
+            bound.arguments[name] = type(old)(items)
+        else:
+            bound.arguments[name] = _resized(old, value)
     return bound.args, bound.kwargs
+
+
+def _resized(old: Any, value: Any) -> Any:
+    """The value, or, if it is the shape of an array, the old array brought to it."""
+    if isinstance(old, (np.ndarray, Tensor)) and isinstance(value, tuple):
+        return np.resize(np.asarray(getattr(old, "array", old)), value)
+    return value
 
 
 def _tensors(item: Any) -> Any:
