@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tinygrad_cv.cli.operators import made_of
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.op import REGISTRY, Op
-from tinygrad_cv.errors import TinygradError
+from tinygrad_cv.errors import ShapeError, TinygradError
 from tinygrad_cv.testing import Bad, Case, recorded_calls
 from tinygrad_cv.testing.case import callable_of
+from tinygrad_cv.testing.runs import as_tuple, forward
 from tools.gpu_check import collect
 
 
@@ -94,6 +97,71 @@ def test_every_operator_refuses() -> None:
     assert sorted(set(BEHIND) - names) == [], "no such operators"
     assert sorted(set(BEHIND) & refused) == [], "they have a Bad of their own"
     assert sorted(set(BEHIND.values()) - refused) == [], "nothing refuses in their place"
+
+
+# Operators that compute a shape from a number, which alone can be wrong: an error of that argument.
+OF_A_NUMBER = {"histc": "bins", "kthvalue": "k", "topk": "k"}
+# Adjoints and steps, called with the shapes of a function that has looked at them: {operator: its
+# function}.
+STEPS = {
+    "affine_grid_grad": "affine_grid",
+    "class_place": "nll_loss",
+    "diagonal_grad": "diag_embed",
+    "index_grad": "index_put",
+    "max_pool_scatter": "max_pool2d",
+    "put_pixels": "grid_sample",
+    "resize_grad": "interpolate",
+    "sample_cells": "deform_conv2d",
+    "slice_grad": "index_put",
+    "take_pixels": "grid_sample",
+    "windows_grad": "unfold",
+}
+
+
+def computing_a_shape() -> set[str]:
+    """The operators whose output has, in some case, another shape than every input; gradients of
+    other operators are made by rules, which give them the shapes of calls that were accepted."""
+    found = set()
+    for case in collect("CASES"):
+        for op, inputs, attrs in recorded_calls(case) if isinstance(case, Case) else ():
+            if op.elementwise or not op.shaped or op.name in found:
+                continue
+            arrays = inputs[0] if op.variadic else inputs
+            shapes = [x.shape for x in arrays if isinstance(x, np.ndarray)]
+            if as_tuple(forward(op, inputs, attrs))[0].shape not in shapes:
+                found.add(op.name)
+    return {n for n in found if n not in BEHIND and not n.endswith(("_input_grad", "_weight_grad"))}
+
+
+def lawful(bads: list[Bad]) -> set[str]:
+    """The operators of which a Bad breaks a law of shapes, shows it, and tries out a repair."""
+    found = set()
+    for bad in bads:
+        refusing = Refusing()
+        with mode.recording(refusing), pytest.raises(TinygradError) as caught:
+            callable_of(bad.function)(*bad.args, **bad.kwargs)
+        error = caught.value
+        applied = getattr(error, "repairs", []) if "repair" not in bad.skip else []
+        if isinstance(error, ShapeError) and error.law and applied:
+            found |= {bad.operator} | (refusing.names or made_of(bad.function))
+    return found
+
+
+def test_every_computed_shape_has_a_law_and_a_repair() -> None:
+    """A Bad of every operator that computes a shape shows the law, and its repair is applied."""
+    computing = computing_a_shape()
+    assert {"conv", "max_pool", "resize", "reshape", "roi_align", "matmul", "cat"} <= computing
+    behind = {*OF_A_NUMBER, *STEPS}
+    known = lawful(collect("BAD"))
+    assert sorted(computing - known - behind) == []
+    assert sorted(set(STEPS.values()) - known) == [], "nothing shows a law in their place"
+    outside = {name for name in behind if name not in computing and name not in BEHIND}
+    assert sorted(outside) == [], "they compute no shape"
+
+
+def test_a_law_without_a_repair_does_not_count() -> None:
+    bads = [bad for bad in collect("BAD") if bad.operator in ("expand", "glu")]
+    assert lawful(bads) == {"glu"}
 
 
 def test_every_bad_says_what_it_expects() -> None:

@@ -110,7 +110,7 @@ CASES = [
 ]
 
 BAD = [
-    Bad(F.embedding, (INDEX, TABLE[0]), error=ShapeError, match="two axes"),
+    Bad(F.embedding, (INDEX, TABLE[:, 0]), error=ShapeError, match="two axes"),
     Bad(F.embedding, (INDEX * 1.0, TABLE), error=DTypeError, match="integers"),
     Bad(F.embedding, (INDEX + 1, TABLE), error=RangeError, match="index 6 is out of range"),
     Bad(F.embedding, (INDEX - 1, TABLE), error=RangeError, match="index -1"),

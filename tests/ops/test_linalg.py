@@ -164,6 +164,7 @@ BAD = [
         error=ShapeError,
         match="2 and 3",
         skip={"operator": "matmul"},
+        apply=lambda repair, args, kwargs: ((args[0], normal(*repair["other"])), kwargs),
     ),
     Bad(tg.mv, (A, A), error=ShapeError, match="2 and 1 axes"),
     Bad(tg.outer, (A, A), error=ShapeError, match="1 and 1 axes"),

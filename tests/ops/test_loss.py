@@ -211,6 +211,7 @@ BAD = [
         error=RangeError,
         match=r"label 7 at position \(1, 1\) is outside 0 \.\.\. 3",
     ),
+    Bad(F.nll_loss, (X, labels(4, 3)), error=ShapeError, match="labels need shape"),
     Bad(F.nll_loss, (X, np.array([9, 9, 0, 0, 0])), error=RangeError, match="1 more label"),
     Bad(F.cross_entropy, (X, labels(4, 3)), error=ShapeError, match=r"need shape \(5,\)"),
     Bad(F.cross_entropy, (normal(2, 4, 3), labels(4, 2)), error=ShapeError, match=r"\(2, 3\)"),

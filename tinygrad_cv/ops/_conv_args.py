@@ -13,6 +13,7 @@ from tinygrad_cv.ops._spatial import (
     Sizes,
     does_not_fit,
     letters,
+    no_pixels,
     pairs,
     per_axis,
     plain,
@@ -122,14 +123,7 @@ def _empty(op: str, input: Sizes, weight: Sizes, n: int, rows: Rows) -> ShapeErr
     convolution that gives back an image of size 0, and there is none."""
     if 0 in weight:
         return ShapeError(op, "the weight has an axis of size 0", values=rows)
-    fitting = (*input[:-n], *(size or 1 for size in input[-n:]))
-    return ShapeError(
-        op,
-        "the input has no pixels; only its batch may be empty",
-        values=rows,
-        repair=f"Give an input of shape {fitting} or larger.",
-        repairs=[{"input": fitting}],
-    )
+    return no_pixels(op, n, input, rows)
 
 
 def _bad_extra(

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from tinygrad_cv.errors import DTypeError, ShapeError
-from tinygrad_cv.ops._spatial import Pairs, Sizes, does_not_fit, output_size
+from tinygrad_cv.ops._spatial import Pairs, Sizes, does_not_fit, no_pixels, output_size
 
 __all__ = ["check_deform"]
 
@@ -97,5 +97,5 @@ def check_deform(
             repairs=[{"bias": (o,)}],
         )
     if 0 in input.shape[2:]:
-        raise ShapeError(op, "the input has no pixels", values=rows)
+        raise no_pixels(op, 2, input.shape, rows)
     return out

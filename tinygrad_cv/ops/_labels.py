@@ -46,6 +46,7 @@ def label_specs(
         raise ShapeError(
             op,
             f"the labels need shape {expected}: the input's without its class axis 1",
+            law=["loss[n,d] is made of x[n,:,d] and the label t[n,d]"],
             values=values,
             repair=repair,
             repairs=[{"target": expected}] if input.ndim > 1 else [],

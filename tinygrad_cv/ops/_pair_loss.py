@@ -118,9 +118,12 @@ def check_same_shape(op: str, **tensors: Any) -> None:
             raise ShapeError(
                 op,
                 f"{first} and {name} must have the same shape",
+                law=[f"{first}.shape = {name}.shape", f"{shape} = {tensors[name].shape} is false"],
                 values=[(n, t.shape) for n, t in tensors.items()],
-                repair=f"The number of elements is right: {name}.reshape{shape}." if same else None,
-                repairs=[{name: shape}] if same else [],
+                repair=f"The number of elements is right: {name}.reshape{shape}."
+                if same
+                else f"Give {name} the shape {shape}.",
+                repairs=[{name: shape}],
             )
 
 

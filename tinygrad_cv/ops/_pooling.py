@@ -10,9 +10,11 @@ from tinygrad_cv.ops._spatial import (
     AXES,
     Pairs,
     Sizes,
+    axes_in_front,
     channels_last,
     does_not_fit,
     letters,
+    no_pixels,
     output_size,
     pairs,
     per_axis,
@@ -63,14 +65,16 @@ def pool_args(
     return kernel, step, pads, spread
 
 
-def check_input(op: str, n: int, input: Any) -> None:
-    """Raise unless the input is [N, C, spatial...] or [C, spatial...] of numbers."""
+def check_input(op: str, n: int, input: Any, alike: tuple[str, ...] = ("input",)) -> None:
+    """Raise unless the input is [N, C, spatial...] or [C, spatial...] of numbers; ``alike`` are the
+    arguments that have its shape."""
     if input.ndim not in (n + 1, n + 2):
         raise ShapeError(
             op,
             f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
             f"it has {input.ndim}",
             values=[("input", input.shape)],
+            **axes_in_front(n, input.shape, alike),
         )
     if input.dtype.kind == "b":
         raise DTypeError(
@@ -89,7 +93,9 @@ def pool_positions(
 ) -> Sizes:
     """The number of windows along every axis, or the error of a kernel that does not fit."""
     n = len(kernel)
-    refuse_empty(op, n, input)
+    refuse_empty(
+        op, n, input, tuple(d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True))
+    )
     sizes = input.shape[-n:]
     out = tuple(
         output_size(*axis, ceil_mode)
@@ -128,11 +134,11 @@ def adaptive_size(op: str, n: int, input: Any, output_size: Any) -> Sizes:
     return sizes
 
 
-def refuse_empty(op: str, n: int, array: Any) -> None:
+def refuse_empty(op: str, n: int, array: Any, kernel: Sizes = ()) -> None:
     """Raise if an array has no pixels."""
     if 0 in array.shape[-n:]:
         values = [("input", array.shape, _letters(array.shape, n))]
-        raise ShapeError(op, "there is nothing to pool", values=values)
+        raise no_pixels(op, n, array.shape, values, kernel)
 
 
 def layout(shape: Sizes, like: Any) -> str:

@@ -12,7 +12,7 @@ from tinygrad_cv.backend.roi import Regions
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_int
-from tinygrad_cv.ops._spatial import per_axis
+from tinygrad_cv.ops._spatial import no_pixels, per_axis
 from tinygrad_cv.ops.boxes import as_number
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.creation import full_like
@@ -59,11 +59,15 @@ def as_rois(op: str, input: Any, boxes: Any) -> Any:
     rois = _joined(op, input, boxes) if isinstance(boxes, (list, tuple)) else boxes
     rows = [("input", tuple(input.shape)), ("boxes", tuple(rois.shape))]
     if len(rois.shape) != 2 or rois.shape[1] != 5:
+        fitting = (rois.shape[0] if len(rois.shape) == 2 else 1, 5)
         raise ShapeError(
             op,
             "boxes must be one tensor [K, 5] of rows (image, x1, y1, x2, y2), or for each image a "
             "tensor [L, 4]",
+            law=["y[k,c,p] is made of the pixels of x[image of box k, c] in box k"],
             values=rows,
+            repair=f"Give boxes of shape {fitting}.",
+            repairs=[{"boxes": fitting}],
         )
     if rois.dtype != input.dtype:
         raise DTypeError(
@@ -92,7 +96,7 @@ def check_input(op: str, input: Any) -> None:
             repair="Convert with input.float().",
         )
     if 0 in shape[2:]:
-        raise ShapeError(op, "there are no pixels", values=[("input", shape, "[N, C, H, W]")])
+        raise no_pixels(op, 2, shape, [("input", shape, "[N, C, H, W]")])
 
 
 def _joined(op: str, input: Any, boxes: Any) -> Any:

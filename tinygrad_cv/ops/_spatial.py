@@ -18,10 +18,12 @@ from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
     "AXES",
+    "axes_in_front",
     "batched",
     "channels_last",
     "does_not_fit",
     "letters",
+    "no_pixels",
     "output_size",
     "pairs",
     "per_axis",
@@ -48,6 +50,37 @@ def batched(n: int, function: Callable[..., Any], input: Any, *arguments: Any) -
 def letters(n: int, first: str = "N, C") -> str:
     """The axis letters of a shape: ``[N, C, H, W]``."""
     return f"[{', '.join((first, *AXES[n]))}]"
+
+
+def axes_in_front(n: int, shape: Sizes, names: tuple[str, ...]) -> dict[str, Any]:
+    """The repair of arguments that have the spatial axes only, for a ShapeError."""
+    if len(shape) != n:
+        return {}
+    image = (1, 1, *shape)
+    return {
+        "repair": f"One channel of one sample: {names[0]}.reshape{image}.",
+        "repairs": [dict.fromkeys(names, image)],
+    }
+
+
+def no_pixels(
+    op: str, n: int, shape: Sizes, values: Sequence[tuple[Any, ...]], kernel: Sizes = ()
+) -> ShapeError:
+    """The error of an input of this shape that is empty along a spatial axis, and is to hold a
+    kernel."""
+    sizes = shape[-n:]
+    fitting = (*shape[:-n], *map(max, sizes, kernel or (1,) * n))
+    return ShapeError(
+        op,
+        "the input has no pixels; only its batch may be empty",
+        law=[
+            " * ".join(AXES[n]) + " >= 1",
+            " * ".join(map(str, sizes)) + " >= 1 is false",
+        ],
+        values=values,
+        repair=f"Give an input of shape {fitting} or larger.",
+        repairs=[{"input": fitting}],
+    )
 
 
 def channels_last(shape: Sizes) -> str:

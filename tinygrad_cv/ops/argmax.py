@@ -144,9 +144,12 @@ def refuse_empty(op: str, shape: Shape, dims: Shape) -> None:
     """Raise ShapeError if one of the axes ``dims`` has size 0."""
     for axis in dims if shape else ():
         if not shape[axis]:
+            filled = tuple(n or 1 if d in dims else n for d, n in enumerate(shape))
             raise ShapeError(
                 op,
                 f"axis {axis} has no element to choose from",
+                law=["size >= 1, along each axis that is reduced", "0 >= 1 is false"],
                 values=[("input", shape)],
-                repair="Reduce an axis that is not empty.",
+                repair=f"Reduce an axis that is not empty, or an input of shape {filled}.",
+                repairs=[{"input": filled}],
             )

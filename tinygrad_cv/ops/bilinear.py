@@ -14,6 +14,8 @@ __all__ = ["bilinear"]
 
 NN_FUNCTIONS = ("bilinear",)
 TENSOR_ARGUMENTS = ("input1", "input2", "weight", "bias")
+
+Shape = tuple[int, ...]
 OPTIONAL_TENSORS = ("bias",)
 
 
@@ -55,9 +57,28 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     elif bias is not None and bias.shape != weight.shape[:1]:
         problem = f"the bias needs {weight.shape[0]} elements"
     if problem is not None:
-        values = [(name, x.shape, letters[name]) for name, x in tensors.items()]
-        raise ShapeError("bilinear", problem, values=values)
+        raise ShapeError(
+            "bilinear",
+            problem,
+            law=["y[..., o] = sum_{i,j} input1[..., i] * weight[o, i, j] * input2[..., j] + b[o]"],
+            values=[(name, x.shape, letters[name]) for name, x in tensors.items()],
+            **_repair(input1.shape, input2.shape, weight.shape, bias),
+        )
     front = input1.shape[:-1]
     a, b = (reshape(x, (math.prod(front), x.shape[-1])) for x in (input1, input2))
     y = reshape(einsum("ni,oij,nj->no", a, weight, b), (*front, weight.shape[0]))
     return y if bias is None else y + bias
+
+
+def _repair(a: Shape, b: Shape, weight: Shape, bias: Any) -> dict[str, Any]:
+    """The shapes of what is to change if the first input stays as it is, for a ShapeError."""
+    if not a or not b:
+        return {}
+    outputs = weight[0] if weight else 1
+    fitting = {"input2": (*a[:-1], b[-1]), "weight": (outputs, a[-1], b[-1])}
+    if bias is not None:
+        fitting["bias"] = (outputs,)
+    given = {"input2": b, "weight": weight, "bias": getattr(bias, "shape", None)}
+    changed = {name: shape for name, shape in fitting.items() if given[name] != shape}
+    words = ", ".join(f"{name} {shape}" for name, shape in changed.items())
+    return {"repair": f"With this input1 would fit: {words}.", "repairs": [changed]}

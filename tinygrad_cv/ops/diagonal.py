@@ -83,7 +83,14 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     """
     shape = input.shape
     if not shape:
-        raise ShapeError("diag_embed", "needs at least 1 axis", values=[("input", shape)])
+        raise ShapeError(
+            "diag_embed",
+            "needs at least 1 axis",
+            law=["y[..., i, i + offset] = x[..., i]"],
+            values=[("input", shape)],
+            repair="Use input.reshape(1).",
+            repairs=[{"input": (1,)}],
+        )
     offset = as_int("diag_embed", "offset", offset)
     ndim = len(shape) + 1
     first, second = (as_axis("diag_embed", dim, len(shape) + 1, shape) for dim in (dim1, dim2))

@@ -73,7 +73,16 @@ def embedding(
     if sparse:
         raise ArgumentError(op, "sparse gradients are not supported", repair="Use sparse=False.")
     if len(weight.shape) != 2:
-        raise ShapeError(op, "the weight needs two axes, a row for each index", values=values)
+        raise ShapeError(
+            op,
+            "the weight needs two axes, a row for each index",
+            law=["y[..., d] = w[index[...], d]"],
+            values=values,
+            repair=f"Numbers, one for each index: weight.reshape{(*weight.shape, 1)}."
+            if len(weight.shape) == 1
+            else None,
+            repairs=[{"weight": (*weight.shape, 1)}] if len(weight.shape) == 1 else [],
+        )
     rows = weight.shape[0]
     index = _index(op, input, rows, values)
     if padding_idx is not None:

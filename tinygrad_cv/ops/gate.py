@@ -271,11 +271,13 @@ def glu(input: Any, dim: int = -1) -> Any:
     dim = one_dim("glu", input.shape, dim)
     size = input.shape[dim] if input.ndim else 1
     if size % 2:
+        even = (*input.shape[:dim], size + 1, *input.shape[dim + 1 :]) if input.ndim else (2,)
         raise ShapeError(
             "glu",
             f"an axis of size {size} has no two halves" if input.ndim else "there is no axis",
             law=["n_out = n / 2", f"      = {size} / 2"],
             values=[("input", input.shape)],
-            repair="Give an axis of even size, for example twice the channels before it.",
+            repair=f"Give an axis of even size, such as an input of shape {even}.",
+            repairs=[{"input": even}],
         )
     return Glu.call(input, dim)

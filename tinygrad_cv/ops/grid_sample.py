@@ -11,7 +11,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_ints
-from tinygrad_cv.ops._spatial import Sizes, letters
+from tinygrad_cv.ops._spatial import Sizes, letters, no_pixels
 from tinygrad_cv.ops.sample import sample
 
 __all__ = ["AffineGrid", "AffineGridGrad", "affine_grid", "grid_sample"]
@@ -96,21 +96,26 @@ def grid_sample(
             repairs=[{"mode": "bilinear"}],
         )
     if grid.ndim != n + 2 or grid.shape[-1] != n:
+        fitting = (*input.shape[:1], *(grid.shape[1:-1] + (1,) * n)[:n], n)
         raise ShapeError(
             "grid_sample",
             f"the grid must have {n + 2} axes, the last of which holds {n} coordinates",
+            law=["y[n,c,p] = x(n, c, at the point grid[n,p,:])"],
             values=rows,
+            repair=f"Give a grid of shape {fitting}, where the output is to have these sizes.",
+            repairs=[{"grid": fitting}],
         )
     if grid.shape[0] != input.shape[0]:
         raise ShapeError(
             "grid_sample",
             f"{input.shape[0]} images and {grid.shape[0]} grids",
+            law=["y[n,c,p] = x(n, c, at the point grid[n,p,:])"],
             values=rows,
             repair="Give one grid per image.",
             repairs=[{"grid": (input.shape[0], *grid.shape[1:])}],
         )
     if 0 in input.shape[2:]:
-        raise ShapeError("grid_sample", "the input has no pixels", values=rows)
+        raise no_pixels("grid_sample", n, input.shape, rows)
     if input.dtype.kind != "f" or input.dtype != grid.dtype:
         raise DTypeError(
             "grid_sample",
@@ -173,6 +178,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
         raise ShapeError(
             "affine_grid",
             f"theta must be {wanted} for this size",
+            law=[AffineGrid.equation],
             values=[("theta", theta.shape, f"[N, {n}, {n + 1}]"), ("size", sizes, letters(n))],
             repair=f"Give {sizes[0]} matrices of {n} x {n + 1}.",
             repairs=[{"theta": wanted}],
@@ -197,6 +203,7 @@ class AffineGrid(Op):
             raise ShapeError(
                 "affine_grid",
                 f"theta must be [N, {n}, {n + 1}] for this size",
+                law=[AffineGrid.equation],
                 values=[("theta", theta.shape), ("size", sizes)],
             )
         return Spec((theta.shape[0], *sizes, theta.shape[1]), theta.dtype)

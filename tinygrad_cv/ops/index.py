@@ -158,6 +158,7 @@ def _check_fit(shape: Shape, values: Shape, target: Shape) -> None:
             law=[f"{values} does not broadcast to {target}"],
             values=[("input", shape), ("selected", target), ("values", values)],
             repair=f"Give one number, or values of shape {target}.",
+            repairs=[{"values": target}],
         )
 
 

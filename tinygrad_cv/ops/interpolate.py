@@ -15,7 +15,7 @@ from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops import adaptive_pool
-from tinygrad_cv.ops._spatial import AXES, Sizes, letters, per_axis
+from tinygrad_cv.ops._spatial import AXES, Sizes, letters, no_pixels, per_axis
 from tinygrad_cv.ops._strides import settled_layout
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.rounding import floor
@@ -280,7 +280,7 @@ def _sizes(
     old = input.shape[2:]
     rows = [("input", input.shape, letters(n))]
     if 0 in old:
-        raise ShapeError("interpolate", "the input has no pixels", values=rows)
+        raise no_pixels("interpolate", n, input.shape, rows)
     if size is not None:
         if recompute:
             raise ArgumentError(

@@ -245,13 +245,21 @@ def _raise_mismatch(op: str, tensors: tuple[Spec, ...], k: int, dim: int | None)
         for axis in range(len(first))
         if dim is not None and all(_fits(first, spec.shape, axis) for spec in tensors)
     ]
+    fitting = {
+        f"tensors[{i}]": first
+        if dim is None or dim >= spec.ndim
+        else (*first[:dim], spec.shape[dim], *first[dim + 1 :])
+        for i, spec in enumerate(tensors)
+    }
     raise ShapeError(
         op,
         problem,
         law=[law],
         values=[(f"tensors[{i}]", spec.shape) for i, spec in enumerate(tensors[: max(k + 1, 8)])],
-        repair=f"They can be joined along dim = {fits[0]}." if fits else None,
-        repairs=[{"dim": axis} for axis in fits],
+        repair=f"They can be joined along dim = {fits[0]}."
+        if fits
+        else f"It would fit with the shape {fitting[f'tensors[{k}]']}.",
+        repairs=[{"dim": axis} for axis in fits] or [fitting],
     )
 
 

@@ -244,7 +244,12 @@ def _checked(op: str, input: Any, normalized_shape: Any) -> Shape:
         raise ShapeError(
             op,
             f"the last {len(shape)} axes of the input must have the sizes of normalized_shape",
+            law=[
+                f"input.shape[{-len(shape)}:] = normalized_shape",
+                f"{last} = {shape} is false",
+            ],
             values=[("input", tuple(input.shape)), ("normalized_shape", shape)],
             repair=f"Use normalized_shape={last}." if last else None,
+            repairs=[{"normalized_shape": last}] if last else [],
         )
     return shape

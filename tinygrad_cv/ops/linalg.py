@@ -356,6 +356,7 @@ def _product_shape(a: Shape, b: Shape) -> Shape:
         )
     rows, columns = a[-1], b[-2] if len(b) > 1 else b[0]
     if rows != columns:
+        repair, fitting = _matmul_repair(a, b)
         raise ShapeError(
             "matmul",
             f"the sizes that are summed over differ: {rows} and {columns}",
@@ -364,7 +365,8 @@ def _product_shape(a: Shape, b: Shape) -> Shape:
                 f"K = {rows} in the input, {columns} in the other",
             ],
             values=[("input", a, _letters(a, "IK")), ("other", b, _letters(b, "KJ"))],
-            repair=_matmul_repair(a, b),
+            repair=repair,
+            repairs=[fitting],
         )
     try:
         batch = np.broadcast_shapes(a[:-2], b[:-2]) if len(a) > 2 or len(b) > 2 else ()
@@ -384,12 +386,14 @@ def _letters(shape: Shape, last: str) -> str:
     return f"[..., {last[0]}, {last[1]}]" if len(shape) > 2 else f"[{last[0]}, {last[1]}]"
 
 
-def _matmul_repair(a: Shape, b: Shape) -> str | None:
+def _matmul_repair(a: Shape, b: Shape) -> tuple[str, dict[str, Shape]]:
+    """What to do where the two sizes of K differ: in words, and the shape of the operand then."""
     if len(b) > 1 and a[-1] == b[-1]:
-        return "Transpose the second operand: a @ b.mT."
+        return "Transpose the second operand: a @ b.mT.", {"other": (*b[:-2], b[-1], b[-2])}
     if len(a) > 1 and a[-2] == (b[-2] if len(b) > 1 else b[0]):
-        return "Transpose the first operand: a.mT @ b."
-    return None
+        return "Transpose the first operand: a.mT @ b.", {"input": (*a[:-2], a[-1], a[-2])}
+    fitting = (*b[:-2], a[-1], b[-1]) if len(b) > 1 else a[-1:]
+    return f"Give the other the shape {fitting}.", {"other": fitting}
 
 
 def check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> None:

@@ -112,7 +112,7 @@ def _pooled(
 
 def _check_fit(op: str, n: int, input: Any, kernel: Sizes, stride: Sizes, ceil_mode: bool) -> None:
     """Raise if the kernel is larger than the input, which cannot be padded here."""
-    refuse_empty(op, n, input)
+    refuse_empty(op, n, input, kernel)
     none, sizes = ((0, 0),) * n, input.shape[-n:]
     if all(
         output_size(size, k, s, (0, 0), 1, ceil_mode) >= 1

@@ -226,7 +226,10 @@ def multi_margin_loss(
         raise ShapeError(
             op,
             "one label for each row of scores is needed",
+            law=["loss[n] is made of x[n,:] and the label t[n]"],
             values=[("input", input.shape, "[N, C] or [C]"), ("target", target.shape, "[N] or []")],
+            repair=None if wanted is None else f"Give a target of shape {wanted}.",
+            repairs=[] if wanted is None else [{"target": wanted}],
         )
     _check_labels(op, input, target, 0, rows.shape[1])
     if weight is not None:
@@ -281,6 +284,9 @@ def multilabel_margin_loss(
         raise ShapeError(
             op,
             "input and target must have the same shape, [N, C] or [C]",
+            law=["loss[n] is made of the scores x[n,:] and the labels t[n,:] up to the first -1"],
+            repair=f"Give a target of shape {input.shape}." if len(input.shape) < 3 else None,
+            repairs=[{"target": tuple(input.shape)}] if len(input.shape) < 3 else [],
             values=[("input", input.shape), ("target", target.shape)],
         )
     _check_labels(op, input, target, -1, input.shape[-1] if input.shape else 1)

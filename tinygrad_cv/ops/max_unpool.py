@@ -109,11 +109,12 @@ def _unpooled(
     output_size: Any,
 ) -> Any:
     op = f"max_unpool{n}d"
-    check_input(op, n, input)
+    check_input(op, n, input, ("input", "indices"))
     if indices.shape != input.shape:
         raise ShapeError(
             op,
             "the indices must have the shape of the input",
+            law=["y[n,c,index[n,c,p]] = x[n,c,p]"],
             values=[("input", input.shape), ("indices", indices.shape)],
             repairs=[{"indices": tuple(input.shape)}],
         )

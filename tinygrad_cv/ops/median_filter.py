@@ -233,7 +233,7 @@ def _specs(op: str, input: Spec, kernel: Sizes, stride: Sizes) -> tuple[Spec, Sp
 def _positions(op: str, input: Spec, kernel: Sizes, stride: Sizes, padding: Pairs = NONE) -> Sizes:
     """The number of windows along both axes, or the error of a window that does not fit."""
     shape = tuple(input.shape)
-    refuse_empty(op, 2, input)
+    refuse_empty(op, 2, input, kernel)
     axes = zip(shape[-2:], kernel, stride, padding, NEAR, strict=True)
     out = tuple(output_size(*axis) for axis in axes)
     if min(out) < 1:

@@ -199,12 +199,20 @@ class Repeat(Op):
             raise ShapeError(
                 "repeat",
                 f"{len(repeats)} repeats for {input.ndim} axes: each axis needs one",
+                law=["size_out = repeats * size, along each axis"],
                 values=values,
                 repair="Put ones in front, or use tile.",
                 repairs=[{"repeats": (1,) * -missing + repeats}],
             )
         if min(repeats, default=0) < 0:
-            raise ShapeError("repeat", f"a repeat cannot be negative: {repeats}", values=values)
+            raise ShapeError(
+                "repeat",
+                f"a repeat cannot be negative: {repeats}",
+                law=["size_out = repeats * size, along each axis"],
+                values=values,
+                repair="Use repeats of 0 or more.",
+                repairs=[{"repeats": tuple(max(n, 0) for n in repeats)}],
+            )
         sizes = (1,) * missing + input.shape
         return Spec(tuple(r * n for r, n in zip(repeats, sizes, strict=True)), input.dtype)
 

@@ -23,7 +23,7 @@ from tinygrad_cv.backend.select import keep
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ShapeError
-from tinygrad_cv.ops._spatial import Sizes, channels_last
+from tinygrad_cv.ops._spatial import Sizes, channels_last, no_pixels
 from tinygrad_cv.ops.join import stack
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.rounding import zero_map
@@ -378,7 +378,7 @@ def _check(op: str, input: Any, name: str, where: Any, fitting: bool) -> None:
     if not fitting or where.shape[0] != input.shape[0]:
         raise ShapeError(op, f"{name} and input do not fit", values=values)
     if 0 in input.shape[2:]:
-        raise ShapeError(op, "the input has no pixels", values=values)
+        raise no_pixels(op, input.ndim - 2, input.shape, values)
 
 
 def _rows(xp: Any, input: Any, n: int) -> Any:

@@ -120,7 +120,7 @@ def _replaced(bad: Bad, repair: dict[str, Any]) -> tuple[Any, Any]:
 
 def _resized(old: Any, value: Any) -> Any:
     """The value, or, if it is the shape of an array, the old array brought to it."""
-    if isinstance(old, (np.ndarray, Tensor)) and isinstance(value, tuple):
+    if isinstance(old, (np.ndarray, np.generic, Tensor)) and isinstance(value, tuple):
         return np.resize(np.asarray(getattr(old, "array", old)), value)
     return value
 
