@@ -48,6 +48,7 @@ def cross_entropy(
 ) -> tuple[Any, ...]:
     """``CrossEntropy.forward`` without smoothing."""
     from tinygrad_cv.backend.cpu.compiled import loss as kernels
+    from tinygrad_cv.backend.cpu.compiled.softmax import PLACES
 
     label, share, even = shares(np, "cross_entropy", input, target, weight, ignore_index, reduction)
     lse, loss = np.empty((2, *label.shape), np.float32)
@@ -56,7 +57,7 @@ def cross_entropy(
         labels = np.ascontiguousarray(label).reshape(-1)
         kernels.cross_entropy(_rows(input), labels, lse.reshape(-1), loss.reshape(-1), workers)
     else:
-        near = memory.scratch((workers, 2, kernels.PIXELS), np.float32, "loss.near")
+        near = memory.scratch((workers, 2, PLACES), np.float32, "loss.near")
         labels = _flat(label, 1)
         kernels.cross_entropy_planes(
             _flat(input, 2), labels, _flat(lse, 1), _flat(loss, 1), near, workers

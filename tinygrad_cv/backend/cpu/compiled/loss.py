@@ -12,13 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_cv.backend.cpu.compiled import functions
+from tinygrad_cv.backend.cpu.compiled.softmax import PLACES, block, block_top, row_top
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["PIXELS", "cross_entropy", "cross_entropy_gradient", "cross_entropy_planes"]
+__all__ = ["cross_entropy", "cross_entropy_gradient", "cross_entropy_planes"]
 __all__ += ["cross_entropy_planes_gradient"]
-
-PIXELS = 256  # of a block
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
@@ -33,9 +32,8 @@ def cross_entropy(x, label, lse, loss, workers, task):
     rows, classes = x.shape
     for worker in shared(0, workers, task):
         for r in range(rows * worker // workers, rows * (worker + 1) // workers):
-            row, top, total = x[r], x[r, 0], np.float32(0)
-            for c in range(1, classes):
-                top = row[c] if row[c] > top else top
+            row, total = x[r], np.float32(0)
+            top = row_top(row)
             for c in range(classes):
                 total += functions.exp(row[c] - top)
             lse[r] = top + functions.log(total)
@@ -56,23 +54,17 @@ def cross_entropy_gradient(x, label, lse, mass, dx, workers, task):
 
 @compiled(f"void({_R3}, {_MAPS}, {_W2}, {_W2}, {_W3}, int64)", parallel=True)
 def cross_entropy_planes(x, label, lse, loss, near, workers, task):
-    """As ``cross_entropy``, of [N, C, P]; ``near`` [workers, 2, PIXELS] is for a block's largest
+    """As ``cross_entropy``, of [N, C, P]; ``near`` [workers, 2, PLACES] is for a block's largest
     scores and sums."""
     images, classes, pixels = x.shape
-    blocks = -(-pixels // PIXELS)
-    count = images * blocks
+    blocks = images * -(-pixels // PLACES)
     for worker in shared(0, workers, task):
-        for k in range(count * worker // workers, count * (worker + 1) // workers):
-            n, first = k // blocks, k % blocks * PIXELS
-            last = min(first + PIXELS, pixels)
+        for k in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+            n, first, last = block(k, pixels)
             top, total = near[worker, 0, : last - first], near[worker, 1, : last - first]
-            scores = x[n, 0, first:last]
-            for p in range(top.size):
-                top[p], total[p] = scores[p], np.float32(0)
-            for c in range(1, classes):
-                scores = x[n, c, first:last]
-                for p in range(top.size):
-                    top[p] = scores[p] if scores[p] > top[p] else top[p]
+            block_top(x, n, first, top)
+            for p in range(total.size):
+                total[p] = np.float32(0)
             for c in range(classes):
                 scores = x[n, c, first:last]
                 for p in range(total.size):
@@ -88,12 +80,10 @@ def cross_entropy_planes(x, label, lse, loss, near, workers, task):
 def cross_entropy_planes_gradient(x, label, lse, mass, dx, workers, task):
     """As ``cross_entropy_gradient``, of [N, C, P]."""
     images, classes, pixels = x.shape
-    blocks = -(-pixels // PIXELS)
-    count = images * blocks
+    blocks = images * -(-pixels // PLACES)
     for worker in shared(0, workers, task):
-        for k in range(count * worker // workers, count * (worker + 1) // workers):
-            n, first = k // blocks, k % blocks * PIXELS
-            last = min(first + PIXELS, pixels)
+        for k in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+            n, first, last = block(k, pixels)
             below, factor = lse[n, first:last], mass[n, first:last]
             for c in range(classes):
                 scores, out = x[n, c, first:last], dx[n, c, first:last]

@@ -8,17 +8,49 @@ members are taken one after the other, so that vectors hold places. Threads shar
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from tinygrad_cv.backend.cpu.compiled import functions
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["PLACES", "planes", "planes_gradient", "rows", "rows_gradient"]
+__all__ = ["PLACES", "block", "block_top", "planes", "planes_gradient", "row_top", "rows"]
+__all__ += ["rows_gradient"]
 
 PLACES = 256  # of a block
 
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
+
+
+@njit(inline="always")
+def row_top(row):
+    """The largest number of a row."""
+    top = row[0]
+    for i in range(1, row.size):
+        top = row[i] if row[i] > top else top
+    return top
+
+
+@njit(inline="always")
+def block(k, places):
+    """Of block number k: the index of its lines along the first axis, its first place, and the one
+    behind its last."""
+    blocks = -(-places // PLACES)
+    first = k % blocks * PLACES
+    return k // blocks, first, min(first + PLACES, places)
+
+
+@njit(inline="always")
+def block_top(x, a, first, top):
+    """top[p] = the largest number of the line x[a, :, first + p]."""
+    line = x[a, 0, first : first + top.size]
+    for p in range(top.size):
+        top[p] = line[p]
+    for i in range(1, x.shape[1]):
+        line = x[a, i, first : first + top.size]
+        for p in range(top.size):
+            top[p] = line[p] if line[p] > top[p] else top[p]
 
 
 @compiled(f"void({_R2}, {_W2}, int64, int64)", parallel=True)
@@ -27,9 +59,8 @@ def rows(x, y, logarithm, workers, task):
     count, n = x.shape
     for worker in shared(0, workers, task):
         for r in range(count * worker // workers, count * (worker + 1) // workers):
-            row, out, top, total = x[r], y[r], x[r, 0], np.float32(0)
-            for i in range(1, n):
-                top = row[i] if row[i] > top else top
+            row, out, total = x[r], y[r], np.float32(0)
+            top = row_top(row)
             if logarithm:
                 for i in range(n):
                     total += functions.exp(row[i] - top)
@@ -68,21 +99,14 @@ def planes(x, y, near, logarithm, workers, task):
     """As ``rows``, of [A, N, P]; ``near`` [workers, 2, PLACES] is for a block's largest numbers and
     sums."""
     count, n, places = x.shape
-    blocks = -(-places // PLACES)
+    blocks = count * -(-places // PLACES)
     for worker in shared(0, workers, task):
-        for k in range(
-            count * blocks * worker // workers, count * blocks * (worker + 1) // workers
-        ):
-            a, first = k // blocks, k % blocks * PLACES
-            last = min(first + PLACES, places)
+        for k in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+            a, first, last = block(k, places)
             top, total = near[worker, 0, : last - first], near[worker, 1, : last - first]
-            line = x[a, 0, first:last]
-            for p in range(top.size):
-                top[p], total[p] = line[p], np.float32(0)
-            for i in range(1, n):
-                line = x[a, i, first:last]
-                for p in range(top.size):
-                    top[p] = line[p] if line[p] > top[p] else top[p]
+            block_top(x, a, first, top)
+            for p in range(total.size):
+                total[p] = np.float32(0)
             for i in range(n):
                 line, out = x[a, i, first:last], y[a, i, first:last]
                 for p in range(total.size):
@@ -107,13 +131,10 @@ def planes(x, y, near, logarithm, workers, task):
 def planes_gradient(g, y, dx, near, logarithm, workers, task):
     """As ``rows_gradient``, of [A, N, P]; ``near`` as in ``planes``."""
     count, n, places = g.shape
-    blocks = -(-places // PLACES)
+    blocks = count * -(-places // PLACES)
     for worker in shared(0, workers, task):
-        for k in range(
-            count * blocks * worker // workers, count * blocks * (worker + 1) // workers
-        ):
-            a, first = k // blocks, k % blocks * PLACES
-            last = min(first + PLACES, places)
+        for k in range(blocks * worker // workers, blocks * (worker + 1) // workers):
+            a, first, last = block(k, places)
             total = near[worker, 0, : last - first]
             for p in range(total.size):
                 total[p] = np.float32(0)
