@@ -28,6 +28,15 @@ def test_every_operator_has_cases() -> None:
     assert sorted({op.name for op in operators()} - covered) == []
 
 
+def test_every_operator_has_an_independent_reference() -> None:
+    """A naive computation after the equation, beside PyTorch's; of few operators at once, so that
+    it is theirs."""
+    cases = [c for c in collect("CASES") if isinstance(c, Case) and c.reference is not None]
+    runs = [{op.name for op, _, _ in recorded_calls(case)} for case in cases]
+    of_few = {name for names in runs if len(names) < 4 for name in names}
+    assert sorted({op.name for op in operators()} - of_few) == []
+
+
 # Operators whose arguments are made by the package: {operator: whose refusals stand for it}. A rule
 # calls them with the shapes of the call that was accepted, or a function has looked before.
 BEHIND = {

@@ -87,9 +87,20 @@ CASES = [
     Case(
         power.Reciprocal, (away_from_zero(3, 4),), reference=lambda x: 1 / x, torch=torch.reciprocal
     ),
-    Case(tg.add, (normal(3), normal(3)), kwargs={"alpha": 2.5}, reference=lambda x, y: x + 2.5 * y),
-    Case(tg.sub, (normal(3), normal(3)), kwargs={"alpha": -2}, reference=lambda x, y: x + 2 * y),
-    Case(tg.rsub, (normal(3), normal(3)), reference=lambda x, y: y - x),
+    *(
+        Case(
+            f,
+            (normal(3), normal(3)),
+            kwargs={"alpha": alpha},
+            reference=reference,
+            torch=lambda x, y, t=t, alpha=alpha: t(x, y, alpha=alpha),
+        )
+        for f, alpha, reference, t in (
+            (tg.add, 2.5, lambda x, y: x + 2.5 * y, torch.add),
+            (tg.sub, -2, lambda x, y: x + 2 * y, torch.sub),
+            (tg.rsub, 1, lambda x, y: y - x, torch.rsub),
+        )
+    ),
     *(
         Case(lambda x, f=f: f(x), (away_from_zero(2, 3),), reference=f, name=f"scalar {k}", torch=f)
         for k, f in enumerate(

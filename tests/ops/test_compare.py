@@ -59,12 +59,12 @@ CASES = [
         for op, _, t in COMPARISONS
     ),
     *(
-        Case(op, (SPECIAL,), reference=each(f))
-        for op, f in (
-            (compare.IsNan, math.isnan),
-            (compare.IsInf, math.isinf),
-            (compare.IsFinite, math.isfinite),
-            (logic.LogicalNot, operator.not_),
+        Case(op, (SPECIAL,), reference=each(f), torch=t)
+        for op, f, t in (
+            (compare.IsNan, math.isnan, torch.isnan),
+            (compare.IsInf, math.isinf, torch.isinf),
+            (compare.IsFinite, math.isfinite, torch.isfinite),
+            (logic.LogicalNot, operator.not_, torch.logical_not),
         )
     ),
     Case(
@@ -72,6 +72,7 @@ CASES = [
         (np.array([1.0, 1.0, inf, nan]), np.array([1.0 + 1e-6, 1.1, inf, nan])),
         attrs=(1e-5, 1e-8, True),
         reference=lambda a, b: np.array([True, False, True, True]),
+        torch=lambda a, b: torch.isclose(a, b, equal_nan=True),
         skip={"float32": "1e-6 is near its resolution"},
     ),
     *(

@@ -81,13 +81,18 @@ CASES = [
             f,
             (X,),
             kwargs={"dim": d, "keepdim": k},
+            reference=lambda x, n=n, d=d, k=k: n(x, d, keepdims=k),
             torch=lambda x, t=t, d=d, k=k: t(x, d, k),
             name=f"{d}{k}",
         )
-        for f, t in ((tg.argmax, torch.argmax), (tg.argmin, torch.argmin))
+        for f, n, t in (
+            (tg.argmax, np.argmax, torch.argmax),
+            (tg.argmin, np.argmin, torch.argmin),
+        )
         for d, k in ((None, False), (0, False), (-1, True))
     ),
     Case(argmax.Argmax, (TIES,), attrs=(1, False), reference=lambda x: np.array([1, 0])),
+    Case(argmax.Argmin, (-TIES,), attrs=(1, False), reference=lambda x: np.array([1, 0])),
     Case(
         argmax.IndexMask,
         (np.array([2, 0]),),

@@ -211,7 +211,14 @@ CASES = [
         order=0,
         name="nonzero",
     ),
-    Case(tg.argwhere, (X * MASK,), reference=np.argwhere, skip=NO_INFER, order=0),
+    Case(
+        tg.argwhere,
+        (X * MASK,),
+        reference=np.argwhere,
+        torch=torch.argwhere,
+        skip=NO_INFER,
+        order=0,
+    ),
     Case(tg.nonzero, (np.array(2.0),), torch=torch.nonzero, skip=NO_INFER, order=0, name="0-d"),
 ]
 for _case in CASES:

@@ -147,9 +147,17 @@ CASES = [
         )
     ),
     Case(
-        lambda c, x: tg.where(c, x, 2.5), (mask, x34), reference=lambda c, x: where_loop(c, x, 2.5)
+        lambda c, x: tg.where(c, x, 2.5),
+        (mask, x34),
+        reference=lambda c, x: where_loop(c, x, 2.5),
+        torch=lambda c, x: torch.where(c, x, 2.5),
     ),
-    Case(lambda c, x: tg.where(c, 2, x), (mask, x34), reference=lambda c, x: where_loop(c, 2, x)),
+    Case(
+        lambda c, x: tg.where(c, 2, x),
+        (mask, x34),
+        reference=lambda c, x: where_loop(c, 2, x),
+        torch=lambda c, x: torch.where(c, 2, x),
+    ),
     Case(
         lambda c: tg.where(c, 1.0, 0.0),
         (mask,),
@@ -197,15 +205,22 @@ CASES = [
         diff=["input", "max"],
         name="tensor edges",
     ),
-    Case(tg.clip, (x34,), attrs=(-1, 1), reference=lambda x: median_of_three(x, -1, 1)),
+    Case(
+        tg.clip,
+        (x34,),
+        attrs=(-1, 1),
+        reference=lambda x: median_of_three(x, -1, 1),
+        torch=lambda x: torch.clip(x, -1, 1),
+    ),
     Case(
         select.NanToNum,
         (EDGES,),
         attrs=(0.5, None, -3.0),
+        reference=lambda x: np.nan_to_num(x, nan=0.5, neginf=-3.0),
         torch=lambda x: torch.nan_to_num(x, 0.5, None, -3.0),
         order=0,
     ),
-    Case(tg.nan_to_num, (x34,), reference=lambda x: x),
+    Case(tg.nan_to_num, (x34,), reference=lambda x: x, torch=torch.nan_to_num),
     Case(
         convert.Cast,
         (x34,),

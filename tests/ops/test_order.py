@@ -100,7 +100,13 @@ CASES = [
     ),
     Case(tg.sort, (CUBE,), reference=lambda x: naive_sort(x, -1), name="last axis"),
     Case(tg.sort, (np.array(2.0),), torch=lambda x: x.sort(), name="0-d"),
-    Case(tg.argsort, (CUBE, 1), reference=lambda x, d: naive_sort(x, d)[1], order=0),
+    Case(
+        tg.argsort,
+        (CUBE, 1),
+        reference=lambda x, d: naive_sort(x, d)[1],
+        torch=torch.argsort,
+        order=0,
+    ),
     Case(tg.msort, (X,), reference=lambda x: naive_sort(x, 0)[0], torch=torch.msort),
     Case(tg.topk, (X, 2), torch=torch.topk),
     Case(
