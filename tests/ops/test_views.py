@@ -329,3 +329,10 @@ def test_what_is_refused_as_in_torch():
         with pytest.raises(tg.DTypeError, match="src must have the dtype of the input"):
             function(x, 0, tg.tensor([[0]]), tg.ones(1, 1, dtype="float64"))
     assert tg.nn.functional.avg_pool2d(tg.ones(1, 4, 4), 2, ()).shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["expand_as", "reshape_as", "view_as", "type_as"])
+@pytest.mark.parametrize("other", [None, 3, "b"])
+def test_what_a_tensor_is_to_be_like_is_a_tensor(name, other):
+    with pytest.raises(DTypeError, match="_as: other must be a tensor"):
+        getattr(tg.zeros(3), name)(other)

@@ -1,4 +1,4 @@
-"""Reading integer arguments: dims counted from the front, sizes, repeats."""
+"""Reading arguments: dims counted from the front, sizes, repeats, and tensors to be like."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
 
-__all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_within", "outside"]
+__all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_like", "check_within", "outside"]
 
 Shape = tuple[int, ...]
 
@@ -32,6 +32,13 @@ def as_ints(op: str, name: str, values: Any) -> Shape:
             values = values[0]
         return tuple(as_int(op, name, value) for value in values)
     return (as_int(op, name, values),)
+
+
+def check_like(op: str, other: Any) -> None:
+    """Raise unless ``other``, whose shape or dtype is taken over, is a tensor."""
+    if not hasattr(other, "dtype"):
+        kind = type(other).__name__
+        raise DTypeError(op, f"other must be a tensor, not {kind} {other!r:.60}")
 
 
 def outside(

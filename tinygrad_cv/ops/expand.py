@@ -12,7 +12,7 @@ from tinygrad_cv.backend import sums
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ShapeError
-from tinygrad_cv.ops._axes import as_ints
+from tinygrad_cv.ops._axes import as_ints, check_like
 from tinygrad_cv.ops._dims import every_dim
 
 __all__ = ["Expand", "SumTo", "broadcast_to", "expand", "expand_as", "spread", "sum_to"]
@@ -140,10 +140,15 @@ def expand(input: Any, *sizes: Any) -> Any:
 def expand_as(input: Any, other: Any) -> Any:
     """The input expanded to the shape of ``other``.
 
+    Raises:
+        ShapeError: the shapes do not broadcast.
+        DTypeError: ``other`` is no tensor.
+
     >>> import tinygrad_cv as tg
     >>> tg.tensor([1, 2]).expand_as(tg.zeros(2, 2)).tolist()
     [[1, 2], [1, 2]]
     """
+    check_like("expand_as", other)
     return _expand(input, other.shape)
 
 

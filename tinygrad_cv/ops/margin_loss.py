@@ -85,7 +85,7 @@ def hinge_embedding_loss(
     check_reduction(op, reduction, size_average, reduce)
     margin = check_number(op, "margin", margin)
     check_floats(op, input=input)
-    shape = common_shape(op, input=input, target=target)
+    shape = common_shape(op, input=input.shape, target=target.shape)
     input = input if input.shape == shape else expand(input, shape)
     apart = masked(clamp(margin - input, 0, None), target != 1)
     return apply_reduction(apart + masked(input, target != -1), reduction)

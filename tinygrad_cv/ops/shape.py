@@ -13,7 +13,7 @@ from typing import Any
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_cv.ops._axes import as_axes, as_axis, as_ints
+from tinygrad_cv.ops._axes import as_axes, as_axis, as_ints, check_like
 from tinygrad_cv.ops._dims import named
 from tinygrad_cv.ops._strides import dense_strides, layout_from_strides, reshaped_strides
 
@@ -375,11 +375,13 @@ def _reshape_as(self: Any, other: Any) -> Any:
 
     Raises:
         ShapeError: ``other`` has another number of elements.
+        DTypeError: ``other`` is no tensor.
 
     >>> import tinygrad_cv as tg
     >>> tg.arange(4).reshape_as(tg.zeros(2, 2)).tolist()
     [[0, 1], [2, 3]]
     """
+    check_like("reshape_as", other)
     return reshape(self, other.shape)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
-from tinygrad_cv.ops._axes import as_axis, as_int, as_ints
+from tinygrad_cv.ops._axes import as_axis, as_int, as_ints, check_like
 from tinygrad_cv.ops.convert import cast, move
 from tinygrad_cv.ops.diagonal import diag_embed
 from tinygrad_cv.ops.expand import sum_to
@@ -336,9 +336,7 @@ def _type_as(self: Any, other: Any) -> Any:
     >>> tg.tensor([1, 2]).type_as(tg.tensor(0.5))
     tensor([1., 2.])
     """
-    if not hasattr(other, "dtype"):
-        kind = type(other).__name__
-        raise DTypeError("type_as", f"other must be a tensor, not {kind} {other!r:.60}")
+    check_like("type_as", other)
     device = getattr(other, "device", None)
     return cast(self if device is None else move(self, device), other.dtype)
 
