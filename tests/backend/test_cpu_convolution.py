@@ -161,9 +161,7 @@ def test_winograd_in_three_dimensions(shape, outputs, depth, front):
 
 
 def case(x, w, padding, stride=(1, 1), dilation=(1, 1), groups=1):
-    options = (stride, padding, dilation)
-    positions = convolution._positions(x.shape, w.shape, *options)
-    return convolution._case(x.shape, w.shape, positions, *options, groups)
+    return convolution._case(x.shape, w.shape, stride, padding, dilation, groups)
 
 
 @pytest.mark.parametrize("workers", [1, 3, 5])

@@ -230,6 +230,8 @@ def check_grads(
 
 
 def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
+    if weight.ndim == n + 2 and input.ndim in (n + 1, n + 2):
+        return
     rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(_taps(n)))]
     if weight.ndim != n + 2:
         raise ShapeError(
@@ -237,16 +239,13 @@ def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
             f"the weight needs {n + 2} axes {form.format(_taps(n))}, it has {weight.ndim}",
             values=rows,
         )
-    if input.ndim not in (n + 1, n + 2):
-        raise ShapeError(
-            op,
-            f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
-            f"it has {input.ndim}",
-            values=rows,
-            repair="Add the missing axes with unsqueeze or reshape."
-            if input.ndim < n + 1
-            else None,
-        )
+    raise ShapeError(
+        op,
+        f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
+        f"it has {input.ndim}",
+        values=rows,
+        repair="Add the missing axes with unsqueeze or reshape." if input.ndim < n + 1 else None,
+    )
 
 
 def _check_dtypes(op: str, arrays: Sequence[tuple[str, Any]]) -> None:

@@ -41,6 +41,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     WIDTH,
     WORD,
     Emitter,
+    emit_prefetch,
     for_each_vector,
     mask_of,
     word,
@@ -51,6 +52,7 @@ from tinygrad_cv.backend.cpu.compiling import compiled
 __all__ = ["convolve", "weight_gradient"]
 
 _PIXELS = 6  # outputs of a row that are worked on together; or two, where fewer are left
+_ROWS = 12  # rows of outputs that meet the same taps, and are worked on together
 _TAPS = 3  # taps of a line of the kernel that are worked on together
 _OUTPUTS = 48  # outputs over which the sums of the weights stay in registers, at least
 
@@ -156,7 +158,7 @@ class _Channels:
 def window_sums(
     typingctx: Any, outputs: Any, target: Any, target_step: Any, source: Any, source_step: Any,
     w: Any, bias: Any, count: Any, deep: Any, wide: Any, lanes: Any, table: Any, taps: Any,
-    threes: Any, lines: Any, w_step: Any,
+    threes: Any, lines: Any, w_step: Any, ahead: Any,
 ) -> Any:  # fmt: skip
     """All channels of ``outputs`` outputs in a row that meet the same taps:
     ``table`` holds for each tap where its pixel lies and where its weights do. Offsets and steps
@@ -165,11 +167,13 @@ def window_sums(
     ``threes`` is not 0 where the pixel that a tap meets for an output is the one that the tap
     before meets for the next output. Then three taps along a line, their weights ``w_step`` apart,
     read each pixel once; ``threes`` times for all ``lines`` lines, entry after entry.
+
+    ``ahead`` is where the pixels lie that the next row of outputs will be the first to meet.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         outputs, target, target_step, source, source_step, w, bias, *rest = arguments
-        count, deep, wide, lanes, table, taps, threes, lines, w_step = rest
+        count, deep, wide, lanes, table, taps, threes, lines, w_step, ahead = rest
         table = builder.inttoptr(table, WORD.as_pointer())
 
         def sums_of(grouped: bool) -> None:
@@ -215,7 +219,10 @@ def window_sums(
                     with cgutils.for_range_slice(builder, done, taps, word(1), WORD) as (entry, _):
                         meet(entry, 1)
                     place = builder.add(end, to)
+                    near = builder.add(builder.add(start, from_), ahead)
                     for t, register in enumerate(sums):
+                        if pixels > 1:
+                            emit_prefetch(builder, builder.add(near, steps[t]), locality=2)
                         there = builder.add(place, builder.mul(target_step, word(t)))
                         e.store(builder.load(register), there)
 
@@ -226,7 +233,7 @@ def window_sums(
         _by_groups(builder, deep, wide, sums_of)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 16), emit
+    return types.void(*[types.intp] * 17), emit
 
 
 def _by_groups(builder: Any, deep: Any, wide: Any, body: Callable[[bool], None]) -> None:
@@ -255,19 +262,26 @@ def convolve(x, w, bias, y, geometry, backward, workers, task):
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     deep, wide, pixel = c // groups, o // groups, c * 4
     units, classes, step = images * planes * rows, sw if backward else 1, 1 if backward else sw
+    down = 1 if backward else sh
+    line_x, line_y = down * width * pixel, across * o * 4
     for worker in shared(0, workers, task):
         table, lanes = np.empty((kw * kd * kh, 2), np.int64), _lanes_of(deep, wide)
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
+        unit, end = units * worker // workers, units * (worker + 1) // workers
+        while unit < end:
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)
             a, a_step, na, z, z_step = _taps_of(d, front, kd, sd, dd, backward)
             i, i_step, ni, h, h_step = _taps_of(p, top, kh, sh, dh, backward)
             a0, a1 = _inside(z, z_step, na, depth)
             i0, i1 = _inside(h, h_step, ni, height)
-            lines = (a1 - a0) * (i1 - i0)
+            lines, below = (a1 - a0) * (i1 - i0), 1
+            if i1 - i0 == ni and (sh == 1 or not backward):
+                below = (height - 1 - (ni - 1) * h_step - h) // down + 1
+                below = max(1, min(below, rows - p, end - unit, _ROWS))
+            after = (z + (a1 - 1) * z_step) * height + h + (i1 - 1) * h_step + 1
             for first in range(min(classes, across)):
                 j, j_step, nj, v, v_step = _taps_of(first, left, kw, sw, dw, backward)
-                entry = 0
+                entry, next_ = 0, (after * width + v) * pixel
                 for tj in range(nj):
                     for ta in range(a0, a1):
                         for ti in range(i0, i1):
@@ -285,15 +299,20 @@ def convolve(x, w, bias, y, geometry, backward, workers, task):
                 while q < count:
                     alike = max(1, inner1 - q) if q >= inner0 else 1
                     j0, j1 = _inside(v + q * step, v_step, nj, width)
-                    threes = (j1 - j0) // _TAPS if step == v_step else 0
                     to, from_ = target + q * classes * o * 4, source + q * step * pixel
                     start, taps = table.ctypes.data + j0 * lines * 16, (j1 - j0) * lines
-                    window_sums(
-                        alike, to, classes * o * 4, from_, step * pixel, w.ctypes.data,
-                        bias.ctypes.data, o, deep, wide, lanes.ctypes.data, start, taps, threes,
-                        lines, j_step * deep * o * 4,
-                    )  # fmt: skip
+                    outputs, to_step, from_step, calls = alike, classes * o * 4, step * pixel, below
+                    threes = (j1 - j0) // _TAPS if step == v_step and alike > 1 else 0
+                    if alike == 1:  # side by side are those of several rows
+                        outputs, to_step, from_step, calls = below, line_y, line_x, 1
+                    for r in range(calls):
+                        window_sums(
+                            outputs, to + r * line_y, to_step, from_ + r * line_x, from_step,
+                            w.ctypes.data, bias.ctypes.data, o, deep, wide, lanes.ctypes.data,
+                            start, taps, threes, lines, j_step * deep * o * 4, next_,
+                        )  # fmt: skip
                     q += alike
+            unit += below
 
 
 @intrinsic
