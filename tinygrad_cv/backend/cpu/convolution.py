@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import borders, lanes, threads, winograd
+from tinygrad_cv.backend.cpu import borders, compiled, lanes, threads, winograd
 from tinygrad_cv.backend.cpu.case import (
     Case,
     Sizes,
@@ -91,9 +91,7 @@ def _takes(case: Case, *specs: Any) -> bool:
 def _algorithm(case: Case) -> str | None:
     deep, wide = case.channels // case.groups, case.outputs // case.groups
     if case.groups > 1:
-        from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
-
-        return "groups" if 2 * max(deep, wide) <= WIDTH else "taps"
+        return "groups" if 2 * max(deep, wide) <= compiled.vector.WIDTH else "taps"
     near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
@@ -134,24 +132,18 @@ def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
             return output
         algorithm = "taps"
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups
-
         b = np.zeros(case.outputs, np.float32) if bias is None else b
-        groups.convolve(x, w, b, y, case.geometry, 0, _workers())
+        compiled.groups.convolve(x, w, b, y, case.geometry, 0, _workers())
     elif algorithm == "taps":
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         if case.is_pointwise:
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
-        convolution.by_taps(x, w, b, y, case.geometry, length, together, _workers())
+        compiled.convolution.by_taps(x, w, b, y, case.geometry, length, together, _workers())
     elif algorithm == "images":
         lanes.convolve(case, x, w, b, y)
     else:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         scratch, *lines = _lines(case)
-        convolution.by_rows(x, w, b, y, scratch, case.geometry, *lines)
+        compiled.convolution.by_rows(x, w, b, y, scratch, case.geometry, *lines)
     return output
 
 
@@ -176,18 +168,14 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
     spread = memory.empty((case.images, case.channels, *case.sizes), np.float32, CHANNELS_LAST)
     dx, algorithm = _five(pixels(spread)), _algorithm(case)
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups
-
         zeros = np.zeros(case.channels, np.float32)
         w = _exchanged(w, case.groups)
-        groups.convolve(dy, w, zeros, dx, case.geometry, 1, _workers())
+        compiled.groups.convolve(dy, w, zeros, dx, case.geometry, 1, _workers())
         return spread
     empty = np.zeros(0, np.float32)
     if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, backward=True):
         return spread
     swapped = _swapped(w, case.kernel)
-    from tinygrad_cv.backend.cpu.compiled import convolution
-
     rotated = _rotated(case)
     side_by_side = rotated is not None and algorithm != "winograd" and lanes.fills(rotated)
     if rotated is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
@@ -196,12 +184,14 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
             lanes.convolve(rotated, dy, w, empty, dx)
         else:
             scratch, *lines = _lines(rotated)
-            convolution.by_rows(dy, w, empty, dx, scratch, rotated.geometry, *lines)
+            compiled.convolution.by_rows(dy, w, empty, dx, scratch, rotated.geometry, *lines)
         return spread
     if case.is_pointwise:
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
-    convolution.input_gradient(dy, swapped, dx, case.geometry, length, together, _workers())
+    compiled.convolution.input_gradient(
+        dy, swapped, dx, case.geometry, length, together, _workers()
+    )
     return spread
 
 
@@ -235,34 +225,28 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
             return result
         algorithm = "taps"
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups as kernels
-
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        kernels.weight_gradient(x, dy, dw, parts, geometry, workers)
+        compiled.groups.weight_gradient(x, dy, dw, parts, geometry, workers)
     elif algorithm == "images":
         lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         scratch, *lines = _lines(case)
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
+        compiled.convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     elif groups > 1 and taps * deep * outputs // groups <= SMALL_GROUP:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        convolution.weight_gradient_of_groups(x, dy, dw, parts, geometry, workers)
+        compiled.convolution.weight_gradient_of_groups(x, dy, dw, parts, geometry, workers)
     else:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
-        chunk = WIDE if case.is_pointwise else convolution.CHUNK
+        chunk = WIDE if case.is_pointwise else compiled.convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
         splits = min(splits, max(1, PARTS // dw.nbytes))
         parts = dw[None] if splits == 1 else partial_sums(splits, *dw.shape)
         tile = min(chunk, deep) * min(chunk, outputs // groups)
-        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK + tile)
-        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
+        scratch = thread_rows("windows", workers, 2 * RUN * compiled.convolution.CHUNK + tile)
+        compiled.convolution.weight_gradient(
+            x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers
+        )
     return result
 
 
