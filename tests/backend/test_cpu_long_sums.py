@@ -64,7 +64,7 @@ def test_depthwise():
     check("groups", (2, 16, 512, 512), 3, 16, 16)
 
 
-def test_groups():
+def test_groups(exact):
     check("groups", (2, 16, 512, 512), 3, 8, 8)
     check("taps", (2, 32, 400, 400), 3, 32, 2)
 

@@ -90,15 +90,15 @@ def _takes(case: Case, *specs: Any) -> bool:
 
 def _algorithm(case: Case) -> str | None:
     deep, wide = case.channels // case.groups, case.outputs // case.groups
-    if case.groups > 1:
-        return "groups" if 2 * max(deep, wide) <= compiled.vector.WIDTH else "taps"
+    if case.groups > 1 and 2 * max(deep, wide) <= compiled.vector.WIDTH:
+        return "groups"
     near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
     if lanes.fills(case):
         return "images"
-    if deep >= DEEP:
+    if deep >= DEEP or case.groups > 1:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
 
