@@ -101,31 +101,28 @@ def test_winograd_at_stride_2(shape, outputs, padding):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kernel", "outputs", "groups", "stride"),
+    ("shape", "kernel", "outputs", "groups"),
     [
-        ((2, 64, 9, 11), (3, 3), 64, 4, 1),
-        ((3, 32, 8, 8), (3, 3), 96, 2, 1),  # more outputs than inputs
-        ((1, 210, 5, 4), (3, 3), 102, 3, 1),  # odd numbers in a group, longer than a piece
-        ((1, 34, 3, 6, 7), (2, 3, 3), 40, 2, 1),
-        ((2, 128, 16, 15), (3, 3), 64, 2, 2),
-        ((2, 99, 16, 15), (3, 3), 105, 3, 2),
+        ((2, 64, 9, 11), (3, 3), 64, 4),
+        ((3, 32, 8, 8), (3, 3), 96, 2),  # more outputs than inputs
+        ((1, 210, 5, 4), (3, 3), 102, 3),  # odd numbers in a group, longer than a piece
+        ((1, 34, 3, 6, 7), (2, 3, 3), 40, 2),
+        ((1, 400, 4, 4), (3, 3), 280, 2),  # each thread's gradient of U exceeds its cache
     ],
 )
 @pytest.mark.parametrize("padding", [0, 1])
-def test_winograd_in_groups(shape, kernel, outputs, groups, stride, padding):
+def test_winograd_in_groups(shape, kernel, outputs, groups, padding):
     x, w, b = arrays(shape, kernel, outputs, groups)
     n = len(kernel)
-    ones, strides = (1,) * n, (1,) * (n - 2) + (stride,) * 2
-    pads = ((padding, padding),) * n
-    assert convolution._algorithm(case(x, w, pads, strides, ones, groups)) == "winograd"
-    compare(x, w, b, strides, pads, ones, groups)
+    ones, pads = (1,) * n, ((padding, padding),) * n
+    assert convolution._algorithm(case(x, w, pads, ones, ones, groups)) == "winograd"
+    compare(x, w, b, ones, pads, ones, groups)
 
 
 def test_groups_whose_transformed_weights_are_many_use_direct_sums():
-    x, w, b = arrays((1, 400, 4, 4), (3, 3), 400, 2)
+    x, w, b = arrays((1, 500, 4, 4), (3, 3), 300, 2)
     pads = ((1, 1),) * 2
     assert convolution._algorithm(case(x, w, pads, groups=2)) == "taps"
-    assert convolution._algorithm(case(x[:, :100], w[:100, :50], pads, groups=2)) == "winograd"
     compare(x, w, b, (1, 1), pads, (1, 1), 2, EXACT)
 
 

@@ -32,11 +32,11 @@ def fits(case: Case) -> bool:
     """True if the tiles of Winograd's algorithm fit the outputs well enough to save products."""
     (rows, across), deep = case.positions[-2:], case.channels // case.groups
     u = three(case.kernel, 1)[0] * MOST * deep * case.outputs * 4
-    if case.groups > 1 and u > PRIVATE:
+    if case.groups > 1 and u > WEIGHTS:
         return False  # groups need U whole
     if case.stride[-2:] == (1, 1):
         return min(rows, across) >= 2
-    if case.stride[-2:] != (2, 2) or min(deep, case.outputs // case.groups) < DEEP:
+    if case.stride[-2:] != (2, 2) or min(deep, case.outputs) < DEEP or case.groups > 1:
         return False
     return -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
 
@@ -94,7 +94,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
     per_tile = 4 * (points_v * c + points_m * o)
     tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
     size, spoilt = depth * points * deep * o * 4, np.zeros((workers, LINE), np.float32)
-    if size <= PRIVATE:
+    if size <= PRIVATE or case.groups > 1:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         parts = parts_of(case, workers, size // 4)
         du = memory.scratch((parts, depth, points, deep, o), np.float32, "winograd.weights")
