@@ -66,12 +66,12 @@ def test_bad_inputs_name_the_layer():
     assert "in model.0 (InstanceNorm2d)" in str(caught.value)
     with pytest.raises(ShapeError, match="must have 3 or 4 axes"):
         net(tg.zeros(2, 4))
-    with pytest.raises(ShapeError, match=r"n = 1[\s\S]*in model \(InstanceNorm1d\)"):
+    with pytest.raises(ShapeError, match=r"n = 1[\s\S]*in InstanceNorm1d$"):
         nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1))
     with pytest.raises(ShapeError) as caught:
         nn.InstanceNorm1d(3)(tg.zeros(3))
     assert caught.value.repair is None  # the batch axis is not what is missing
-    with pytest.raises(ShapeError, match=r"num_channels=4[\s\S]*in model \(GroupNorm\)"):
+    with pytest.raises(ShapeError, match=r"num_channels=4[\s\S]*in GroupNorm$"):
         nn.GroupNorm(2, 6)(tg.zeros(2, 4, 3))
 
 
