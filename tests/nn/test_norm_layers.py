@@ -75,6 +75,27 @@ def test_bad_inputs_name_the_layer():
         nn.GroupNorm(2, 6)(tg.zeros(2, 4, 3))
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "fits"),
+    [
+        (nn.BatchNorm1d, (2, 3, 4, 4), nn.BatchNorm2d),
+        (nn.BatchNorm2d, (4, 3), nn.BatchNorm1d),
+        (nn.BatchNorm2d, (2, 3, 4, 4, 4), nn.BatchNorm3d),
+        (nn.BatchNorm3d, (4, 3, 5), nn.BatchNorm1d),
+        (nn.InstanceNorm1d, (2, 3, 4, 4), nn.InstanceNorm2d),
+        (nn.InstanceNorm2d, (3, 4), nn.InstanceNorm1d),
+    ],
+)
+def test_the_layer_for_this_number_of_axes_is_named(layer, shape, fits):
+    with pytest.raises(ShapeError) as caught:
+        layer(3)(tg.rand(*shape))
+    assert caught.value.repair == f"This is an input for nn.{fits.__name__}."
+    fits(3)(tg.rand(*shape))
+    with pytest.raises(ShapeError) as caught:
+        nn.BatchNorm2d(3)(tg.rand(3, 4, 4))
+    assert caught.value.repair == "x.unsqueeze(0) adds the batch axis."
+
+
 def test_without_numbers_per_channel_another_number_of_channels_is_a_warning():
     with pytest.warns(UserWarning, match="has 4 channels in axis 1, the layer 3"):
         y = nn.InstanceNorm1d(3)(tg.rand(2, 4, 5))
