@@ -28,6 +28,7 @@ class _NormBase(Module):
 
     ranks: ClassVar[tuple[int, ...]]  # how many axes the input may have
     letters: ClassVar[str]
+    family: ClassVar[str]  # the name of the layer without "1d", "2d", "3d"
     takes_one: ClassVar[bool] = False  # a sample without the batch axis, which has the fewest axes
     _optional_state = ("num_batches_tracked",)
 
@@ -100,20 +101,20 @@ class _NormBase(Module):
             init.zeros_(self.bias)
 
     def _check_rank(self, input: Any) -> None:
-        if input.ndim not in self.ranks:
-            ranks = " or ".join(map(str, self.ranks))
-            single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
-            layer, repair = type(self).__name__, None
-            if single and not self.takes_one:
-                repair = "x.unsqueeze(0) adds the batch axis."
-            elif 2 <= input.ndim <= 5:
-                repair = f"This is an input for nn.{layer[:-2]}{max(input.ndim - 2, 1)}d."
-            raise ShapeError(
-                layer,
-                f"the input must have {ranks} axes, it has {input.ndim}",
-                values=[("input", input.shape, self.letters)],
-                repair=repair,
-            )
+        if input.ndim in self.ranks:
+            return
+        repair = None
+        single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
+        if single and not self.takes_one:
+            repair = "x.unsqueeze(0) adds the batch axis."
+        elif 2 <= input.ndim <= 5 and self.num_features in input.shape[not self.takes_one : 2]:
+            repair = f"This is an input for nn.{self.family}{max(input.ndim - 2, 1)}d."
+        raise ShapeError(
+            type(self).__name__,
+            f"the input must have {' or '.join(map(str, self.ranks))} axes, it has {input.ndim}",
+            values=[("input", input.shape, self.letters)],
+            repair=repair,
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -125,6 +126,8 @@ class _NormBase(Module):
 
 class _BatchNorm(_NormBase):
     """Statistics of the batch in training, recorded ones in evaluation."""
+
+    family = "BatchNorm"
 
     def forward(self, input: Any) -> Any:
         self._check_rank(input)
@@ -232,6 +235,7 @@ class BatchNorm3d(_BatchNorm):
 class _InstanceNorm(_NormBase):
     """Statistics of each sample; recorded ones only if asked for."""
 
+    family = "InstanceNorm"
     takes_one = True
 
     def __init__(
