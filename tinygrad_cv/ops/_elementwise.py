@@ -123,10 +123,21 @@ def broadcast_shape(op: type[Op], operands: tuple[Any, ...]) -> tuple[int, ...]:
                 values=[
                     (n, getattr(x, "shape", ())) for n, x in zip(op.inputs, operands, strict=True)
                 ],
-                repair=f"Reshape one input so that axis {axis} is 1 or {max(pair)}.",
+                repair=f"Reshape one input so that axis {axis} is 1 or {max(pair)}."
+                + _maps_repair(shapes),
             )
         result.append(sizes.pop() if sizes else 1)
     return tuple(result)
+
+
+def _maps_repair(shapes: list[tuple[int, ...]]) -> str:
+    """Maps [N, C, H, W] or [N, C, D, H, W] of two branches that differ in their sizes."""
+    if {len(shape) for shape in shapes} not in ({4}, {5}) or len({s[:2] for s in shapes}) > 1:
+        return ""
+    return (
+        " Branches of a network give maps of one size if stride and padding agree; else crop the "
+        f"larger, or F.interpolate(x, size={shapes[0][2:]})."
+    )
 
 
 class Unary(Elementwise, abstract=True):
