@@ -7,7 +7,7 @@ The pictures follow the viewer's light or dark theme. Drawing needs a Graphviz e
 the one inside the pygraphviz wheel.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import tinygrad_cv as tg
@@ -108,7 +108,14 @@ def loss_of(network):
 GRAPHS = (lenet_loss, lenet_training, lenet_modules, residual, gradient_penalty, wrong_shape)
 
 
-def main(names):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = [draw.__name__ for draw in GRAPHS]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(known)}")
+    names = parser.parse_args(arguments).names
+    for name in names:
+        if name not in known:
+            parser.error(f"there is no graph {name!r}; there are {', '.join(known)}")
     FOLDER.mkdir(exist_ok=True)
     tg.manual_seed(0)
     for draw in GRAPHS:
@@ -119,4 +126,4 @@ def main(names):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

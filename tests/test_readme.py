@@ -69,3 +69,15 @@ def test_the_gallery_is_what_its_script_draws():
     for draw in script.GRAPHS:
         kept = (script.FOLDER / f"{draw.__name__}.dot").read_text(encoding="utf-8")
         assert kept == draw().to_dot(), f"run examples/draw_graphs.py {draw.__name__}"
+
+
+@pytest.mark.parametrize("word", ["--quick", "no_such_graph"])
+def test_an_unknown_graph_is_refused_not_left_out(word):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "draw_graphs.py", word],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert word in done.stderr

@@ -88,7 +88,7 @@ class TinygradError(Exception):
         if self.repair:
             lines.append(f"  {self.repair}")
         lines += [f"  {note}" for note in self.notes]
-        if self.module_path:
+        if self.module_path not in (None, self.op):
             lines.append(f"  in {self.module_path}")
         return "\n".join(lines)
 

@@ -100,6 +100,32 @@ def test_winograd_at_stride_2(shape, outputs, padding):
     compare(x, w, b, (2, 2), padding, (1, 1), 1)
 
 
+@pytest.mark.parametrize(
+    ("shape", "kernel", "outputs", "groups"),
+    [
+        ((2, 64, 9, 11), (3, 3), 64, 4),
+        ((3, 32, 8, 8), (3, 3), 96, 2),  # more outputs than inputs
+        ((1, 210, 5, 4), (3, 3), 102, 3),  # odd numbers in a group, longer than a piece
+        ((1, 34, 3, 6, 7), (2, 3, 3), 40, 2),
+        ((1, 400, 4, 4), (3, 3), 280, 2),  # each thread's gradient of U exceeds its cache
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_winograd_in_groups(shape, kernel, outputs, groups, padding):
+    x, w, b = arrays(shape, kernel, outputs, groups)
+    n = len(kernel)
+    ones, pads = (1,) * n, ((padding, padding),) * n
+    assert convolution._algorithm(case(x, w, pads, ones, ones, groups)) == "winograd"
+    compare(x, w, b, ones, pads, ones, groups)
+
+
+def test_groups_whose_transformed_weights_are_many_use_direct_sums():
+    x, w, b = arrays((1, 500, 4, 4), (3, 3), 300, 2)
+    pads = ((1, 1),) * 2
+    assert convolution._algorithm(case(x, w, pads, groups=2)) == "taps"
+    compare(x, w, b, (1, 1), pads, (1, 1), 2, EXACT)
+
+
 @pytest.mark.parametrize(("depth", "front"), [(1, 0), (3, 0), (3, 1), (2, 2)])
 def test_winograd_at_stride_2_in_three_dimensions(depth, front):
     pads = ((front, 1), (1, 1), (1, 0))
@@ -161,9 +187,7 @@ def test_winograd_in_three_dimensions(shape, outputs, depth, front):
 
 
 def case(x, w, padding, stride=(1, 1), dilation=(1, 1), groups=1):
-    options = (stride, padding, dilation)
-    positions = convolution._positions(x.shape, w.shape, *options)
-    return convolution._case(x.shape, w.shape, positions, *options, groups)
+    return convolution._case(x.shape, w.shape, stride, padding, dilation, groups)
 
 
 @pytest.mark.parametrize("workers", [1, 3, 5])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import subprocess
 import sys
 
 import numpy as np
@@ -41,6 +43,8 @@ def _double(x):
 def run(monkeypatch, tmp_path):
     """Compile a kernel, and run it; the lines that a terminal of some width shows."""
     monkeypatch.setattr(compiling, "_made", 0)
+    monkeypatch.setattr(compiling, "_spent", 0.0)
+    monkeypatch.setattr(compiling, "_told", False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
     def run(terminal, columns=100):
@@ -86,3 +90,52 @@ def test_what_is_no_terminal_is_shown_nothing(run, tmp_path):
     assert terminal.getvalue() == ""
     compiling.cache.clear(tmp_path)
     run(None)
+
+
+def test_a_long_pause_is_told_of_once_where_no_terminal_shows_it(
+    run, monkeypatch, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO, "tinygrad_cv")
+
+    def logged(terminal):
+        caplog.clear()
+        run(terminal)
+        compiling.cache.clear(tmp_path)
+        return [(r.levelname, r.getMessage()) for r in caplog.records]
+
+    info = ("INFO", "compiling test_cpu_progress._double")
+    assert logged(Terminal(terminal=False)) == [info]  # so far it was short
+    assert compiling._spent > 0
+    monkeypatch.setattr(compiling, "_spent", 61.2)
+    assert logged(Terminal()) == [info]
+    first, (level, text) = logged(Terminal(terminal=False))
+    assert (first, level) == (info, "WARNING")
+    assert text.startswith("tinygrad_cv: compiling kernels for the CPU, for 61 s so far; later")
+    assert text.endswith(str(compiling.cache.place("x").parent))
+    assert logged(Terminal(terminal=False)) == [info]
+    monkeypatch.setattr(compiling, "_told", False)
+    monkeypatch.setattr(compiling.cache, "place", lambda name: None)
+    assert "cannot be kept" in logged(None)[1][1]
+
+
+def test_a_program_without_logging_prints_that_line_and_one_with_it_decides():
+    program = """if True:
+        import logging, sys
+        from tinygrad_cv.backend.cpu import compiling
+        compiling._spent = 5.0
+        if len(sys.argv) > 1:
+            logging.getLogger("tinygrad_cv").setLevel(logging.ERROR)
+        compiling._log("a", None)
+        compiling._log("b", None)
+    """
+
+    def printed(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+        return done.stderr
+
+    line = "tinygrad_cv: compiling kernels for the CPU, for 5 s so far; they cannot be kept, "
+    assert printed() == line + "`tinygrad-cv doctor` says why\n"
+    assert printed("quiet") == ""

@@ -93,6 +93,7 @@ def test_memory_asked_for_inside_is_numpys_own(monkeypatch, in_use):
     kept = array()
     monkeypatch.setattr(memory._Pool, "_add", interrupted)
     del kept
+    stats()  # takes it back
     monkeypatch.undo()
     assert len(found) == 1
     assert not isinstance(found[0].base, Block)
@@ -116,3 +117,39 @@ def test_cycles_that_the_collector_finds_at_any_allocation(in_use):
     gc.collect()
     assert in_use() == 0
     check_the_lists()
+
+
+def test_memory_of_one_size_is_handed_on_without_the_lists(monkeypatch, in_use):
+    kept = array()
+    place = kept.__array_interface__["data"][0]
+
+    def never(self, *args):
+        raise AssertionError("the lists were changed")
+
+    for name in ("_add", "_remove", "_join"):
+        monkeypatch.setattr(memory._Pool, name, never)
+    del kept
+    again = array()
+    assert again.__array_interface__["data"][0] == place
+    monkeypatch.undo()
+    assert in_use() == SIZE
+    check_the_lists()
+
+
+def test_few_pieces_wait_to_be_taken_back(in_use):
+    alive = [array() for _ in range(4 * memory.NOTED)]
+    alive.clear()
+    assert len(memory._POOL.returned) < memory.NOTED
+    assert in_use() == 0
+    check_the_lists()
+
+
+def test_what_exceeds_the_limit_does_not_wait(in_use):
+    limit = stats().limit
+    memory.set_limit(SIZE)
+    try:
+        kept = array(), array()
+        del kept
+        assert memory._POOL.cached + sum(p.size for p in memory._POOL.returned) <= SIZE
+    finally:
+        memory.set_limit(limit)

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,13 +72,13 @@ def test_lines_of_a_wide_image_with_many_channels_are_few():
     """The input gradient of 3 -> 256 channels at a width of 1024."""
     size = (1, 64, 1024)
     case = convolution._case(
-        (1, 256, *size[1:]), (3, 256, 3, 3), size[1:], (1, 1), ((1, 1), (1, 1)), (1, 1), 1
+        (1, 256, *size[1:]), (3, 256, 3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), 1
     )
     room, together, width = convolution._lines(case)
     assert room.nbytes // threads.get_num_threads() <= convolution.PADDED
     assert 1 <= together < convolution.LINES
     assert width == 1026
-    narrow = case._replace(channels=16, sizes=(64, 64), positions=(64, 64))
+    narrow = replace(case, channels=16, sizes=(64, 64), positions=(64, 64))
     assert convolution._lines(narrow)[1] == convolution.LINES
 
 

@@ -17,8 +17,17 @@ def test_errors_name_the_module():
     net = nn.Sequential(OrderedDict(body=nn.Sequential(nn.ReLU(), nn.Linear(3, 2))))
     with pytest.raises(ShapeError, match=r"in model\.body\.1 \(Linear\)"):
         net(tg.zeros(2, 4))
-    with pytest.raises(ShapeError, match=r"in model \(Linear\)"):
+    with pytest.raises(ShapeError, match=r"in Linear$"):
         net.body[1](tg.zeros(2, 4))
+
+
+def test_a_layer_called_alone_is_named_once():
+    with pytest.raises(ShapeError) as caught:
+        nn.BatchNorm2d(3)(tg.zeros(2, 3))
+    assert str(caught.value).count("BatchNorm2d") == 1
+    with pytest.raises(ShapeError) as caught:
+        nn.Conv2d(3, 2, 1)(tg.zeros(2, 4, 5, 5))
+    assert str(caught.value).endswith("\n  in Conv2d")
 
 
 def test_errors_of_layers_and_functions_name_the_module_too():

@@ -66,13 +66,34 @@ def test_bad_inputs_name_the_layer():
     assert "in model.0 (InstanceNorm2d)" in str(caught.value)
     with pytest.raises(ShapeError, match="must have 3 or 4 axes"):
         net(tg.zeros(2, 4))
-    with pytest.raises(ShapeError, match=r"n = 1[\s\S]*in model \(InstanceNorm1d\)"):
+    with pytest.raises(ShapeError, match=r"n = 1[\s\S]*in InstanceNorm1d$"):
         nn.InstanceNorm1d(3)(tg.zeros(2, 3, 1))
     with pytest.raises(ShapeError) as caught:
         nn.InstanceNorm1d(3)(tg.zeros(3))
     assert caught.value.repair is None  # the batch axis is not what is missing
-    with pytest.raises(ShapeError, match=r"num_channels=4[\s\S]*in model \(GroupNorm\)"):
+    with pytest.raises(ShapeError, match=r"num_channels=4[\s\S]*in GroupNorm$"):
         nn.GroupNorm(2, 6)(tg.zeros(2, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fits"),
+    [
+        (nn.BatchNorm1d, (2, 3, 4, 4), nn.BatchNorm2d),
+        (nn.BatchNorm2d, (4, 3), nn.BatchNorm1d),
+        (nn.BatchNorm2d, (2, 3, 4, 4, 4), nn.BatchNorm3d),
+        (nn.BatchNorm3d, (4, 3, 5), nn.BatchNorm1d),
+        (nn.InstanceNorm1d, (2, 3, 4, 4), nn.InstanceNorm2d),
+        (nn.InstanceNorm2d, (3, 4), nn.InstanceNorm1d),
+    ],
+)
+def test_the_layer_for_this_number_of_axes_is_named(layer, shape, fits):
+    with pytest.raises(ShapeError) as caught:
+        layer(3)(tg.rand(*shape))
+    assert caught.value.repair == f"This is an input for nn.{fits.__name__}."
+    fits(3)(tg.rand(*shape))
+    with pytest.raises(ShapeError) as caught:
+        nn.BatchNorm2d(3)(tg.rand(3, 4, 4))
+    assert caught.value.repair == "x.unsqueeze(0) adds the batch axis."
 
 
 def test_without_numbers_per_channel_another_number_of_channels_is_a_warning():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -278,3 +279,29 @@ BAD = [
 @parametrize_cases(BAD)
 def test_bad_input_of_a_gradient_is_refused(bad):
     check_bad(bad)
+
+
+@pytest.mark.parametrize(
+    ("n", "shape", "way"),
+    [
+        (2, (2, 16, 12, 3), lambda x: x.permute(0, 3, 1, 2)),
+        (2, (16, 12, 3), lambda x: x.permute(2, 0, 1)),
+        (3, (2, 6, 5, 4, 3), lambda x: x.permute(0, 4, 1, 2, 3)),
+        (3, (2, 6, 3, 5, 4), lambda x: x.movedim(2, 1)),  # the frames of a clip first
+        (3, (2, 3, 5, 4), lambda x: x.unsqueeze(2)),  # images, which have no depth
+        (2, (2, 3, 5), lambda x: x.unsqueeze(2)),
+        (2, (2, 4, 3, 3), None),  # every axis could be that of the channels
+    ],
+)
+def test_where_the_channels_seem_to_be(n, shape, way):
+    """The input is shown as it was given, and what is said about it works."""
+    image, weight = tg.ones(*shape), tg.ones(2, 3, *(1,) * n)
+    with pytest.raises(ShapeError) as caught:
+        getattr(F, f"conv{n}d")(image, weight)
+    assert f"input  {shape}" in str(caught.value)
+    found = re.search(r"input(\.\w+\([\d, ]+\))", caught.value.repair)
+    assert (found is None) is (way is None)
+    if way is not None:
+        moved = eval(f"image{found[1]}", {"image": image})
+        assert moved.shape == way(image).shape
+        getattr(F, f"conv{n}d")(moved, weight)

@@ -210,6 +210,41 @@ BAD = [
 ]
 
 
+SMALL, WIDE = normal(2, 18, 4, 4), normal(2, 18, 6, 6)  # offsets of a 3x3 kernel on 6x6 pixels
+IMAGE, KERNEL = normal(2, 4, 6, 6), normal(3, 4, 3, 3)
+GEOMETRY = [
+    # what is given, the padding or stride it is given with, and which of the two would fit
+    (SMALL, {"padding": 1}, {"padding": 0}),
+    (WIDE, {}, {"padding": 1}),
+    (WIDE, {"padding": 1, "dilation": 2}, {"padding": 2}),
+    (WIDE, {"stride": 2, "padding": 1}, {"stride": 1}),
+    (WIDE[:, :, ::2, ::2], {"padding": 1}, {"stride": 2}),
+    (WIDE[:, :, :5, :2], {"padding": 1}, None),
+    (WIDE[:, :, :0], {"padding": 1}, None),
+]
+BAD += [
+    Bad(
+        F.deform_conv2d,
+        (IMAGE, offset, KERNEL),
+        options,
+        error=ShapeError,
+        match="use {}={} here".format(*next(iter(fits.items())))
+        if fits
+        else r"padding and dilation of this one\.|shape \(2, 18, 6, 6\)\.",
+        name=f"{offset.shape} {options}",
+    )
+    for offset, options, fits in GEOMETRY
+]
+
+
+def test_offsets_and_mask_of_one_convolution_are_to_be_split():
+    both = tg.ones(2, 27, 6, 6, dtype="float64")
+    with pytest.raises(ShapeError, match=r"offset\.split\(\[18, 9\], dim=1\)"):
+        F.deform_conv2d(tg.Tensor(IMAGE), both, tg.Tensor(KERNEL), padding=1)
+    offset, mask = both.split([18, 9], dim=1)
+    F.deform_conv2d(tg.Tensor(IMAGE), offset, tg.Tensor(KERNEL), padding=1, mask=mask)
+
+
 @parametrize_cases(CASES)
 def test_case(case):
     check_case(case)

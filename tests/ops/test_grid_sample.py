@@ -353,3 +353,30 @@ def test_any_case_is_torchs(data):
     y = F.grid_sample(tg.Tensor(x), tg.Tensor(grid), mode, padding, align).numpy()
     z = TF.grid_sample(torch.tensor(x), torch.tensor(grid), mode, padding, align).numpy()
     np.testing.assert_allclose(y, z, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "shape", "other", "repair"),
+    [
+        (F.grid_sample, "input", (3, 5, 5), tg.zeros(1, 2, 4, 2), "input.unsqueeze(0)"),
+        (F.grid_sample, "grid", (2, 2, 4, 3), tg.zeros(2, 3, 5, 5), "grid.movedim(1, -1)"),
+        (F.grid_sample, "grid", (4, 3, 2), tg.zeros(2, 3, 5, 5), "grid.expand(2, -1, -1, -1)"),
+        (F.grid_sample, "grid", (1, 4, 3, 2), tg.zeros(2, 3, 5, 5), "grid.expand(2, -1, -1, -1)"),
+        (F.grid_sample, "grid", (2, 4, 3, 1), tg.zeros(2, 3, 5, 5), None),
+        (F.affine_grid, "theta", (4, 6), (4, 3, 5, 5), "theta.reshape(-1, 2, 3)"),
+        (F.affine_grid, "theta", (4, 12), (4, 3, 5, 5, 5), "theta.reshape(-1, 3, 4)"),
+        (F.affine_grid, "theta", (4, 3, 3), (4, 3, 5, 5), "theta[:, :2]"),
+        (F.affine_grid, "theta", (2, 3), (4, 3, 5, 5), "theta.expand(4, -1, -1)"),
+        (F.affine_grid, "theta", (1, 2, 3), (4, 3, 5, 5), "theta.expand(4, -1, -1)"),
+    ],
+)
+def test_the_usual_mistakes_get_a_repair_that_works(function, name, shape, other, repair):
+    given = tg.zeros(*shape)
+    call = (lambda x: function(other, x)) if name == "grid" else lambda x: function(x, other)
+    with pytest.raises(ShapeError) as caught:
+        call(given)
+    if repair is None:
+        assert caught.value.repair is None
+    else:
+        assert repair in caught.value.repair
+        call(eval(repair, {name: given}))

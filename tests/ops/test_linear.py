@@ -139,6 +139,31 @@ def test_bad(bad):
     check_bad(bad)
 
 
+def repair_of(input, weight):
+    with pytest.raises(ShapeError) as caught:
+        F.linear(tg.ones(*input), tg.ones(*weight))
+    return caught.value.repair
+
+
+def test_what_the_layer_was_made_for_is_named():
+    """Features behind images of another size, maps that are not flattened, features elsewhere."""
+    assert "in_features=2048" in repair_of((2, 8 * 16 * 16), (10, 8 * 14 * 14))
+    assert "nn.AdaptiveAvgPool2d(P) before flatten, with C*P*P = 1568" in repair_of(
+        (2, 8 * 16 * 16), (10, 8 * 14 * 14)
+    )
+    assert "AdaptiveAvgPool" not in repair_of((2, 10), (3, 12))
+
+    text = repair_of((2, 8, 4, 4), (10, 8 * 7 * 7))
+    assert "in_features=4, or flatten(1) and in_features=128" in text
+    assert "nn.AdaptiveAvgPool2d(7) before flatten." in text
+    pooled = tg.nn.AdaptiveAvgPool2d(7)(tg.ones(2, 8, 4, 4)).flatten(1)
+    assert F.linear(pooled, tg.ones(10, 8 * 7 * 7)).shape == (2, 10)
+
+    for shape, axis in [((2, 8, 5, 5), 1), ((8, 1), 0), ((2, 8, 8, 5), 2)]:
+        assert f"input.movedim({axis}, -1)" in repair_of(shape, (10, 8))
+        F.linear(tg.ones(*shape).movedim(axis, -1), tg.ones(10, 8))
+
+
 def test_frozen_weight_does_not_keep_the_input():
     x = tg.tensor(normal(5, 4), requires_grad=True)
     y = F.linear(x, tg.tensor(normal(3, 4)))

@@ -219,9 +219,21 @@ BAD = [
     Bad(F.cross_entropy, (X, normal(5)), error=DTypeError, match="integers"),
     Bad(F.cross_entropy, (X, np.ones(5, bool)), error=DTypeError, match="bool"),
     Bad(F.cross_entropy, (labels(3, 5, 4), labels(4, 5)), error=DTypeError, match="must be float"),
+    Bad(F.cross_entropy, (labels(4, 5), X), error=DTypeError, match="input and target exchanged"),
+    Bad(
+        F.cross_entropy,
+        (normal(2, 3, 5, 4), labels(3, 2, 3, 5)),
+        error=ShapeError,
+        match=r"classes seem to be last: input\.movedim\(-1, 1\)\.",
+    ),
     Bad(F.cross_entropy, (normal(5, 0), labels(4, 5)), error=ShapeError, match="no class"),
     Bad(F.cross_entropy, (X, labels(4, 5), normal(3)), error=ShapeError, match="4 classes"),
-    Bad(F.cross_entropy, (X, labels(4, 5), WEIGHT.astype("f4")), error=DTypeError, match="float32"),
+    Bad(
+        F.cross_entropy,
+        (X, labels(4, 5), WEIGHT.astype("f4")),
+        error=DTypeError,
+        match="weight.to.'float64'",
+    ),
     Bad(
         F.cross_entropy,
         (X, labels(4, 5)),
@@ -251,7 +263,7 @@ BAD = [
         match="labels",
     ),
     Bad(F.mse_loss, (X, normal(5, 3)), error=ShapeError, match="broadcast"),
-    Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match=r"target\.to\('float32'\)"),
+    Bad(F.mse_loss, (X, labels(4, 5, 4)), error=DTypeError, match=r"target\.to\('float64'\)"),
     Bad(F.mse_loss, (X, X.astype("f4")), error=DTypeError, match="float32"),
     Bad(F.mse_loss, (X, X), {"reduction": "max"}, error=ArgumentError, match="max"),
 ]

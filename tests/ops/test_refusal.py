@@ -126,3 +126,30 @@ def test_what_batch_norm_lacks_is_said():
     for eps in (None, "b"):
         with pytest.raises(DTypeError, match="eps must be a number, not"):
             F.batch_norm(x, None, None, training=True, eps=eps)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda **out: tg.add(tg.ones(2), tg.ones(2), **out),
+        lambda **out: tg.sum(tg.ones(3, 2), 0, **out),
+        lambda **out: tg.cat([tg.ones(2)], **out),
+        lambda **out: tg.zeros(2, **out),
+        lambda **out: tg.nn.functional.normalize(tg.ones(2, 1), **out),
+    ],
+)
+def test_out_is_refused_with_the_way_to_write_it(use):
+    y = tg.zeros(2)
+    with pytest.raises(ArgumentError, match="out= is not supported") as caught:
+        use(out=y)
+    assert f"y = {caught.value.op}(...)" in caught.value.repair
+    y.copy_(use().reshape(2))  # the other way out that it names
+
+
+def test_a_misspelt_name_gets_the_nearest_one():
+    with pytest.raises(TypeError, match="pading") as caught:
+        F.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2), pading=1)
+    assert caught.value.__notes__ == ["conv2d: pading= is not known; did you mean padding=?"]
+    with pytest.raises(TypeError) as caught:
+        F.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2), xyz=1)
+    assert not hasattr(caught.value, "__notes__")

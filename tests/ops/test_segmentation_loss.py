@@ -148,3 +148,21 @@ def test_scores_that_would_overflow_a_sigmoid():
 def test_two_empty_masks_are_alike():
     assert F.dice_loss(tg.zeros(2, 3), tg.zeros(2, 3), reduction="none").tolist() == [0, 0]
     assert math.isnan(F.dice_loss(tg.zeros(1, 3), tg.zeros(1, 3), smooth=0.0).item())
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (F.dice_loss, "target"),
+        (F.sigmoid_focal_loss, "targets"),
+        (F.binary_cross_entropy_with_logits, "target"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4, 5)])
+def test_numbers_of_classes_are_to_be_made_one_hot(loss, name, shape):
+    x, labels = tg.rand(*shape), tg.zeros(shape[0], *shape[2:], dtype="int64")
+    with pytest.raises(ShapeError) as caught:
+        loss(x, labels)
+    repair = f"F.one_hot({name}, 3).movedim(-1, 1)"
+    assert repair in caught.value.repair
+    loss(x, eval(repair, {"F": F, name: labels}))

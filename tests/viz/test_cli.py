@@ -9,6 +9,8 @@ import pytest
 
 import tinygrad_cv as tg
 from tinygrad_cv import cli
+from tinygrad_cv.cli.operators import described
+from tinygrad_cv.cli.operators import names as described_names
 from tinygrad_cv.core.op import REGISTRY
 
 MODEL = """
@@ -189,6 +191,33 @@ def test_ops_of_one_operator(capsys):
     out = capsys.readouterr().out
     assert out.startswith("mul(input, other) -> output\n")
     assert "saves: other, input" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "more"),
+    [
+        ("conv2d", "F.conv2d(input, weight, bias=None, stride=1, ", "operators: conv, reshape"),
+        ("F.dice_loss", "F.dice_loss(input, target, smooth=1.0, ", "the overlap of two masks"),
+        ("tg.cat", "cat(*tensors; dim) -> output", "call: tg.cat(tensors, dim=0"),
+        ("nn.BatchNorm3d", "nn.BatchNorm3d(num_features, eps=1e-05, ", "as `BatchNorm1d`."),
+        # an operator's order of inputs may be another than that of its function
+        (
+            "deform_conv2d",
+            "deform_conv2d(input, offset, mask, weight",
+            "F.deform_conv2d(input, off",
+        ),
+    ],
+)
+def test_functions_and_layers_can_be_explained_too(name, first, more, capsys):
+    assert cli.main(["ops", name]) == cli.DONE
+    out = capsys.readouterr().out
+    assert out.startswith(first)
+    assert more in out
+
+
+def test_whatever_is_public_can_be_explained():
+    for name in described_names():
+        assert described(name), name
 
 
 def test_an_unknown_operator_gets_suggestions(capsys):

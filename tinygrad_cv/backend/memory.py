@@ -17,13 +17,13 @@ import threading
 import weakref
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
-from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from tinygrad_cv.backend.spec import dense_strides, form_of
 from tinygrad_cv.errors import ArgumentError
 
 __all__ = ["Block", "MemoryStats", "empty", "empty_cache", "empty_like", "reset_peak", "scratch"]
@@ -32,6 +32,7 @@ __all__ += ["set_limit", "stats"]
 POOLED_BYTES = 256 * 1024
 KEPT_BYTES = 1 << 20  # of scratch memory that a thread keeps for each name
 SEGMENT_BYTES = 64 << 20
+NOTED = 4  # pieces that may wait to be taken back: one is often asked for again at once
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 Shape = tuple[int, ...]
@@ -53,14 +54,11 @@ def empty(
     (4, 8, 120, 24)
     """
     dtype = np.dtype(dtype)
-    size = math.prod(shape) * dtype.itemsize
-    pooled = size >= POOLED_BYTES and xp is np and dtype.kind in "biufc"
-    if layout == "contiguous" or len(shape) < 3:
-        return _POOL.array(size, shape, dtype, None) if pooled else xp.empty(shape, dtype)
-    taps = range(2, len(shape))
-    order = (*taps, 1, 0) if layout == "taps_first" else (0, *taps, 1)
-    if pooled:
-        return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
+    size, order, strides = form_of(shape, dtype.itemsize, layout)
+    if size >= POOLED_BYTES and xp is np and dtype.kind in "biufc":
+        return _POOL.array(size, shape, dtype, strides)
+    if order is None:
+        return xp.empty(shape, dtype)
     array = xp.empty(tuple(shape[axis] for axis in order), dtype)
     return array.transpose(sorted(range(len(shape)), key=order.__getitem__))
 
@@ -82,7 +80,7 @@ def empty_like(array: Any) -> Any:
     if array.flags.c_contiguous or 0 in array.strides:
         return _POOL.array(size, shape, dtype, None)
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
-    return _POOL.array(size, shape, dtype, _strides(shape, dtype, order))
+    return _POOL.array(size, shape, dtype, dense_strides(shape, dtype.itemsize, order))
 
 
 def scratch(shape: Shape, dtype: DTypeLike, name: str, xp: ModuleType | Any = np) -> Any:
@@ -221,7 +219,8 @@ class Block:
     def __del__(self) -> None:
         pool = self._pool
         pool.returned.append(self._piece)
-        pool.settle()
+        if len(pool.returned) >= NOTED or pool.cached + pool.in_use > pool.limit:
+            pool.settle()
 
 
 class _Segment:
@@ -260,7 +259,8 @@ class _Pool:
     The garbage collector may run at any allocation, inside the methods of this class too. What it
     finds there gives memory back, or asks for some, while the lists are half changed and this very
     thread holds the lock. So what dies is only noted, in `returned`, and taken back by whoever
-    leaves the lists whole again; and who asks for memory at such a moment gets NumPy's own.
+    leaves the lists whole again, or asks for memory next; the last one noted is handed out as it is
+    if its size is asked for. Who asks for memory while the lists are changed gets NumPy's own.
     """
 
     def __init__(self, limit: int) -> None:
@@ -293,6 +293,12 @@ class _Pool:
                 return None
             self.inside = True
             try:
+                if self.returned:
+                    last = self.returned.pop()
+                    if last.size == size:
+                        self.hits += 1
+                        return last
+                    self.returned.append(last)
                 while self.returned:
                     self._join(self.returned.popleft())
                 place = bisect_left(self.free, (size,))
@@ -409,16 +415,6 @@ def _aligned(size: int) -> np.ndarray:
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + size]
-
-
-def _strides(shape: Shape, dtype: np.dtype[Any], order: Sequence[int]) -> Shape:
-    """Strides of a dense array whose axes follow each other in memory as `order` says."""
-    strides = [0] * len(shape)
-    step = dtype.itemsize
-    for axis in reversed(order):
-        strides[axis] = step
-        step *= shape[axis]
-    return tuple(strides)
 
 
 def _default_limit() -> int:

@@ -7,11 +7,14 @@ test of a kernel, and it *is* the array of a tensor on the ``meta`` device.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["CHANNELS_LAST", "CONTIGUOUS", "Spec", "broadcast_layout", "layout_of", "spec_of"]
+__all__ = ["CHANNELS_LAST", "CONTIGUOUS", "Spec", "broadcast_layout", "dense_strides", "form_of"]
+__all__ += ["layout_of", "spec_of"]
 
 CONTIGUOUS = "contiguous"
 CHANNELS_LAST = "channels_last"
@@ -72,3 +75,30 @@ def broadcast_layout(shape: tuple[int, ...], specs: tuple[Spec, ...]) -> str:
         if spec.layout == CHANNELS_LAST and spec.shape == shape:
             return CHANNELS_LAST
     return CONTIGUOUS
+
+
+@lru_cache(maxsize=1024)
+def form_of(
+    shape: tuple[int, ...], itemsize: int, layout: str
+) -> tuple[int, tuple[int, ...] | None, tuple[int, ...] | None]:
+    """The memory of a dense array: (bytes, axes in their order there, strides). Without the last
+    two if that is the order of the shape.
+
+    >>> form_of((2, 3, 4, 5), 4, CHANNELS_LAST)
+    (480, (0, 2, 3, 1), (240, 4, 60, 12))
+    """
+    size = math.prod(shape) * itemsize
+    if layout == CONTIGUOUS or len(shape) < 3:
+        return size, None, None
+    taps = range(2, len(shape))
+    order = (*taps, 1, 0) if layout == "taps_first" else (0, *taps, 1)
+    return size, order, dense_strides(shape, itemsize, order)
+
+
+def dense_strides(shape: tuple[int, ...], itemsize: int, order: Sequence[int]) -> tuple[int, ...]:
+    """Strides of a dense array whose axes follow each other in memory as `order` says."""
+    strides, step = [0] * len(shape), itemsize
+    for axis in reversed(order):
+        strides[axis] = step
+        step *= shape[axis]
+    return tuple(strides)

@@ -121,9 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     graph.set_defaults(run=_graph)
 
     ops = commands.add_parser(
-        "ops", help="list the operators", description="List the operators, or explain one."
+        "ops",
+        help="list the operators",
+        description="List the operators, or explain an operator, a function or a layer.",
     )
-    ops.add_argument("name", nargs="?", help="an operator to explain")
+    ops.add_argument("name", nargs="?", help="what to explain, such as conv, conv2d or Conv2d")
     ops.set_defaults(run=_ops)
 
     told = "tell what the speed depends on here, and what to do to be faster"
@@ -267,7 +269,7 @@ def _write(graph: Any, options: argparse.Namespace) -> None:
 
 
 def _ops(options: argparse.Namespace) -> int:
-    from tinygrad_cv.cli.operators import explained
+    from tinygrad_cv.cli.operators import described, names
     from tinygrad_cv.core.op import REGISTRY
 
     if options.name is None:
@@ -275,19 +277,20 @@ def _ops(options: argparse.Namespace) -> int:
         for name in sorted(REGISTRY):
             print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
         return DONE
-    op = REGISTRY.get(options.name)
-    if op is None:
-        hint = _near(options.name, REGISTRY)
-        raise _Refused(WRONG_COMMAND, f"there is no operator {options.name!r}{hint}")
-    print("\n".join(explained(op)))
+    lines = described(options.name)
+    if not lines:
+        hint = _near(options.name, names())
+        raise _Refused(WRONG_COMMAND, f"there is no operator or function {options.name!r}{hint}")
+    print("\n".join(lines))
     return DONE
 
 
 def _near(name: str, names: Iterable[str]) -> str:
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=5)
     longer = (n for n in names if len(n) > 2 and (name.startswith(n) or n.startswith(name)))
-    close += [n for n in longer if n not in close][: 5 - len(close)]
+    close = sorted(longer, key=lambda n: abs(len(n) - len(name)))
+    close += [n for n in difflib.get_close_matches(name, names, n=5) if n not in close]
+    close = close[:5]
     return f"; near it: {', '.join(close)}" if close else ""
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tinygrad_cv import nn
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.core.op import REGISTRY, Op
 from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
 
-__all__ = ["explained", "fields", "made_of", "operators", "page"]
+__all__ = ["described", "explained", "fields", "made_of", "names", "operators", "page"]
 
 
 def operators() -> list[type[Op]]:
@@ -58,6 +60,47 @@ def explained(op: type[Op]) -> list[str]:
     facts = fields(op)
     what, equation = facts.pop("what"), facts.pop("equation")
     return [signature(op), f"  {equation}", *(f"  {k}: {v}" for k, v in facts.items()), f"  {what}"]
+
+
+def names() -> list[str]:
+    """All that :func:`described` knows: operators, public functions, layers."""
+    return sorted({*REGISTRY, *TG_FUNCTIONS, *NN_FUNCTIONS, *_layers()})
+
+
+def described(name: str) -> list[str]:
+    """An operator, a public function or a layer for the terminal; no line if there is none.
+
+    >>> print(*described("F.dropout2d"), sep="\\n")
+    F.dropout2d(input, p=0.5, training=True, inplace=False)
+      Whole channels of images [N, C, H, W] or [C, H, W] are dropped; see `dropout`.
+      operators: dropout, reshape
+    """
+    short = name.rpartition(".")[2]
+    lines = explained(REGISTRY[short]) if short in REGISTRY else []
+    for full, function in _functions():
+        if full.rpartition(".")[2] != short:
+            continue
+        call = f"{full}{_parameters(function)}"
+        if lines:
+            lines.append(f"  call: {call}")
+        else:
+            parts = ", ".join(sorted(made_of(function))) or "none"
+            lines = [call, f"  {_first_sentence(function)}", f"  operators: {parts}"]
+    layer = _layers().get(short)
+    if layer is not None:
+        lines = [f"nn.{short}{_parameters(layer)}", f"  {_first_sentence(layer)}"]
+    return lines
+
+
+def _layers() -> dict[str, type]:
+    return {name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)}
+
+
+def _parameters(function: Callable[..., Any]) -> str:
+    """What it is called with, without types."""
+    found = inspect.signature(function)
+    plain = [p.replace(annotation=p.empty) for p in found.parameters.values()]
+    return str(found.replace(parameters=plain, return_annotation=found.empty))
 
 
 def page() -> str:
@@ -149,7 +192,7 @@ def _functions() -> list[tuple[str, Callable[..., Any]]]:
 
 def _first_sentence(thing: Any) -> str:
     text = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
-    return text.replace(":func:", "").replace("``", "`")
+    return re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text).replace("``", "`")
 
 
 def _saved(name: str) -> str:

@@ -35,8 +35,9 @@ class Scope(NamedTuple):
 
     @property
     def path(self) -> str:
-        """The path with the class, as errors print it: ``model.features.0 (Conv2d)``."""
-        return f"model.{self.name} ({self.kind})" if self.name else f"model ({self.kind})"
+        """The path with the class, as errors print it: ``model.features.0 (Conv2d)``; of the module
+        that the user called only the class."""
+        return f"model.{self.name} ({self.kind})" if self.name else self.kind
 
 
 class Recorder:

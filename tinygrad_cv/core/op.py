@@ -268,14 +268,14 @@ def _record(
             out.node, out.index = node, index
     node.plan = plan = op.plan(needs)
     node.attrs = attrs
-    used = [tensors[k] if needs >> k & 1 else None for k in range(len(tensors))]
-    node.edges = tuple([None if t is None else t.node for t in used])
-    indices = tuple([0 if t is None else t.index for t in used])
-    node.indices = indices if any(indices) else None
+    edges = tuple([t.node if needs >> k & 1 else None for k, t in enumerate(tensors)])
+    indices = [0 if e is None else t.index for e, t in zip(edges, tensors, strict=True)]
+    node.edges, node.indices = edges, tuple(indices) if any(indices) else None
     kept = results[0] if len(results) == 1 else results
     node.saved = plan.save(arrays, kept) if op.variadic else plan.save(*arrays, kept)
-    (node.shape, node.dtype), *rest = [(o.array.shape, o.array.dtype) for o in outputs]
-    node.rest = tuple(rest)
+    first = outputs[0].array
+    node.shape, node.dtype = first.shape, first.dtype
+    node.rest = tuple([(o.array.shape, o.array.dtype) for o in outputs[1:]])
     node.scope, node.stamp = mode.scope, clock.tick()
     node.hooks, node.fits = None, False
     frame = user_frame(3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.ops._axes import as_ints
 
 __all__ = ["ReceptiveField", "receptive_field"]
@@ -81,6 +81,12 @@ def _as_layers(layers: Any) -> list[Any]:
 
 
 def _read(number: int, layer: Any) -> tuple[int, ...]:
+    if hasattr(layer, "kernel_size"):
+        raise DTypeError(
+            "receptive_field",
+            f"layers[{number}] must be numbers, not a {type(layer).__name__}",
+            repair="Along each axis, give the layer's (kernel_size, stride, padding, dilation).",
+        )
     values = as_ints("receptive_field", f"layers[{number}]", layer)
     if not 1 <= len(values) <= 4:
         raise ArgumentError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinygrad_cv.nn import functional, init
+from tinygrad_cv.nn import functional, init, utils
 from tinygrad_cv.nn.activation import (
     ELU,
     GELU,
@@ -280,4 +280,5 @@ __all__ = [
     "create_feature_extractor",
     "functional",
     "init",
+    "utils",
 ]

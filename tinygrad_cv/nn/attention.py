@@ -223,26 +223,33 @@ class MultiheadAttention(Module):
     def _mask(self, query: Any, key: Any, padding: Any, mask: Any) -> Any:
         """What is added to the scores [N, H, L, S], or None."""
         length, batch, keys, heads = query.shape[0], query.shape[1], key.shape[0], self.num_heads
-        total = None
+        total, first = None, not self.batch_first
         if mask is not None:
             fits = {2: (length, keys), 3: (batch * heads, length, keys)}
-            total = _as_scores("attn_mask", mask, query, fits.get(mask.ndim, fits[2]))
+            total = _as_scores("attn_mask", mask, query, fits.get(mask.ndim, fits[2]), first)
             if mask.ndim == 3:
                 total = total.reshape(batch, heads, length, keys)
             else:
                 total = total.reshape(1, 1, length, keys)
         if padding is not None:
-            unseen = _as_scores("key_padding_mask", padding, query, (batch, keys))
+            unseen = _as_scores("key_padding_mask", padding, query, (batch, keys), first)
             unseen = unseen.reshape(batch, 1, 1, keys)
             total = unseen if total is None else total + unseen
         return total
 
 
-def _as_scores(name: str, mask: Any, query: Any, shape: tuple[int, ...]) -> Any:
+def _as_scores(name: str, mask: Any, query: Any, shape: tuple[int, ...], length_first: bool) -> Any:
     """A mask as numbers to add: -inf where a bool one is True."""
+    length, batch = query.shape[:2]
     if mask.shape != shape:
         raise ShapeError(
-            "MultiheadAttention", f"{name} must be {shape}", values=[(name, mask.shape)]
+            "MultiheadAttention",
+            f"{name} must be {shape}",
+            values=[(name, mask.shape)],
+            repair="The inputs are read as [L, N, E], length first: make the layer with "
+            "batch_first=True for [N, L, E]."
+            if length_first and mask.shape in ((batch, batch), (length, batch))
+            else None,
         )
     if mask.dtype.kind == "b":
         nothing = zeros((), dtype=query.dtype, device=query.device)

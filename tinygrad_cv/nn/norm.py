@@ -28,6 +28,7 @@ class _NormBase(Module):
 
     ranks: ClassVar[tuple[int, ...]]  # how many axes the input may have
     letters: ClassVar[str]
+    family: ClassVar[str]  # the name of the layer without "1d", "2d", "3d"
     takes_one: ClassVar[bool] = False  # a sample without the batch axis, which has the fewest axes
     _optional_state = ("num_batches_tracked",)
 
@@ -100,16 +101,20 @@ class _NormBase(Module):
             init.zeros_(self.bias)
 
     def _check_rank(self, input: Any) -> None:
-        if input.ndim not in self.ranks:
-            ranks = " or ".join(map(str, self.ranks))
-            single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
-            single = single and not self.takes_one
-            raise ShapeError(
-                type(self).__name__,
-                f"the input must have {ranks} axes, it has {input.ndim}",
-                values=[("input", input.shape, self.letters)],
-                repair="x.unsqueeze(0) adds the batch axis." if single else None,
-            )
+        if input.ndim in self.ranks:
+            return
+        repair = None
+        single = input.ndim + 1 in self.ranks and input.shape[:1] == (self.num_features,)
+        if single and not self.takes_one:
+            repair = "x.unsqueeze(0) adds the batch axis."
+        elif 2 <= input.ndim <= 5 and self.num_features in input.shape[not self.takes_one : 2]:
+            repair = f"This is an input for nn.{self.family}{max(input.ndim - 2, 1)}d."
+        raise ShapeError(
+            type(self).__name__,
+            f"the input must have {' or '.join(map(str, self.ranks))} axes, it has {input.ndim}",
+            values=[("input", input.shape, self.letters)],
+            repair=repair,
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -121,6 +126,8 @@ class _NormBase(Module):
 
 class _BatchNorm(_NormBase):
     """Statistics of the batch in training, recorded ones in evaluation."""
+
+    family = "BatchNorm"
 
     def forward(self, input: Any) -> Any:
         self._check_rank(input)
@@ -172,13 +179,29 @@ class BatchNorm1d(_BatchNorm):
     """Batch normalisation of [N, C] or [N, C, L]; see
     :func:`~tinygrad_cv.nn.functional.batch_norm`.
 
-    ``momentum=None`` records the plain mean over all batches; ``momentum=1.0`` the last batch's
-    statistics (the lecture's way).
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: the share of the new batch in the recorded statistics, so 1.0 keeps those of the
+            last batch only (the lecture's way); None records the plain mean over all batches.
+        affine: learn a weight and a bias per channel.
+        track_running_stats: record statistics in training, and normalise by them in evaluation.
+
+    The plain mean keeps the batches from the beginning of training, when the layers in front had
+    other weights. Before you evaluate, call ``reset_running_stats()`` and pass over the data once
+    more, in training mode under ``no_grad``:
 
     >>> import tinygrad_cv as tg
-    >>> layer = tg.nn.BatchNorm1d(3)
-    >>> layer(tg.ones(4, 3)).shape, layer.num_batches_tracked.item()
-    ((4, 3), 1)
+    >>> layer = tg.nn.BatchNorm1d(3, momentum=None)
+    >>> for mean in (0.0, 4.0):  # the layer in front has learned
+    ...     _ = layer(tg.full((4, 3), mean))
+    >>> layer.running_mean.tolist(), layer.num_batches_tracked.item()
+    ([2.0, 2.0, 2.0], 2)
+    >>> layer.reset_running_stats()
+    >>> with tg.no_grad():
+    ...     _ = layer(tg.full((4, 3), 4.0))
+    >>> layer.running_mean.tolist()
+    [4.0, 4.0, 4.0]
     """
 
     ranks = (2, 3)
@@ -212,6 +235,7 @@ class BatchNorm3d(_BatchNorm):
 class _InstanceNorm(_NormBase):
     """Statistics of each sample; recorded ones only if asked for."""
 
+    family = "InstanceNorm"
     takes_one = True
 
     def __init__(

@@ -40,6 +40,8 @@ NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 # What a wrong argument makes Python and NumPy raise.
 _FAILURES = (AttributeError, TypeError, ValueError, IndexError, OverflowError)
 
+_PLAIN = {Tensor, int, float, bool, str, type(None)}  # what is never an array, nor holds one
+
 _LISTINGS = {
     "TENSOR_FUNCTIONS": (TG_FUNCTIONS,),
     "TG_FUNCTIONS": (TG_FUNCTIONS,),
@@ -62,9 +64,14 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
             if numbers and not any(isinstance(a, Tensor) for a in args):
                 args = (as_tensor(args[0]), *args[1:])
         elif len(args) > 1:
-            args = tuple(Tensor(a) if is_array(a) else a for a in args)
+            for other in args:
+                if type(other) not in _PLAIN:
+                    args = tuple(Tensor(a) if is_array(a) else a for a in args)
+                    break
         if kwargs:
-            kwargs = {name: _wrapped(a) for name, a in kwargs.items()}
+            for name, other in kwargs.items():
+                if type(other) not in _PLAIN:
+                    kwargs[name] = _wrapped(other)
             if not args and not several and _is_numbers(kwargs.get(first)):
                 kwargs[first] = as_tensor(kwargs[first])
         try:

@@ -76,7 +76,18 @@ def _ways_out(shapes: dict[str, Shape]) -> tuple[str | None, list[dict[str, Shap
     if not found:
         return None, []
     texts = ", ".join(f"{name} {shape}" for name, shape in found.items())
-    return f"Any of these fits: {texts}.", [{name: shape} for name, shape in found.items()]
+    text = f"Any of these fits: {texts}." + _of_branches(list(shapes.values()))
+    return text, [{name: shape} for name, shape in found.items()]
+
+
+def _of_branches(shapes: list[Shape]) -> str:
+    """Maps [N, C, H, W] or [N, C, D, H, W] of two branches that differ in their sizes."""
+    if {len(shape) for shape in shapes} not in ({4}, {5}) or len({s[:2] for s in shapes}) > 1:
+        return ""
+    return (
+        " Branches of a network give maps of one size if stride and padding agree; else crop the "
+        f"larger, or F.interpolate(x, size={shapes[0][2:]})."
+    )
 
 
 def _views(shape: Shape, common: Shape) -> Iterator[tuple[str, Shape]]:

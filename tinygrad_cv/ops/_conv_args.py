@@ -36,6 +36,12 @@ def conv_args(
     stride = per_axis(op, "stride", stride, n)
     dilation = per_axis(op, "dilation", dilation, n)
     groups = per_axis(op, "groups", groups, 1)[0]
+    if input.ndim == n + 1 and input.shape[0] != groups * weight.shape[1]:
+        rows = [
+            ("input", input.shape, letters(n, "C")),
+            ("weight", weight.shape, f"[O, C/groups, {_taps(n)}]"),
+        ]
+        raise _bad_channels(op, n, input.shape, weight.shape, groups, rows)
     if padding == "valid":
         return stride, ((0, 0),) * n, dilation, groups
     if padding == "same":
@@ -224,6 +230,8 @@ def check_grads(
 
 
 def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
+    if weight.ndim == n + 2 and input.ndim in (n + 1, n + 2):
+        return
     rows = [("input", input.shape, letters(n)), ("weight", weight.shape, form.format(_taps(n)))]
     if weight.ndim != n + 2:
         raise ShapeError(
@@ -231,16 +239,13 @@ def _check_ranks(op: str, n: int, input: Any, weight: Any, form: str) -> None:
             f"the weight needs {n + 2} axes {form.format(_taps(n))}, it has {weight.ndim}",
             values=rows,
         )
-    if input.ndim not in (n + 1, n + 2):
-        raise ShapeError(
-            op,
-            f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
-            f"it has {input.ndim}",
-            values=rows,
-            repair="Add the missing axes with unsqueeze or reshape."
-            if input.ndim < n + 1
-            else None,
-        )
+    raise ShapeError(
+        op,
+        f"the input needs {n + 2} axes {letters(n)}, or {n + 1} without the batch, "
+        f"it has {input.ndim}",
+        values=rows,
+        repair="Add the missing axes with unsqueeze or reshape." if input.ndim < n + 1 else None,
+    )
 
 
 def _check_dtypes(op: str, arrays: Sequence[tuple[str, Any]]) -> None:
@@ -279,26 +284,34 @@ def _check_groups(op: str, groups: int, channels: int, letter: str, rows: Rows) 
 def _bad_channels(
     op: str, n: int, input: Sizes, weight: Sizes, groups: int, rows: Rows
 ) -> ShapeError:
-    channels, (outputs, inputs) = input[1], weight[:2]
+    axis = len(input) - n - 1  # of the channels; 0 without a batch
+    channels, (outputs, inputs) = input[axis], weight[:2]
+    wanted = groups * inputs
     repair = ""
     repairs: list[dict[str, Any]] = []
-    if input[-1] == groups * inputs:
-        axes = (0, n + 1, *range(1, n + 1))
+    places = [a for a in range(axis + 1, len(input)) if input[a] == wanted]
+    if places == [len(input) - 1]:
+        axes = (*range(axis), *places, *range(axis, len(input) - 1))
         repair = f"The channels seem to be last: input.permute{axes}, or else "
-    elif input[0] == groups * inputs == 1:
+    elif axis == 0 and wanted == 1:
         repair = "If this is a batch of grey images: input.unsqueeze(1), or else "
+    elif axis == 0 and places == [1]:
+        repair = "If this is a batch [N, C, ...] that lacks an axis: input.unsqueeze(2), or else "
+    elif len(places) == 1:
+        repair = f"The channels seem to be in axis {places[0]}: input.movedim({places[0]}, {axis}),"
+        repair += " or else "
     if channels and channels % groups == 0:
         repairs.append({"weight": (outputs, channels // groups, *weight[2:])})
         text = f"make the layer with in_channels={channels}"
     else:
-        repairs.append({"input": (input[0], groups * inputs, *input[2:])})
-        text = f"give an input with {groups * inputs} channels"
+        repairs.append({"input": (*input[:axis], wanted, *input[axis + 1 :])})
+        text = f"give an input with {wanted} channels"
     if inputs and channels % inputs == 0 and channels and outputs % (channels // inputs) == 0:
         text += f", or groups={channels // inputs}"
         repairs.append({"groups": channels // inputs})
     return ShapeError(
         op,
-        f"the input has {channels} channels, the weight takes {groups * inputs}",
+        f"the input has {channels} channels, the weight takes {wanted}",
         law=["C = groups * weight.shape[1]", f"{channels} != {groups} * {inputs}"],
         values=rows,
         repair=(repair + text if repair else text[0].upper() + text[1:]) + ".",

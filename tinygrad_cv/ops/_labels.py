@@ -43,6 +43,8 @@ def label_specs(
             repair = "One-hot targets: pass them as float probabilities, or target.argmax(1)."
         elif input.ndim > 1 and target.size == math.prod(expected):
             repair = f"The number is right: target.reshape{expected}."
+        elif input.ndim > 2 and target.shape == input.shape[:-1]:
+            repair = "The classes seem to be last: input.movedim(-1, 1)."
         raise ShapeError(
             op,
             f"the labels need shape {expected}: the input's without its class axis 1",
@@ -69,7 +71,11 @@ def as_batch(input: Any, target: Any) -> tuple[Any, Any, bool]:
 def check_options(op: str, input: Any, weight: Any) -> None:
     """The input is float with a class axis, and no gradient is asked for the class weights."""
     if not is_float(input.dtype):
-        raise DTypeError(op, f"the input must be float, it is {input.dtype}")
+        raise DTypeError(
+            op,
+            f"the input must be float, it is {input.dtype}",
+            repair="Convert it with input.float(); or are input and target exchanged?",
+        )
     if input.ndim == 0:
         raise ShapeError(op, "the input has no class axis", values=[("input", (), "[N, C, d...]")])
     if weight is not None and getattr(weight, "requires_grad", False):
@@ -91,7 +97,11 @@ def check_weight(op: str, input: Any, weight: Any) -> None:
             repairs=[{"weight": (classes,)}],
         )
     if weight.dtype != input.dtype:
-        raise DTypeError(op, f"the weight is {weight.dtype}, the input {input.dtype}")
+        raise DTypeError(
+            op,
+            f"the weight is {weight.dtype}, the input {input.dtype}",
+            repair=f"Convert with weight.to({input.dtype.name!r}).",
+        )
 
 
 def raise_no_class(op: str, input: Any, target: Any) -> None:

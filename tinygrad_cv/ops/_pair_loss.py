@@ -84,12 +84,13 @@ def check_floats(op: str, **tensors: Any) -> None:
     """All are float, and of one dtype, which is that of the first."""
     first = next(iter(tensors))
     wanted = tensors[first].dtype
+    usual = wanted.name if is_float(wanted) else "float32"
     for name, value in tensors.items():
         if not is_float(value.dtype):
             raise DTypeError(
                 op,
                 f"{name} must be float, it is {value.dtype}",
-                repair=f"Convert with {name}.to('float32').",
+                repair=f"Convert with {name}.to({usual!r}).",
             )
     for name, value in tensors.items():
         if value.dtype != wanted:
@@ -114,15 +115,18 @@ def check_same_shape(op: str, **tensors: Any) -> None:
     shape = tensors[first].shape
     for name in others:
         if tensors[name].shape != shape:
-            same = math.prod(tensors[name].shape) == math.prod(shape)
+            same, repair = math.prod(tensors[name].shape) == math.prod(shape), None
+            if same:
+                repair = f"The number of elements is right: {name}.reshape{shape}."
+            elif len(shape) > 1 and tensors[name].shape == (shape[0], *shape[2:]):
+                one_hot = f"F.one_hot({name}, {shape[1]}).movedim(-1, 1)"
+                repair = f"If these are the numbers of classes: {one_hot} has the shape."
             raise ShapeError(
                 op,
                 f"{first} and {name} must have the same shape",
                 law=[f"{first}.shape = {name}.shape", f"{shape} = {tensors[name].shape} is false"],
                 values=[(n, t.shape) for n, t in tensors.items()],
-                repair=f"The number of elements is right: {name}.reshape{shape}."
-                if same
-                else f"Give {name} the shape {shape}.",
+                repair=repair or f"Give {name} the shape {shape}.",
                 repairs=[{name: shape}],
             )
 

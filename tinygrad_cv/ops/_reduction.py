@@ -20,6 +20,12 @@ def check_reduction(
 ) -> None:
     """The reduction is one of the ``known``, and PyTorch's arguments of old are not used."""
     if size_average is not None or reduce is not None:
+        if hasattr(size_average, "shape") or hasattr(reduce, "shape"):
+            raise ArgumentError(
+                op,
+                "it takes options, not the tensors to compare",
+                repair=f"Make the loss, then call it: nn.{op}()(input, target).",
+            )
         raise ArgumentError(
             op,
             "size_average and reduce are PyTorch's arguments of old and not supported",

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,7 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError
 
-__all__ = ["refusal", "tensor_arguments"]
+__all__ = ["no_out", "refusal", "tensor_arguments"]
 
 
 @cache
@@ -45,14 +46,16 @@ def refusal(
 ) -> TinygradError | None:
     """Our error for a call that failed with ``problem``.
 
-    None if the names of the arguments do not fit, which Python says best, and for a failure inside
-    the engine that no argument explains: that is a defect of ours, not the user's mistake.
+    None if the names of the arguments do not fit, which Python says best, but for ``out``; and for
+    a failure inside the engine that no argument explains: that is a defect of ours, not the user's
+    mistake.
     """
     name = getattr(function, "__name__", "function")
+    signature = inspect.signature(function)
     try:
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError:
-        return None
+        return _misnamed(name, kwargs, list(signature.parameters), problem)
     given, parameters = bound.arguments, bound.signature.parameters
     tensors = tensor_arguments(function.__module__)
     optional = getattr(sys.modules[function.__module__], "OPTIONAL_TENSORS", ())
@@ -79,6 +82,31 @@ def refusal(
     ]
     kind = DTypeError if isinstance(problem, TypeError) else ArgumentError
     return kind(name, f"these arguments cannot be used ({problem})", values=values)
+
+
+def _misnamed(
+    name: str, kwargs: Mapping[str, Any], known: list[str], problem: Exception
+) -> TinygradError | None:
+    """The error for ``out=``, which PyTorch's functions have. To Python's own about another unknown
+    name the nearest known one is added."""
+    for key in kwargs:
+        if key in known:
+            continue
+        if key == "out":
+            return no_out(name)
+        near = get_close_matches(key, known, n=1)
+        if near:
+            problem.add_note(f"{name}: {key}= is not known; did you mean {near[0]}=?")
+    return None
+
+
+def no_out(name: str) -> ArgumentError:
+    """The error for an array that the result is to be written to."""
+    return ArgumentError(
+        name,
+        "out= is not supported: the result is a new tensor",
+        repair=f"Write y = {name}(...), or y.copy_({name}(...)) to write into y.",
+    )
 
 
 def _explains(value: Any, problem: Exception) -> bool:

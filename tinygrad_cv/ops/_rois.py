@@ -66,7 +66,7 @@ def as_rois(op: str, input: Any, boxes: Any) -> Any:
             "tensor [L, 4]",
             law=["y[k,c,p] is made of the pixels of x[image of box k, c] in box k"],
             values=rows,
-            repair=f"Give boxes of shape {fitting}.",
+            repair=_list_repair(rois.shape, input.shape[0]),
             repairs=[{"boxes": fitting}],
         )
     if rois.dtype != input.dtype:
@@ -87,6 +87,7 @@ def check_input(op: str, input: Any) -> None:
             op,
             f"the input needs 4 axes [N, C, H, W], it has {len(shape)}",
             values=[("input", shape)],
+            repair="input.unsqueeze(0) adds the batch axis." if len(shape) == 3 else None,
         )
     if input.dtype.kind != "f":
         raise DTypeError(
@@ -97,6 +98,15 @@ def check_input(op: str, input: Any) -> None:
         )
     if 0 in shape[2:]:
         raise no_pixels(op, 2, shape, [("input", shape, "[N, C, H, W]")])
+
+
+def _list_repair(shape: tuple[int, ...], images: int) -> str | None:
+    """For boxes without the number of their image."""
+    if len(shape) == 2 and shape[1] == 4 and images == 1:
+        return "For the one image write [boxes]."
+    if len(shape) == 3 and shape[0] == images and shape[2] == 4:
+        return "For the same number in each image write list(boxes)."
+    return None
 
 
 def _joined(op: str, input: Any, boxes: Any) -> Any:

@@ -105,7 +105,11 @@ def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
         raise DTypeError(op, f"{name} must be whole numbers, not {value!r}") from None
     if len(sizes) != n:
         raise ArgumentError(
-            op, f"{name} needs one int or {n}, one per axis {_names(n)}, got {value!r}"
+            op,
+            f"{name} needs one int or {n}, one per axis {_names(n)}, got {value!r}",
+            repair=f"Leave out batch and channels: {name}={sizes[2:]}."
+            if len(sizes) == n + 2 and name in ("size", "output_size")
+            else None,
         )
     if min(sizes) < least:
         raise ArgumentError(

@@ -232,12 +232,16 @@ def check_boxes(op: str, name: str, boxes: Any, ndim: int | None = None) -> None
     """Raise unless boxes are numbers with a last axis of 4, and of ``ndim`` axes if it is given."""
     shape = tuple(boxes.shape)
     if not shape or shape[-1] != 4 or (ndim is not None and len(shape) != ndim):
-        wanted = "[..., 4]" if ndim is None else "[N, 4]"
+        wanted, repair = "[..., 4]" if ndim is None else "[N, 4]", None
+        if shape == (4,):
+            repair = "Write one box as [[x1, y1, x2, y2]]."
+        elif len(shape) > 1 and shape[-1] > 4:
+            repair = f"Take the columns that are coordinates, such as {name}[..., :4]."
         raise ShapeError(
             op,
             f"{name} must be {wanted}, four numbers for each box",
             values=[(name, shape)],
-            repair="Write one box as [[x1, y1, x2, y2]].",
+            repair=repair,
         )
     if boxes.dtype.kind == "b":
         raise DTypeError(

@@ -224,14 +224,25 @@ def _index(op: str, input: Any, rows: int, values: list[Any]) -> Any:
         with on_device_of(labels):
             wrong = (labels < 0) | (labels >= rows)
             first = int(labels[wrong].reshape(-1)[0]) if wrong.any() else None
+            room = int(labels.max()) + 1 if first is not None else rows
         if first is not None:
             raise RangeError(
                 op,
                 f"index {first} is out of range",
                 law=[f"0 <= index < {rows}"],
                 values=values,
+                repair=_room_repair(op, room, rows),
             )
     return cast(input, int64)
+
+
+def _room_repair(op: str, room: int, rows: int) -> str:
+    """How many rows there must be; labels such as 255 or -100 often stand for no class at all."""
+    if room <= rows:
+        return "Indices begin with 0."
+    if op == "one_hot":
+        return f"Give num_classes={room} or more, or replace the labels that do not count."
+    return f"Make the layer with num_embeddings={room} or more."
 
 
 def _check_integers(op: str, input: Any, values: list[Any]) -> None:

@@ -267,6 +267,9 @@ def _check_rank(op: str, input: Any, index: Any) -> None:
             op,
             "the index needs as many axes as the input",
             values=[("input", input.shape), ("index", index.shape)],
+            repair="One index for each row of the input: index.unsqueeze(-1)."
+            if index.shape and index.shape == input.shape[:-1]
+            else None,
         )
 
 

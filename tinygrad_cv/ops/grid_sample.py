@@ -85,6 +85,7 @@ def grid_sample(
             "grid_sample",
             f"the input must be [N, C, H, W] or [N, C, D, H, W]; it has {input.ndim} axes",
             values=rows,
+            repair="input.unsqueeze(0) adds the batch axis." if n == 1 else None,
         )
     rows = [("input", input.shape, letters(n)), ("grid", grid.shape, f"[N, ..., {n}]")]
     if mode == "bicubic" and n == 3:
@@ -102,7 +103,7 @@ def grid_sample(
             f"the grid must have {n + 2} axes, the last of which holds {n} coordinates",
             law=["y[n,c,p] = x(n, c, at the point grid[n,p,:])"],
             values=rows,
-            repair=f"Give a grid of shape {fitting}, where the output is to have these sizes.",
+            repair=_grid_repair(input.shape[0], grid.shape, n),
             repairs=[{"grid": fitting}],
         )
     if grid.shape[0] != input.shape[0]:
@@ -111,7 +112,9 @@ def grid_sample(
             f"{input.shape[0]} images and {grid.shape[0]} grids",
             law=["y[n,c,p] = x(n, c, at the point grid[n,p,:])"],
             values=rows,
-            repair="Give one grid per image.",
+            repair="Give one grid per image."
+            if grid.shape[0] != 1
+            else f"{_shared('grid', input.shape[0], n + 1)}.",
             repairs=[{"grid": (input.shape[0], *grid.shape[1:])}],
         )
     if 0 in input.shape[2:]:
@@ -180,10 +183,36 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
             f"theta must be {wanted} for this size",
             law=[AffineGrid.equation],
             values=[("theta", theta.shape, f"[N, {n}, {n + 1}]"), ("size", sizes, letters(n))],
-            repair=f"Give {sizes[0]} matrices of {n} x {n + 1}.",
+            repair=f"{_theta_repair(theta.shape, wanted)}.",
             repairs=[{"theta": wanted}],
         )
     return _affine_grid(theta, sizes[2:], bool(align_corners))
+
+
+def _grid_repair(images: int, grid: Sizes, n: int) -> str | None:
+    """For the coordinates in axis 1, where the channels of an image are, and for a grid alone."""
+    if len(grid) == n + 2 and grid[1] == n:
+        return "The coordinates seem to be in axis 1: grid.movedim(1, -1)."
+    if len(grid) == n + 1 and grid[-1] == n:
+        return f"{_shared('grid', images, n + 1)}."
+    return None
+
+
+def _theta_repair(theta: Sizes, wanted: Sizes) -> str:
+    """For the numbers of a linear layer, a whole matrix, and a matrix alone."""
+    images, rows, columns = wanted
+    if theta == (images, rows * columns):
+        return f"Its numbers as matrices: theta.reshape(-1, {rows}, {columns})"
+    if theta == (images, columns, columns):
+        return f"The last row (0, ..., 0, 1) is not wanted: theta[:, :{rows}]"
+    if theta in ((rows, columns), (1, rows, columns)):
+        return _shared("theta", images, 2)
+    return f"Give {images} matrices of {rows} x {columns}"
+
+
+def _shared(name: str, images: int, axes: int) -> str:
+    """How one grid, or one map, is given for several images."""
+    return f"One for all images: {name}.expand({', '.join(map(str, (images, *(-1,) * axes)))})"
 
 
 class AffineGrid(Op):

@@ -241,7 +241,7 @@ def _check_mode(input: Any, mode: str, align_corners: Any, antialias: Any) -> in
             "interpolate",
             f"mode {mode!r} takes {axes}, the input has {input.ndim} axes",
             values=[("input", input.shape)],
-            repair=f"For this input use mode={fitting!r}." if fitting else None,
+            repair=_rank_repair(n, wanted, fitting),
             repairs=[{"mode": fitting, "antialias": False}] if fitting else [],
         )
     if align_corners is not None and kind in ("nearest", "nearest-exact", "area"):
@@ -307,6 +307,16 @@ def _sizes(
             repairs=[{"scale_factor": max(math.ceil(least * 100) / 100, least)}],
         )
     return sizes, (None,) * n if recompute or mode == "area" else scales
+
+
+def _rank_repair(n: int, wanted: int, fitting: str | None) -> str | None:
+    """The mode for these axes, and the axes that an image lacks."""
+    ways = [f"For this input use mode={fitting!r}."] if fitting else []
+    if n == wanted - 1:
+        ways.append("If it has no batch axis: input.unsqueeze(0).")
+    elif n == wanted - 2:
+        ways.append("If it has neither batch nor channels: input[None, None].")
+    return " ".join(ways) or None
 
 
 def _factors(scale_factor: Any, n: int) -> tuple[float, ...]:

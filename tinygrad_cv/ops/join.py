@@ -256,11 +256,21 @@ def _raise_mismatch(op: str, tensors: tuple[Spec, ...], k: int, dim: int | None)
         problem,
         law=[law],
         values=[(f"tensors[{i}]", spec.shape) for i, spec in enumerate(tensors[: max(k + 1, 8)])],
-        repair=f"They can be joined along dim = {fits[0]}."
-        if fits
-        else f"It would fit with the shape {fitting[f'tensors[{k}]']}.",
+        repair=f"They can be joined along dim = {fits[0]}." if fits else _spread(tensors, k, dim),
         repairs=[{"dim": axis} for axis in fits] or [fitting],
     )
+
+
+def _spread(tensors: tuple[Spec, ...], k: int, dim: int | None) -> str | None:
+    """What broadcasts is not joined by itself: how the one with the axis of size 1 is expanded."""
+    first, other = tensors[0].shape, tensors[k].shape
+    axes = [a for a in range(len(first)) if a != dim and first[a] != other[a]]
+    if len(first) != len(other) or len(axes) != 1 or 1 not in (first[axes[0]], other[axes[0]]):
+        return None
+    small = 0 if first[axes[0]] == 1 else k
+    sizes = ["-1"] * len(first)
+    sizes[axes[0]] = str(max(first[axes[0]], other[axes[0]]))
+    return f"Expand the one of size 1 first: tensors[{small}].expand({', '.join(sizes)})."
 
 
 def _fits(first: Shape, other: Shape, axis: int) -> bool:

@@ -249,7 +249,19 @@ def _checked(op: str, input: Any, normalized_shape: Any) -> Shape:
                 f"{last} = {shape} is false",
             ],
             values=[("input", tuple(input.shape)), ("normalized_shape", shape)],
-            repair=f"Use normalized_shape={last}." if last else None,
+            repair=f"Use normalized_shape={last}.{_channels_repair(input, shape)}"
+            if last
+            else None,
             repairs=[{"normalized_shape": last}] if last else [],
         )
     return shape
+
+
+def _channels_repair(input: Any, shape: Shape) -> str:
+    """What to do about the channels of images, which do not stand in the last axis."""
+    if input.ndim < 3 or shape != (input.shape[1],):
+        return ""
+    return (
+        f" If it is for the {shape[0]} channels of axis 1: input.movedim(1, -1) puts them last; "
+        f"over positions too, use nn.GroupNorm(1, {shape[0]})."
+    )

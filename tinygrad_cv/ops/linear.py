@@ -254,10 +254,27 @@ def _check_shapes(input: Spec, weight: Spec, bias: Spec | None) -> None:
 
 
 def _feature_repair(input: Spec, in_features: int) -> str:
-    """What is meant most often: a flatten was forgotten, or in_features is wrong."""
-    if input.ndim > 2 and math.prod(input.shape[1:]) == in_features:
+    """What is meant most often: a flatten or a pooling was forgotten, or in_features is wrong."""
+    shape, last = input.shape, input.shape[-1] if input.ndim else 0
+    flat = math.prod(shape[1:])
+    if input.ndim > 2 and flat == in_features:
         return f"Flatten the input first: input.flatten(1) has {in_features} features."
-    flat = math.prod(input.shape[1:]) if input.ndim > 1 else 0
+    if in_features in shape[:-1] and (input.ndim > 2 or last == 1):
+        axis = max(a for a in range(input.ndim - 1) if shape[a] == in_features)
+        return f"Axis {axis} has {in_features}: input.movedim({axis}, -1) puts it last."
     also = f", or flatten(1) and in_features={flat}" if input.ndim > 2 else ""
-    last = input.shape[-1] if input.ndim else 0
-    return f"Make the layer with in_features={last}{also}."
+    text = f"Make the layer with in_features={last}{also}."
+    if input.ndim in (2, 4) and min(flat, in_features) > 1 and _is_square(flat * in_features):
+        # C*H*H and C*P*P, of square images that are not of the size the layer was made for
+        size, law = "P", f", with C*P*P = {in_features}"
+        if input.ndim == 4 and in_features % shape[1] == 0 and shape[2] == shape[3]:
+            size, law = str(math.isqrt(in_features // shape[1])), ""
+        text += (
+            " If it was made for images of another size: "
+            f"nn.AdaptiveAvgPool2d({size}) before flatten{law}."
+        )
+    return text
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number

@@ -5,6 +5,7 @@ The results are indices, or follow from positions in a mask, so nothing here has
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygrad_cv.backend.dtypes import float32, int64
@@ -188,7 +189,14 @@ def _check_scored(op: str, boxes: Any, scores: Any) -> None:
     check_boxes(op, "boxes", boxes, 2)
     rows = [("boxes", tuple(boxes.shape), "[N, 4]"), ("scores", tuple(scores.shape), "[N]")]
     if tuple(scores.shape) != tuple(boxes.shape[:1]):
-        raise ShapeError(op, "there must be one score for each box", values=rows)
+        same = math.prod(scores.shape) == boxes.shape[0]
+        raise ShapeError(
+            op,
+            "there must be one score for each box",
+            values=rows,
+            repair=f"The number is right: scores.reshape({boxes.shape[0]})." if same else None,
+            repairs=[{"scores": (boxes.shape[0],)}] if same else [],
+        )
     for name, array in (("boxes", boxes), ("scores", scores)):
         if array.dtype.kind != "f":
             raise DTypeError(

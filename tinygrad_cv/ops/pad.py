@@ -59,6 +59,14 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     [[3, 2, 1, 2, 3, 2]]
     """
     shape = input.shape
+    if isinstance(pad, (tuple, list)) and len(pad) > 1 and isinstance(pad[0], (tuple, list)):
+        flat = tuple(width for pair in reversed(pad) for width in pair)
+        raise DTypeError(
+            "pad",
+            f"pad must be whole numbers, not pairs of them: {pad!r:.60}",
+            repair=f"The widths are flat and begin with the last axis: pad={flat}.",
+            repairs=[{"pad": flat}],
+        )
     flat = as_ints("pad", "pad", pad)
     values = [("input", shape), ("pad", flat)]
     if len(flat) % 2 or len(flat) > 2 * len(shape):

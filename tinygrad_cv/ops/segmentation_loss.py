@@ -83,7 +83,8 @@ def dice_loss(input: Any, target: Any, smooth: float = 1.0, reduction: str = "me
     The sums run over all axes but the batch: over classes and pixels of [N, C, H, W].
 
     Args:
-        input: probabilities x, float, [N, ...].
+        input: probabilities x, float, [N, ...]; of scores take ``softmax(dim=1)`` or ``sigmoid()``
+            first, which is not checked.
         target: the same shape, 0 or 1 or probabilities; integers and bools are converted.
         smooth: keeps the quotient finite and the loss of two empty masks at 0.
         reduction: "mean" over the samples, "sum", or "none" for [N].

@@ -7,11 +7,11 @@ from typing import Any
 from tinygrad_cv.backend import sums
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
-from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._dims import reduced_shape
 from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number
+from tinygrad_cv.ops._refusal import no_out
 from tinygrad_cv.ops.expand import expand, spread
 from tinygrad_cv.ops.reduce import Sum
 from tinygrad_cv.ops.select import clamp
@@ -115,7 +115,7 @@ def normalize(
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     if out is not None:
-        raise ArgumentError("normalize", "out is not supported", repair="Leave out=... away.")
+        raise no_out("normalize")
     p, eps = check_number("normalize", "p", p), check_number("normalize", "eps", eps)
     check_floats("normalize", input=input)
     dims = tuple(dim) if isinstance(dim, (list, tuple)) else (dim,)

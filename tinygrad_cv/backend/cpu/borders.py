@@ -26,9 +26,9 @@ def weights_are_finite(case: Case, weight: Any, made: Any, of_input: bool = Fals
     if case.is_pointwise:
         return True  # no zeros are met
     box = _telling(case)[of_input]
-    if box is not None and np.isfinite(made[0][box]).all():
+    if box is not None and _finite(made[0][box]):
         return True
-    return bool(np.isfinite(weight).all())
+    return _finite(weight)
 
 
 def gradient_is_finite(case: Case, grad: Any, made: Any) -> bool:
@@ -37,9 +37,13 @@ def gradient_is_finite(case: Case, grad: Any, made: Any) -> bool:
     at."""
     if case.is_pointwise:
         return True
-    if _all_see(case) and np.isfinite(made[:, 0]).all():
+    if _all_see(case) and _finite(made[:, 0]):
         return True
-    return bool(np.isfinite(grad).all())
+    return _finite(grad)
+
+
+def _finite(array: Any) -> bool:
+    return bool(np.logical_and.reduce(np.isfinite(array), None))
 
 
 @lru_cache(maxsize=256)

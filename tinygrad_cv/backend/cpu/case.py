@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import checking
 
-__all__ = ["Case", "Sizes", "geometry_of", "lines_seen", "lines_that_fit", "partial_sums"]
-__all__ += ["parts_of", "thread_rows", "three"]
+__all__ = ["Case", "Sizes", "lines_seen", "lines_that_fit", "partial_sums", "parts_of"]
+__all__ += ["thread_rows", "three"]
 
 LONG = 1 << 13  # outputs of a part of a sum: the longer it is, the larger its error in float32
 SHARE = 32  # the parts take at most this part of the memory of input and output
@@ -21,8 +22,10 @@ SHARE = 32  # the parts take at most this part of the memory of input and output
 Sizes = tuple[int, ...]
 
 
-class Case(NamedTuple):
-    """A convolution of ``images`` x ``sizes`` x ``channels`` to ``outputs``, gradients included."""
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A convolution of ``images`` x ``sizes`` x ``channels`` to ``outputs``, gradients included.
+    It knows its numbers once it was asked for them."""
 
     images: int
     channels: int
@@ -35,26 +38,25 @@ class Case(NamedTuple):
     dilation: Sizes
     groups: int
 
-    @property
+    @cached_property
     def multiplications(self) -> int:
         taps, places = math.prod(self.kernel), self.images * math.prod(self.positions)
         return places * self.outputs * self.channels // self.groups * taps
 
-    @property
+    @cached_property
     def is_pointwise(self) -> bool:
         """True if every output is made of the pixel in its place."""
         return max(self.kernel) == max(self.stride) == 1 and self.sizes == self.positions
 
-
-@lru_cache(maxsize=512)
-def geometry_of(case: Case) -> Any:
-    """Kernel, stride, padding before and dilation for three axes, then the groups; not to be
-    written."""
-    lists = (case.kernel, 1), (case.stride, 1), (case.before, 0), (case.dilation, 1)
-    numbers = [number for values, fill in lists for number in three(values, fill)]
-    geometry = np.array([*numbers, case.groups], np.int64)
-    geometry.flags.writeable = False
-    return geometry
+    @cached_property
+    def geometry(self) -> Any:
+        """Kernel, stride, padding before and dilation for three axes, then the groups; not to be
+        written."""
+        lists = (self.kernel, 1), (self.stride, 1), (self.before, 0), (self.dilation, 1)
+        numbers = [number for values, fill in lists for number in three(values, fill)]
+        geometry = np.array([*numbers, self.groups], np.int64)
+        geometry.flags.writeable = False
+        return geometry
 
 
 def three(values: Sizes, fill: int = 0) -> Sizes:

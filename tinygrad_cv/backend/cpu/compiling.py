@@ -15,6 +15,7 @@ import pkgutil
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,9 @@ class Routine(Compiled):
 
 _KERNELS: list[Compiled] = []
 _made = 0  # how many were not found on disk
+_spent = 0.0  # the seconds that they took
+_told = False  # that it takes long
+_LONG = 3.0
 _ARITHMETIC: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "nsz", "arcp"},
@@ -243,10 +247,13 @@ def _with_cache(kernel: Compiled, place: Path) -> tuple[Any, bool]:
 
 def _anew(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
     """Compile, which takes a second or so."""
-    global _made
+    global _made, _spent
+    start = time.perf_counter()
     with _progress(f"{kernel.name} (the first time only; kernels done: {_made})"):
+        _log(kernel.name, folder)
         made = _with_numba(kernel, folder)
     _made += 1
+    _spent += time.perf_counter() - start
     return made
 
 
@@ -264,11 +271,35 @@ def _with_numba(kernel: Compiled, folder: Path | None) -> tuple[Any, bool]:
         numba.config.CACHE_DIR, numba.config.BOUNDSCHECK = before
 
 
+def _log(name: str, folder: Path | None) -> None:
+    """Every kernel is logged as information. Where no terminal shows them, a pause that goes on is
+    told of once, as a warning: a program that has not set logging up prints no less."""
+    global _told
+    import logging
+
+    log = logging.getLogger("tinygrad_cv")
+    log.info("compiling %s", name)
+    if _told or _spent < _LONG or _on_terminal():
+        return
+    _told = True
+    log.warning(
+        "tinygrad_cv: compiling kernels for the CPU, for %.0f s so far; %s",
+        _spent,
+        "they cannot be kept, `tinygrad-cv doctor` says why"
+        if folder is None
+        else f"later runs find them in {folder.parent}",
+    )
+
+
+def _on_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[None]:
     """What is compiled, as the line of a terminal, which is blank afterwards. A progress bar that
     was on this line comes back when it moves."""
-    shown = sys.stderr is not None and sys.stderr.isatty()
+    shown = _on_terminal()
     width = shutil.get_terminal_size().columns - 1  # a full line would begin another one
     if shown:
         line = f"tinygrad_cv: compiling {what}"[:width].ljust(width)

@@ -11,17 +11,17 @@ the layers does; others are copied.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.cpu import borders, lanes, threads, winograd
+from tinygrad_cv.backend.cpu import borders, compiled, lanes, threads, winograd
 from tinygrad_cv.backend.cpu.case import (
     Case,
     Sizes,
-    geometry_of,
     lines_that_fit,
     partial_sums,
     parts_of,
@@ -63,20 +63,19 @@ def register_kernels() -> None:
 
 def _takes_conv(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     input, weight, _ = specs
-    positions = _positions(input.shape, weight.shape, *attributes[:3])
-    return _takes(_case(input.shape, weight.shape, positions, *attributes), *specs)
+    return _takes(_case(input.shape, weight.shape, *attributes), *specs)
 
 
 def _takes_input_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     grad, weight = specs
     shape, *options = attributes
-    return _takes(_case(shape, weight.shape, grad.shape[2:], *options), grad, weight)
+    return _takes(_case(shape, weight.shape, *options), grad, weight)
 
 
 def _takes_weight_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     input, grad = specs
     shape, *options = attributes
-    return _takes(_case(input.shape, shape, grad.shape[2:], *options), input, grad)
+    return _takes(_case(input.shape, shape, *options), input, grad)
 
 
 def _takes(case: Case, *specs: Any) -> bool:
@@ -91,17 +90,15 @@ def _takes(case: Case, *specs: Any) -> bool:
 
 def _algorithm(case: Case) -> str | None:
     deep, wide = case.channels // case.groups, case.outputs // case.groups
-    if case.groups > 1:
-        from tinygrad_cv.backend.cpu.compiled.vector import WIDTH
-
-        return "groups" if 2 * max(deep, wide) <= WIDTH else "taps"
+    if case.groups > 1 and 2 * max(deep, wide) <= compiled.vector.WIDTH:
+        return "groups"
     near = case.kernel[-2:] == (3, 3) and {1, *case.stride[:-2], *case.dilation} == {1}
     if near and min(deep, wide) >= DEEP and winograd.fits(case):
         coarse = get_convolution_precision() == "fast" and max(case.before[-2:]) <= 2
         return "winograd" if coarse else "taps"
     if lanes.fills(case):
         return "images"
-    if deep >= DEEP:
+    if deep >= DEEP or case.groups > 1:
         return "taps"
     return "rows" if math.prod(case.kernel) * deep <= WIDEST else None
 
@@ -120,8 +117,7 @@ def conv(
     groups: int,
 ) -> Any:
     """``Conv.forward``; None where zeros of the padding would meet weights that are not finite."""
-    positions = _positions(input.shape, weight.shape, stride, padding, dilation)
-    case = _case(input.shape, weight.shape, positions, stride, padding, dilation, groups)
+    case = _case(input.shape, weight.shape, stride, padding, dilation, groups)
     output = _output(case, input, weight, bias)
     return output if borders.weights_are_finite(case, weight, output) else None
 
@@ -136,24 +132,18 @@ def _output(case: Case, input: Any, weight: Any, bias: Any) -> Any:
             return output
         algorithm = "taps"
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups
-
         b = np.zeros(case.outputs, np.float32) if bias is None else b
-        groups.convolve(x, w, b, y, geometry_of(case), 0, _workers())
+        compiled.groups.convolve(x, w, b, y, case.geometry, 0, _workers())
     elif algorithm == "taps":
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         if case.is_pointwise:
             x, y = _as_rows(x), _as_rows(y)
         length, together = _runs(y.shape[3])
-        convolution.by_taps(x, w, b, y, geometry_of(case), length, together, _workers())
+        compiled.convolution.by_taps(x, w, b, y, case.geometry, length, together, _workers())
     elif algorithm == "images":
         lanes.convolve(case, x, w, b, y)
     else:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         scratch, *lines = _lines(case)
-        convolution.by_rows(x, w, b, y, scratch, geometry_of(case), *lines)
+        compiled.convolution.by_rows(x, w, b, y, scratch, case.geometry, *lines)
     return output
 
 
@@ -168,7 +158,7 @@ def conv_input_grad(
     groups: int,
 ) -> Any:
     """``ConvInputGrad.forward``, or None as ``conv``: here the zeros are around the gradient."""
-    case = _case(input_shape, weight.shape, grad.shape[2:], stride, padding, dilation, groups)
+    case = _case(input_shape, weight.shape, stride, padding, dilation, groups)
     output = _input_grad(case, grad, weight)
     return output if borders.weights_are_finite(case, weight, output, of_input=True) else None
 
@@ -178,18 +168,14 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
     spread = memory.empty((case.images, case.channels, *case.sizes), np.float32, CHANNELS_LAST)
     dx, algorithm = _five(pixels(spread)), _algorithm(case)
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups
-
         zeros = np.zeros(case.channels, np.float32)
         w = _exchanged(w, case.groups)
-        groups.convolve(dy, w, zeros, dx, geometry_of(case), 1, _workers())
+        compiled.groups.convolve(dy, w, zeros, dx, case.geometry, 1, _workers())
         return spread
     empty = np.zeros(0, np.float32)
     if algorithm == "winograd" and winograd.convolve(case, dy, w, empty, dx, backward=True):
         return spread
     swapped = _swapped(w, case.kernel)
-    from tinygrad_cv.backend.cpu.compiled import convolution
-
     rotated = _rotated(case)
     side_by_side = rotated is not None and algorithm != "winograd" and lanes.fills(rotated)
     if rotated is not None and (side_by_side or (case.groups == 1 and case.channels < DEEP)):
@@ -198,12 +184,14 @@ def _input_grad(case: Case, grad: Any, weight: Any) -> Any:
             lanes.convolve(rotated, dy, w, empty, dx)
         else:
             scratch, *lines = _lines(rotated)
-            convolution.by_rows(dy, w, empty, dx, scratch, geometry_of(rotated), *lines)
+            compiled.convolution.by_rows(dy, w, empty, dx, scratch, rotated.geometry, *lines)
         return spread
     if case.is_pointwise:
         dy, dx = _as_rows(dy), _as_rows(dx)
     length, together = _runs(dx.shape[3])
-    convolution.input_gradient(dy, swapped, dx, geometry_of(case), length, together, _workers())
+    compiled.convolution.input_gradient(
+        dy, swapped, dx, case.geometry, length, together, _workers()
+    )
     return spread
 
 
@@ -219,7 +207,7 @@ def conv_weight_grad(
 ) -> Any:
     """``ConvWeightGrad.forward``; the memory of the result runs (taps, C, O). None where zeros of
     the padding would meet a gradient that is not finite."""
-    case = _case(input.shape, weight_shape, grad.shape[2:], stride, padding, dilation, groups)
+    case = _case(input.shape, weight_shape, stride, padding, dilation, groups)
     output = _weight_grad(case, input, grad)
     return output if borders.gradient_is_finite(case, grad, output) else None
 
@@ -230,41 +218,35 @@ def _weight_grad(case: Case, input: Any, grad: Any) -> Any:
     deep = case.channels // groups
     result = memory.empty((outputs, deep, *case.kernel), np.float32, "taps_first")
     order = (*range(2, result.ndim), 1, 0)
-    dw, geometry = result.transpose(order).reshape(-1, deep, outputs), geometry_of(case)
+    dw, geometry = result.transpose(order).reshape(-1, deep, outputs), case.geometry
     taps, algorithm = dw.shape[0], _algorithm(case)
     if algorithm == "winograd":
         if winograd.weight_gradient(case, x, dy, dw):
             return result
         algorithm = "taps"
     if algorithm == "groups":
-        from tinygrad_cv.backend.cpu.compiled import groups as kernels
-
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        kernels.weight_gradient(x, dy, dw, parts, geometry, workers)
+        compiled.groups.weight_gradient(x, dy, dw, parts, geometry, workers)
     elif algorithm == "images":
         lanes.weight_gradient(case, x, dy, dw)
     elif algorithm == "rows":
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         scratch, *lines = _lines(case)
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
+        compiled.convolution.weight_gradient_by_rows(x, dy, dw, parts, scratch, geometry, *lines)
     elif groups > 1 and taps * deep * outputs // groups <= SMALL_GROUP:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
         parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
-        convolution.weight_gradient_of_groups(x, dy, dw, parts, geometry, workers)
+        compiled.convolution.weight_gradient_of_groups(x, dy, dw, parts, geometry, workers)
     else:
-        from tinygrad_cv.backend.cpu.compiled import convolution
-
-        chunk = WIDE if case.is_pointwise else convolution.CHUNK
+        chunk = WIDE if case.is_pointwise else compiled.convolution.CHUNK
         pieces = taps * groups * -(-deep // chunk) * -(-outputs // groups // chunk)
         splits = 1 if pieces >= 4 * workers else min(workers, dy.size // outputs)
         splits = min(splits, max(1, PARTS // dw.nbytes))
         parts = dw[None] if splits == 1 else partial_sums(splits, *dw.shape)
         tile = min(chunk, deep) * min(chunk, outputs // groups)
-        scratch = thread_rows("windows", workers, 2 * RUN * convolution.CHUNK + tile)
-        convolution.weight_gradient(x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers)
+        scratch = thread_rows("windows", workers, 2 * RUN * compiled.convolution.CHUNK + tile)
+        compiled.convolution.weight_gradient(
+            x, dy, dw, parts, scratch, geometry, 2 * RUN, chunk, workers
+        )
     return result
 
 
@@ -316,6 +298,7 @@ def _runs(across: int) -> tuple[int, int]:
     return length, max(1, RUN // length)
 
 
+@lru_cache(maxsize=512)
 def _rotated(case: Case) -> Case | None:
     """The convolution of the output gradient with the rotated kernel that gives the input gradient;
     None if there is none: with a stride, or with more padding than the kernel reaches."""
@@ -324,10 +307,14 @@ def _rotated(case: Case) -> Case | None:
     taps = math.prod(case.kernel)
     if max(case.stride) > 1 or min(before) < 0 or taps * case.outputs > WIDEST:
         return None
-    return case._replace(
-        channels=case.outputs, sizes=case.positions, outputs=case.channels, positions=case.sizes,
+    return replace(
+        case,
+        channels=case.outputs,
+        sizes=case.positions,
+        outputs=case.channels,
+        positions=case.sizes,
         before=before,
-    )  # fmt: skip
+    )
 
 
 def _lines(case: Case) -> tuple[Any, int, int]:
@@ -345,22 +332,16 @@ def _workers() -> int:
     return threads.get_num_threads()
 
 
-def _positions(
-    input: Sizes, weight: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes
-) -> Sizes:
-    return tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
-
-
 @lru_cache(maxsize=512)
 def _case(
     input: Sizes,
     weight: Sizes,
-    positions: Sizes,
     stride: Sizes,
     padding: Pairs,
     dilation: Sizes,
     groups: int,
 ) -> Case:
+    positions = tuple(map(output_size, input[2:], weight[2:], stride, padding, dilation))
     before = tuple(front for front, _ in padding)
     return Case(
         input[0], input[1], input[2:], weight[0], positions, weight[2:], stride, before, dilation,

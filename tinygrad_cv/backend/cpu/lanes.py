@@ -13,7 +13,6 @@ from typing import Any
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.case import (
     Case,
-    geometry_of,
     lines_that_fit,
     partial_sums,
     parts_of,
@@ -53,7 +52,7 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any) -> None:
     line, bias_room = case.positions[-1] * case.outputs, case.outputs // WIDTH + 2
     vectors = bias_room + padded + WIDTH + line + WIDTH
     scratch = thread_rows("images", threads.get_num_threads(), vectors * WIDTH)
-    images.forward(x, w, bias, y, scratch, geometry_of(case), together, width)
+    images.forward(x, w, bias, y, scratch, case.geometry, together, width)
 
 
 def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> None:
@@ -67,7 +66,7 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> None:
     scratch = thread_rows("images", workers, vectors * WIDTH)
     parts = partial_sums(parts_of(case, workers, dw.size), *dw.shape)
     short = max(1, SHORT // across)
-    images.weight_gradient(x, dy, dw, parts, scratch, geometry_of(case), together, short, width)
+    images.weight_gradient(x, dy, dw, parts, scratch, case.geometry, together, short, width)
 
 
 @lru_cache(maxsize=512)

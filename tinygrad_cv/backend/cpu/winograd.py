@@ -24,15 +24,19 @@ FEWEST = 16  # tiles at stride 2; for fewer, making the weights costs more than 
 CACHE = 700 << 10  # bytes of the level-2 cache that the tiles of a thread may fill
 SHARED = 10 << 20  # bytes of the level-3 cache that the tiles of all threads may fill
 WEIGHTS = 8 << 20  # bytes of transformed weights that are kept whole
+MOST = 36  # points of U, in the largest form
 PRIVATE = 5 << 19  # bytes of their gradient that each thread may have alone
 
 
 def fits(case: Case) -> bool:
     """True if the tiles of Winograd's algorithm fit the outputs well enough to save products."""
-    rows, across = case.positions[-2:]
+    (rows, across), deep = case.positions[-2:], case.channels // case.groups
+    u = three(case.kernel, 1)[0] * MOST * deep * case.outputs * 4
+    if case.groups > 1 and u > WEIGHTS:
+        return False  # groups need U whole
     if case.stride[-2:] == (1, 1):
         return min(rows, across) >= 2
-    if case.stride[-2:] != (2, 2) or min(case.channels, case.outputs) < DEEP:
+    if case.stride[-2:] != (2, 2) or min(deep, case.outputs) < DEEP or case.groups > 1:
         return False
     return -(-rows // 4) * -(-across // 4) * 81 <= rows * across * 7
 
@@ -53,9 +57,10 @@ def convolve(case: Case, x: Any, w: Any, bias: Any, y: Any, backward: bool) -> b
     per_tile = 4 * (points_v * c + points_m * o)
     tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
     spoilt = np.zeros((workers, LINE), np.float32)
-    if depth * points * c * o * 4 <= WEIGHTS:
+    deep = c // case.groups
+    if depth * points * deep * o * 4 <= WEIGHTS:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
-        u = memory.scratch((depth, points, c, o), np.float32, "winograd.weights")
+        u = memory.scratch((depth, points, deep, o), np.float32, "winograd.weights")
         winograd.weights(
             form, w, u, thread_rows("transposed", workers, winograd.TRANSPOSED), int(backward)
         )
@@ -83,16 +88,16 @@ def weight_gradient(case: Case, x: Any, dy: Any, dw: Any) -> bool:
 
     form, before, _, tiles = _tiling(case, backward=False)
     products = forms.FORMS[form].by_u
-    (taps, c, o), workers, chunk = dw.shape, threads.get_num_threads(), winograd.CHUNK
-    dw, depth = dw.reshape(taps // 9, 3, 3, c, o), taps // 9
+    (taps, deep, o), workers, chunk = dw.shape, threads.get_num_threads(), winograd.CHUNK
+    dw, depth, c = dw.reshape(taps // 9, 3, 3, deep, o), taps // 9, x.shape[4]
     points_v, points, points_m = _points(form)
     per_tile = 4 * (points_v * c + points_m * o)
     tile = max(forms.IN[form] ** 2 * c, forms.OUT[form] ** 2 * o)
-    size, spoilt = depth * points * c * o * 4, np.zeros((workers, LINE), np.float32)
-    if size <= PRIVATE:
+    size, spoilt = depth * points * deep * o * 4, np.zeros((workers, LINE), np.float32)
+    if size <= PRIVATE or case.groups > 1:
         block = max(6, min(96, CACHE // per_tile // 6 * 6, -(-tiles // workers)))
         parts = parts_of(case, workers, size // 4)
-        du = memory.scratch((parts, depth, points, c, o), np.float32, "winograd.weights")
+        du = memory.scratch((parts, depth, points, deep, o), np.float32, "winograd.weights")
         room = _room(points_v, block, c) + _room(points_m, block, o) + tile
         scratch = thread_rows("winograd", workers, room)
         winograd_weights.private(form, products, x, dy, dw, du, scratch, spoilt, *before, block)

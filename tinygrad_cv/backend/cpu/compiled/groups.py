@@ -8,13 +8,13 @@ brought to that lane before::
     y[q, o] += x[pixel(q, tap), o // wide * deep + k] w[tap, k, o]
 
 A few outputs of a row stay in registers while all taps pass over them: weights are read once for
-all of them, and an output is written once. Where the pixel that a tap meets for an output is the
-one that the tap before met for the next output, it is read once for three taps of a line. Outputs
-near the border, which some taps miss, are done one by one; the others need no test. The gradient of
-the input is the same sum, the taps in reverse order, inputs and outputs exchanged: with a stride,
-every ``stride``-th pixel meets the same taps, so each such class of pixels is a line of its own.
-The gradient of the weights keeps the sums of a few taps in registers while it passes over some rows
-of outputs.
+all of them, and an output is written once. Rows that meet the same taps are done in one go, their
+first and last outputs, which some taps miss, down the rows. Where the pixel that a tap meets for an
+output is the one that the tap before met for the next output, it is read once for three taps of a
+line. The gradient of the input is the same sum, the taps in reverse order, inputs and outputs
+exchanged: with a stride, every ``stride``-th pixel meets the same taps, so each such class of
+pixels is a line of its own. The gradient of the weights keeps the sums of a few taps in registers
+while it passes over some rows of outputs.
 
 Arrays are [N, D, H, W, C], weights [taps, deep, O]; ``geometry`` is as in ``convolution``.
 """
@@ -33,6 +33,7 @@ from numba.extending import intrinsic
 
 from tinygrad_cv.backend.cpu.compiled.convolution import add_up
 from tinygrad_cv.backend.cpu.compiled.product import in_pieces
+from tinygrad_cv.backend.cpu.compiled.taps import inside, taps_met
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiled.vector import (
     LANE,
@@ -41,6 +42,7 @@ from tinygrad_cv.backend.cpu.compiled.vector import (
     WIDTH,
     WORD,
     Emitter,
+    emit_prefetch,
     for_each_vector,
     mask_of,
     word,
@@ -50,7 +52,9 @@ from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["convolve", "weight_gradient"]
 
-_PIXELS = 6  # outputs of a row that are worked on together; or two, where fewer are left
+_PIXELS = (10, 2, 1)  # outputs of a row that are worked on together, as many as are left
+_MET = 6  # outputs of a row that add to the gradient of a tap together
+_ROWS = 12  # rows of outputs that meet the same taps, and are worked on together
 _TAPS = 3  # taps of a line of the kernel that are worked on together
 _OUTPUTS = 48  # outputs over which the sums of the weights stay in registers, at least
 
@@ -59,32 +63,6 @@ _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
 _R1, _GEOMETRY = "Array(float32, 1, 'C', readonly=True)", "Array(int64, 1, 'C', readonly=True)"
 
 Read = Callable[[Any, Any], Any]
-
-
-@njit
-def _taps_of(index, before, kernel, stride, dilation, backward):
-    """The taps that an output may meet along an axis: (first, step, count), and the positions where
-    it meets them: (first, step). Backward, those of a pixel, from the last to the first."""
-    if not backward:
-        return 0, 1, kernel, index * stride - before, dilation
-    period, tap = 1, 0
-    while period * dilation % stride:
-        period += 1
-    while tap < min(kernel, period) and (index + before - tap * dilation) % stride:
-        tap += 1
-    if tap >= min(kernel, period):
-        return 0, 0, 0, 0, 1
-    count = (kernel - tap + period - 1) // period
-    last = tap + (count - 1) * period
-    position = (index + before - last * dilation) // stride
-    return last, -period, count, position, period * dilation // stride
-
-
-@njit
-def _inside(position, step, count, length):
-    """Which of ``count`` positions lie in [0, length): from the first to before the last."""
-    first = min(max(0, -(position // step)), count)
-    return first, max(first, min(count, (length - 1 - position) // step + 1))
 
 
 @njit
@@ -156,7 +134,7 @@ class _Channels:
 def window_sums(
     typingctx: Any, outputs: Any, target: Any, target_step: Any, source: Any, source_step: Any,
     w: Any, bias: Any, count: Any, deep: Any, wide: Any, lanes: Any, table: Any, taps: Any,
-    threes: Any, lines: Any, w_step: Any,
+    threes: Any, lines: Any, w_step: Any, ahead: Any,
 ) -> Any:  # fmt: skip
     """All channels of ``outputs`` outputs in a row that meet the same taps:
     ``table`` holds for each tap where its pixel lies and where its weights do. Offsets and steps
@@ -165,17 +143,19 @@ def window_sums(
     ``threes`` is not 0 where the pixel that a tap meets for an output is the one that the tap
     before meets for the next output. Then three taps along a line, their weights ``w_step`` apart,
     read each pixel once; ``threes`` times for all ``lines`` lines, entry after entry.
+
+    ``ahead`` is where the pixels lie that the next row of outputs will be the first to meet.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         outputs, target, target_step, source, source_step, w, bias, *rest = arguments
-        count, deep, wide, lanes, table, taps, threes, lines, w_step = rest
+        count, deep, wide, lanes, table, taps, threes, lines, w_step, ahead = rest
         table = builder.inttoptr(table, WORD.as_pointer())
 
         def sums_of(grouped: bool) -> None:
             channels = _Channels(builder, grouped, count, deep, wide, lanes)
             together = builder.mul(lines, word(_TAPS))
-            steps = [builder.mul(source_step, word(t)) for t in range(_PIXELS + _TAPS - 1)]
+            steps = [builder.mul(source_step, word(t)) for t in range(max(_PIXELS) + _TAPS - 1)]
             w_steps = [builder.mul(w_step, word(t)) for t in range(_TAPS)]
 
             def piece(first: Any, pixels: int) -> None:
@@ -215,18 +195,21 @@ def window_sums(
                     with cgutils.for_range_slice(builder, done, taps, word(1), WORD) as (entry, _):
                         meet(entry, 1)
                     place = builder.add(end, to)
+                    near = builder.add(builder.add(start, from_), ahead)
                     for t, register in enumerate(sums):
+                        if pixels > 1:
+                            emit_prefetch(builder, builder.add(near, steps[t]), locality=2)
                         there = builder.add(place, builder.mul(target_step, word(t)))
                         e.store(builder.load(register), there)
 
                 channels.each_vector(body)
 
-            in_pieces(builder, outputs, (_PIXELS, 2, 1), piece)
+            in_pieces(builder, outputs, _PIXELS, piece)
 
         _by_groups(builder, deep, wide, sums_of)
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 16), emit
+    return types.void(*[types.intp] * 17), emit
 
 
 def _by_groups(builder: Any, deep: Any, wide: Any, body: Callable[[bool], None]) -> None:
@@ -255,19 +238,26 @@ def convolve(x, w, bias, y, geometry, backward, workers, task):
     depth, height, width, c = x.shape[1], x.shape[2], x.shape[3], x.shape[4]
     deep, wide, pixel = c // groups, o // groups, c * 4
     units, classes, step = images * planes * rows, sw if backward else 1, 1 if backward else sw
+    down = 1 if backward else sh
+    line_x, line_y = down * width * pixel, across * o * 4
     for worker in shared(0, workers, task):
         table, lanes = np.empty((kw * kd * kh, 2), np.int64), _lanes_of(deep, wide)
-        for unit in range(units * worker // workers, units * (worker + 1) // workers):
+        unit, end = units * worker // workers, units * (worker + 1) // workers
+        while unit < end:
             plane, p = divmod(unit, rows)
             image, d = divmod(plane, planes)
-            a, a_step, na, z, z_step = _taps_of(d, front, kd, sd, dd, backward)
-            i, i_step, ni, h, h_step = _taps_of(p, top, kh, sh, dh, backward)
-            a0, a1 = _inside(z, z_step, na, depth)
-            i0, i1 = _inside(h, h_step, ni, height)
-            lines = (a1 - a0) * (i1 - i0)
+            a, a_step, na, z, z_step = taps_met(d, front, kd, sd, dd, backward)
+            i, i_step, ni, h, h_step = taps_met(p, top, kh, sh, dh, backward)
+            a0, a1 = inside(z, z_step, na, depth)
+            i0, i1 = inside(h, h_step, ni, height)
+            lines, below = (a1 - a0) * (i1 - i0), 1
+            if i1 - i0 == ni and (sh == 1 or not backward):
+                below = (height - 1 - (ni - 1) * h_step - h) // down + 1
+                below = max(1, min(below, rows - p, end - unit, _ROWS))
+            after = (z + (a1 - 1) * z_step) * height + h + (i1 - 1) * h_step + 1
             for first in range(min(classes, across)):
-                j, j_step, nj, v, v_step = _taps_of(first, left, kw, sw, dw, backward)
-                entry = 0
+                j, j_step, nj, v, v_step = taps_met(first, left, kw, sw, dw, backward)
+                entry, next_ = 0, (after * width + v) * pixel
                 for tj in range(nj):
                     for ta in range(a0, a1):
                         for ti in range(i0, i1):
@@ -284,16 +274,21 @@ def convolve(x, w, bias, y, geometry, backward, workers, task):
                 q = 0
                 while q < count:
                     alike = max(1, inner1 - q) if q >= inner0 else 1
-                    j0, j1 = _inside(v + q * step, v_step, nj, width)
-                    threes = (j1 - j0) // _TAPS if step == v_step else 0
+                    j0, j1 = inside(v + q * step, v_step, nj, width)
                     to, from_ = target + q * classes * o * 4, source + q * step * pixel
                     start, taps = table.ctypes.data + j0 * lines * 16, (j1 - j0) * lines
-                    window_sums(
-                        alike, to, classes * o * 4, from_, step * pixel, w.ctypes.data,
-                        bias.ctypes.data, o, deep, wide, lanes.ctypes.data, start, taps, threes,
-                        lines, j_step * deep * o * 4,
-                    )  # fmt: skip
+                    outputs, to_step, from_step, calls = alike, classes * o * 4, step * pixel, below
+                    threes = (j1 - j0) // _TAPS if step == v_step and alike > 1 else 0
+                    if alike == 1:  # side by side are those of several rows
+                        outputs, to_step, from_step, calls = below, line_y, line_x, 1
+                    for r in range(calls):
+                        window_sums(
+                            outputs, to + r * line_y, to_step, from_ + r * line_x, from_step,
+                            w.ctypes.data, bias.ctypes.data, o, deep, wide, lanes.ctypes.data,
+                            start, taps, threes, lines, j_step * deep * o * 4, next_,
+                        )  # fmt: skip
                     q += alike
+            unit += below
 
 
 @intrinsic
@@ -317,13 +312,13 @@ def weight_sums(
             pixel = builder.mul(builder.mul(builder.udiv(count, wide), deep), word(4))
             place_of, dy_row = channels.line, builder.mul(across, channels.line)
             near = builder.icmp_signed("==", stride, dilation)
-            joined = builder.udiv(builder.sub(inner1, inner0), word(_PIXELS))
+            joined = builder.udiv(builder.sub(inner1, inner0), word(_MET))
             joined = builder.select(near, joined, word(0))
-            done = builder.add(inner0, builder.mul(joined, word(_PIXELS)))
+            done = builder.add(inner0, builder.mul(joined, word(_MET)))
             pairs = builder.lshr(builder.sub(inner1, done), word(1))
             paired = builder.add(done, builder.mul(pairs, word(2)))
             apart = builder.mul(dilation, pixel)
-            steps = [builder.mul(apart, word(p)) for p in range(_PIXELS + _TAPS - 1)]
+            steps = [builder.mul(apart, word(p)) for p in range(_MET + _TAPS - 1)]
 
             def taps_of(taps: int, e: Emitter, from_: Any, to: Any, read: Read, k: Any) -> None:
                 sums = [[cgutils.alloca_once(builder, VECTOR) for _ in range(taps)] for _ in "ab"]
@@ -344,13 +339,13 @@ def weight_sums(
                     place = builder.mul(builder.add(at, builder.mul(q, stride)), pixel)
                     place = builder.add(left, place)
                     there, factors = builder.add(right, builder.mul(q, place_of)), []
-                    for p in range(_PIXELS + taps - 1):
-                        if p < _PIXELS:
+                    for p in range(_MET + taps - 1):
+                        if p < _MET:
                             factors.append(e.load(there))
                             there = builder.add(there, place_of)
                         value = read(builder.add(place, steps[p]), k)
                         for j in range(taps):
-                            if 0 <= p - j < _PIXELS:
+                            if 0 <= p - j < _MET:
                                 _add_product(e, value, factors[p - j], sums[p % 2][j])
 
                 def every(start: Any, end: Any, step: int = 1) -> Any:
@@ -361,7 +356,7 @@ def weight_sums(
                     right = builder.add(builder.add(dy, to), builder.mul(loop.index, dy_row))
                     with every(word(0), inner0) as (q, _):
                         meet(left, right, q, sums[0], True)
-                    with every(inner0, done, _PIXELS) as (q, _):
+                    with every(inner0, done, _MET) as (q, _):
                         meet_joined(left, right, q)
                     with every(done, paired, 2) as (q, _):
                         meet(left, right, q, sums[0], False)

@@ -7,7 +7,7 @@ plane that the tap meets. In two dimensions there is one plane and one tap.
 Two orders of the same work, by where it finds room:
 
 * ``blocks``: U is made first. Every thread takes tiles, as many as fit its level-2 cache, through
-  all steps.
+  all steps. With groups U is [taps, points, K/groups, N], and the products are those of a group.
 * ``stationary`` (many channels): U would not stay in the cache, and for a few hundred channels it
   is larger than all activations. All tiles of a larger block are transformed first; then each
   thread makes a piece of U, 64 x 64 channels, in its cache, uses it for all tiles, and drops it.
@@ -175,25 +175,27 @@ def piece(
 @compiled(f"void(int64, {_R5}, {_W4}, {_W2}, int64)", parallel=True)
 def weights(form, w, u, scratch, backward, task):
     """U [taps, points, K, N] of w [taps, 3, 3, K, N]; with ``backward`` of the rotated kernel, its
-    depth too, and w is [taps, 3, 3, N, K]."""
+    depth too, and w is [taps, 3, 3, N, K], or with groups [taps, 3, 3, N/groups, groups*K]."""
     taps, points, deep, wide = u.shape
     row, size, workers = w.shape[4] * 4, deep * wide * 4, scratch.shape[0]
+    groups = w.shape[4] // deep if backward else 1
+    near = wide // groups
     run = CHUNK if backward else max(wide, 1)
-    down, across = (deep + WIDTH - 1) // WIDTH, (wide + run - 1) // run
-    jobs = taps * down * across
+    down, across = (deep + WIDTH - 1) // WIDTH, (near + run - 1) // run
+    jobs, each = taps * groups * down * across, down * across
     for q in shared(0, workers, task):
         room = scratch[q].ctypes.data
         for job in range(jobs * q // workers, jobs * (q + 1) // workers):
-            a, place = divmod(job, down * across)
+            a, place = divmod(job, groups * each)
+            g, place = divmod(place, each)
             j, i = place // down * run, place % down * WIDTH
             tap = taps - 1 - a if backward else a
-            source = (
-                w.ctypes.data + tap * 9 * size + (j * row + i * 4 if backward else i * row + j * 4)
-            )
-            target = u.ctypes.data + a * points * size + (i * wide + j) * 4
+            lies = j * row + (g * deep + i) * 4 if backward else i * row + j * 4
             piece(
-                form, backward, min(WIDTH, deep - i), min(run, wide - j), source, size, row, target,
-                wide * 4, size, room,
+                form, backward, min(WIDTH, deep - i), min(run, near - j),
+                w.ctypes.data + tap * 9 * size + lies, size, row,
+                u.ctypes.data + a * points * size + (i * wide + g * near + j) * 4, wide * 4, size,
+                room,
             )  # fmt: skip
 
 
@@ -212,8 +214,9 @@ def blocks(
     """
     c, o, planes, taps = x.shape[4], y.shape[4], y.shape[1], u.shape[0]
     points_v, points_m, points = V_SIDE[form] ** 2, M_SIDE[form] ** 2, u.shape[1]
-    every = products.shape[0]
-    m, step = OUT[form], STEP[form]
+    deep, every = u.shape[2], products.shape[0]
+    groups = c // deep
+    m, step, wide = OUT[form], STEP[form], o // groups
     down, across = (y.shape[2] + above + m - 1) // m, (y.shape[3] + beside + m - 1) // m
     tiles, workers = y.shape[0] * planes * down * across, scratch.shape[0]
     v_line, m_line = pitch(c), pitch(o)
@@ -244,11 +247,15 @@ def blocks(
                             image, d = divmod(plane, planes)
                             h, w = place // across * m - above, place % across * m - beside
                             expect(m, y, image, d, h, w, True)
-                    product(
-                        count, o, c, v + products[k, 0] * v_step, v_line, 4,
-                        u.ctypes.data + (a * points + products[k, 1]) * c * o * 4, o * 4,
-                        mm + products[k, 2] * m_step, m_line, a + k - products[k, 3],
-                    )  # fmt: skip
+                    near = v + products[k, 0] * v_step
+                    factor = u.ctypes.data + (a * points + products[k, 1]) * deep * o * 4
+                    total = mm + products[k, 2] * m_step
+                    for g in range(groups):
+                        product(
+                            count, wide, deep, near + g * deep * 4, v_line, 4,
+                            factor + g * wide * 4, o * 4, total + g * wide * 4, m_line,
+                            a + k - products[k, 3],
+                        )  # fmt: skip
             for i in range(count):
                 plane, place = divmod(t + i, down * across)
                 image, d = divmod(plane, planes)

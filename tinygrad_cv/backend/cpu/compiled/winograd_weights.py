@@ -87,13 +87,15 @@ def leave(form, du, step, dw, spoilt, q, first, last):
     parallel=True,
 )
 def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, block, task):
-    """``block`` tiles at a time; du is [parts, taps, points, C, O]. ``products`` go by u."""
-    c, o, taps = x.shape[4], dy.shape[4], dw.shape[0]
+    """``block`` tiles at a time; du is [parts, taps, points, C/groups, O]. ``products`` go by u."""
+    c, o, taps, deep = x.shape[4], dy.shape[4], dw.shape[0], dw.shape[3]
+    groups = c // deep
+    wide = o // groups
     points, m = U_SIDE[form] ** 2, OUT[form]
     down, across = (dy.shape[2] + m - 1) // m, (dy.shape[3] + m - 1) // m
     tiles, workers = dy.shape[0] * dy.shape[1] * down * across, scratch.shape[0]
     planes, step, every, parts = dy.shape[1], STEP[form], products.shape[0], du.shape[0]
-    v_line, m_line, size = pitch(c), pitch(o), c * o * 4
+    v_line, m_line, size = pitch(c), pitch(o), deep * o * 4
     v_step, m_step = block * v_line + GAP, block * m_line + GAP
     for q in shared(0, workers, task):
         v = scratch[q].ctypes.data
@@ -123,14 +125,17 @@ def private(form, products, x, dy, dw, du, scratch, spoilt, front, top, left, bl
                             expect(step, x, image, d + tap - front, h, w, False)
                             if a + 1 == taps:
                                 expect(m, dy, image, d, row * m, column * m, False)
-                        product(
-                            c, o, count, v + products[k, 0] * v_step, 4, v_line,
-                            dm + products[k, 2] * m_step, m_line,
-                            du[part].ctypes.data + (a * points + products[k, 1]) * size, o * 4,
-                            start - begin + k - products[k, 3],
-                        )  # fmt: skip
+                        near = v + products[k, 0] * v_step
+                        far = dm + products[k, 2] * m_step
+                        total = du[part].ctypes.data + (a * points + products[k, 1]) * size
+                        for g in range(groups):
+                            product(
+                                deep, wide, count, near + g * deep * 4, 4, v_line,
+                                far + g * wide * 4, m_line, total + g * wide * 4, o * 4,
+                                start - begin + k - products[k, 3],
+                            )  # fmt: skip
     for q in shared(1, workers, task):
-        first, last = c * q // workers, c * (q + 1) // workers
+        first, last = deep * q // workers, deep * (q + 1) // workers
         for k in range(taps * points):
             for i in range(first, last):
                 total = du[0, k // points, k % points, i]
