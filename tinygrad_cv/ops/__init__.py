@@ -38,7 +38,7 @@ TG_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 # What a wrong argument makes Python and NumPy raise.
-_FAILURES = (AttributeError, TypeError, ValueError, IndexError, OverflowError)
+_FAILURES = (AttributeError, TypeError, ValueError, IndexError, ArithmeticError)
 
 _LISTINGS = {
     "TENSOR_FUNCTIONS": (TG_FUNCTIONS,),
@@ -47,7 +47,7 @@ _LISTINGS = {
 }
 
 
-def _public(function: Callable[..., Any]) -> Callable[..., Any]:
+def _public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """``function`` with arrays turned into constant Tensors, and a first argument of any kind as
     well."""
 
@@ -64,13 +64,13 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
         elif len(args) > 1:
             args = tuple(Tensor(a) if is_array(a) else a for a in args)
         if kwargs:
-            kwargs = {name: _wrapped(a) for name, a in kwargs.items()}
+            kwargs = {key: _wrapped(a) for key, a in kwargs.items()}
             if not args and not several and _is_numbers(kwargs.get(first)):
                 kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)
         except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem)
+            error = _explained(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -78,15 +78,19 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function``, which takes no tensors, with failures that say which argument was wrong."""
+def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """``function`` with failures that say which argument was wrong; what it takes as ``*sizes`` may
+    be given by name too, as one tuple."""
+    several = _starred(function)
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if several in kwargs:
+            args = (*args, kwargs.pop(several))
         try:
             return function(*args, **kwargs)
         except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem)
+            error = _explained(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -94,11 +98,19 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _explained(function: Any, args: Any, kwargs: Any, problem: Exception) -> Any:
+def _starred(function: Callable[..., Any]) -> Any:
+    """The name of the parameter ``*name``, or None."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_VARARGS or hasattr(function, "__wrapped__"):
+        return None
+    return code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+
+
+def _explained(function: Any, args: Any, kwargs: Any, problem: Exception, name: str) -> Any:
     """The error to raise in place of ``problem``, or None to let it pass."""
     if isinstance(problem, TinygradError):
         return None
-    return refusal(function, args, kwargs, problem)
+    return refusal(function, args, kwargs, problem, name)
 
 
 def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -122,13 +134,16 @@ def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _takes_tensors(function: Callable[..., Any]) -> bool:
-    """True if a method of this function takes more tensors than its own, and no operator sees to
-    what is given for them."""
+def _method(function: Any, name: str) -> Any:
+    """``function`` as a method of Tensor. One that takes nothing but its tensor cannot be called
+    wrongly, and an elementwise operator sees to what is given to it."""
     op = getattr(function, "op", None)
-    if op is not None and op.elementwise:
-        return False
-    return not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:])
+    if isinstance(function, property) or (op is not None and op.elementwise):
+        return function
+    if not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:]):
+        return _public(function, name)
+    plain = len(names_of(function)) < 2 and _starred(function) is None
+    return function if plain else _checked(function, name)
 
 
 def _wrapped(value: Any) -> Any:
@@ -156,11 +171,12 @@ def _discover() -> None:
             for name in getattr(module, listing, ()):
                 function = _with_names(getattr(module, name))
                 if listing == "TENSOR_FUNCTIONS":
-                    extend(name, _public(function) if _takes_tensors(function) else function)
+                    extend(name, _method(function, name))
                 for space in spaces:
-                    space[name] = (_checked if name in plain else _public)(function)
+                    space[name] = (_checked if name in plain else _public)(function, name)
         for name, function in getattr(module, "METHODS", {}).items():
-            extend(name, function)
+            special = name.startswith("__")  # Python's own protocols
+            extend(name, function if special else _method(function, name))
 
 
 _discover()

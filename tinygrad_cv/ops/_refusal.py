@@ -42,17 +42,18 @@ def refusal(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     problem: Exception,
+    name: str,
 ) -> TinygradError | None:
-    """Our error for a call that failed with ``problem``.
+    """Our error for a call of the function ``name`` that failed with ``problem``.
 
-    None if the names of the arguments do not fit, which Python says best, and for a failure inside
-    the engine that no argument explains: that is a defect of ours, not the user's mistake.
+    None for a failure inside the engine that no argument explains: that is a defect of ours, not
+    the user's mistake.
     """
-    name = getattr(function, "__name__", "function")
+    signature = inspect.signature(function)
     try:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-    except TypeError:
-        return None
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as misfit:  # the names or the number of the arguments
+        return DTypeError(name, str(misfit), law=[name + _plain(signature)])
     given, parameters = bound.arguments, bound.signature.parameters
     tensors = tensor_arguments(function.__module__)
     optional = getattr(sys.modules[function.__module__], "OPTIONAL_TENSORS", ())
@@ -79,6 +80,13 @@ def refusal(
     ]
     kind = DTypeError if isinstance(problem, TypeError) else ArgumentError
     return kind(name, f"these arguments cannot be used ({problem})", values=values)
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """The signature without annotations."""
+    empty = inspect.Parameter.empty
+    parameters = [p.replace(annotation=empty) for p in signature.parameters.values()]
+    return str(inspect.Signature(parameters))
 
 
 def _explains(value: Any, problem: Exception) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
 from tinygrad_cv.backend.windows import output_size
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._axes import check_bits
 from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
+
+_LARGE = 2**31  # what is larger is looked at more closely
 
 AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}  # names of the spatial axes by their number
 
@@ -61,7 +64,7 @@ def channels_last(shape: Sizes) -> str:
 
 def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
     """An int for all axes, or one per axis, as a tuple of n ints that are at least ``least``."""
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < _LARGE:
         return (value,) * n
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(items) == 1:
@@ -74,6 +77,8 @@ def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
         raise ArgumentError(
             op, f"{name} needs one int or {n}, one per axis {_names(n)}, got {value!r}"
         )
+    for size in sizes:
+        check_bits(op, name, size)
     if min(sizes) < least:
         raise ArgumentError(
             op,
