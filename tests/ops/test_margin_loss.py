@@ -212,7 +212,9 @@ BAD = [
     *(
         Bad(f, (a[0].astype(int), *a[1:]), error=DTypeError, match="must be float")
         for f, a in FUNCTIONS.items()
+        if f not in (F.hinge_embedding_loss, F.margin_ranking_loss)
     ),
+    Bad(F.hinge_embedding_loss, (X.astype(int), SIGNS), error=DTypeError, match="mean of int64"),
     *(
         Bad(f, (X, SIGNS[:, :3]), error=ShapeError, match="broadcast")
         for f in (F.hinge_embedding_loss, F.soft_margin_loss)

@@ -17,6 +17,7 @@ from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import NO_VALUE, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axes, as_int
+from tinygrad_cv.ops._weighted import weighted
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import sum_to
 from tinygrad_cv.ops.shape import permute, reshape, transpose
@@ -35,7 +36,6 @@ __all__ = [
     "outer",
     "promoted",
     "tensordot",
-    "weighted",
 ]
 
 TENSOR_FUNCTIONS = ("addmm", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer")
@@ -164,7 +164,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) ->
     >>> tg.addmm(tg.ones(1), tg.tensor([[1.0, 2.0]]), tg.tensor([[3.0], [4.0]])).tolist()
     [[12.0]]
     """
-    return weighted(input, mm(mat1, mat2), beta, alpha)
+    return weighted("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
@@ -174,7 +174,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     >>> tg.baddbmm(tg.ones(1), tg.ones(2, 1, 3), tg.ones(2, 3, 1)).tolist()
     [[[4.0]], [[4.0]]]
     """
-    return weighted(input, bmm(batch1, batch2), beta, alpha)
+    return weighted("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
@@ -400,12 +400,6 @@ def check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> N
             values=[("first", operands[0].shape), ("second", operands[1].shape)],
             repair="Use matmul for other ranks.",
         )
-
-
-def weighted(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """``beta * input + alpha * product``; with beta = 0 the input does not count at all."""
-    scaled = product if alpha == 1 else product * alpha
-    return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
 
 
 def _rmatmul(self: Any, other: Any) -> Any:
