@@ -29,16 +29,12 @@ import numpy as np
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
-from tinygrad_cv.errors import TinygradError
-from tinygrad_cv.ops._refusal import refusal, tensor_arguments
+from tinygrad_cv.ops._refusal import FAILURES, refusal, tensor_arguments
 
 __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 
 TG_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
-
-# What a wrong argument makes Python and NumPy raise.
-_FAILURES = (AttributeError, TypeError, ValueError, IndexError, ArithmeticError)
 
 _LISTINGS = {
     "TENSOR_FUNCTIONS": (TG_FUNCTIONS,),
@@ -69,8 +65,8 @@ def _public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
                 kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)
-        except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem, name)
+        except FAILURES as problem:
+            error = refusal(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -89,8 +85,8 @@ def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             args = (*args, kwargs.pop(several))
         try:
             return function(*args, **kwargs)
-        except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem, name)
+        except FAILURES as problem:
+            error = refusal(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -104,13 +100,6 @@ def _starred(function: Callable[..., Any]) -> Any:
     if code is None or not code.co_flags & inspect.CO_VARARGS or hasattr(function, "__wrapped__"):
         return None
     return code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
-
-
-def _explained(function: Any, args: Any, kwargs: Any, problem: Exception, name: str) -> Any:
-    """The error to raise in place of ``problem``, or None to let it pass."""
-    if isinstance(problem, TinygradError):
-        return None
-    return refusal(function, args, kwargs, problem, name)
 
 
 def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:

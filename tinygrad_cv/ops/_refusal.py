@@ -21,7 +21,10 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError
 
-__all__ = ["refusal", "tensor_arguments"]
+__all__ = ["FAILURES", "refusal", "tensor_arguments"]
+
+# What a wrong argument makes Python and NumPy raise.
+FAILURES = (AttributeError, TypeError, ValueError, IndexError, ArithmeticError)
 
 
 @cache
@@ -46,9 +49,11 @@ def refusal(
 ) -> TinygradError | None:
     """Our error for a call of the function ``name`` that failed with ``problem``.
 
-    None for a failure inside the engine that no argument explains: that is a defect of ours, not
-    the user's mistake.
+    None if it is ours already, and for a failure inside the engine that no argument explains: that
+    is a defect of ours, not the user's mistake.
     """
+    if isinstance(problem, TinygradError):
+        return None
     signature = inspect.signature(function)
     try:
         bound = signature.bind(*args, **kwargs)
