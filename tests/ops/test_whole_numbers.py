@@ -60,6 +60,8 @@ CASES = [
     both("cosine_embedding_loss", (A > 0, B > 0, SIGNS), reduction="none"),
     both("pairwise_distance", (A, B), p=1.0),
     both("triplet_margin_with_distance_loss", (A, B, A[::-1].copy())),
+    both("div", (A, whole(4, 3, low=1)), rounding_mode="trunc"),
+    both("div", (A / 2, whole(4, 3, low=1) * 1.0), rounding_mode="trunc"),
     both("bilinear", (whole(2, 3), whole(2, 4), whole(5, 3, 4), whole(5))),
     *(both("addmm", (M, M, M), beta=b, alpha=a) for b, a in ((0.6, 0.2), (-1.9, 2.9), (2, 3))),
     both("addmv", (V, M, V), beta=1.5, alpha=2.5),

@@ -149,7 +149,7 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     [11.0, 42.0]
     """
     value = _number("addcmul", value)
-    if all(x.dtype.kind != "f" for x in (input, tensor1, tensor2)):
+    if "f" not in {x.dtype.kind for x in (input, tensor1, tensor2)}:
         value = whole_factor("addcmul", "value", value)
     return Addcmul.call(input, tensor1, tensor2, value)
 
