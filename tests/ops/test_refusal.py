@@ -202,3 +202,16 @@ def test_no_channel_and_no_pixel_can_be_normalised():
         y = F.instance_norm(x)
         y.sum().backward()
         assert y.shape == x.grad.shape == shape
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tg.nn.ZeroPad3d(2**40)(tg.ones(1, 2, 3, 4, 5)),
+        lambda: F.interpolate(tg.ones(1, 2, 4, 4), scale_factor=2**40, mode="bilinear"),
+        lambda: F.conv_transpose1d(tg.ones(1, 1, 4), tg.ones(1, 1, 3), stride=2**60),
+    ],
+)
+def test_results_beyond_any_memory_are_memory_errors(use):
+    with pytest.raises(MemoryError, match="beyond any memory|Unable to allocate"):
+        use()

@@ -167,6 +167,10 @@ def broadcast_pair(op: str, input: Any, target: Any, quiet: bool = False) -> tup
 
 def common_shape(op: str, **tensors: Any) -> tuple[int, ...]:
     """The shape to which all broadcast; the error names the function and its arguments."""
+    for name, value in tensors.items():
+        if not hasattr(value, "shape"):
+            kind = type(value).__name__
+            raise DTypeError(op, f"{name} must be a tensor, not {kind} {value!r:.40}")
     known: Any = _Named(op, tuple(tensors))
     return broadcast_shape(known, tuple(tensors.values()))
 
