@@ -213,5 +213,5 @@ def test_no_channel_and_no_pixel_can_be_normalised():
     ],
 )
 def test_results_beyond_any_memory_are_memory_errors(use):
-    with pytest.raises(MemoryError, match="beyond any memory|Unable to allocate"):
+    with pytest.raises(MemoryError, match=r"beyond any memory|Unable to allocate"):
         use()
