@@ -10,7 +10,7 @@ import torch
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
-from tinygrad_cv.errors import ArgumentError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError, TinygradError
 
 
 def test_errors_name_the_module():
@@ -142,3 +142,49 @@ def test_full_backward_hook_without_input_gradient():
     layer.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go[0].shape)))
     layer(tg.ones(1, 3)).sum().backward()
     assert seen == [((None,), (1, 2))]
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "match"),
+    [
+        (
+            lambda: nn.BatchNorm2d(3)(7),
+            DTypeError,
+            "^BatchNorm2d: input must be a tensor, not int",
+        ),
+        (lambda: nn.Softmax2d()((0, 0)), DTypeError, "^Softmax2d: input must be a tensor"),
+        (lambda: nn.ReflectionPad1d(1)(2.0), DTypeError, "^ReflectionPad1d: input must be a t"),
+        (lambda: nn.Linear(2), DTypeError, "^Linear: missing a required argument: 'out_features'"),
+        (lambda: nn.Conv2d(1, 2, 3, foo=1), DTypeError, "^Conv2d: got an unexpected keyword"),
+        (
+            lambda: nn.MSELoss(reduction=np.array([1, 2])),
+            ArgumentError,
+            "^MSELoss: reduction must be one of",
+        ),
+        (lambda: nn.GELU(np.array([1, 2])), ArgumentError, "^GELU: these arguments cannot be used"),
+        (lambda: nn.Linear(10**19, 8), ArgumentError, "64 bits"),
+        (lambda: nn.ModuleList(-2), DTypeError, "^ModuleList: these arguments cannot be used"),
+    ],
+)
+def test_a_layer_used_wrongly_says_what_is_wrong(use, error, match):
+    with pytest.raises(error, match=match) as caught:
+        use()
+    assert isinstance(caught.value, TinygradError)
+
+
+def test_failures_of_the_users_own_code_pass_a_layer_as_they_are():
+    class Mine(nn.Module):
+        def forward(self, x):
+            return 1 + "a"
+
+    with pytest.raises(TypeError) as caught:
+        nn.Sequential(nn.ReLU(), Mine())(tg.ones(2))
+    assert not isinstance(caught.value, TinygradError)
+
+    def distance(a, b):
+        raise ValueError("mine")
+
+    layer = nn.TripletMarginWithDistanceLoss(distance_function=distance)
+    x = tg.ones(2, 3)
+    with pytest.raises(ValueError, match="mine"):
+        layer(x, x, x)

@@ -81,8 +81,9 @@ def scalars(function, **options):
     ]
 
 
-def refusals(function, old=True, shapes="same shape", **skip):
-    """What every loss refuses: reductions unknown or of old, integers, other shapes."""
+def refusals(function, old=True, shapes="same shape", integers=False, **skip):
+    """What every loss refuses: reductions unknown or of old, other shapes, and
+    integers unless PyTorch takes them."""
     x, wrong = np.full((3, 4, 2), 0.5), np.full((3, 3, 2), 0.5)
     return [
         Bad(
@@ -98,12 +99,9 @@ def refusals(function, old=True, shapes="same shape", **skip):
             for word in ("size_average", "reduce")
             if old
         ),
-        Bad(
-            function,
-            (np.ones((2, 2), int), np.ones((2, 2), int)),
-            {"reduction": "sum"},
-            error=DTypeError,
-            match="must be float",
+        *(
+            Bad(function, (n, n), {"reduction": "sum"}, error=DTypeError, match="must be float")
+            for n in [np.ones((2, 2), int)][integers:]
         ),
         Bad(function, (x, wrong), {"reduction": "sum"}, error=ShapeError, match=shapes),
     ]

@@ -212,12 +212,15 @@ BAD = [
     *(
         Bad(f, (a[0].astype(int), *a[1:]), error=DTypeError, match="must be float")
         for f, a in FUNCTIONS.items()
+        if f not in (F.hinge_embedding_loss, F.margin_ranking_loss)
     ),
+    Bad(F.hinge_embedding_loss, (X.astype(int), SIGNS), error=DTypeError, match="mean of int64"),
     *(
         Bad(f, (X, SIGNS[:, :3]), error=ShapeError, match="broadcast")
         for f in (F.hinge_embedding_loss, F.soft_margin_loss)
     ),
     Bad(F.hinge_embedding_loss, (X, None), error=DTypeError, match="target must be a tensor"),
+    Bad(F.hinge_embedding_loss, (X, 1.0), error=DTypeError, match="target must be a tensor"),
     Bad(F.hinge_embedding_loss, (X, SIGNS), {"margin": "1"}, error=DTypeError, match="margin"),
     Bad(F.margin_ranking_loss, (X, Y, SIGNS[0]), error=ShapeError, match="number of axes"),
     Bad(F.margin_ranking_loss, (X, Y[:, :3], SIGNS), error=ShapeError, match="broadcast"),

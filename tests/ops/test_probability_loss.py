@@ -168,7 +168,7 @@ BAD = [
     *refusals(F.binary_cross_entropy),
     *refusals(F.binary_cross_entropy_with_logits),
     *refusals(F.kl_div, shapes="broadcast", repair="reduction='mean' warns, and should"),
-    *refusals(F.poisson_nll_loss, shapes="broadcast"),
+    *refusals(F.poisson_nll_loss, shapes="broadcast", integers=True),
     Bad(F.binary_cross_entropy, (P, Q.astype("f4")), error=DTypeError, match="float64"),
     Bad(F.binary_cross_entropy, (P, Q.reshape(4, 3, 2)), error=ShapeError, match="reshape"),
     Bad(F.binary_cross_entropy, (P + 0.5, Q), error=ArgumentError, match="with_logits"),

@@ -1,5 +1,6 @@
 """Which arguments must be tensors follows from the operators, so numbers are never asked to be."""
 
+import numpy as np
 import pytest
 
 import tinygrad_cv as tg
@@ -147,9 +148,97 @@ def test_out_is_refused_with_the_way_to_write_it(use):
 
 
 def test_a_misspelt_name_gets_the_nearest_one():
-    with pytest.raises(TypeError, match="pading") as caught:
+    with pytest.raises(DTypeError, match="pading") as caught:
         F.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2), pading=1)
-    assert caught.value.__notes__ == ["conv2d: pading= is not known; did you mean padding=?"]
-    with pytest.raises(TypeError) as caught:
+    assert caught.value.repair == "Did you mean padding=?"
+    with pytest.raises(DTypeError) as caught:
         F.conv2d(tg.ones(1, 1, 3, 3), tg.ones(1, 1, 2, 2), xyz=1)
-    assert not hasattr(caught.value, "__notes__")
+    assert caught.value.repair is None
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda x: x.std(dim=1, correction="a"), DTypeError, "^std: these arguments"),
+        (lambda x: x.expand_as([2]), DTypeError, "^expand_as: other must be a tensor"),
+        (lambda x: x.reshape_as({}), DTypeError, "^reshape_as: other must be a tensor"),
+        (lambda x: x.take_along_dim(None, 1), DTypeError, "^take_along_dim: indices must be a t"),
+        (lambda x: x.round(decimals=[2]), DTypeError, "^round: decimals must be a number"),
+        (lambda x: x.triu(10**30), ArgumentError, "64 bits"),
+        (lambda x: x.broadcast_to((5, 10**19, 3)), ArgumentError, "64 bits"),
+        (lambda x: x.tensor_split(10**30), ArgumentError, "64 bits"),
+        (lambda x: x.new_zeros([10**19, 2]), ArgumentError, "64 bits"),
+        (lambda x: x.sum(foo=1), DTypeError, r"^sum: got an unexpected keyword argument 'foo'\n.*"),
+        (lambda x: x.sum(1, False, 3, 4), DTypeError, "^sum: too many positional arguments"),
+        (
+            lambda x: F.conv2d(x),
+            DTypeError,
+            "^conv2d: missing a required argument: 'weight'\n.*bias",
+        ),
+        (lambda x: x.max(np.float64(1.5), True), ArgumentError, "keepdim is for one axis"),
+        (lambda x: x.max(x, keepdim=True), ArgumentError, "keepdim is for one axis"),
+        (lambda x: x.to(np.float32(0.5)), DTypeError, "^dtype"),
+        (lambda x: tg.ones(2, dtype=(None, None)), DTypeError, "^dtype"),
+    ],
+)
+def test_a_method_called_wrongly_says_what_is_wrong(call, error, match):
+    with pytest.raises(error, match=match):
+        call(tg.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("named", "plain"),
+    [
+        (lambda x: x.flip(dims=(0, 1)), lambda x: x.flip(0, 1)),
+        (lambda x: x.repeat(repeats=(2, 1)), lambda x: x.repeat(2, 1)),
+        (lambda x: x.tile(dims=(2, 1)), lambda x: x.tile(2, 1)),
+        (lambda x: x.permute(dims=(1, 0)), lambda x: x.permute(1, 0)),
+        (lambda x: x.reshape(shape=(3, 2)), lambda x: x.reshape(3, 2)),
+        (lambda x: x.view(size=(3, 2)), lambda x: x.view(3, 2)),
+        (lambda x: x.expand(size=(2, 2, 3)), lambda x: x.expand(2, 2, 3)),
+        (lambda x: x.new_ones(size=(2, 4)), lambda x: x.new_ones(2, 4)),
+        (lambda x: x.sum_to_size(size=(2, 1)), lambda x: x.sum_to_size(2, 1)),
+        (lambda x: x.split(split_size=2, dim=1)[0], lambda x: x.split(2, 1)[0]),
+        (lambda x: tg.zeros(size=(2, 3)), lambda x: tg.zeros(2, 3)),
+    ],
+)
+def test_sizes_may_be_given_by_name(named, plain):
+    x = tg.arange(6).reshape(2, 3)
+    assert named(x).tolist() == plain(x).tolist()
+
+
+@pytest.mark.parametrize("number", [np.int64, np.int32, np.float32])
+def test_numpy_numbers_are_numbers(number):
+    x, image = tg.arange(6.0).reshape(2, 3), tg.ones(1, 2, 4, 4)
+    one, two = number(1), number(2)
+    if number is not np.float32:
+        assert x.max(one).indices.tolist() == [2, 2]
+        assert x.min(one, True).values.shape == (2, 1)
+        assert F.avg_pool2d(image, 2, divisor_override=two).sum().item() == 16
+    assert F.huber_loss(x, -x, delta=two).item() == F.huber_loss(x, -x, delta=2).item()
+    assert F.local_response_norm(image, 2, k=one).dtype == "float32"
+    assert F.lp_pool2d(image, two, 2).flatten().tolist() == [2.0] * 8
+    assert tg.cdist(x, x, one).dtype == "float32"
+    assert tg.addcmul(x, x, x, value=two).tolist() == (x + 2 * x * x).tolist()
+    assert F.rms_norm(x, 3, eps=one).dtype == "float32"
+
+
+def test_no_channel_and_no_pixel_can_be_normalised():
+    for shape in ((2, 0, 3), (0, 2, 3)):
+        x = tg.ones(*shape, requires_grad=True)
+        y = F.instance_norm(x)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == shape
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda: tg.nn.ZeroPad3d(2**40)(tg.ones(1, 2, 3, 4, 5)),
+        lambda: F.interpolate(tg.ones(1, 2, 4, 4), scale_factor=2**40, mode="bilinear"),
+        lambda: F.conv_transpose1d(tg.ones(1, 1, 4), tg.ones(1, 1, 3), stride=2**60),
+    ],
+)
+def test_results_beyond_any_memory_are_memory_errors(use):
+    with pytest.raises(MemoryError, match=r"beyond any memory|Unable to allocate"):
+        use()

@@ -88,10 +88,12 @@ CASES = [
 BAD = [
     *refusals(F.smooth_l1_loss, shapes="broadcast"),
     *refusals(F.huber_loss, old=False, shapes="broadcast"),
+    Bad(F.huber_loss, (X, T.astype("f4")), error=DTypeError, match=r"to\('float64'\)"),
     *(
-        Bad(f, (X, T.astype("f4")), error=DTypeError, match=r"to\('float64'\)", name="dtypes")
-        for f in (F.smooth_l1_loss, F.huber_loss)
+        Bad(f, (X.astype(int), T.astype(int)), error=DTypeError, match="must be float")
+        for f in (F.mse_loss, F.smooth_l1_loss, F.huber_loss)
     ),
+    Bad(F.l1_loss, (X.astype(int), T.astype(int)), error=DTypeError, match="mean of int64"),
     Bad(F.smooth_l1_loss, (X, T), {"beta": -1.0}, error=ArgumentError, match="negative"),
     Bad(F.smooth_l1_loss, (X, T), {"beta": "b"}, error=DTypeError, match="beta must be a number"),
     Bad(F.huber_loss, (X, T), {"delta": 0.0}, error=ArgumentError, match="greater than 0"),

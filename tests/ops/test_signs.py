@@ -10,7 +10,7 @@ import torch
 
 import tinygrad_cv as tg
 from tests.ops.loops import naive
-from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops import compound, shift, signs
 from tinygrad_cv.testing import Bad, Case, check_bad, check_case, parametrize_cases
 
@@ -201,7 +201,7 @@ BAD = [
     Bad(tg.addcmul, (X, Y, np.zeros(3)), error=ShapeError, match="broadcast"),
     Bad(tg.addcmul, (X, Y, 2.0), error=DTypeError, match="tensor2 must be a tensor"),
     Bad(tg.addcmul, (X, Y, Y), {"value": "a"}, error=DTypeError, match="value must be a number"),
-    Bad(tg.addcmul, (WHOLE,) * 3, {"value": 0.5}, error=DTypeError, match="integer for integers"),
+    Bad(tg.addcmul, (WHOLE,) * 3, {"value": math.nan}, error=ArgumentError, match="whole number"),
     Bad(tg.addcdiv, (X, WHOLE[0], WHOLE[0]), error=DTypeError, match="quotient of integers"),
     Bad(tg.addcdiv, (X, 1.0, Y), error=DTypeError, match="tensor1 must be a tensor"),
     Bad(tg.ldexp, (X, "a"), error=DTypeError, match="other must be"),

@@ -71,7 +71,8 @@ def as_dtype(dtype: Any) -> DType:
     try:
         found = _BY_NAME.get(dtype)
         if found is None:
-            found = _BY_NAME.get(np.dtype(dtype))
+            known = isinstance(dtype, (str, type, np.dtype))  # NumPy finds a dtype in anything
+            found = _BY_NAME.get(np.dtype(dtype)) if known else None
     except TypeError:
         found = None
     if found is None:

@@ -412,6 +412,8 @@ def _rounded(nbytes: int) -> int:
 
 
 def _aligned(size: int) -> np.ndarray:
+    if size >= 1 << 48:  # NumPy speaks of dimensions here
+        raise MemoryError(f"an array of {size:.1e} bytes is beyond any memory")
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + size]

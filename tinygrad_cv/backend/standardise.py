@@ -79,7 +79,8 @@ class Sets(NamedTuple):
 def channel_sets(input: Any, groups: int) -> Sets:
     """The sets of an array or Spec [N, C, spatial...] whose channels form groups."""
     n, c, *spatial = input.shape
-    return Sets(n, groups, c // groups, math.prod(spatial), layout_of(input))
+    width = c // groups if groups else 0  # no channel, as instances of none
+    return Sets(n, groups, width, math.prod(spatial), layout_of(input))
 
 
 def trailing_sets(shape: Shape, dims: int) -> Sets:

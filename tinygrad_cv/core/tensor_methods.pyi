@@ -404,7 +404,7 @@ class TensorMethods:
         """The exponential function."""
     def exp2(self) -> Tensor:
         """Two to the power of the input."""
-    def expand(self, *sizes: Any) -> Tensor:
+    def expand(self, *size: Any) -> Tensor:
         """The input repeated along axes of size 1, and along new leading axes, to the given ..."""
     def expand_as(self, other: Any) -> Tensor:
         """The input expanded to the shape of ``other``."""
@@ -966,8 +966,8 @@ class TensorMethods:
         axis: Any = None,
     ) -> Tensor:
         """The elements along ``dim`` in order, smallest first, and their positions before."""
-    def split(self, split_size_or_sections: Any, dim: builtins.int = 0) -> Tensor:
-        """A tuple of views, cut along ``dim``."""
+    def split(self, split_size: Any, dim: builtins.int = 0) -> Tensor:
+        """A tuple of views, cut along ``dim``; see :func:`tinygrad_cv.split`."""
     def split_with_sizes(self, split_sizes: Any, dim: builtins.int = 0) -> tuple[Tensor, ...]:
         """``split`` with the list of all sizes."""
     def sqrt(self) -> Tensor:
@@ -1106,7 +1106,7 @@ class TensorMethods:
         """The variance over the axes ``dim``: ``y[j] = sum_i (input[i, j] - mean[j])**2 / ..."""
     def vdot(self, other: Any) -> Tensor:
         """The inner product of two vectors [K]: that of ``dot``, for real numbers."""
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *size: Any) -> Tensor:
         """The same as ``reshape``: a view where the memory order allows it, else a copy."""
     def view_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from numbers import Integral, Real
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from tinygrad_cv.backend.array import as_device, is_device
 from tinygrad_cv.backend.dtypes import as_dtype
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._axes import check_bits
+from tinygrad_cv.ops._refusal import FAILURES, refusal
 
 __all__ = ["flag", "number", "own_init", "positive", "to_arguments"]
 
@@ -24,6 +25,7 @@ def positive(layer: str, **numbers: int) -> None:
             raise DTypeError(layer, f"{name} must be a whole number, not {value!r}")
         if value < 1:
             raise ArgumentError(layer, f"{name} must be positive, it is {value}")
+        check_bits(layer, name, int(value))
 
 
 def number(layer: str, name: str, value: object) -> None:
@@ -50,24 +52,26 @@ def _how_to_call(layer: str, value: object) -> str | None:
 
 
 def own_init(cls: type) -> None:
-    """Give a layer its ``__init__`` under its own name if it has that of a private base, so that
-    Python's messages about missing arguments name the layer."""
-    inherited: Any = cls.__init__  # type: ignore[misc]
-    private = inherited.__qualname__.startswith("_")
-    if not private or cls.__name__.startswith("_") or not cls.__module__.startswith("tinygrad_cv."):
+    """Give a layer of the library an ``__init__`` whose failures say, under the layer's own name,
+    which argument was wrong."""
+    if not cls.__module__.startswith("tinygrad_cv.nn."):
         return
-    own = FunctionType(
-        inherited.__code__,
-        inherited.__globals__,
-        "__init__",
-        inherited.__defaults__,
-        inherited.__closure__,
-    )
-    functools.update_wrapper(own, inherited)
-    own.__kwdefaults__ = inherited.__kwdefaults__
-    own.__qualname__ = f"{cls.__qualname__}.__init__"
-    del own.__wrapped__  # type: ignore[attr-defined]
-    cls.__init__ = own  # type: ignore[misc]
+    inherited: Any = cls.__init__  # type: ignore[misc]
+    inner = getattr(inherited, "__wrapped__", inherited)
+
+    @functools.wraps(inner)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            inner(self, *args, **kwargs)
+        except FAILURES as problem:
+            bound = inner.__get__(self)
+            error = refusal(bound, args, kwargs, problem, type(self).__name__)
+            if error is None:
+                raise
+            raise error from problem
+
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    cls.__init__ = init  # type: ignore[misc]
 
 
 def to_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:

@@ -7,19 +7,23 @@ Names come from the module that the user called (the root): a layer is called wh
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tinygrad_cv.core.mode import Scope, is_grad_enabled, state
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import NO_VALUE, GraphError
+from tinygrad_cv.ops._refusal import refusal
 from tinygrad_cv.ops.shape import reshape
 
 if TYPE_CHECKING:
     from tinygrad_cv.nn.module import Module
 
-__all__ = ["BackwardHooks", "RemovableHandle", "begin", "end", "structure_changed"]
+__all__ = ["BackwardHooks", "RemovableHandle", "begin", "end", "explain", "structure_changed"]
 
 
 class RemovableHandle:
@@ -103,10 +107,33 @@ def end(token: Token[_Root | None]) -> None:
     _ROOT.reset(token)
 
 
-def note_none(error: AttributeError, call: Scope, args: tuple[Any, ...]) -> None:
-    """Say at an attribute that None lacks that None is what a module was called with."""
-    if error.obj is None and any(arg is None for arg in args):
+def explain(
+    module: Module, error: Exception, call: Scope, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """Raise our error in place of ``error`` if a layer of the library failed by itself, and not in
+    code of the user that it calls. Say at an attribute that None lacks that None is what a module
+    was called with."""
+    if type(module).__module__.startswith("tinygrad_cv.nn.") and not _from_outside(error):
+        ours = refusal(module.forward, args, kwargs, error, type(module).__name__)
+        if ours is not None:
+            ours.module_path = call.path
+            raise ours from error
+    if isinstance(error, AttributeError) and error.obj is None and any(a is None for a in args):
         error.add_note(f"the input of {call.path} is None. {NO_VALUE}")
+
+
+def _from_outside(error: Exception) -> bool:
+    """True if the failure went through code that is neither ours nor NumPy's."""
+    trace = error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_KNOWN):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_KNOWN = tuple(folder + os.sep for folder in (_OURS, os.path.dirname(np.__file__)))
 
 
 # ---- backward hooks

@@ -8,6 +8,7 @@ device is left as it is and draws nothing.
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         return 1.0
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
-        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+        if isinstance(slope, bool) or not isinstance(slope, Real):
             raise ArgumentError("calculate_gain", f"{slope!r} is not a valid negative slope")
         return math.sqrt(2.0 / (1 + slope**2))
     gains = {"tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 0.75}

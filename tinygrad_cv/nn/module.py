@@ -14,6 +14,7 @@ from tinygrad_cv.nn._arguments import own_init, to_arguments
 from tinygrad_cv.nn._calls import RemovableHandle
 from tinygrad_cv.nn._state import IncompatibleKeys
 from tinygrad_cv.nn._tree import Tree
+from tinygrad_cv.ops._refusal import FAILURES
 
 __all__ = ["Module"]
 
@@ -80,8 +81,8 @@ class Module(Tree):
             if error.module_path is None:
                 error.module_path = call.path
             raise
-        except AttributeError as error:
-            _calls.note_none(error, call, args)
+        except FAILURES as error:
+            _calls.explain(self, error, call, args, kwargs)
             raise
         finally:
             if root is not None:

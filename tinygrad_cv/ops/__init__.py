@@ -29,16 +29,12 @@ import numpy as np
 from tinygrad_cv.backend.array import is_array
 from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
-from tinygrad_cv.errors import TinygradError
-from tinygrad_cv.ops._refusal import refusal, tensor_arguments
+from tinygrad_cv.ops._refusal import FAILURES, refusal, tensor_arguments
 
 __all__ = ["NN_FUNCTIONS", "TG_FUNCTIONS"]
 
 TG_FUNCTIONS: dict[str, Callable[..., Any]] = {}
 NN_FUNCTIONS: dict[str, Callable[..., Any]] = {}
-
-# What a wrong argument makes Python and NumPy raise.
-_FAILURES = (AttributeError, TypeError, ValueError, IndexError, OverflowError)
 
 _PLAIN = {Tensor, int, float, bool, str, type(None)}  # what is never an array, nor holds one
 
@@ -49,7 +45,7 @@ _LISTINGS = {
 }
 
 
-def _public(function: Callable[..., Any]) -> Callable[..., Any]:
+def _public(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     """``function`` with arrays turned into constant Tensors, and a first argument of any kind as
     well."""
 
@@ -69,15 +65,15 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
                     args = tuple(Tensor(a) if is_array(a) else a for a in args)
                     break
         if kwargs:
-            for name, other in kwargs.items():
+            for key, other in kwargs.items():
                 if type(other) not in _PLAIN:
-                    kwargs[name] = _wrapped(other)
+                    kwargs[key] = _wrapped(other)
             if not args and not several and _is_numbers(kwargs.get(first)):
                 kwargs[first] = as_tensor(kwargs[first])
         try:
             return function(*args, **kwargs)
-        except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem)
+        except FAILURES as problem:
+            error = refusal(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -85,15 +81,19 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function``, which takes no tensors, with failures that say which argument was wrong."""
+def _checked(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """``function`` with failures that say which argument was wrong; what it takes as ``*sizes`` may
+    be given by name too, as one tuple."""
+    several = _starred(function)
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if several in kwargs:
+            args = (*args, kwargs.pop(several))
         try:
             return function(*args, **kwargs)
-        except _FAILURES as problem:
-            error = _explained(function, args, kwargs, problem)
+        except FAILURES as problem:
+            error = refusal(function, args, kwargs, problem, name)
             if error is None:
                 raise
             raise error from problem
@@ -101,11 +101,12 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _explained(function: Any, args: Any, kwargs: Any, problem: Exception) -> Any:
-    """The error to raise in place of ``problem``, or None to let it pass."""
-    if isinstance(problem, TinygradError):
+def _starred(function: Callable[..., Any]) -> Any:
+    """The name of the parameter ``*name``, or None."""
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_flags & inspect.CO_VARARGS or hasattr(function, "__wrapped__"):
         return None
-    return refusal(function, args, kwargs, problem)
+    return code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
 
 
 def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,13 +130,16 @@ def _with_names(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
-def _takes_tensors(function: Callable[..., Any]) -> bool:
-    """True if a method of this function takes more tensors than its own, and no operator sees to
-    what is given for them."""
+def _method(function: Any, name: str) -> Any:
+    """``function`` as a method of Tensor. One that takes nothing but its tensor cannot be called
+    wrongly, and an elementwise operator sees to what is given to it."""
     op = getattr(function, "op", None)
-    if op is not None and op.elementwise:
-        return False
-    return not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:])
+    if isinstance(function, property) or (op is not None and op.elementwise):
+        return function
+    if not tensor_arguments(function.__module__).isdisjoint(names_of(function)[1:]):
+        return _public(function, name)
+    plain = len(names_of(function)) < 2 and _starred(function) is None
+    return function if plain else _checked(function, name)
 
 
 def _wrapped(value: Any) -> Any:
@@ -163,11 +167,12 @@ def _discover() -> None:
             for name in getattr(module, listing, ()):
                 function = _with_names(getattr(module, name))
                 if listing == "TENSOR_FUNCTIONS":
-                    extend(name, _public(function) if _takes_tensors(function) else function)
+                    extend(name, _method(function, name))
                 for space in spaces:
-                    space[name] = (_checked if name in plain else _public)(function)
+                    space[name] = (_checked if name in plain else _public)(function, name)
         for name, function in getattr(module, "METHODS", {}).items():
-            extend(name, function)
+            special = name.startswith("__")  # Python's own protocols
+            extend(name, function if special else _method(function, name))
 
 
 _discover()

@@ -9,20 +9,32 @@ import numpy as np
 
 from tinygrad_cv.errors import ArgumentError, DTypeError, RangeError
 
-__all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_like", "check_within", "outside"]
+__all__ = ["as_axes", "as_axis", "as_int", "as_ints", "check_bits", "check_like", "check_within"]
+__all__ += ["outside"]
 
 Shape = tuple[int, ...]
+
+_LIMIT = 2**63
 
 
 def as_int(op: str, name: str, value: Any) -> int:
     """A Python int from an argument that must be a whole number."""
     try:
-        if not isinstance(value, bool):
-            return operator.index(value)
-        raise TypeError
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
     except TypeError:
         kind = type(value).__name__
         raise DTypeError(op, f"{name} must be a whole number, not {kind} {value!r}") from None
+    if not -_LIMIT <= number < _LIMIT:
+        check_bits(op, name, number)
+    return number
+
+
+def check_bits(op: str, name: str, number: int) -> None:
+    """Raise if a whole number is too large for NumPy and for any memory."""
+    if not -_LIMIT <= number < _LIMIT:
+        raise ArgumentError(op, f"{name} is {number:.3e}: more than 64 bits can hold")
 
 
 def as_ints(op: str, name: str, values: Any) -> Shape:

@@ -10,8 +10,10 @@ import math
 import warnings
 from typing import Any, ClassVar
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.dtypes import is_float, promote
+from tinygrad_cv.backend.dtypes import get_default_dtype, is_float, promote
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
@@ -22,7 +24,8 @@ from tinygrad_cv.ops.reduce import mean
 from tinygrad_cv.ops.reduce import sum as sum_over
 
 __all__ = ["PairLoss", "apply_reduction", "as_floats", "broadcast_pair", "check_floats"]
-__all__ += ["check_number", "check_same_shape", "fresh", "over_count", "reduced"]
+__all__ += ["check_mean", "check_number", "check_same_shape", "fresh", "in_common", "over_count"]
+__all__ += ["reduced"]
 
 
 class PairLoss(Op, abstract=True):
@@ -105,8 +108,25 @@ def as_floats(op: str, **tensors: Any) -> list[Any]:
     """The tensors in their common dtype, as PyTorch promotes them. The first must be float."""
     first = next(iter(tensors))
     check_floats(op, **{first: tensors[first]})
-    dtype = promote(*tensors.values())
-    return [x if x.dtype == dtype else cast(x, dtype) for x in tensors.values()]
+    return in_common(*tensors.values())
+
+
+def in_common(*tensors: Any) -> list[Any]:
+    """The tensors in their common dtype; integers alone become the default float dtype."""
+    dtype = promote(*tensors)
+    dtype = dtype if is_float(dtype) else get_default_dtype()
+    return [x if x.dtype == dtype else cast(x, dtype) for x in tensors]
+
+
+def check_mean(op: str, input: Any, reduction: str) -> None:
+    """Refuse the mean of integers, which is none."""
+    if reduction == "mean" and not is_float(input.dtype):
+        raise DTypeError(
+            op,
+            f"the mean of {input.dtype} is no integer",
+            repair='Convert with .float(), or use reduction="sum".',
+            repairs=[{"reduction": "sum"}],
+        )
 
 
 def check_same_shape(op: str, **tensors: Any) -> None:
@@ -147,7 +167,7 @@ def broadcast_pair(op: str, input: Any, target: Any, quiet: bool = False) -> tup
 
 def check_number(op: str, name: str, value: Any, above: float = -math.inf) -> float:
     """A Python float from an argument that must be a number greater than ``above``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         kind = type(value).__name__
         raise DTypeError(op, f"{name} must be a number, not {kind} {value!r:.40}")
     if not value > above and not (above == -math.inf and value == value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
@@ -131,6 +132,13 @@ def adaptive_size(op: str, n: int, input: Any, output_size: Any) -> Sizes:
     size = tuple(old if new is None else new for new, old in zip(items, kept, strict=True))
     sizes = per_axis(op, "output_size", size, n)
     refuse_empty(op, n, input)
+    elements = math.prod(input.shape[:-n]) * math.prod(sizes)
+    if elements >= 2**48:  # bytes that no processor can address
+        raise ArgumentError(
+            op,
+            f"output_size={output_size!r} makes {elements:.1e} elements, beyond any memory",
+            values=[("input", input.shape, _letters(input.shape, n))],
+        )
     return sizes
 
 

@@ -31,7 +31,7 @@ def check_reduction(
             "size_average and reduce are PyTorch's arguments of old and not supported",
             repair='Use reduction="mean", "sum" or "none".',
         )
-    if reduction not in known:
+    if not isinstance(reduction, str) or reduction not in known:
         raise ArgumentError(
             op,
             f"reduction must be one of {', '.join(known)}, it is {reduction!r}",

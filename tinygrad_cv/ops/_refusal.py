@@ -22,7 +22,10 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError
 
-__all__ = ["no_out", "refusal", "tensor_arguments"]
+__all__ = ["FAILURES", "no_out", "refusal", "tensor_arguments"]
+
+# What a wrong argument makes Python and NumPy raise.
+FAILURES = (AttributeError, TypeError, ValueError, IndexError, ArithmeticError)
 
 
 @cache
@@ -43,19 +46,20 @@ def refusal(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     problem: Exception,
+    name: str,
 ) -> TinygradError | None:
-    """Our error for a call that failed with ``problem``.
+    """Our error for a call of the function ``name`` that failed with ``problem``.
 
-    None if the names of the arguments do not fit, which Python says best, but for ``out``; and for
-    a failure inside the engine that no argument explains: that is a defect of ours, not the user's
-    mistake.
+    None if it is ours already, and for a failure inside the engine that no argument explains: that
+    is a defect of ours, not the user's mistake.
     """
-    name = getattr(function, "__name__", "function")
+    if isinstance(problem, TinygradError):
+        return None
     signature = inspect.signature(function)
     try:
         bound = signature.bind(*args, **kwargs)
-    except TypeError:
-        return _misnamed(name, kwargs, list(signature.parameters), problem)
+    except TypeError as misfit:  # the names or the number of the arguments
+        return _misnamed(name, kwargs, signature, misfit)
     given, parameters = bound.arguments, bound.signature.parameters
     tensors = tensor_arguments(function.__module__)
     optional = getattr(sys.modules[function.__module__], "OPTIONAL_TENSORS", ())
@@ -85,19 +89,16 @@ def refusal(
 
 
 def _misnamed(
-    name: str, kwargs: Mapping[str, Any], known: list[str], problem: Exception
-) -> TinygradError | None:
-    """The error for ``out=``, which PyTorch's functions have. To Python's own about another unknown
-    name the nearest known one is added."""
-    for key in kwargs:
-        if key in known:
-            continue
-        if key == "out":
-            return no_out(name)
-        near = get_close_matches(key, known, n=1)
-        if near:
-            problem.add_note(f"{name}: {key}= is not known; did you mean {near[0]}=?")
-    return None
+    name: str, kwargs: Mapping[str, Any], signature: inspect.Signature, misfit: TypeError
+) -> TinygradError:
+    """The error for names or a number of arguments that do not fit; ``out=``, which PyTorch's
+    functions have, and names that are nearly right get a repair."""
+    unknown = [key for key in kwargs if key not in signature.parameters]
+    if "out" in unknown:
+        return no_out(name)
+    near = [get_close_matches(key, signature.parameters, n=1) for key in unknown]
+    repair = next((f"Did you mean {found[0]}=?" for found in near if found), None)
+    return DTypeError(name, str(misfit), law=[name + _plain(signature)], repair=repair)
 
 
 def no_out(name: str) -> ArgumentError:
@@ -107,6 +108,13 @@ def no_out(name: str) -> ArgumentError:
         "out= is not supported: the result is a new tensor",
         repair=f"Write y = {name}(...), or y.copy_({name}(...)) to write into y.",
     )
+
+
+def _plain(signature: inspect.Signature) -> str:
+    """The signature without annotations."""
+    empty = inspect.Parameter.empty
+    parameters = [p.replace(annotation=empty) for p in signature.parameters.values()]
+    return str(inspect.Signature(parameters))
 
 
 def _explains(value: Any, problem: Exception) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS
 from tinygrad_cv.backend.windows import output_size
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops._axes import check_bits
 from tinygrad_cv.ops.shape import reshape
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
 
 Sizes = tuple[int, ...]
 Pairs = tuple[tuple[int, int], ...]
+
+_LARGE = 2**31  # what is larger is looked at more closely
 
 AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}  # names of the spatial axes by their number
 
@@ -94,7 +97,7 @@ def channels_last(shape: Sizes) -> str:
 
 def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
     """An int for all axes, or one per axis, as a tuple of n ints that are at least ``least``."""
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < _LARGE:
         return (value,) * n
     items = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if len(items) == 1:
@@ -111,6 +114,8 @@ def per_axis(op: str, name: str, value: Any, n: int, least: int = 1) -> Sizes:
             if len(sizes) == n + 2 and name in ("size", "output_size")
             else None,
         )
+    for size in sizes:
+        check_bits(op, name, size)
     if min(sizes) < least:
         raise ArgumentError(
             op,

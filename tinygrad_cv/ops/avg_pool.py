@@ -9,13 +9,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from tinygrad_cv.backend.dtypes import float64
 from tinygrad_cv.backend.pooling import spread_means, window_counts, window_means
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.windows import Geometry
 from tinygrad_cv.core.op import Op
+from tinygrad_cv.core.tensor import as_tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
 from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
+from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.division import trunc_divide
 
 __all__ = [
     "AvgPool",
@@ -64,7 +71,7 @@ def avg_pool2d(
     coordinate per axis.
 
     Args:
-        input: [N, C, H, W] or [C, H, W].
+        input: [N, C, H, W] or [C, H, W]. Means of integers are cut to integers.
         kernel_size: an int, or one per axis.
         stride: the same; None is the kernel size.
         padding: an int, one per axis, or a pair (before, after) per axis; at most half of the
@@ -80,7 +87,7 @@ def avg_pool2d(
     Raises:
         ShapeError: the kernel does not fit the padded input.
         ArgumentError: sizes below 1, padding of more than half of the kernel, or a divisor of 0.
-        DTypeError: the input is not floating.
+        DTypeError: the input is bool.
 
     Source: the lecture's average pooling; names and defaults as ``torch.nn.functional.avg_pool2d``.
 
@@ -248,12 +255,35 @@ def _pooled(
     """Average pooling from arguments as the user gives them."""
     op = f"avg_pool{n}d"
     kernel, step, pads, _ = pool_args(op, n, input, kernel_size, stride, padding, 1, ceil_mode)
-    if divisor is not None and (not isinstance(divisor, int) or divisor == 0):
-        raise ArgumentError(
-            op, f"divisor_override must be a whole number other than 0, got {divisor!r}"
-        )
+    if divisor is not None:
+        divisor = as_int(op, "divisor_override", divisor)
+        if not divisor:
+            raise ArgumentError(
+                op,
+                "divisor_override must be a whole number other than 0, it is 0",
+                repair="Leave divisor_override out to divide by the size of the window.",
+                repairs=[{"divisor_override": None}],
+            )
     options = (bool(ceil_mode), bool(count_include_pad), divisor)
+    if input.dtype.kind in "iu":
+        return batched(n, _whole, input, kernel, step, pads, *options)
     return batched(n, _avg_pool, input, kernel, step, pads, *options)
+
+
+def _whole(input: Any, kernel: Any, step: Any, pads: Any, *options: Any) -> Any:
+    """The means of integers, cut to integers, as in PyTorch: the sums of the windows, divided by
+    what they count along one axis after the other."""
+    ceil_mode, include_pad, divisor = options
+    sums = _avg_pool(cast(input, float64), kernel, step, pads, ceil_mode, include_pad, 1)
+    y = cast(sums, input.dtype)
+    sizes = input.shape[2:], y.shape[2:]
+    geometry = Geometry(*sizes, kernel, step, pads, (1,) * len(step))
+    for axis, count in enumerate(window_counts(geometry, include_pad, divisor)):
+        if isinstance(count, list):
+            shape = (len(count), *(1,) * (len(kernel) - axis - 1))
+            count = as_tensor(np.reshape(count, shape), input.dtype, input.device)
+        y = trunc_divide(y, count)
+    return y
 
 
 def check_float(op: str, input: Any) -> None:

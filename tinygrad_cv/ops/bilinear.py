@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_cv.errors import ShapeError
-from tinygrad_cv.ops._pair_loss import check_floats
+from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.einsum import einsum
 from tinygrad_cv.ops.shape import reshape
 
@@ -23,7 +22,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """``y[..., o] = sum_{i,j} a[..., i] weight[o, i, j] b[..., j] + bias[o]``.
 
     Args:
-        input1: [..., I], float.
+        input1: [..., I].
         input2: [..., J], with the same axes in front.
         weight: [O, I, J].
         bias: [O], or None.
@@ -33,7 +32,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
     Raises:
         ShapeError: the shapes do not fit.
-        DTypeError: the dtypes differ or are not float.
+        DTypeError: the dtypes differ, or are bool.
 
     >>> import tinygrad_cv as tg
     >>> a, b, w = tg.tensor([1.0, 2.0]), tg.tensor([3.0]), tg.tensor([[[1.0], [10.0]]])
@@ -42,7 +41,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """
     tensors = {"input1": input1, "input2": input2, "weight": weight}
     tensors |= {} if bias is None else {"bias": bias}
-    check_floats("bilinear", **tensors)
+    _check_dtypes(tensors)
     letters = {"input1": "[..., I]", "input2": "[..., J]", "weight": "[O, I, J]", "bias": "[O]"}
     problem = None
     if len(weight.shape) != 3 or not input1.shape or not input2.shape:
@@ -82,3 +81,16 @@ def _repair(a: Shape, b: Shape, weight: Shape, bias: Any) -> dict[str, Any]:
     changed = {name: shape for name, shape in fitting.items() if given[name] != shape}
     words = ", ".join(f"{name} {shape}" for name, shape in changed.items())
     return {"repair": f"With this input1 would fit: {words}.", "repairs": [changed]}
+
+
+def _check_dtypes(tensors: dict[str, Any]) -> None:
+    dtype = tensors["input1"].dtype
+    for name, x in tensors.items():
+        if x.dtype != dtype:
+            raise DTypeError(
+                "bilinear",
+                f"input1 is {dtype}, {name} is {x.dtype}",
+                repair=f"Convert with {name}.to({dtype.name!r}).",
+            )
+    if dtype.kind == "b":
+        raise DTypeError("bilinear", "bool has no products", repair="Convert with .float().")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any
 
 from tinygrad_cv.backend import memory
@@ -10,6 +11,7 @@ from tinygrad_cv.backend.dtypes import float64, get_default_dtype, promote
 from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.ops._elementwise import Binary, Elementwise
+from tinygrad_cv.ops._weighted import whole_factor
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.power import pow
 
@@ -135,10 +137,10 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
 
     Args:
         input, tensor1, tensor2: tensors that broadcast.
-        value: a number; an integer for integers.
+        value: a number; for integers its fraction is cut off, as in PyTorch.
 
     Raises:
-        DTypeError: a float ``value`` for integers.
+        DTypeError: ``value`` is no number.
         ShapeError: the shapes do not broadcast.
 
     >>> import tinygrad_cv as tg
@@ -146,7 +148,9 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     >>> tg.addcmul(x, x, x, value=10).tolist()
     [11.0, 42.0]
     """
-    _check("addcmul", input, tensor1, tensor2, value)
+    value = _number("addcmul", value)
+    if "f" not in {x.dtype.kind for x in (input, tensor1, tensor2)}:
+        value = whole_factor("addcmul", "value", value)
     return Addcmul.call(input, tensor1, tensor2, value)
 
 
@@ -166,7 +170,7 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     >>> tg.addcdiv(x, x, x, value=10).tolist()
     [11.0, 12.0]
     """
-    _check("addcdiv", input, tensor1, tensor2, value)
+    value = _number("addcdiv", value)
     if tensor1.dtype.kind != "f" and tensor2.dtype.kind != "f":
         raise DTypeError(
             "addcdiv",
@@ -177,12 +181,11 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Any:
     return Addcdiv.call(input, tensor1, tensor2, value)
 
 
-def _check(name: str, input: Any, tensor1: Any, tensor2: Any, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DTypeError(name, f"value must be a number, not {value!r}")
-    kinds = {x.dtype.kind for x in (input, tensor1, tensor2)}
-    if isinstance(value, float) and "f" not in kinds:
-        raise DTypeError(name, f"value must be an integer for integers, it is {value}")
+def _number(op: str, value: Any) -> Any:
+    """A Python number from the factor of a product."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise DTypeError(op, f"value must be a number, not {value!r}")
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def deg2rad(input: Any) -> Any:

@@ -318,8 +318,11 @@ def linspace(
 ) -> Tensor:
     """``steps`` values at equal distances from ``start`` to ``end``, both included.
 
+    For an integer ``dtype`` both ends are cut to integers first, and then every value, as in
+    PyTorch.
+
     Raises:
-        ArgumentError: ``steps`` is negative.
+        ArgumentError: ``steps`` is negative, or an end is not finite for an integer ``dtype``.
 
     >>> import tinygrad_cv as tg
     >>> tg.linspace(0, 1, 5).tolist()
@@ -328,13 +331,33 @@ def linspace(
     count = as_int("linspace", "steps", steps)
     if count < 0:
         raise ArgumentError("linspace", f"steps={count} is negative", repairs=[{"steps": 2}])
-    first, last = _item("linspace", start), _item("linspace", end)
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
+    first, last = (ending("linspace", value, wanted) for value in (start, end))
 
     def make(xp: Any) -> Any:
-        return xp.linspace(first, last, count).astype(wanted)
+        return evenly(xp, first, last, count).astype(wanted)
 
     return made(make, (count,), wanted, device, requires_grad)
+
+
+def ending(op: str, value: Any, dtype: Any) -> Any:
+    """An end of a range as a Python number, a whole one for an integer dtype."""
+    number = _item(op, value)
+    if dtype.kind == "f":
+        return number
+    if not math.isfinite(number):
+        raise ArgumentError(op, f"{number} does not fit into {dtype.name}")
+    return int(number)
+
+
+def evenly(xp: Any, first: Any, last: Any, count: int) -> Any:
+    """``count`` numbers at equal distances, counted from either end up to the middle, as PyTorch
+    does: so that the steps add up to both ends."""
+    if count < 2 or not math.isfinite(first - last):
+        ends = xp.asarray([first] if count else [], dtype="float64")
+        return ends if count < 2 else xp.full(count, math.nan)
+    step, k = (last - first) / (count - 1), xp.arange(count)
+    return xp.where(k < count / 2, first + step * k, last - step * (count - 1 - k))
 
 
 def eye(

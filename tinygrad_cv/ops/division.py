@@ -62,7 +62,7 @@ class TruncDivide(Binary):
     equation = "y = trunc(a / b)"
     gradients = {"input": "0", "other": "0"}
     edges = "rounds towards zero; integers by zero are refused"
-    dtypes = "bool, floating"
+    dtypes = "bool, integer, floating"
 
     @staticmethod
     def forward(xp: Any, input: Any, other: Any) -> Any:

@@ -18,6 +18,7 @@ from tinygrad_cv.ops._dims import every_dim
 __all__ = ["Expand", "SumTo", "broadcast_to", "expand", "expand_as", "spread", "sum_to"]
 
 TG_FUNCTIONS = ("broadcast_to",)
+TENSOR_ARGUMENTS = ("other",)
 
 Shape = tuple[int, ...]
 
@@ -110,13 +111,13 @@ def spread(reduced: Any, shape: Shape, dims: Shape, keepdim: bool) -> Any:
     return _expand(reduced, shape, () if keepdim else dims)
 
 
-def expand(input: Any, *sizes: Any) -> Any:
+def expand(input: Any, *size: Any) -> Any:
     """The input repeated along axes of size 1, and along new leading axes, to the given sizes;
     nothing is copied.
 
     Args:
         input: any shape.
-        sizes: the new shape; -1 keeps the size of that axis.
+        size: the new shape; -1 keeps the size of that axis.
 
     The gradient is the sum over the repeated axes. The result shares memory with the input and
     cannot be written to.
@@ -128,11 +129,11 @@ def expand(input: Any, *sizes: Any) -> Any:
     >>> tg.tensor([[1], [2]]).expand(-1, 3).tolist()
     [[1, 1, 1], [2, 2, 2]]
     """
-    wanted = as_ints("expand", "sizes", sizes)
+    wanted = as_ints("expand", "size", size)
     new = len(wanted) - len(input.shape)
     shape = tuple(
-        input.shape[axis - new] if size == -1 and axis >= new >= 0 else size
-        for axis, size in enumerate(wanted)
+        input.shape[axis - new] if n == -1 and axis >= new >= 0 else n
+        for axis, n in enumerate(wanted)
     )
     return _expand(input, shape)
 

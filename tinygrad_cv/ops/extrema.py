@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
+from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.argmax import index_mask, refuse_empty
 from tinygrad_cv.ops.convert import cast
@@ -296,7 +299,7 @@ def max(
     >>> values.tolist(), indices.tolist()
     ([4.0, 3.0], [1, 0])
     """
-    if hasattr(dim, "dtype"):
+    if _is_other("max", dim, keepdim):
         return maximum(input, dim)
     dim, keepdim = named("max", dim, axis), kept(keepdim, keepdims)
     if dim is None:
@@ -318,12 +321,21 @@ def min(
     >>> tg.min(tg.tensor([3.0, 1.0, 2.0])).item()
     1.0
     """
-    if hasattr(dim, "dtype"):
+    if _is_other("min", dim, keepdim):
         return minimum(input, dim)
     dim, keepdim = named("min", dim, axis), kept(keepdim, keepdims)
     if dim is None:
         return Min.call(input, tuple(range(len(input.shape))), keepdim)
     return MinResult(*MinDim.call(input, one_dim("min", input.shape, dim), keepdim))
+
+
+def _is_other(op: str, dim: Any, keepdim: Any) -> bool:
+    """True if a tensor to compare with was given in place of an axis."""
+    if not hasattr(dim, "dtype") or isinstance(dim, np.integer):
+        return False
+    if keepdim is not False:
+        raise ArgumentError(op, "keepdim is for one axis, not for two tensors")
+    return True
 
 
 def _over(

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 TENSOR_FUNCTIONS = ("gather", "take_along_dim")
+TENSOR_ARGUMENTS = ("indices",)
 
 Shape = tuple[int, ...]
 

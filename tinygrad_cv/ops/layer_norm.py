@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def rms_norm(
     shape = _checked("rms_norm", input, normalized_shape)
     if eps is None:
         eps = float(np.finfo(input.dtype).eps)
-    elif not isinstance(eps, (int, float)):
+    elif not isinstance(eps, Real):
         raise DTypeError("rms_norm", f"eps must be a number or None, not {eps!r:.60}")
     return _rms_norm(input, weight, len(shape), float(eps))[0]
 

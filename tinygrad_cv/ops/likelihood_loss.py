@@ -15,6 +15,7 @@ from tinygrad_cv.ops._pair_loss import (
     broadcast_pair,
     check_number,
     fresh,
+    in_common,
     over_count,
     reduced,
 )
@@ -67,7 +68,7 @@ def poisson_nll_loss(
     """
     check_reduction("poisson_nll_loss", reduction, size_average, reduce)
     eps = check_number("poisson_nll_loss", "eps", eps)
-    input, target = as_floats("poisson_nll_loss", input=input, target=target)
+    input, target = in_common(input, target)
     input, target = broadcast_pair("poisson_nll_loss", input, target, quiet=True)
     return _poisson_nll_loss(input, target, bool(log_input), bool(full), eps, reduction)
 

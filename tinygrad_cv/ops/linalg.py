@@ -17,7 +17,7 @@ from tinygrad_cv.backend.spec import CONTIGUOUS, Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import NO_VALUE, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axes, as_int
-from tinygrad_cv.ops._broadcast import common_shape
+from tinygrad_cv.ops._weighted import weighted
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.expand import sum_to
 from tinygrad_cv.ops.shape import permute, reshape, transpose
@@ -36,7 +36,6 @@ __all__ = [
     "outer",
     "promoted",
     "tensordot",
-    "weighted",
 ]
 
 TENSOR_FUNCTIONS = ("addmm", "baddbmm", "bmm", "dot", "inner", "matmul", "mm", "mv", "outer")
@@ -405,13 +404,6 @@ def check_ranks(op: str, operands: tuple[Any, Any], ranks: tuple[int, int]) -> N
             values=[("first", operands[0].shape), ("second", operands[1].shape)],
             repair="Use matmul for other ranks.",
         )
-
-
-def weighted(op: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """``beta * input + alpha * product``; with beta = 0 the input does not count at all."""
-    common_shape(op, **{"the product": product, "input": input})
-    scaled = product if alpha == 1 else product * alpha
-    return scaled if beta == 0 else (input if beta == 1 else input * beta) + scaled
 
 
 def _rmatmul(self: Any, other: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.errors import ShapeError
+from tinygrad_cv.ops._pair_loss import check_number
 from tinygrad_cv.ops._spatial import per_axis
 from tinygrad_cv.ops.avg_pool import avg_pool1d, check_float
 from tinygrad_cv.ops.shape import reshape, transpose
@@ -51,9 +52,10 @@ def local_response_norm(
             values=[("input", input.shape, "[N, C, spatial...]")],
         )
     check_float("local_response_norm", input)
-    for name, value in (("alpha", alpha), ("beta", beta), ("k", k)):
-        if not isinstance(value, (int, float)):
-            raise DTypeError("local_response_norm", f"{name} must be a number, not {value!r:.60}")
+    alpha, beta, k = (
+        check_number("local_response_norm", name, value)
+        for name, value in (("alpha", alpha), ("beta", beta), ("k", k))
+    )
     if 0 in input.shape:
         return input
     n, c = input.shape[:2]

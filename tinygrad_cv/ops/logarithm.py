@@ -6,6 +6,7 @@ Integers become the default float dtype first.
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 from tinygrad_cv.backend.memory import empty_like
@@ -152,6 +153,6 @@ def logit(input: Any, eps: float | None = None) -> Any:
     >>> tg.logit(tg.tensor([0.0, 1.0]), eps=0.5).tolist()
     [0.0, 0.0]
     """
-    if eps is not None and not isinstance(eps, (int, float)):
+    if eps is not None and not isinstance(eps, Real):
         raise DTypeError("logit", f"eps must be a number or None, not {eps!r:.40}")
     return Logit.call(input, None if eps is None or eps < 0 else float(eps))

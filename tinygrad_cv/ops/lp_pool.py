@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.backend.dtypes import get_default_dtype
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._pair_loss import check_number
 from tinygrad_cv.ops._pooling import check_input, refuse_empty
 from tinygrad_cv.ops._spatial import AXES, Sizes, does_not_fit, letters, output_size, per_axis
-from tinygrad_cv.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d, check_float
+from tinygrad_cv.ops.avg_pool import avg_pool1d, avg_pool2d, avg_pool3d
+from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.math import sqrt
 from tinygrad_cv.ops.pool import max_pool1d, max_pool2d, max_pool3d
 from tinygrad_cv.ops.select import abs, masked, where
@@ -88,10 +91,10 @@ def _pooled(
 ) -> Any:
     op = f"lp_pool{n}d"
     check_input(op, n, input)
-    check_float(op, input)
-    if isinstance(norm_type, bool) or not isinstance(norm_type, (int, float)):
-        raise DTypeError(op, f"norm_type must be a number, not {norm_type!r:.60}")
-    if norm_type == 0 or math.isnan(norm_type):
+    if input.dtype.kind != "f":
+        input = cast(input, get_default_dtype())
+    p = check_number(op, "norm_type", norm_type)
+    if p == 0 or math.isnan(p):
         raise ArgumentError(
             op,
             f"norm_type must be a number other than 0, it is {norm_type}",
@@ -99,7 +102,7 @@ def _pooled(
             repair="Use norm_type=2.",
             repairs=[{"norm_type": 2}],
         )
-    p, kernel = float(norm_type), per_axis(op, "kernel_size", kernel_size, n)
+    kernel = per_axis(op, "kernel_size", kernel_size, n)
     step = kernel if stride is None else per_axis(op, "stride", stride, n)
     _check_fit(op, n, input, kernel, step, bool(ceil_mode))
     if math.isinf(p):

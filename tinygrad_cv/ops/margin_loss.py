@@ -15,7 +15,9 @@ from tinygrad_cv.ops._pair_loss import (
     apply_reduction,
     as_floats,
     check_floats,
+    check_mean,
     check_number,
+    in_common,
     reduced,
 )
 from tinygrad_cv.ops._reduction import check_reduction
@@ -58,7 +60,7 @@ def hinge_embedding_loss(
     ``max(0, margin - x)`` if t = -1.
 
     Args:
-        input: distances, float, any shape.
+        input: distances, any shape; integers have whole losses, and no mean.
         target: 1 or -1, float or integer; broadcasts with the input.
         margin: from which distance on a pair is far enough apart.
         reduction: "mean", "sum" or "none".
@@ -84,10 +86,14 @@ def hinge_embedding_loss(
     op = "hinge_embedding_loss"
     check_reduction(op, reduction, size_average, reduce)
     margin = check_number(op, "margin", margin)
-    check_floats(op, input=input)
+    if input.dtype.kind not in "iu":
+        check_floats(op, input=input)
+    check_mean(op, input, reduction)
     shape = common_shape(op, input=input.shape, target=target.shape)
     input = input if input.shape == shape else expand(input, shape)
     apart = masked(clamp(margin - input, 0, None), target != 1)
+    if apart.dtype != input.dtype:  # integers keep their dtype, as in PyTorch
+        apart = cast(apart, input.dtype)
     return apply_reduction(apart + masked(input, target != -1), reduction)
 
 
@@ -104,7 +110,7 @@ def margin_ranking_loss(
     ``max(0, margin - t (x1 - x2))``.
 
     Args:
-        input1, input2: float, as many axes each; their shapes broadcast.
+        input1, input2: as many axes each; their shapes broadcast, integers become floats.
         target: 1 or -1, float or integer, as many axes.
         margin: by how much the scores should differ.
         reduction: "mean", "sum" or "none".
@@ -115,7 +121,6 @@ def margin_ranking_loss(
 
     Raises:
         ShapeError: the numbers of axes differ, or the shapes do not broadcast.
-        DTypeError: the first input is not float.
         ArgumentError: an unknown reduction.
 
     Edge rules: the derivative where the difference is just the margin is -t, as in PyTorch.
@@ -136,7 +141,7 @@ def margin_ranking_loss(
             values=[(name, x.shape) for name, x in tensors.items()],
         )
     common_shape(op, **tensors)
-    input1, input2, target = as_floats(op, **tensors)
+    input1, input2, target = in_common(input1, input2, target)
     return apply_reduction(clamp((input2 - input1) * target + margin, 0, None), reduction)
 
 

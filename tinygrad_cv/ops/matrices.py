@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int
+from tinygrad_cv.ops._weighted import refuse_fractions, weighted
 from tinygrad_cv.ops.convert import cast
 from tinygrad_cv.ops.diagonal import diag_embed
 from tinygrad_cv.ops.layout import contiguous
-from tinygrad_cv.ops.linalg import bmm, check_ranks, dot, matmul, mv, outer, promoted, weighted
+from tinygrad_cv.ops.linalg import bmm, check_ranks, dot, matmul, mv, outer, promoted
 from tinygrad_cv.ops.rearrange import Roll
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.rounding import zero_map
@@ -83,6 +85,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
     [[4.0], [7.0]]
     """
     check_ranks("addr", (vec1, vec2), (1, 1))
+    refuse_fractions("addr", (input, vec1, vec2), beta=beta, alpha=alpha)
     return weighted("addr", input, outer(vec1, vec2), beta, alpha)
 
 
@@ -261,7 +264,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = _MODES[0]) -> An
         )
     for x in (x1, x2):
         _check_floating("cdist", x)
-    if not isinstance(p, (int, float)) or not p >= 0:
+    if not isinstance(p, Real) or not p >= 0:
         raise ArgumentError("cdist", f"p must be 0 or more, it is {p!r}", repairs=[{"p": 2.0}])
     if compute_mode not in _MODES:
         raise ArgumentError(
@@ -277,7 +280,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = _MODES[0]) -> An
     differences = unsqueeze(x1, -2) - unsqueeze(x2, -3)
     if not differences.shape[-1] or math.prod(differences.shape) == 0:
         return sum_over(differences, -1)
-    return norm(differences, p, -1)
+    return norm(differences, float(p), -1)
 
 
 def _check_floating(op: str, input: Any) -> None:

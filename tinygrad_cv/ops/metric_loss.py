@@ -9,9 +9,8 @@ from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._pair_loss import (
     apply_reduction,
-    as_floats,
-    check_floats,
     check_number,
+    in_common,
 )
 from tinygrad_cv.ops._reduction import check_reduction
 from tinygrad_cv.ops.math import sqrt
@@ -39,7 +38,7 @@ def cosine_embedding_loss(
     ``1 - cos`` if t = 1, ``max(0, cos - margin)`` if t = -1.
 
     Args:
-        input1, input2: [N, D], or [D] for one pair; float.
+        input1, input2: [N, D], or [D] for one pair; integers become floats.
         target: [N] or a scalar, 1 or -1, float or integer.
         margin: the cosine that is allowed between vectors that should not be alike.
         reduction: "mean", "sum", or "none" for [N].
@@ -47,7 +46,6 @@ def cosine_embedding_loss(
 
     Raises:
         ShapeError: the inputs have other axes, or the shapes do not fit.
-        DTypeError: the first input is not float.
         ArgumentError: an unknown reduction.
 
     Edge rules: the derivative where the cosine is just the margin is that of the cosine; a target
@@ -73,7 +71,7 @@ def cosine_embedding_loss(
     shape = common_shape(op, input1=input1, input2=input2)
     if rank == 2 and target.shape != shape[:1] and 1 not in (target.shape[0], shape[0]):
         raise ShapeError(op, f"the target needs shape {shape[:-1]}", values=values)
-    x, y = as_floats(op, input1=input1, input2=input2)
+    x, y = in_common(input1, input2)
     dims = (rank - 1,)
     square, other = dot(x, x, dims) + _LEAST_SQUARE, dot(y, y, dims) + _LEAST_SQUARE
     cosine = dot(x, y, dims) / sqrt(square * other)
@@ -97,7 +95,8 @@ def triplet_margin_loss(
     ``max(0, d(a, p) - d(a, n) + margin)`` with :func:`pairwise_distance` d.
 
     Args:
-        anchor, positive, negative: [..., D], float, as many axes each; their shapes broadcast.
+        anchor, positive, negative: [..., D], as many axes each; their shapes broadcast, integers
+            become floats.
         margin: above 0.
         p, eps: of the distance.
         swap: take the distance of the positive from the negative example instead of the anchor's,
@@ -108,7 +107,6 @@ def triplet_margin_loss(
     Raises:
         ArgumentError: the margin is not above 0, or an unknown reduction.
         ShapeError: the numbers of axes differ, or the shapes do not broadcast.
-        DTypeError: an argument is not float.
 
     Edge rules: the derivative where the difference is just the margin is that beyond it.
 
@@ -153,7 +151,7 @@ def triplet_margin_with_distance_loss(
     Raises:
         ArgumentError: the margin is not above 0, or an unknown reduction.
         ShapeError: the numbers of axes differ.
-        DTypeError: an argument is not float, or the distance is no function.
+        DTypeError: the distance is no function.
 
     >>> import tinygrad_cv as tg
     >>> F = tg.nn.functional
@@ -186,9 +184,8 @@ def _triplet(op: str, anchor: Any, positive: Any, negative: Any) -> tuple[Any, A
             "anchor, positive and negative must have the same number of axes",
             values=[(name, x.shape) for name, x in tensors.items()],
         )
-    check_floats(op, anchor=anchor)
     common_shape(op, **tensors)
-    anchor, positive, negative = as_floats(op, **tensors)
+    anchor, positive, negative = in_common(anchor, positive, negative)
     return anchor, positive, negative
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype, int8, int16, uint8
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.tensor import Tensor
@@ -37,23 +39,27 @@ def logspace(
     """``steps`` powers of ``base``, from ``base ** start`` to ``base ** end``, both included, whose
     exponents lie at equal distances.
 
+    For an integer ``dtype`` both exponents are cut to integers first, as in PyTorch.
+
     Raises:
-        ArgumentError: ``steps`` is negative.
+        ArgumentError: ``steps`` is negative, or an end is not finite for an integer ``dtype``.
 
     >>> import tinygrad_cv as tg
     >>> tg.logspace(0, 2, 3).tolist()
     [1.0, 10.0, 100.0]
     """
-    count = as_int("logspace", "steps", steps)
+    count, ends = as_int("logspace", "steps", steps), (("start", start), ("end", end))
     if count < 0:
         raise ArgumentError("logspace", f"steps={count} is negative", repairs=[{"steps": 2}])
-    first, last, power = (
-        _number(name, v) for name, v in (("start", start), ("end", end), ("base", base))
-    )
     wanted = get_default_dtype() if dtype is None else as_dtype(dtype)
+    first, last = (_number(n, v) for n, v in ends)
+    if count != 1:  # PyTorch does not cut the exponent of a single power
+        first, last = (creation.ending("logspace", v, wanted) for v in (first, last))
+    power = _number("base", base)
 
     def make(xp: Any) -> Any:
-        return (power ** xp.linspace(first, last, count)).astype(wanted)
+        with np.errstate(all="ignore"):  # overflow is infinity
+            return (power ** creation.evenly(xp, first, last, count)).astype(wanted)
 
     return made(make, (count,), wanted, device, requires_grad)
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._pair_loss import (
     PairLoss,
     apply_reduction,
     broadcast_pair,
     check_floats,
+    check_mean,
     check_number,
     check_same_shape,
     fresh,
+    in_common,
     over_count,
     reduced,
 )
 from tinygrad_cv.ops._reduction import check_reduction
+from tinygrad_cv.ops.arithmetic import sub
 from tinygrad_cv.ops.reduce import sum as sum_over
-from tinygrad_cv.ops.select import clamp, sign
+from tinygrad_cv.ops.select import abs, clamp, sign
 
 __all__ = ["HuberLoss", "L1Loss", "MSELoss", "SmoothL1Loss", "huber_loss", "l1_loss", "mse_loss"]
 __all__ += ["smooth_l1_loss"]
@@ -38,8 +42,9 @@ def mse_loss(
     """Squared difference: ``(input - target) ** 2``, its mean, or its sum.
 
     Args:
-        input, target: float, the same shape. Shapes that only broadcast are taken with a warning,
-            as in PyTorch: it is nearly always a mistake.
+        input, target: the same shape. Shapes that only broadcast are taken with a warning, as in
+            PyTorch: it is nearly always a mistake. One of them is float; the other may have
+            another dtype.
         reduction: "mean" over all elements, "sum", or "none".
         weight: the shape of the input: each element's loss is multiplied by it, and the mean is
             divided by the sum of the weights.
@@ -49,7 +54,7 @@ def mse_loss(
         A scalar; for "none" the common shape.
 
     Raises:
-        DTypeError: an argument is not float, or their dtypes differ.
+        DTypeError: neither is float, or the weight has another dtype than the loss.
         ShapeError: the shapes do not broadcast, or the weight has another one than the input.
         ArgumentError: an unknown reduction.
 
@@ -72,7 +77,7 @@ def l1_loss(
     weight: Any = None,
 ) -> Any:
     """Absolute difference: ``|input - target|``, its mean, or its sum; otherwise as
-    :func:`mse_loss`.
+    :func:`mse_loss`. Integers have whole differences, and a sum, but no mean.
 
     Edge rules: the derivative at equality is 0.
 
@@ -81,6 +86,9 @@ def l1_loss(
     1.0
     """
     check_reduction("l1_loss", reduction, size_average, reduce)
+    if input.dtype.kind in "iu" and target.dtype.kind in "iu" and weight is None:
+        check_mean("l1_loss", input, reduction)
+        return apply_reduction(abs(sub(*broadcast_pair("l1_loss", input, target))), reduction)
     return _compare(_l1_loss, input, target, weight, reduction, True)
 
 
@@ -295,7 +303,9 @@ def _compare(
 ) -> Any:
     """The loss ``function``; ``by_weight`` says that the mean is divided by the sum of weights."""
     op = function.op.name
-    check_floats(op, input=input, target=target)
+    if op == "huber_loss" or not (is_float(input.dtype) or is_float(target.dtype)):
+        check_floats(op, input=input, target=target)
+    input, target = in_common(input, target)
     shape = input.shape
     input, target = broadcast_pair(op, input, target)
     if weight is None:

@@ -57,6 +57,7 @@ class Masked(Elementwise):
     equation = "y = x if m else 0"
     gradients = {"input": "masked(g, m)"}
     edges = "exactly 0 where the mask is False, even for NaN and infinity"
+    dtypes = "integer, floating"
     inputs = ("input", "mask")
 
     @classmethod
@@ -226,6 +227,7 @@ class Abs(Unary):
     name = "abs"
     equation = "y = |x|"
     gradients = {"input": "g * sign(x)"}
+    dtypes = "integer, floating"
     edges = "gradient 0 at 0"
     ufunc = "absolute"
 

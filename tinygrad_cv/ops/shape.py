@@ -41,6 +41,7 @@ TENSOR_FUNCTIONS = (
     "unsqueeze",
 )
 TG_FUNCTIONS = ("permute", "reshape")
+TENSOR_ARGUMENTS = ("other",)
 
 Shape = tuple[int, ...]
 
@@ -349,7 +350,7 @@ def _reshape_method(self: Any, *shape: Any) -> Any:
     return reshape(self, shape)
 
 
-def _view(self: Any, *shape: Any) -> Any:
+def _view(self: Any, *size: Any) -> Any:
     """The same as ``reshape``: a view where the memory order allows it, else a copy.
 
     Raises:
@@ -360,13 +361,13 @@ def _view(self: Any, *shape: Any) -> Any:
     >>> tg.zeros(2, 3, 4).view(2, -1).shape
     (2, 12)
     """
-    if len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)):
+    if len(size) == 1 and not isinstance(size[0], (int, tuple, list)):
         raise DTypeError(
             "view",
-            f"a view of other bytes is not supported ({shape[0]!r})",
+            f"a view of other bytes is not supported ({size[0]!r})",
             repair="Use x.to(dtype).",
         )
-    sizes = as_ints("view", "shape", shape)
+    sizes = as_ints("view", "size", size)
     return _reshape(self, _resolve("view", self.shape, sizes))
 
 

@@ -10,7 +10,7 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops._axes import as_axis
 from tinygrad_cv.ops._broadcast import common_shape
 from tinygrad_cv.ops._dims import reduced_shape
-from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number
+from tinygrad_cv.ops._pair_loss import as_floats, check_floats, check_number, in_common
 from tinygrad_cv.ops._refusal import no_out
 from tinygrad_cv.ops.expand import expand, spread
 from tinygrad_cv.ops.reduce import Sum
@@ -70,7 +70,7 @@ def pairwise_distance(
     """The distance of vectors along the last axis: ``(sum_i |a_i - b_i + eps|^p)^(1/p)``.
 
     Args:
-        x1, x2: float; their shapes broadcast, [N, D] and [D] for example.
+        x1, x2: their shapes broadcast, [N, D] and [D] for example; integers become floats.
         p: the norm; inf is the largest difference.
         eps: added to each difference, so that the gradient of equal vectors is finite.
         keepdim: keep the last axis with size 1.
@@ -80,7 +80,6 @@ def pairwise_distance(
 
     Raises:
         ShapeError: the shapes do not broadcast.
-        DTypeError: an argument is not float.
 
     >>> import tinygrad_cv as tg
     >>> a, b = tg.tensor([[3.0, 4.0]]), tg.tensor([[0.0, 0.0]])
@@ -89,7 +88,7 @@ def pairwise_distance(
     """
     op = "pairwise_distance"
     p, eps = check_number(op, "p", p), check_number(op, "eps", eps)
-    x1, x2 = as_floats(op, x1=x1, x2=x2)
+    x1, x2 = in_common(x1, x2)
     common_shape(op, x1=x1, x2=x2)
     return norm(x1 - x2 + eps, p, -1, bool(keepdim))
 

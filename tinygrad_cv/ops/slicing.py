@@ -29,7 +29,8 @@ __all__ = [
     "unbind",
 ]
 
-TENSOR_FUNCTIONS = ("chunk", "narrow", "select", "split", "tensor_split", "unbind")
+TENSOR_FUNCTIONS = ("chunk", "narrow", "select", "tensor_split", "unbind")
+TG_FUNCTIONS = ("split",)
 TENSOR_ARGUMENTS = ("tensor",)
 
 Shape = tuple[int, ...]
@@ -323,3 +324,16 @@ def _pieces(tensor: Any, axis: int, sizes: Shape) -> tuple[Any, ...]:
 
 
 ALL = (None, None, 1)
+
+
+def _split_method(self: Any, split_size: Any, dim: int = 0) -> Any:
+    """A tuple of views, cut along ``dim``; see :func:`tinygrad_cv.split`.
+
+    >>> import tinygrad_cv as tg
+    >>> [t.tolist() for t in tg.arange(5).split(split_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+    return split(self, split_size, dim)
+
+
+METHODS = {"split": _split_method}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.ops._axes import as_axis, as_int, as_ints, check_like
 from tinygrad_cv.ops.convert import cast, move
@@ -361,7 +362,10 @@ def _sum_to_size(self: Any, *size: Any) -> Any:
             law=["sizes, aligned at the last axis, must be equal, or 1 in the smaller shape"],
             values=[("self", self.shape), ("size", wanted)],
         )
-    return reshape(self, wanted) if self.shape == wanted else sum_to(self, wanted)
+    if self.shape == wanted and wanted:
+        return reshape(self, wanted)
+    whole = self.dtype.kind != "f"  # sums of integers are int64
+    return sum_to(cast(self, int64) if whole else self, wanted)
 
 
 METHODS: dict[str, Any] = {
