@@ -312,7 +312,7 @@ def test_wrapping_refuses_other_dtypes_too(array):
         (lambda x: tg.tensor([1], dtype="int8") + 300, tg.DTypeError, "out of bounds for int8"),
         (lambda x: x + 10**400, tg.DTypeError, "too large"),
         (lambda x: ~x, tg.DTypeError, "integers and bool, not on float32"),
-        (lambda x: tg.zeros(2**63), tg.ArgumentError, "zeros: these arguments cannot be used"),
+        (lambda x: tg.zeros(2**63), tg.ArgumentError, "zeros: size is .* 64 bits"),
     ],
 )
 def test_wrong_kinds_of_arguments_are_named(call, error, match):
