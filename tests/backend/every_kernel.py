@@ -98,6 +98,15 @@ def elementwise():
             tests.compare(name, x, y, ("channels_last", "channels_last"))
 
 
+def arithmetic():
+    import test_cpu_arithmetic as tests
+
+    for memory in tests.MEMORIES:
+        for shape in tests.BROADCAST:
+            tests.compare(tests.numbers((2, 3, 17, 9), memory), tests.numbers(shape))
+    tests.test_what_is_served(tests.numbers((300, 3)), tests.numbers((3,)))
+
+
 def norms():
     import test_cpu_norm as tests
 
@@ -188,6 +197,7 @@ FAMILIES = (
     pooling,
     medians,
     elementwise,
+    arithmetic,
     norms,
     linear_layers,
     sums,
