@@ -131,6 +131,8 @@ def sums():
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
     for shape, kept in tests.ROWS:
         tests.compare_rows(shape, kept)
+    for shape, dims in tests.MIXED:
+        tests.compare_sums(shape, dims)
 
 
 def pair_losses():
