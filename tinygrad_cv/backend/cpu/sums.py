@@ -90,7 +90,7 @@ def _takes_moments(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _kept(input: Any, dims: tuple[int, ...]) -> int:
     """How many axes there are up to the last one that is not summed over."""
-    axis = input.ndim
+    axis: int = input.ndim
     while axis and axis - 1 in dims:
         axis -= 1
     return axis

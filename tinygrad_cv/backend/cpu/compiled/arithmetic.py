@@ -73,8 +73,8 @@ _added, _subtracted, _multiplied, _divided = map(_line, ("fadd", "fsub", "fmul",
 
 @compiled(f"void({_READ}, {_READ}, float32[::1], {_STEPS}, int64, int64)", parallel=True)
 def combine(a, b, y, steps, operation, workers, task):
-    """y = a + b, a - b, a b or a / b, by the number of the operation; ``steps`` are P, Q and L, then
-    the steps of a, and those of b."""
+    """y = a + b, a - b, a b or a / b, by the number of the operation; ``steps`` are P, Q and L,
+    then the steps of a, and those of b."""
     rows, size = steps[0, 1], steps[0, 2]
     plane_a, row_a, moves = steps[1]
     plane_b, row_b, others = steps[2]
