@@ -107,6 +107,14 @@ def arithmetic():
     tests.test_what_is_served(tests.numbers((300, 3)), tests.numbers((3,)))
 
 
+def borders():
+    import test_cpu_padding as tests
+
+    for shape, widths in tests.CASES:
+        for memory in tests.MEMORIES:
+            tests.compare(shape, widths, memory)
+
+
 def norms():
     import test_cpu_norm as tests
 
@@ -200,6 +208,7 @@ FAMILIES = (
     medians,
     elementwise,
     arithmetic,
+    borders,
     norms,
     linear_layers,
     sums,
