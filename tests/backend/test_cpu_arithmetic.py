@@ -117,6 +117,28 @@ def test_nan_infinity_and_zero():
         assert compare(*pair) == 8
 
 
+def test_copies():
+    x = numbers((2, 16, 9, 10))
+    x[0, 0, 0, :3] = np.nan, np.inf, -0.0
+    last = numbers((2, 16, 9, 10), "channels_last")
+    for view in (x, x[:, 3:9], x[:, :, 1:-1, 1:], x[::2], last, x[0, 0, 0], x[:1, 3]):
+        found = arithmetic.clone(np, view)
+        np.testing.assert_array_equal(found.view(np.int32), np.array(view).view(np.int32))
+        assert layout_of(found) == layout_of(view)
+        assert not np.may_share_memory(found, view)
+    for view in (
+        last[:, 2:],
+        x.swapaxes(0, 1),
+        x[..., ::-1],
+        x[..., ::2],
+        np.broadcast_to(x, (3, *x.shape)),
+    ):
+        assert arithmetic.clone(np, view) is None
+    copy = tg.tensor(last).clone()
+    assert copy.array.strides == last.strides
+    np.testing.assert_array_equal(copy.numpy(), last)
+
+
 def test_any_number_of_threads():
     before = threads.get_num_threads()
     try:

@@ -1,12 +1,12 @@
 """Sums, differences, products and quotients of large float32 arrays: dense ones, slices of such,
-broadcast ones, and numbers."""
+broadcast ones, and numbers; and copies of them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +15,9 @@ from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cpu import threads
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, broadcast_layout, spec_of
+from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, broadcast_layout, layout_of, spec_of
 
-__all__ = ["OPERATIONS", "combined", "register_kernels"]
+__all__ = ["OPERATIONS", "clone", "combined", "register_kernels"]
 
 OPERATIONS = ("add", "sub", "mul", "div")  # as the compiled loop numbers them
 
@@ -36,6 +36,7 @@ def register_kernels() -> None:
     for number, name in enumerate(OPERATIONS):
         function = partial(combined, number)
         register(name, provider="numba", priority=10, supports=_takes)(function)
+    register("clone", provider="numba", priority=10, supports=_takes)(clone)
 
 
 def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -55,10 +56,9 @@ def combined(operation: int, xp: Any, input: Any, other: Any) -> Any:
     from tinygrad_cv.backend.cpu.compiled import arithmetic
 
     operands = [_array(x) for x in (input, other)]
-    shape = np.broadcast_shapes(*(x.shape for x in operands))
-    layout = broadcast_layout(shape, tuple(spec_of(x) for x in operands))
-    spread = [x if x.shape == shape else np.broadcast_to(x, shape) for x in operands]
-    lines = _lines(shape, *(x.strides for x in spread), layout)
+    shape = _common(*(x.shape for x in operands))
+    layout = broadcast_layout(shape, tuple(spec_of(x) for x in operands if x.ndim))
+    lines = _lines(shape, *(_strides(x, shape) for x in operands), layout)
     if lines is None or not all(x.flags.aligned for x in operands):
         return None
     steps, tiles = lines
@@ -69,8 +69,30 @@ def combined(operation: int, xp: Any, input: Any, other: Any) -> Any:
     return y
 
 
+def clone(xp: Any, input: Any) -> Any:
+    """``Clone.forward``; None of an array whose axes lie in another order, which a copy keeps."""
+    order = range(input.ndim) if layout_of(input) == CONTIGUOUS else _order(input.ndim)
+    steps = [input.strides[axis] for axis in order if input.shape[axis] > 1]
+    descending = all(a >= b > 0 for a, b in pairwise(steps))
+    return combined(len(OPERATIONS), xp, input, 0.0) if descending else None
+
+
 def _array(value: Any) -> Any:
     return value if isinstance(value, np.ndarray) else np.asarray(value, np.float32)
+
+
+def _common(one: Shape, two: Shape) -> Any:
+    """The shape of the result. Raises ValueError, as NumPy does, if there is none."""
+    return one if one == two or not two else np.broadcast_shapes(one, two)
+
+
+def _strides(array: Any, shape: Shape) -> Any:
+    """The steps of an array that is broadcast to ``shape``: 0 where it is repeated."""
+    if array.shape == shape:
+        return array.strides
+    axes = zip(array.shape, array.strides, shape[len(shape) - array.ndim :], strict=True)
+    found = tuple(stride if size == wanted else 0 for size, stride, wanted in axes)
+    return (0,) * (len(shape) - array.ndim) + found
 
 
 def _order(ndim: int) -> Shape:

@@ -1,4 +1,4 @@
-"""Sums, differences, products and quotients of arrays that need not lie alike.
+"""Sums, differences, products and quotients of arrays that need not lie alike, and copies.
 
 The result is [P, Q, L] without gaps; each operand has a step from plane to plane, from line to line
 and from number to number, in floats, 0 where it is repeated and 1 or 0 for the last. So one text
@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
-from tinygrad_cv.backend.cpu.compiled.vector import Emitter, for_each_vector, word
+from tinygrad_cv.backend.cpu.compiled.vector import Emitter, copy, for_each_vector, word
 from tinygrad_cv.backend.cpu.compiling import compiled
 
 __all__ = ["combine"]
@@ -73,7 +73,7 @@ _added, _subtracted, _multiplied, _divided = map(_line, ("fadd", "fsub", "fmul",
 
 @compiled(f"void({_READ}, {_READ}, float32[::1], {_STEPS}, int64, int64)", parallel=True)
 def combine(a, b, y, steps, operation, workers, task):
-    """y = a + b, a - b, a b or a / b, by the number of the operation; ``steps`` are P, Q and L,
+    """y = a + b, a - b, a b, a / b or a, by the number of the operation; ``steps`` are P, Q and L,
     then the steps of a, and those of b."""
     rows, size = steps[0, 1], steps[0, 2]
     plane_a, row_a, moves = steps[1]
@@ -94,8 +94,10 @@ def combine(a, b, y, steps, operation, workers, task):
                 _subtracted(to, one, moves, two, others, count)
             elif operation == 2:
                 _multiplied(to, one, moves, two, others, count)
-            else:
+            elif operation == 3:
                 _divided(to, one, moves, two, others, count)
+            else:
+                copy(to, one, count * 4)
             place, first, row = place + count, 0, row + 1
             if row == rows:
                 plane, row = plane + 1, 0
