@@ -114,6 +114,8 @@ def borders():
     for shape, widths in tests.CASES:
         for memory in tests.MEMORIES:
             tests.compare(shape, widths, memory)
+    for shape, key in tests.KEYS:
+        tests.compare_slice(shape, key, "contiguous")
 
 
 def norms():

@@ -13,6 +13,7 @@ from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.cpu import padding, threads
 from tinygrad_cv.backend.spec import layout_of, spec_of
 from tinygrad_cv.ops.pad import Pad, PadBorder
+from tinygrad_cv.ops.slicing import SliceGrad, sliced_shape
 
 MODES = ("reflect", "symmetric", "replicate", "circular")
 MEMORIES = ("contiguous", "channels_last", "reversed")
@@ -86,6 +87,37 @@ def test_any_widths(data):
     found = padding.pad(np, x, widths, 1.5)
     if found is not None:
         same(found, Pad.forward(np, x, widths, 1.5))
+
+
+ALL = (None, None, 1)
+KEYS = [
+    ((2, 3, 5, 7), (ALL, ALL, (1, 4, 1), (2, 7, 1))),
+    ((2, 3, 5, 7), (ALL, ALL, ALL, (None, -1, 1))),
+    ((2, 3, 5, 7), (ALL, (1, 2, 1), ALL, ALL)),
+    ((2, 3, 5, 7), (ALL, 1, ALL, ALL)),
+    ((2, 3, 5, 7), (-1, ALL, None, ALL, ALL)),
+    ((2, 3, 5, 7), (ALL, ALL, ALL, 3)),
+    ((2, 3, 5, 7), (None, ALL, 2, (-3, None, 1), (0, 7, 1))),
+]
+
+
+def compare_slice(shape, key, memory):
+    grad = image(sliced_shape(shape, key), memory)
+    same(padding.slice_grad(np, grad, shape, key), SliceGrad.forward(np, grad, shape, key))
+
+
+@pytest.mark.parametrize("memory", ["contiguous", "reversed"])
+@pytest.mark.parametrize(("shape", "key"), KEYS)
+def test_the_gradient_of_a_slice(shape, key, memory):
+    compare_slice(shape, key, memory)
+    if all(type(entry) is tuple for entry in key):
+        compare_slice(shape, key, "channels_last")
+
+
+def test_slices_that_are_declined():
+    for key in ((ALL, (None, None, 2)), (ALL, (None, None, -1)), (ALL, ALL)):
+        grad = image(sliced_shape((4, 6), key))
+        assert padding.slice_grad(np, grad, (4, 6), key) is None
 
 
 def test_what_is_declined(monkeypatch):

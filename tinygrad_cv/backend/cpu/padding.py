@@ -1,4 +1,5 @@
-"""Borders around large float32 arrays, and what is left of them without their border."""
+"""Borders around large float32 arrays, what is left of them without their border, and the gradient
+of a slice, which is zeros around it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
-__all__ = ["pad", "pad_border", "register_kernels"]
+__all__ = ["pad", "pad_border", "register_kernels", "slice_grad"]
 
 SMALLEST = 1 << 16  # elements of the input; below, NumPy is done before others are awake
 SLOW = 16  # times as many, where threads start slowly
@@ -30,11 +31,18 @@ def register_kernels() -> None:
     """Enter the kernels of this file into the table."""
     register("pad", provider="numba", priority=10, supports=_takes)(pad)
     register("pad_border", provider="numba", priority=10, supports=_takes)(pad_border)
+    register("slice_grad", provider="numba", priority=10, supports=_takes_slice)(slice_grad)
 
 
 def _takes(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (input,) = specs
     return input.dtype == np.float32 and repays(input.size, max(SMALLEST, 1), SLOW)
+
+
+def _takes_slice(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    (grad,), (shape, _) = specs, attributes
+    large = grad.size > 0 and repays(math.prod(shape), SMALLEST, SLOW)
+    return large and grad.dtype == np.float32
 
 
 def pad(xp: Any, input: Any, widths: Widths, value: float) -> Any:
@@ -45,6 +53,26 @@ def pad(xp: Any, input: Any, widths: Widths, value: float) -> Any:
 def pad_border(xp: Any, input: Any, widths: Widths, mode: str) -> Any:
     """``PadBorder.forward``."""
     return _padded(input, widths, _MODES.get(mode, mode), 0.0)
+
+
+def slice_grad(xp: Any, grad: Any, shape: Shape, key: tuple[Any, ...]) -> Any:
+    """``SliceGrad.forward``; None if positions are passed over."""
+    sizes, widths = iter(shape), []
+    for entry in key:
+        if entry is None:
+            continue
+        size = next(sizes)
+        cut = slice(*entry) if type(entry) is tuple else slice(entry % size, entry % size + 1)
+        start, stop, step = cut.indices(size)
+        if step != 1:
+            return None
+        widths.append((start, size - stop))
+    if any(type(entry) is not tuple for entry in key):
+        if layout_of(grad) == CHANNELS_LAST:
+            return None
+        inside = zip(shape, widths, strict=True)
+        grad = contiguous(grad).reshape([n - before - after for n, (before, after) in inside])
+    return _padded(grad, tuple(widths), "constant", 0.0)
 
 
 def _padded(input: Any, widths: Widths, mode: str, value: float) -> Any:
