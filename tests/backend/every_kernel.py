@@ -163,6 +163,8 @@ def along_an_axis():
     for shape, dim in tests.SHAPES:
         tests.compare_scans(shape, dim)
         tests.compare_gather(shape, dim)
+        tests.compare_gather(shape, dim, 70)
+        tests.compare_extrema(shape, dim)
     lines.WIDTH, lines.HELD = width, held
 
 
