@@ -104,7 +104,7 @@ def arithmetic():
     for memory in tests.MEMORIES:
         for shape in tests.BROADCAST:
             tests.compare(tests.numbers((2, 3, 17, 9), memory), tests.numbers(shape))
-    tests.test_what_is_served(tests.numbers((300, 3)), tests.numbers((3,)))
+    tests.test_what_is_served(tests.numbers((3000, 3)), tests.numbers((3,)))
     tests.test_copies()
 
 

@@ -39,7 +39,7 @@ def numbers(shape, memory="contiguous", seed=0):
 
 
 def compare(a, b):
-    """Both ways round; returns how many of the eight were served."""
+    """Both ways round; how many of the eight were served."""
     served = 0
     for x, y in ((a, b), (b, a)):
         for number, ufunc in enumerate(UFUNCS):
