@@ -98,6 +98,26 @@ def elementwise():
             tests.compare(name, x, y, ("channels_last", "channels_last"))
 
 
+def arithmetic():
+    import test_cpu_arithmetic as tests
+
+    for memory in tests.MEMORIES:
+        for shape in tests.BROADCAST:
+            tests.compare(tests.numbers((2, 3, 17, 9), memory), tests.numbers(shape))
+    tests.test_what_is_served(tests.numbers((3000, 3)), tests.numbers((3,)))
+    tests.test_copies()
+
+
+def borders():
+    import test_cpu_padding as tests
+
+    for shape, widths in tests.CASES:
+        for memory in tests.MEMORIES:
+            tests.compare(shape, widths, memory)
+    for shape, key in tests.KEYS:
+        tests.compare_slice(shape, key, "contiguous")
+
+
 def norms():
     import test_cpu_norm as tests
 
@@ -122,6 +142,8 @@ def sums():
         tests.test_it_equals_a_sum_in_float64(shape, threads.get_num_threads())
     for shape, kept in tests.ROWS:
         tests.compare_rows(shape, kept)
+    for shape, dims in tests.MIXED:
+        tests.compare_sums(shape, dims)
 
 
 def pair_losses():
@@ -141,6 +163,8 @@ def along_an_axis():
     for shape, dim in tests.SHAPES:
         tests.compare_scans(shape, dim)
         tests.compare_gather(shape, dim)
+        tests.compare_gather(shape, dim, 70)
+        tests.compare_extrema(shape, dim)
     lines.WIDTH, lines.HELD = width, held
 
 
@@ -188,6 +212,8 @@ FAMILIES = (
     pooling,
     medians,
     elementwise,
+    arithmetic,
+    borders,
     norms,
     linear_layers,
     sums,

@@ -14,6 +14,7 @@ from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.cpu import lines, threads
 from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.ops.places import along
+from tinygrad_cv.ops.scatter_reduce import ScatterMax, ScatterMin
 
 SHAPES = [
     ((3, 7), 1),
@@ -83,9 +84,36 @@ def compare_gather(shape, dim, count=4):
     for at in np.ndindex(index.shape):
         expected[*at[:dim], index[at], *at[dim + 1 :]] += g[at]
         rows[*at[:dim], places.flat[at[dim]], *at[dim + 1 :]] += g[at]
+    near = 1e-6 * max(count / 5, 1)  # of numbers up to count
     found = lines.gather_grad(np, g, index, shape, dim, False)
-    np.testing.assert_allclose(found, expected, 1e-6, 1e-6)
-    np.testing.assert_allclose(lines.index_grad(np, g, shape, places, False), rows, 1e-6, 1e-6)
+    np.testing.assert_allclose(found, expected, 1e-6, near)
+    np.testing.assert_allclose(lines.index_grad(np, g, shape, places, False), rows, 1e-6, near)
+
+
+def compare_extrema(shape, dim, count=4):
+    """scatter_max and scatter_min, with many ties, and their gradients against the reference."""
+    index = positions((*shape[:dim], count, *shape[dim + 1 :]), shape[dim])
+    x, s = image(shape).round(0), image(index.shape, 2).round(0)
+    s.reshape(-1)[-1] = math.nan
+    for op, kernel in ((ScatterMax, lines.scatter_max), (ScatterMin, lines.scatter_min)):
+        for own in (True, False):
+            with np.errstate(invalid="ignore"):
+                y = op.forward(np, x, index, s, dim, own)
+            found = kernel(np, x, index - shape[dim], s, dim, own)
+            np.testing.assert_array_equal(found, y)
+            g, needs = image(shape, 3), (True, False, True)
+            dx, _, ds = lines.scatter_extremum_vjp(np, g, needs, x, index, s, y, dim, own)
+            rules = (op.vjp_input, op.vjp_src)
+            wide = [a.astype(np.float64) for a in (x, s, y)]
+            expected = [rule(g, wide[0], index, *wide[1:], dim, own) for rule in rules]
+            np.testing.assert_allclose(dx, expected[0], 1e-6)
+            np.testing.assert_allclose(ds, expected[1], 1e-6)
+
+
+@pytest.mark.parametrize(("shape", "dim"), SHAPES)
+@pytest.mark.parametrize("count", [1, 5])
+def test_extrema_at_positions(shape, dim, count, workers):
+    compare_extrema(shape, dim, count)
 
 
 @pytest.mark.parametrize(("shape", "dim"), SHAPES)
@@ -94,7 +122,7 @@ def test_scans(shape, dim, workers):
 
 
 @pytest.mark.parametrize(("shape", "dim"), SHAPES)
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", [1, 5, 70])
 def test_gather(shape, dim, count, workers):
     compare_gather(shape, dim, count)
 
@@ -155,6 +183,9 @@ def test_where_they_are_chosen():
     assert chosen("gather_grad", [x[:, :2], index], (3, 4), 1, False)
     assert not chosen("gather_grad", [x[:, :2], index], (5, 4), 1, False)
     assert not chosen("index_grad", [x], (3, 9), along("x", np.zeros((3, 9)), 1, index), False)
+    assert chosen("scatter_max", [x, index, x[:, :2]], 1, True)
+    assert not chosen("scatter_max", [x, index, x], 1, True)
+    assert not chosen("scatter_min", [x, index[:2], x[:2, :2]], 1, False)
     assert chosen("recurrence", [x, x], 1, False)
     assert chosen("cummax", [x], 1)
     assert not chosen("cummax", [np.moveaxis(image((2, 4, 5, 3)), -1, 1)], 1)

@@ -209,3 +209,23 @@ def test_what_is_declined():
     for other in (grad, argmax._replace(shape=(2, 16, 4, 3)), argmax._replace(shape=(1, 16, 4, 4))):
         assert not pool._takes_scatter((grad, other), (x.shape, *max_attrs[:4]))
     assert not pool._takes_means_grad((grad._replace(shape=(2, 15, 4, 4)),), (x.shape, *means))
+
+
+@pytest.mark.parametrize("values", ["few", "not finite"])
+@pytest.mark.parametrize("order", [channels_last, np.ascontiguousarray])
+def test_the_largest_of_a_plane_is_that_of_loops(values, order):
+    x = order(image((3, 5, 7, 9), values))
+    output, indices, _ = AdaptiveMaxPool.forward(np, x, (1, 1))
+    for n, c in np.ndindex(3, 5):
+        plane = x[n, c].reshape(-1)
+        nan = np.flatnonzero(np.isnan(plane))
+        place = nan[-1] if nan.size else int(np.flatnonzero(plane == plane.max())[0])
+        assert indices[n, c, 0, 0] == place
+        np.testing.assert_array_equal(output[n, c, 0, 0], plane[place])
+
+
+def test_a_gradient_in_rows_is_taken_whatever_the_channels():
+    specs = [spec_of(np.zeros((2, 3, 4, 4), kind)) for kind in ("float32", "uint8")]
+    attributes = (2, 3, 8, 8), (2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)
+    assert pool._takes_scatter(tuple(specs), attributes)
+    assert not pool._takes_scatter((specs[0], specs[1]._replace(dtype=np.dtype("i4"))), attributes)

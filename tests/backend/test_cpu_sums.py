@@ -94,6 +94,65 @@ def compare_rows(shape, kept):
             close(found, expected, 1e-4, 1e-6)
 
 
+MIXED = [((2, 3, 5, 70), (0, 2, 3)), ((3, 700), (0, 1)), ((2, 3, 40), (0, 2)), ((5, 4), (1,))]
+MIXED += [((2, 3, 5, 70), (1, 3)), ((2, 3, 5, 70), (3,)), ((2100,), (0,)), ((1, 1, 65), (0, 2))]
+
+
+def compare_sums(shape, dims):
+    """Sums over the last axes and others, of everything and of what is not NaN."""
+    x = np.random.default_rng(5).standard_normal(shape).astype(np.float32)
+    holes = np.where(x > 1, np.float32(np.nan), x)
+    wide, close = x.astype(np.float64), np.testing.assert_allclose
+    for keep in (False, True):
+        expected = wide.sum(dims, keepdims=keep)
+        near = {"rtol": 1e-6, "atol": 1e-6}
+        close(sums.total(np, x, dims, keep), expected, **near)
+        close(sums.mean(np, x, dims, keep), wide.mean(dims, keepdims=keep), **near)
+        found = sums.row_sum(x, dims, keep, squares=True)
+        close(found, (wide**2).sum(dims, keepdims=keep), 1e-6)
+        close(sums.norm(np, x, 2.0, dims, keep), np.sqrt((wide**2).sum(dims, keepdims=keep)), 1e-6)
+        found, count = sums.nansum(np, holes, dims, keep)
+        close(found, np.nansum(holes.astype(np.float64), dims, keepdims=keep), **near)
+        np.testing.assert_array_equal(count, (~np.isnan(holes)).sum(dims, keepdims=keep))
+        assert (found.dtype, count.dtype) == (np.float32, np.int64)
+        g = np.random.default_rng(6).standard_normal(found.shape).astype(np.float32)
+        (dx,) = sums.nansum_vjp(np, g, (True,), holes, dims)
+        spread = g.reshape([1 if k in dims else n for k, n in enumerate(shape)])
+        np.testing.assert_array_equal(dx, np.where(np.isnan(holes), 0, spread))
+    smaller = tuple(1 if axis in dims else size for axis, size in enumerate(shape))
+    for wanted in (smaller, smaller[1:] if 0 in dims else smaller):
+        found = sums.sum_to(np, x, wanted, None)
+        close(found, wide.sum(dims).reshape(wanted), **near)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("shape", "dims"), MIXED)
+def test_the_last_axes_and_others(shape, dims, workers):
+    before = threads.get_num_threads()
+    try:
+        threads.set_num_threads(workers)
+        compare_sums(shape, dims)
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_squares_that_are_too_large_or_too_small():
+    x = np.full((2, 80), 1e-30, np.float32)
+    x[1, 3] = 1e25
+    with np.errstate(over="ignore"):
+        assert sums.norm(np, x, 2.0, (1,), False).tolist() == [0, np.inf]
+
+
+def test_nothing_is_known():
+    x = np.full((3, 80), np.nan, np.float32)
+    found, count = sums.nansum(np, x, (1,), False)
+    assert found.tolist() == [0, 0, 0] == count.tolist()
+    x[0, 3], x[1, 4], x[1, 5] = np.inf, np.inf, -np.inf
+    found, count = sums.nansum(np, x, (1,), False)
+    np.testing.assert_array_equal(found, [np.inf, np.nan, 0])
+    assert tg.nanmean(tg.tensor(x), 1).tolist()[0] == np.inf
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize(("shape", "kept"), ROWS)
 def test_rows(shape, kept, workers, monkeypatch):
@@ -132,12 +191,15 @@ def test_where_it_is_chosen(monkeypatch):
     assert chosen(x, (0, 2, 3)).provider == "numba"
     assert chosen(x, (0, 2)) is None
     assert chosen(x[:0], (0, 2, 3)) is None
-    assert chosen(np.ascontiguousarray(x), (0, 2, 3)) is None
+    assert chosen(np.ascontiguousarray(x), (0, 2, 3)).provider == "numba"
     monkeypatch.setattr(sums, "SHORTEST", 64)
     assert chosen(np.ascontiguousarray(x), (2, 3)).provider == "numba"
     assert chosen(np.ascontiguousarray(x), (3,)) is None  # rows of 8
     assert chosen(x, (2, 3)) is None
     rows = (spec_of(image((40, 70))),)
+    for p, wanted in ((2.0, True), (1.0, False)):
+        found = kernels.choose(kernels.candidates("norm"), "cpu", rows, (p, (1,), False))
+        assert (found is not None) == wanted
     for correction, wanted in ((1, True), (70, False), (70.5, False)):
         found = kernels.choose(kernels.candidates("var"), "cpu", rows, ((1,), False, correction))
         assert (found is not None) == wanted

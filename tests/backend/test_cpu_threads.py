@@ -210,3 +210,15 @@ def test_a_bad_number_of_threads(count):
     with pytest.raises(tg.ArgumentError, match="at least 1"):
         tg.set_num_threads(count)
     assert tg.get_num_threads() == before
+
+
+def test_who_holds_an_array_is_counted_right():
+    from tinygrad_cv.backend.cpu import sets
+
+    x, w = np.ones((300, 70), np.float32), np.ones(70, np.float32)
+    before = [sys.getrefcount(a) for a in (x, w)]
+    y, mean, var = sets._layer_norm(np, x, w, w, 1, 1e-5)
+    g = (y, np.zeros_like(mean), np.zeros_like(var))
+    dx, _, _ = sets._layer_norm_vjp(np, g, (True,) * 3, x, w, mean, var, 1, 1e-5)
+    assert [sys.getrefcount(a) for a in (x, w)] == before
+    assert sys.getrefcount(dx) == sys.getrefcount(var)

@@ -13,10 +13,13 @@ from tinygrad_cv.backend.array import add, copy_of
 from tinygrad_cv.backend.memory import Block
 from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.mode import grad_mode
+from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import DTypeError, ShapeError
 
 __all__ = ["add_to_grad", "owned"]
+
+LARGE = 512 << 10  # bytes from which on a copy is worth more than a call
 
 _lock = threading.Lock()
 
@@ -50,7 +53,11 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
 
 def owned(box: list[Any]) -> Any:
     """The only item of the box, as memory that nobody else has: copied if need be."""
-    return box[0] if _is_free(box) else copy_of(box[0])
+    if _is_free(box):
+        return box[0]
+    if type(box[0]) is np.ndarray and box[0].nbytes >= LARGE:
+        return REGISTRY["clone"].call(box[0])  # has a kernel
+    return copy_of(box[0])
 
 
 def _is_free(box: list[Any]) -> bool:

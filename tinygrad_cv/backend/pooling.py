@@ -54,6 +54,9 @@ def window_maxima(
     Of equal values the first wins, of NaNs the last.
     """
     output, argmax = memory.empty(*values, xp=xp), memory.empty(*taps, xp=xp)
+    if xp is np and _is_global(geometry):
+        _largest_of_all(input, output, argmax)
+        return output, argmax
     first, (x, y, k) = _oriented(output, input, output, argmax)
     every_tap = window_taps(geometry, first)
     for block in _images(xp, x):
@@ -75,8 +78,14 @@ def winner_values(xp: Any, input: Any, argmax: Any, values: Spec, geometry: Geom
 
 def winner_scatter(xp: Any, grad: Any, argmax: Any, pixels: Spec, geometry: Geometry) -> Any:
     """``d[i] = sum_{p: the winner of p is i} g[p]``: the adjoint of :func:`winner_values`."""
-    exclusive, complete = coverage(geometry)
     spread = memory.empty(*pixels, xp=xp)
+    if xp is np and _is_global(geometry):
+        spread[...] = 0
+        n, c = np.indices(grad.shape[:2], sparse=True)
+        places = np.unravel_index(argmax.reshape(argmax.shape[:2]), geometry.sizes)
+        spread[n, c, *places] = grad.reshape(grad.shape[:2])
+        return spread
+    exclusive, complete = coverage(geometry)
     first, (d, g, k) = _oriented(spread, spread, grad, argmax)
     for block in _images(xp, d):
         if not (exclusive and complete):
@@ -176,6 +185,27 @@ def divide(xp: Any, source: Any, target: Any, counts: Counts, first: int) -> Non
         if isinstance(count, list):
             below = (1,) * (target.ndim - first - n - 1)
             xp.true_divide(target, xp.asarray(count, target.dtype).reshape(-1, *below), out=target)
+
+
+def _is_global(geometry: Geometry) -> bool:
+    """True if one window is the whole plane: then its taps are the pixels."""
+    return geometry.kernel is None and set(geometry.positions) == {1}
+
+
+def _largest_of_all(input: Any, output: Any, argmax: Any) -> None:
+    """The first largest pixel of every channel, or the last NaN, and its number."""
+    n, c, *sizes = input.shape
+    size = math.prod(sizes)
+    _, (x,) = _oriented(input, input)
+    axis = 1 if x is not input else 2
+    planes = x.reshape(n, size, c) if axis == 1 else x.reshape(n, c, size)
+    found = planes.argmax(axis)
+    best = np.take_along_axis(planes, np.expand_dims(found, axis), axis).reshape(n, c)
+    if input.dtype.kind == "f":
+        for image, channel in np.argwhere(np.isnan(best)):
+            plane = planes[image, :, channel] if axis == 1 else planes[image, channel]
+            found[image, channel] = np.flatnonzero(np.isnan(plane))[-1]
+    output[...], argmax[...] = best.reshape(output.shape), found.reshape(argmax.shape)
 
 
 def _oriented(like: Any, *arrays: Any) -> tuple[int, tuple[Any, ...]]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from tinygrad_cv.backend.memory import empty, empty_like
 
-__all__ = ["channel_sum", "products", "sum_rows", "total"]
+__all__ = ["channel_sum", "products", "repeated_axes", "sum_rows", "total"]
 
 ROWS = 512  # of a block; its rounding error is that of 512 terms at most
 BLOCK = 1024  # terms that a dot product adds in float32
@@ -61,6 +61,24 @@ def products(xp: Any, a: Any, b: Any, dims: tuple[int, ...], keepdim: bool = Fal
             return result.reshape(shape if keepdim else shape[: a.ndim - len(dims)])
     both = empty_like(a)
     return total(xp, xp.multiply(a, b, out=both), dims, keepdim)
+
+
+def repeated_axes(
+    shape: tuple[int, ...], smaller: tuple[int, ...], lacking: tuple[int, ...] | None
+) -> tuple[int, ...]:
+    """The axes that are repeated when ``smaller`` is broadcast to ``shape``; it has none of those
+    that are ``lacking``, by default the leading ones.
+
+    >>> repeated_axes((2, 3, 4), (3, 1), None)
+    (0, 2)
+    """
+    absent = range(len(shape) - len(smaller)) if lacking is None else lacking
+    sizes = iter(smaller)
+    return tuple(
+        axis
+        for axis, size in enumerate(shape)
+        if axis in absent or (next(sizes) == 1 and size != 1)
+    )
 
 
 def channel_sum(xp: Any, array: Any) -> Any:

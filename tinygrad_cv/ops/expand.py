@@ -82,13 +82,7 @@ class SumTo(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, shape: Shape, dims: Shape | None = None) -> Any:
-        lacking = range(input.ndim - len(shape)) if dims is None else dims
-        sizes = iter(shape)
-        repeated = tuple(
-            axis
-            for axis, size in enumerate(input.shape)
-            if axis in lacking or (next(sizes) == 1 and size != 1)
-        )
+        repeated = sums.repeated_axes(input.shape, shape, dims)
         if not repeated:
             return input.reshape(shape).copy()
         return sums.total(xp, input, repeated).reshape(shape)

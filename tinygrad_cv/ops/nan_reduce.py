@@ -4,23 +4,61 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinygrad_cv.backend.dtypes import as_dtype
+from tinygrad_cv.backend import select, sums
+from tinygrad_cv.backend.dtypes import as_dtype, int64
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import DTypeError, RangeError, ShapeError
 from tinygrad_cv.ops._axes import as_int
-from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim
-from tinygrad_cv.ops.compare import isnan
+from tinygrad_cv.ops._dims import every_dim, kept, named, one_dim, reduced_shape
 from tinygrad_cv.ops.convert import cast
+from tinygrad_cv.ops.expand import spread
 from tinygrad_cv.ops.join import cat
-from tinygrad_cv.ops.logic import logical_not, logical_xor
+from tinygrad_cv.ops.logic import logical_xor
 from tinygrad_cv.ops.reduce import sum as sum_over
 from tinygrad_cv.ops.select import masked
 from tinygrad_cv.ops.slicing import narrow
 from tinygrad_cv.ops.vector_norm import norm
 
-__all__ = ["count_nonzero", "diff", "dist", "nanmean", "nansum"]
+__all__ = ["NanSum", "count_nonzero", "diff", "dist", "nanmean", "nansum"]
 
-TENSOR_FUNCTIONS = tuple(__all__)
+TENSOR_FUNCTIONS = ("count_nonzero", "diff", "dist", "nanmean", "nansum")
 TENSOR_ARGUMENTS = ("append", "other", "prepend")
+
+
+Shape = tuple[int, ...]
+
+
+class NanSum(Op):
+    """The sum of what is not NaN over the axes ``dims`` (sorted, counted from the front), and how
+    many numbers that are."""
+
+    name = "nansum"
+    equation = "y[j] = sum_i x[i,j] over the x[i,j] that are not NaN"
+    gradients = {"input": "dx[i,j] = g[j] where x[i,j] is not NaN, else 0"}
+    edges = "0 of nothing; infinity as in a sum"
+    cost = "1 per element"
+    outputs = ("output", "count")
+    shaped = False
+
+    @staticmethod
+    def infer(input: Spec, dims: Shape, keepdim: bool) -> tuple[Spec, Spec]:
+        shape = reduced_shape(input.shape, dims, keepdim)
+        return Spec(shape, input.dtype), Spec(shape, int64)
+
+    @staticmethod
+    def forward(xp: Any, input: Any, dims: Shape, keepdim: bool) -> tuple[Any, Any]:
+        known = input == input
+        total = sums.total(xp, select.keep(xp, input, known), dims, keepdim)
+        return total, sums.total(xp, known, dims, keepdim, int64)
+
+    @staticmethod
+    def vjp_input(g: Any, input: Any, dims: Shape, keepdim: bool) -> Any:
+        return masked(spread(g, input.shape, dims, keepdim), input == input)
+
+    @staticmethod
+    def flops(input: Spec, dims: Shape, keepdim: bool) -> int:
+        return input.size
 
 
 def nansum(
@@ -44,10 +82,14 @@ def nansum(
     >>> tg.nansum(tg.tensor([1.0, float("nan"), 3.0])).item()
     4.0
     """
-    dims, keep = every_dim("nansum", input.shape, named("nansum", dim, axis)), keepdim
-    if input.dtype.kind == "f":
-        input = masked(input, logical_not(isnan(input)))
-    return sum_over(input, dims if dims else None, kept(keep, keepdims), dtype=dtype)
+    dims = every_dim("nansum", input.shape, named("nansum", dim, axis))
+    wanted, keep = None if dtype is None else as_dtype(dtype), kept(keepdim, keepdims)
+    if input.dtype.kind != "f":
+        return sum_over(input, dims if dims else None, keep, dtype=wanted)
+    if wanted is not None and wanted.kind == "f":
+        input = cast(input, wanted)
+    total = NanSum.call(input, dims, keep)[0]
+    return total if wanted is None else cast(total, wanted)
 
 
 def nanmean(
@@ -81,9 +123,8 @@ def nanmean(
             values=[("input", input.shape)],
             repair="Convert it first, for example with .float().",
         )
-    dims = every_dim("nanmean", input.shape, named("nanmean", dim, axis)) or None
-    keep, known = kept(keepdim, keepdims), logical_not(isnan(input))
-    total, count = sum_over(masked(input, known), dims, keep), sum_over(known, dims, keep)
+    dims = every_dim("nanmean", input.shape, named("nanmean", dim, axis))
+    total, count = NanSum.call(input, dims, kept(keepdim, keepdims))
     return total / cast(count, input.dtype)
 
 

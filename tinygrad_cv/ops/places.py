@@ -102,7 +102,6 @@ def on_input_device(function: Callable[..., Any]) -> Callable[..., Any]:
     return there
 
 
-@on_input_device
 def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
     """The basic key of an index, and the advanced part, which applies to the result of the key.
 
@@ -114,6 +113,33 @@ def parse(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
         ArgumentError: two ellipses, or a step of 0.
         GraphError: the index has no values (meta device).
     """
+    key = _of_numbers(op, input.shape, index if type(index) is tuple else (index,))
+    return _parsed(op, input, index) if key is None else (key, None)
+
+
+def _of_numbers(op: str, shape: Shape, entries: tuple[Any, ...]) -> Key | None:
+    """The key of ints and of slices of ints, which are most; None if there is anything else."""
+    if len(entries) > len(shape):
+        return None
+    key: list[Any] = []
+    for axis, entry in enumerate(entries):
+        if type(entry) is slice:
+            start, stop, step = entry.start, entry.stop, entry.step
+            for part in (start, stop, step):
+                if part is not None and type(part) is not int:
+                    return None
+            if step == 0:
+                return None
+            key.append((start, stop, 1 if step is None else step))
+        elif type(entry) is int:
+            key.append(position(op, entry, axis, shape))
+        else:
+            return None
+    return (*key, *(ALL,) * (len(shape) - len(key)))
+
+
+@on_input_device
+def _parsed(op: str, input: Any, index: Any) -> tuple[Key, Places | None]:
     shape = input.shape
     entries = [_entry(op, e) for e in (index if type(index) is tuple else (index,))]
     used = sum(_width(e) for e in entries)

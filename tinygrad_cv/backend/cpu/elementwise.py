@@ -33,7 +33,6 @@ class Row(NamedTuple):
 
 
 TABLE = [
-    Row("add", "add", "input other"),
     Row("celu", "celu", "input", "alpha"),
     Row("celu.vjp", "celu_gradient", "g input", "alpha"),
     Row("elu", "elu", "input", "alpha"),
@@ -59,7 +58,7 @@ TABLE = [
     Row("logsigmoid.vjp", "logsigmoid_gradient", "g input"),
     Row("mish", "mish", "input"),
     Row("mish.vjp", "mish_gradient", "g input"),
-    Row("mul", "multiply", "input other"),
+    Row("neg", "negative", "input"),
     Row("relu", "relu", "input"),
     Row("relu.vjp", "relu_gradient", "g output"),
     Row("selu", "selu", "input"),
@@ -88,8 +87,7 @@ def register_kernels() -> None:
         ("dropout.vjp", dropout_vjp, _takes),
     ]
     for row in TABLE:
-        takes = _takes_two if "other" in row.arrays else _takes
-        takes = _takes_positive if row.kernel.startswith("celu") else takes
+        takes = _takes_positive if row.kernel.startswith("celu") else _takes
         rows.append((row.operator, _serving(row), takes))
     for name, function, supports in rows:
         register(name, provider="numba", priority=10, supports=supports)(function)
@@ -111,17 +109,9 @@ def _takes_positive(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool
     return alpha > 0 and _takes(specs, attributes)
 
 
-def _takes_two(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    a, b = specs
-    if not (hasattr(a, "layout") and hasattr(b, "layout")):
-        return False  # a number
-    alike = a.shape == b.shape and a.layout == b.layout and a.dtype == b.dtype
-    return alike and _large(a, 4 * SLOW)  # NumPy is good at these
-
-
-def _large(spec: Any, slow: int = SLOW) -> bool:
+def _large(spec: Any) -> bool:
     dense = getattr(spec, "dtype", None) == np.float32
-    return dense and repays(spec.size, SMALLEST, slow)
+    return dense and repays(spec.size, SMALLEST, SLOW)
 
 
 def _serving(row: Row) -> Callable[..., Any]:

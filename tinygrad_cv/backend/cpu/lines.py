@@ -1,4 +1,5 @@
-"""Work along one axis of large float32 arrays: scans, gather, and sums at gathered positions."""
+"""Work along one axis of large float32 arrays: scans, gather, and sums or extrema at gathered
+positions."""
 
 from __future__ import annotations
 
@@ -34,6 +35,10 @@ def register_kernels() -> None:
         ("gather_grad", gather_grad, _takes_gather_grad),
         ("index_grad", index_grad, _takes_index_grad),
         ("recurrence", recurrence, _takes_two),
+        ("scatter_max", scatter_max, _takes_scatter),
+        ("scatter_max.vjp", scatter_extremum_vjp, _takes_scatter),
+        ("scatter_min", scatter_min, _takes_scatter),
+        ("scatter_min.vjp", scatter_extremum_vjp, _takes_scatter),
     ):
         register(name, provider="numba", priority=10, supports=supports)(function)
 
@@ -63,6 +68,16 @@ def _takes_gather(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 def _takes_gather_grad(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (grad, index), (shape, dim, last) = specs, attributes
     return not last and math.prod(shape) > 0 and _fits(grad, index, shape, dim)
+
+
+def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    (input, index, src), (dim, _) = specs, attributes
+    return (
+        input.dtype == np.float32
+        and input.size > 0
+        and src.shape == index.shape
+        and _fits(src, index, input.shape, dim)
+    )
 
 
 def _fits(values: Any, index: Any, shape: Shape, dim: int) -> bool:
@@ -181,6 +196,43 @@ def index_grad(xp: Any, grad: Any, shape: Shape, places: Any, last: bool) -> Any
     width = given.shape[2] if given.shape[0] >= workers else min(given.shape[2], shared)
     _compiled().add_rows(given, contiguous(places.flat), lines, width, workers)
     return out
+
+
+def scatter_max(xp: Any, input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
+    """``ScatterMax.forward``."""
+    return _extremum_at(input, index, src, dim, 1, include_self)
+
+
+def scatter_min(xp: Any, input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
+    """``ScatterMin.forward``."""
+    return _extremum_at(input, index, src, dim, -1, include_self)
+
+
+def _extremum_at(input: Any, index: Any, src: Any, dim: int, sign: int, include_self: bool) -> Any:
+    out, workers = memory.empty(input.shape, np.float32), threads.get_num_threads()
+    flat = [contiguous(array).reshape(-1) for array in (input, index, src, out)]
+    sizes = _sizes(input, index, dim)
+    _compiled().extremum_at(*flat, *sizes, np.float32(sign), include_self, workers)
+    return out
+
+
+def scatter_extremum_vjp(
+    xp: Any, g: Any, needs: Any, input: Any, index: Any, src: Any, output: Any, dim: int,
+    include_self: bool,
+) -> tuple[Any, ...]:  # fmt: skip
+    """The gradients of ``ScatterMax`` and ``ScatterMin``."""
+    dx, ds = (memory.empty(array.shape, np.float32) for array in (input, src))
+    arrays = (g, input, index, src, output, dx, ds)
+    flat = [contiguous(array).reshape(-1) for array in arrays]
+    n, count, inner = _sizes(input, index, dim)
+    room = memory.scratch((threads.get_num_threads(), n * inner), np.float32, "lines.ties")
+    _compiled().extremum_at_gradient(*flat, room, n, count, inner, include_self)
+    return dx, None, ds
+
+
+def _sizes(array: Any, index: Any, dim: int) -> Shape:
+    """Of a line of the array and of the index, and how much stands behind their axis."""
+    return array.shape[dim], index.shape[dim], math.prod(array.shape[dim + 1 :])
 
 
 def _sums(lines: Any) -> Any:

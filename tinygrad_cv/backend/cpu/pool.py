@@ -17,10 +17,10 @@ from tinygrad_cv.backend.cpu import sums, threads
 from tinygrad_cv.backend.cpu.layout import NARROW, contiguous_pixels, reordered
 from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
-from tinygrad_cv.backend.layout import pixels
+from tinygrad_cv.backend.layout import contiguous, pixels
 from tinygrad_cv.backend.pooling import Counts, divide, window_counts, winner_positions
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
-from tinygrad_cv.backend.windows import Geometry, output_size, windows
+from tinygrad_cv.backend.windows import Geometry, first_pixels, output_size, windows
 
 __all__ = [
     "adaptive_avg_pool",
@@ -65,11 +65,10 @@ def _takes_pool(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
 
 def _takes_scatter(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
     (grad, argmax), (shape, *_) = specs, attributes
-    return (
-        argmax.dtype == np.uint8
-        and argmax.shape == grad.shape
-        and _takes(argmax._replace(dtype=grad.dtype), shape)
-    )
+    alike = argmax.dtype == np.uint8 and argmax.shape == grad.shape and argmax.ndim == len(shape)
+    if alike and argmax.layout == CONTIGUOUS and math.prod(argmax.shape[2:]) > 1:
+        return grad.dtype == np.float32 and repays(math.prod(shape), SMALLEST)
+    return alike and _takes(argmax._replace(dtype=grad.dtype), shape)
 
 
 def _takes_means(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
@@ -165,6 +164,8 @@ def max_pool_scatter(
     from tinygrad_cv.backend.cpu.compiled import pool
 
     geometry = Geometry(input_shape[2:], grad.shape[2:], kernel_size, stride, padding, dilation)
+    if argmax.flags.c_contiguous and math.prod(argmax.shape[2:]) > 1 and _all_see(geometry):
+        return _scattered(contiguous(grad), argmax, input_shape, geometry)
     spread = memory.empty(input_shape, np.float32, CHANNELS_LAST)
     arrays = _five(grad), _five(argmax), _five(spread)
     apart = kernel_size is not None and _are_apart(geometry)
@@ -174,6 +175,17 @@ def max_pool_scatter(
     else:
         pool.winners(*arrays, *lists)
     return _in_order_of(argmax, spread)
+
+
+def _scattered(grad: Any, argmax: Any, shape: Sizes, geometry: Geometry) -> Any:
+    """The same in memory that runs row by row."""
+    from tinygrad_cv.backend.cpu.compiled import pool_planes
+
+    spread, workers = memory.empty(shape, np.float32), threads.get_num_threads()
+    if grad.size:
+        planes = [array.reshape(math.prod(shape[:2]), -1) for array in (grad, argmax, spread)]
+        pool_planes.scatter(*planes, *_winners(geometry), workers)
+    return spread
 
 
 def avg_pool(
@@ -272,6 +284,32 @@ def _cover(geometry: Any) -> bool:
         all(size == count * width and before == 0 for size, count, width, (before, _) in axes)
         and geometry.stride == geometry.kernel
     )
+
+
+@lru_cache(maxsize=256)
+def _all_see(geometry: Geometry) -> bool:
+    """True if every window has a pixel."""
+    return all(
+        len({p for pieces in taps for _, at in pieces for p in range(at.start, at.stop)}) == count
+        for taps, count in zip(windows(geometry), geometry.positions, strict=True)
+    )
+
+
+@lru_cache(maxsize=256)
+def _winners(geometry: Geometry) -> tuple[Any, Any]:
+    """Where every window starts in a plane, in the padding too, and where its taps are from there;
+    not to be written."""
+    starts, offsets = np.zeros(1, np.int32), np.zeros(1, np.int32)
+    dilation = geometry.dilation or (1,) * len(geometry.sizes)
+    axes = zip(geometry.sizes, first_pixels(geometry), windows(geometry), dilation, strict=True)
+    for size, firsts, taps, step in axes:
+        lines = starts[:, None] * size, offsets[:, None] * size
+        starts = (lines[0] + np.array(firsts, np.int32)).reshape(-1)
+        offsets = (lines[1] + np.arange(len(taps), dtype=np.int32) * step).reshape(-1)
+    found = starts, np.resize(offsets, 256)  # whatever byte a tap is
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 @lru_cache(maxsize=256)

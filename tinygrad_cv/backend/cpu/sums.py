@@ -1,5 +1,5 @@
-"""Sums and moments of large float32 arrays: per channel of channels-last images, and over the last
-axes of row-major memory."""
+"""Sums and moments of large float32 arrays: per channel of channels-last images, and of row-major
+memory over the last axes, with others beside them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tinygrad_cv.backend.cpu.worth import repays
 from tinygrad_cv.backend.kernels import register
 from tinygrad_cv.backend.layout import contiguous
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
+from tinygrad_cv.backend.sums import repeated_axes
 
 __all__ = ["channel_sum", "register_kernels"]
 
@@ -27,9 +28,13 @@ def register_kernels() -> None:
     """Enter the kernels of this file into the table."""
     for name, function, supports in (
         ("mean", mean, _takes),
+        ("nansum", nansum, _takes_rows),
+        ("nansum.vjp", nansum_vjp, _takes_rows),
+        ("norm", norm, _takes_norm),
         ("std", std, _takes_moments),
         ("std.vjp", std_vjp, _takes_moments),
         ("sum", total, _takes),
+        ("sum_to", sum_to, _takes_sum_to),
         ("var", var, _takes_moments),
         ("var.vjp", var_vjp, _takes_moments),
     ):
@@ -51,29 +56,51 @@ def _takes_channels(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool
 
 
 def _takes_rows(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    """Sums over the last axes: enough of them for all threads, each not too short."""
+    """Sums over the last axes, and maybe over others: the rows are not too short."""
     (input,), dims = specs, attributes[0]
-    if input is None or input.dtype != np.float32 or input.layout != CONTIGUOUS or not dims:
+    if input is None or input.dtype != np.float32 or input.layout != CONTIGUOUS:
         return False
-    kept = input.ndim - len(dims)
-    return (
-        dims == tuple(range(kept, input.ndim))
-        and math.prod(input.shape[:kept]) >= threads.get_num_threads()
-        and math.prod(input.shape[kept:]) >= SHORTEST
-        and repays(input.size, max(SMALLEST, 1), slow=256)
+    return math.prod(input.shape[_kept(input, dims) :]) >= SHORTEST and repays(
+        input.size, max(SMALLEST, 1), slow=256
     )
 
 
+def _takes_sum_to(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    dims = repeated_axes(specs[0].shape, *attributes)
+    return bool(dims) and _takes(specs, (dims, False))
+
+
+def _takes_norm(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
+    p, *others = attributes
+    return p == 2 and _takes_rows(specs, tuple(others))
+
+
 def _takes_moments(specs: tuple[Any, ...], attributes: tuple[Any, ...]) -> bool:
-    dims, _, correction = attributes
-    return _takes_rows(specs, attributes) and _size(specs[0], dims) > correction
+    """Rows over the last axes alone, enough of them for all threads."""
+    (input,), (dims, _, correction) = specs, attributes
+    return (
+        input is not None
+        and len(dims) > 0
+        and input.ndim - len(dims) == _kept(input, dims)
+        and math.prod(input.shape[: -len(dims)]) >= threads.get_num_threads()
+        and _takes_rows(specs, attributes)
+        and _size(input, dims) > correction
+    )
+
+
+def _kept(input: Any, dims: tuple[int, ...]) -> int:
+    """How many axes there are up to the last one that is not summed over."""
+    axis: int = input.ndim
+    while axis and axis - 1 in dims:
+        axis -= 1
+    return axis
 
 
 def total(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     """``Sum.forward``."""
     if layout_of(input) == CHANNELS_LAST:
         return channel_sum(xp, input, dims, keepdim)
-    return _reduced("row_sum", input, dims, keepdim, 1.0)
+    return row_sum(input, dims, keepdim).astype(np.float32)
 
 
 def mean(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
@@ -81,7 +108,77 @@ def mean(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
     size = _size(input, dims)
     if layout_of(input) == CHANNELS_LAST:
         return channel_sum(xp, input, dims, keepdim) / np.float32(size)
-    return _reduced("row_sum", input, dims, keepdim, 1 / size)
+    return (row_sum(input, dims, keepdim) / size).astype(np.float32)
+
+
+def sum_to(xp: Any, input: Any, shape: tuple[int, ...], dims: tuple[int, ...] | None) -> Any:
+    """``SumTo.forward``."""
+    return total(xp, input, repeated_axes(input.shape, shape, dims), False).reshape(shape)
+
+
+def norm(xp: Any, input: Any, p: float, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """``Norm.forward`` of the 2-norm."""
+    squares = row_sum(input, dims, keepdim, squares=True)
+    return np.sqrt(squares.astype(np.float32))
+
+
+def nansum(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """``NanSum.forward``: the sum, and how many are summed."""
+    from tinygrad_cv.backend.cpu.compiled import sums
+
+    rows = _rows(input, dims)
+    parts = np.empty((len(rows), _pieces(rows)))
+    counts = np.empty(parts.shape, np.int64)
+    sums.known_sum(rows, parts, counts, threads.get_num_threads())
+    found, count = (_joined(x, input, dims, keepdim) for x in (parts, counts))
+    return found.astype(np.float32), count
+
+
+def nansum_vjp(xp: Any, g: Any, needs: Any, input: Any, dims: tuple[int, ...]) -> Any:
+    """The gradient of ``NanSum``."""
+    from tinygrad_cv.backend.cpu.compiled import sums
+
+    shape = tuple(1 if axis in dims else size for axis, size in enumerate(input.shape))
+    kept = _kept(input, dims)
+    spread = np.broadcast_to(g.reshape(shape[:kept]), input.shape[:kept])
+    slopes = np.ascontiguousarray(spread, np.float32).reshape(-1)
+    out, rows = memory.empty(input.shape, np.float32), _rows(input, dims)
+    sums.known_gradient(rows, slopes, out.reshape(rows.shape), threads.get_num_threads())
+    return (out,)
+
+
+def row_sum(input: Any, dims: tuple[int, ...], keepdim: bool, squares: bool = False) -> Any:
+    """The sum of all, or of the squares, in float64."""
+    from tinygrad_cv.backend.cpu.compiled import sums
+
+    rows = _rows(input, dims)
+    parts = np.empty((len(rows), _pieces(rows)))
+    sums.row_sum(rows, parts, squares, threads.get_num_threads())
+    return _joined(parts, input, dims, keepdim)
+
+
+def _rows(input: Any, dims: tuple[int, ...]) -> Any:
+    """What lies side by side and is summed, in a row."""
+    count = math.prod(input.shape[: _kept(input, dims)])
+    return contiguous(input).reshape(count, -1)
+
+
+def _pieces(rows: Any) -> int:
+    """In how many parts a row is summed: with few rows, all threads have one."""
+    return -(-threads.get_num_threads() // max(len(rows), 1))
+
+
+def _joined(parts: Any, input: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """The sums of rows over the axes that are left, and of the parts of a row."""
+    kept = _kept(input, dims)
+    left = tuple(axis for axis in dims if axis < kept)
+    if left or parts.shape[1] > 1:
+        parts = parts.reshape(*input.shape[:kept], -1)
+        parts = np.add.reduce(parts, axis=(*left, kept))
+    sizes = [1 if axis in dims else size for axis, size in enumerate(input.shape)]
+    if not keepdim:
+        sizes = [size for axis, size in enumerate(input.shape) if axis not in dims]
+    return parts.reshape(sizes)
 
 
 def var(xp: Any, input: Any, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
@@ -110,22 +207,16 @@ def std_vjp(
 
 
 def _variance(input: Any, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
-    return _reduced("row_variance", input, dims, keepdim, 1 / (_size(input, dims) - correction))
+    from tinygrad_cv.backend.cpu.compiled import sums
+
+    rows, scale = _rows(input, dims), 1 / (_size(input, dims) - correction)
+    out = np.empty(len(rows), np.float32)
+    sums.row_variance(rows, out, scale, threads.get_num_threads())
+    return out.reshape(input.shape[: -len(dims)] + (1,) * (len(dims) if keepdim else 0))
 
 
 def _size(input: Any, dims: tuple[int, ...]) -> int:
     return math.prod(input.shape[axis] for axis in dims)
-
-
-def _reduced(kernel: str, input: Any, dims: tuple[int, ...], keepdim: bool, scale: float) -> Any:
-    """One number for each row of the last axes."""
-    from tinygrad_cv.backend.cpu.compiled import sums
-
-    shape = input.shape[: input.ndim - len(dims)]
-    out = np.empty(shape, np.float32)
-    rows = contiguous(input).reshape(out.size, -1)
-    getattr(sums, kernel)(rows, out.reshape(-1), scale, threads.get_num_threads())
-    return out.reshape(shape + (1,) * len(dims)) if keepdim else out
 
 
 def _centred(input: Any, factor: Any) -> tuple[Any]:

@@ -13,11 +13,11 @@ from tinygrad_cv.backend.cpu.compiled import functions
 from tinygrad_cv.backend.cpu.compiled.each import FLOATS, TRUTHS, each
 from tinygrad_cv.backend.cpu.compiled.functions import exact, expm1, log1p, tail
 
-__all__ = ["add", "celu", "celu_gradient", "divide", "elu", "elu_gradient", "exp", "gelu"]
+__all__ = ["celu", "celu_gradient", "divide", "elu", "elu_gradient", "exp", "gelu"]
 __all__ += ["gelu_gradient", "gelu_tanh", "gelu_tanh_gradient", "hardshrink", "hardsigmoid"]
 __all__ += ["hardsigmoid_gradient", "hardswish", "hardswish_gradient", "hardtanh"]
 __all__ += ["hardtanh_gradient", "leaky_relu", "log", "logsigmoid", "logsigmoid_gradient"]
-__all__ += ["masked_scale", "mish", "mish_gradient", "multiply", "relu", "relu_gradient", "selu"]
+__all__ += ["masked_scale", "mish", "mish_gradient", "negative", "relu", "relu_gradient", "selu"]
 __all__ += ["selu_gradient", "sigmoid", "sigmoid_gradient", "silu", "silu_gradient", "softplus"]
 __all__ += ["softplus_gradient", "softshrink", "softsign", "softsign_gradient", "sqrt"]
 __all__ += ["sqrt_gradient", "tanh", "tanh_gradient"]
@@ -32,16 +32,10 @@ _FLAT = np.float32(20)  # beyond, tanh(softplus(x)) is 1
 _CUBIC, _SLOPE = np.float32(0.044715) * _LINEAR, np.float32(3 * 0.044715) * _LINEAR
 
 
-@each(FLOATS, FLOATS)
-def add(a, b):
-    """a + b."""
-    return a + b
-
-
-@each(FLOATS, FLOATS)
-def multiply(a, b):
-    """a b."""
-    return a * b
+@each(FLOATS)
+def negative(x):
+    """-x."""
+    return -x
 
 
 @each(FLOATS, FLOATS)

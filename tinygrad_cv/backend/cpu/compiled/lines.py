@@ -1,4 +1,5 @@
-"""Work along one axis: running sums, products, extrema and recurrences, gather and scatter.
+"""Work along one axis: running sums, products, extrema and recurrences, gather and scatter, with
+sums or extrema of what comes to one place.
 
 Arrays are [L, N, I]: the axis, what stands before it, and what stands behind it side by side in
 memory. Scans are kept in float64, so that the error does not grow with N; where nothing stands
@@ -12,10 +13,14 @@ import numpy as np
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["add_at", "add_rows", "extremum", "gather", "recurrence", "running"]
+__all__ = ["add_at", "add_rows", "extremum", "extremum_at", "extremum_at_gradient", "gather"]
+__all__ += ["recurrence", "running"]
+
+FEW = 64  # numbers of a line whose sums are kept in float32
 
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
 _I3, _P3 = "Array(int64, 3, 'C', readonly=True)", "int64[:, :, ::1]"
+_R1 = "Array(float32, 1, 'C', readonly=True)"
 _I1, _FAR = "Array(int64, 1, 'C', readonly=True)", "float64[:, ::1]"
 
 
@@ -168,6 +173,14 @@ def add_at(g, index, out, far, task):
             line, first = piece // blocks, piece % blocks * width
             last = min(first + width, inner)
             size = last - first
+            if inner == 1 and count <= FEW:
+                result = out[line, :, 0]
+                for k in range(n):
+                    result[k] = np.float32(0)
+                for k in range(count):
+                    place = index[line, k, 0]
+                    result[place + n if place < 0 else place] += g[line, k, 0]
+                continue
             for k in range(n * size):
                 sums[k] = 0.0
             if inner == 1:
@@ -213,3 +226,83 @@ def add_rows(g, index, out, width, workers, task):
                 row, result = g[line, k, first:last], out[line, index[k], first:last]
                 for c in range(row.size):
                     result[c] += row[c]
+
+
+@compiled(
+    f"void({_R1}, {_I1}, {_R1}, float32[::1], int64, int64, int64, float32, boolean, int64)",
+    parallel=True,
+)
+def extremum_at(x, index, s, out, n, count, inner, sign, own, workers, task):
+    """Of flat lines: out[l, p, c] = the largest (sign 1) or smallest (sign -1) s[l, k, c] over all
+    k with index[l, k, c] = p, with ``own`` of x[l, p, c] too; x where there is none. NaN wins."""
+    lines, lowest = x.size // (n * inner), -sign * np.float32(np.inf)
+    for worker in shared(0, workers, task):
+        for line in range(lines * worker // workers, lines * (worker + 1) // workers):
+            first, start, size = line * n * inner, line * count * inner, count * inner
+            row, result = x[first : first + n * inner], out[first : first + n * inner]
+            values, wanted = s[start : start + size], index[start : start + size]
+            for k in range(row.size):
+                result[k] = row[k]
+            if not own:
+                c = 0
+                for k in range(size):
+                    place = wanted[k]
+                    result[(place + n if place < 0 else place) * inner + c] = lowest
+                    c = c + 1 if c + 1 < inner else 0
+            c = 0
+            for k in range(size):
+                place, value = wanted[k], values[k]
+                at = (place + n if place < 0 else place) * inner + c
+                held = result[at]
+                better = (value != value) | (sign * value > sign * held)
+                result[at] = value if better else held
+                c = c + 1 if c + 1 < inner else 0
+
+
+@compiled(
+    f"void({_R1}, {_R1}, {_I1}, {_R1}, {_R1}, float32[::1], float32[::1], float32[:, ::1], int64, "
+    "int64, int64, boolean)",
+    parallel=True,
+)
+def extremum_at_gradient(g, x, index, s, y, dx, ds, counts, n, count, inner, own, task):
+    """The gradients of x and s from that of ``extremum_at``, y: shared evenly by all that are equal
+    to y. ``counts`` has room for a line for each thread: how many that are."""
+    workers, zero, one = counts.shape[0], np.float32(0), np.float32(1)
+    lines = x.size // (n * inner)
+    for worker in shared(0, workers, task):
+        ties = counts[worker]
+        for line in range(lines * worker // workers, lines * (worker + 1) // workers):
+            first, start, size = line * n * inner, line * count * inner, count * inner
+            row, found, slopes, result = (
+                x[first : first + n * inner], y[first : first + n * inner],
+                g[first : first + n * inner], dx[first : first + n * inner],
+            )  # fmt: skip
+            values, wanted = s[start : start + size], index[start : start + size]
+            shares = ds[start : start + size]
+            for k in range(row.size):
+                ties[k] = one if row[k] == found[k] else zero
+            if not own:
+                c = 0
+                for k in range(size):
+                    place = wanted[k]
+                    ties[(place + n if place < 0 else place) * inner + c] = zero
+                    c = c + 1 if c + 1 < inner else 0
+            for k in range(row.size):  # who shares, for now
+                result[k] = ties[k]
+            c = 0
+            for k in range(size):
+                place = wanted[k]
+                at = (place + n if place < 0 else place) * inner + c
+                ties[at] += np.float32(values[k] == found[at])
+                c = c + 1 if c + 1 < inner else 0
+            for k in range(row.size):
+                share = slopes[k] / (ties[k] if ties[k] != zero else one)
+                result[k] = share if result[k] != zero else zero
+                ties[k] = share
+            c = 0
+            for k in range(size):
+                place = wanted[k]
+                at = (place + n if place < 0 else place) * inner + c
+                share = ties[at]  # read in any case: a branch would be a guess
+                shares[k] = share if values[k] == found[at] else zero
+                c = c + 1 if c + 1 < inner else 0

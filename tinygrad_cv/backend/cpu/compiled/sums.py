@@ -1,4 +1,5 @@
-"""Sums per channel of channels-last pixels, as the gradient of a bias needs it, and per row.
+"""Sums per channel of channels-last pixels, as the gradient of a bias needs it, and per row; of few
+long rows in parts, so that every thread has some.
 
 Channels may be fewer than a vector has lanes, or no multiple of them; pixels follow each other
 without a gap, so a run of several pixels is added to a run of sums, whatever the channels. Floats
@@ -14,13 +15,14 @@ from numba import njit
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["centred", "channel_sum", "row_sum", "row_variance"]
+__all__ = ["centred", "channel_sum", "known_gradient", "known_sum", "row_sum", "row_variance"]
 
 BLOCK = 64  # floats added in float32
 RUN = 1024  # floats of a row added in float32, of many lanes
 
 _R1, _W1 = "Array(float32, 1, 'C', readonly=True)", "float32[::1]"
 _R2, _W2 = "Array(float32, 2, 'C', readonly=True)", "float32[:, ::1]"
+_PARTS = "float64[:, ::1]"
 
 
 @njit(inline="always")
@@ -65,13 +67,47 @@ def channel_sum(x, total, near, far, task):
             total[k] = everything
 
 
-@compiled(f"void({_R2}, {_W1}, float64, int64)", parallel=True)
-def row_sum(x, out, scale, workers, task):
-    """out[r] = scale * sum_c x[r, c]."""
-    rows, size = x.shape
+@compiled(f"void({_R2}, {_PARTS}, boolean, int64)", parallel=True)
+def row_sum(x, parts, squares, workers, task):
+    """parts[r, p] = the sum of part p of row r of x, or of its squares."""
+    rows, pieces = parts.shape
+    units, length = rows * pieces, -(-x.shape[1] // pieces)
     for worker in shared(0, workers, task):
-        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
-            out[r] = np.float32(_mean_of(x[r]) * (scale * size))
+        r, p = divmod(units * worker // workers, pieces)
+        for _ in range(units * worker // workers, units * (worker + 1) // workers):
+            part, total = x[r, p * length : (p + 1) * length], 0.0
+            if squares:
+                for k in range(part.size):
+                    total += np.float64(part[k] * part[k])
+            else:
+                for k in range(part.size):
+                    total += np.float64(part[k])
+            parts[r, p], p = total, p + 1
+            if p == pieces:
+                r, p = r + 1, 0
+
+
+@compiled(f"void({_R2}, {_PARTS}, int64[:, ::1], int64)", parallel=True)
+def known_sum(x, parts, counts, workers, task):
+    """The same sums of what is not NaN, and how many that are."""
+    rows, pieces = parts.shape
+    units, length = rows * pieces, -(-x.shape[1] // pieces)
+    for worker in shared(0, workers, task):
+        r, p = divmod(units * worker // workers, pieces)
+        for _ in range(units * worker // workers, units * (worker + 1) // workers):
+            part, total = x[r, p * length : (p + 1) * length], 0.0
+            for k in range(part.size):
+                total += np.float64(part[k])
+            count = part.size
+            if total != total:  # a NaN, or infinities of both signs
+                total, count = 0.0, 0
+                for k in range(part.size):
+                    known = part[k] == part[k]
+                    total += np.float64(part[k] if known else np.float32(0))
+                    count += known
+            parts[r, p], counts[r, p], p = total, count, p + 1
+            if p == pieces:
+                r, p = r + 1, 0
 
 
 @compiled(f"void({_R2}, {_W1}, float64, int64)", parallel=True)
@@ -101,3 +137,14 @@ def centred(x, factor, out, workers, task):
             middle = np.float32(_mean_of(row))
             for c in range(size):
                 result[c] = (row[c] - middle) * scale
+
+
+@compiled(f"void({_R2}, {_R1}, {_W2}, int64)", parallel=True)
+def known_gradient(x, g, out, workers, task):
+    """out[r, c] = g[r] where x is not NaN, else 0."""
+    rows, size = x.shape
+    for worker in shared(0, workers, task):
+        for r in range(rows * worker // workers, rows * (worker + 1) // workers):
+            row, result, slope = x[r], out[r], g[r]
+            for c in range(size):
+                result[c] = slope if row[c] == row[c] else np.float32(0)

@@ -14,6 +14,7 @@ in arguments: variables are those of one call.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,7 @@ __all__ = ["shared"]
 
 _POINTER = BYTE.as_pointer()
 _TASK = ir.FunctionType(ir.VoidType(), [_POINTER, WORD])
+_COUNTER = re.compile(r"arg\.[^.]+\.[01]")  # in Numba's name of an argument: who counts an array
 _LOOP = 32  # a task is the number of its loop times 2^32, and the iteration
 
 
@@ -109,7 +111,14 @@ def _again(typingctx: Any) -> Any:
             *places, status = (
                 cgutils.gep_inbounds(inside, record, 0, k) for k in range(len(kind.elements))
             )
-            found = inside.call(kernel, [*map(inside.load, places), function.args[1]])
+            # Numba counts who holds an array, also when it calls a function with a part of one. The
+            # tasks leave it be: threads that take a counter away from each other lose more time
+            # than a short row takes, and the first call holds the arrays.
+            values = [
+                a.type(None) if _COUNTER.fullmatch(a.name) else inside.load(place)
+                for a, place in zip(kernel.args, places, strict=False)
+            ]
+            found = inside.call(kernel, [*values, function.args[1]])
             with inside.if_then(inside.icmp_signed("!=", found, found.type(0))):
                 inside.store(found, status)
             inside.ret_void()
