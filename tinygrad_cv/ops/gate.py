@@ -88,7 +88,7 @@ class Mish(Unary):
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         # t = n / (n + 2) with n = e^x (e^x + 2), which keeps its digits for negative x.
-        power = xp.minimum(input, _FLAT, out=empty_like(input))
+        power = input.clip(-math.inf, _FLAT, out=empty_like(input))
         xp.exp(power, out=power)
         y = xp.add(power, 2, out=empty_like(input))
         y *= power
@@ -116,7 +116,7 @@ class LogSigmoid(Unary):
         smooth = xp.abs(input, out=empty_like(input))
         xp.negative(smooth, out=smooth)
         xp.log1p(xp.exp(smooth, out=smooth), out=smooth)
-        return xp.subtract(xp.minimum(input, 0, out=empty_like(input)), smooth, out=smooth)
+        return xp.subtract(input.clip(-math.inf, 0, out=empty_like(input)), smooth, out=smooth)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -165,8 +165,7 @@ _softplus = Softplus.call
 def _hinged(xp: Any, x: Any) -> Any:
     """min(max(x + 3, 0), 6) in memory of its own."""
     y = xp.add(x, 3, out=empty_like(x))
-    xp.maximum(y, 0, out=y)
-    return xp.minimum(y, 6, out=y)
+    return y.clip(0, 6, out=y)
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:

@@ -60,7 +60,7 @@ class Selu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        negative = xp.minimum(input, 0, out=memory.empty_like(input))
+        negative = input.clip(-math.inf, 0, out=memory.empty_like(input))
         xp.expm1(negative, out=negative)
         negative *= _ALPHA * _SCALE
         positive = xp.multiply(input, _SCALE, out=memory.empty_like(input))
@@ -83,7 +83,7 @@ class Celu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
-        negative = xp.minimum(input, 0, out=memory.empty_like(input))
+        negative = input.clip(-math.inf, 0, out=memory.empty_like(input))
         negative *= 1 / alpha
         xp.expm1(negative, out=negative)
         negative *= alpha

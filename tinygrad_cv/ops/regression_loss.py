@@ -223,7 +223,7 @@ class SmoothL1Loss(PairLoss):
         size = xp.subtract(input, target, out=fresh(xp, input, target))
         xp.absolute(size, out=size)
         # With m = min(|d|, beta) both are m / beta * (|d| - m / 2).
-        near = xp.minimum(size, beta)
+        near = size.clip(None, beta)
         size -= 0.5 * near
         near /= beta
         size *= near
@@ -262,7 +262,7 @@ class HuberLoss(PairLoss):
     def forward(xp: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
         size = xp.subtract(input, target, out=fresh(xp, input, target))
         xp.absolute(size, out=size)
-        near = xp.minimum(size, delta)
+        near = size.clip(None, delta)
         size -= 0.5 * near
         size *= near
         return reduced(xp, size, reduction)
