@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["in_blocks"]
+__all__ = ["BLOCK", "in_blocks"]
 
 BLOCK = 1 << 16  # elements: 256 KB of float32, so that a few of them fit the cache
 
