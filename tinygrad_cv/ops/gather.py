@@ -123,7 +123,10 @@ class Gather(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, index: Any, dim: int, last: bool) -> Any:
-        line, y = xp.ascontiguousarray(input).reshape(-1), memory.empty(index.shape, input.dtype, xp=xp)
+        line, y = (
+            xp.ascontiguousarray(input).reshape(-1),
+            memory.empty(index.shape, input.dtype, xp=xp),
+        )
         for block in _blocks(xp, index):
             places = flat_places(xp, index[block], input.shape, dim, block.start)
             y[block] = line.take(places)
@@ -165,7 +168,9 @@ class GatherGrad(Op):
         for block in _blocks(xp, index) if dim else [slice(None)]:
             part = y[block]
             flat = flat_places(xp, index[block], part.shape, dim).reshape(-1)
-            part[...] = sum_rows(xp, flat, grad[block].reshape(-1, 1), part.size).reshape(part.shape)
+            part[...] = sum_rows(xp, flat, grad[block].reshape(-1, 1), part.size).reshape(
+                part.shape
+            )
         if dim:
             y[index.shape[0] :] = 0
         return y
