@@ -7,14 +7,14 @@ few hundred KB, however large the arrays are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["BLOCK", "in_blocks"]
+__all__ = ["BLOCK", "flat_blocks", "in_blocks"]
 
 BLOCK = 1 << 16  # elements: 256 KB of float32, so that a few of them fit the cache
 
@@ -33,11 +33,21 @@ def in_blocks(xp: Any, function: Callable[..., Any], *inputs: Any, out: Any = No
     if xp is not np:
         function(xp, *inputs, out)
         return out
-    order = sorted(range(out.ndim), key=lambda axis: -abs(out.strides[axis]))
-    flat = [*(_flat(x.transpose(order)) for x in inputs), out.transpose(order).reshape(-1)]
-    for start in range(0, out.size, BLOCK):
-        function(np, *(x[start : start + BLOCK] for x in flat))
+    for blocks in flat_blocks(out, *inputs):
+        function(np, *blocks[1:], blocks[0])
     return out
+
+
+def flat_blocks(first: Any, *others: Any) -> Iterator[tuple[Any, ...]]:
+    """Flat blocks of NumPy arrays of one shape, in the memory order of the first.
+
+    >>> [a.tolist() for a, in flat_blocks(np.ones((2, 2)))]
+    [[1.0, 1.0, 1.0, 1.0]]
+    """
+    order = sorted(range(first.ndim), key=lambda axis: -abs(first.strides[axis]))
+    flat = [first.transpose(order).reshape(-1), *(_flat(x.transpose(order)) for x in others)]
+    for start in range(0, first.size, BLOCK):
+        yield tuple(x[start : start + BLOCK] for x in flat)
 
 
 def _flat(array: Any) -> Any:
