@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.dots import TERMS, dots
 from tinygrad_cv.backend.layout import pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 
@@ -24,7 +25,6 @@ __all__ = ["Sets", "channel_sets", "gradients", "standardised", "trailing_sets"]
 Shape = tuple[int, ...]
 
 BLOCK = 1 << 18  # elements of the samples that are worked on together
-TERMS = 1024  # that a product adds in the array's own precision
 
 
 class Sets(NamedTuple):
@@ -76,7 +76,7 @@ class Sets(NamedTuple):
             product = view if other is None else xp.multiply(view, other)
             return product.reshape(n, self.groups, self.inner)
         if not self.last:
-            return _dots(xp, view, other)
+            return dots(xp, view, other)
         product = view if other is None else xp.multiply(view, other)
         lines = product.reshape(n, self.length, self.groups * self.inner)
         sums = xp.matmul(xp.ones((1, self.length), view.dtype), lines)
@@ -88,7 +88,7 @@ class Sets(NamedTuple):
             return self.lines(xp, view, other).sum(axis=-1, dtype=np.float64)
         rows = (len(view), self.groups, self.inner * self.length)
         other = None if other is None else other.reshape(rows)
-        return _dots(xp, view.reshape(rows), other).astype(np.float64)
+        return dots(xp, view.reshape(rows), other).astype(np.float64)
 
 
 def channel_sets(input: Any, groups: int) -> Sets:
@@ -211,22 +211,9 @@ def _weighted(scale: Any, weight: Any) -> Any:
 
 def _total(xp: Any, lines: Any, weight: Any) -> Any:
     """``sum_s lines[n,g,s] * weight[g,s]`` in float64, [n, G]."""
-    return _dots(xp, lines, weight).astype(np.float64)
+    return dots(xp, lines, weight).astype(np.float64)
 
 
 def _over_samples(xp: Any, scale: Any, lines: Any) -> Any:
     """``sum_n scale[n,g] * lines[n,g,s]``, [G, S]."""
     return xp.matmul(xp.ascontiguousarray(scale.T)[:, None], lines.transpose(1, 0, 2))[:, 0]
-
-
-def _dots(xp: Any, a: Any, b: Any = None) -> Any:
-    """``sum_k a[..., k] * b[..., k]``; without ``b`` ``sum_k a[..., k]``. On a CPU these are dot
-    products of at most ``TERMS`` terms, and their sum."""
-    count = a.shape[-1]
-    part = count if count <= TERMS else math.gcd(count, TERMS)
-    if xp is not np or count == 0 or part < 32 < count:
-        return (a if b is None else a * b).sum(axis=-1)
-    a = a.reshape(*a.shape[:-1], count // part, part)
-    if b is None:
-        return (a @ np.ones(part, a.dtype)).sum(axis=-1)
-    return np.vecdot(a, b.reshape(*b.shape[:-1], count // part, part)).sum(axis=-1)
