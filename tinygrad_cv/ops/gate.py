@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.blocks import in_blocks
 from tinygrad_cv.backend.memory import empty_like
+from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ShapeError
@@ -75,6 +77,10 @@ class Hardswish(Unary):
     def vjp_input(g: Any, input: Any) -> Any:
         # NaN lies on neither side, and lets g through, as in PyTorch.
         return masked(where(input < 3, g * (input / 3 + 0.5), g), logical_not(input <= -3))
+
+    @staticmethod
+    def fused_vjp(xp: Any, g: Any, needs: Any, input: Any) -> tuple[Any]:
+        return (in_blocks(xp, _hardswish_gradient, input, g),)
 
 
 class Mish(Unary):
@@ -160,6 +166,13 @@ class Glu(Op):
 
 
 _softplus = Softplus.call
+
+
+def _hardswish_gradient(xp: Any, x: Any, g: Any, dx: Any) -> None:
+    xp.multiply(x, 1 / 3, out=dx)
+    dx += 0.5
+    dx *= g
+    keep(xp, choose(xp, x < 3, dx, g), xp.logical_not(x <= -3), out=dx)
 
 
 def _hinged(xp: Any, x: Any) -> Any:
