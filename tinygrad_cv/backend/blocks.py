@@ -7,6 +7,7 @@ few hundred KB, however large the arrays are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["BLOCK", "flat_blocks", "in_blocks"]
+__all__ = ["BLOCK", "flat_blocks", "in_blocks", "line_blocks", "many_lines"]
 
 BLOCK = 1 << 16  # elements: 256 KB of float32, so that a few of them fit the cache
+LINES = 1024  # with fewer lines, NumPy is quicker line by line
 
 
 def in_blocks(xp: Any, function: Callable[..., Any], *inputs: Any, out: Any = None) -> Any:
@@ -55,3 +57,25 @@ def _flat(array: Any) -> Any:
     if array.size > 1 and not any(array.strides):  # one number, broadcast
         return np.broadcast_to(array[(0,) * array.ndim], array.size)
     return array.reshape(-1)
+
+
+def many_lines(dim: int, *arrays: Any) -> bool:
+    """Is it worth going step by step along ``dim``, for all lines at once? NumPy's own scans go
+    line by line, and wait in each step for the one before."""
+    first = arrays[0]
+    dense = all(isinstance(x, np.ndarray) and x.flags.c_contiguous for x in arrays)
+    return bool(dense and first.size >= LINES * first.shape[dim] > 0)
+
+
+def line_blocks(dim: int, *arrays: Any) -> Iterator[tuple[Any, ...]]:
+    """Blocks [lines, size, below] of row-major arrays of one shape, whose axis 1 is ``dim``.
+
+    >>> [a.shape for a, in line_blocks(1, np.zeros((2, 3, 4)))]
+    [(2, 3, 4)]
+    """
+    shape = arrays[0].shape
+    size, below = shape[dim], math.prod(shape[dim + 1 :])
+    step = max(BLOCK // (size * below), -(-LINES // below))
+    views = [x.reshape(-1, size, below) for x in arrays]
+    for start in range(0, len(views[0]), step):
+        yield tuple(x[start : start + step] for x in views)

@@ -5,14 +5,13 @@ The gradients of products are never computed by division, so zeros are no specia
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.blocks import BLOCK
+from tinygrad_cv.backend.blocks import line_blocks, many_lines
 from tinygrad_cv.backend.dtypes import as_dtype, int64
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
@@ -27,8 +26,6 @@ __all__ = ["Cumprod", "Cumsum", "Prod", "cumprod", "cumsum", "prod"]
 TENSOR_FUNCTIONS = ("cumprod", "cumsum", "prod")
 
 Shape = tuple[int, ...]
-
-LINES = 1024  # fewer are quicker one by one
 
 
 class Cumsum(Op):
@@ -140,7 +137,7 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
     if not x.ndim:
         return x.astype(dtype)
     out = memory.empty(x.shape, dtype, layout_of(x), xp)
-    if xp is np and x.flags.c_contiguous and x.size >= LINES * x.shape[dim] > 0:
+    if many_lines(dim, x):
         _step_by_step(x, out, dim, reverse, np.add if function is np.cumsum else np.multiply)
         return out
     source, target = (xp.flip(x, dim), xp.flip(out, dim)) if reverse else (x, out)
@@ -152,17 +149,11 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
 
 
 def _step_by_step(x: Any, out: Any, dim: int, reverse: bool, ufunc: Any) -> None:
-    """All lines at once, a block of them at a time: NumPy's own scans go line by line, and wait in
-    each step for the one before."""
-    size, below = x.shape[dim], math.prod(x.shape[dim + 1 :])
-    source, target = x.reshape(-1, size, below), out.reshape(-1, size, below)
-    step = max(BLOCK // (size * below), -(-LINES // below))
-    places = range(size)[::-1] if reverse else range(size)
-    for start in range(0, len(source), step):
-        block = slice(start, start + step)
-        target[block, places[0]] = source[block, places[0]]
+    places = range(x.shape[dim])[::-1] if reverse else range(x.shape[dim])
+    for source, target in line_blocks(dim, x, out):
+        target[:, places[0]] = source[:, places[0]]
         for before, here in pairwise(places):
-            ufunc(target[block, before], source[block, here], out=target[block, here])
+            ufunc(target[:, before], source[:, here], out=target[:, here])
 
 
 def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:
