@@ -17,8 +17,10 @@ __all__ = ["erf", "special"]
 
 # artanh(erf(x)) / x as a polynomial in x^2, fitted for |x| < 4 so that the error of its tanh is
 # even; beyond, that is 1 in float32. It ends positive, so that nothing turns around at infinity.
-_ARTANH = (1.1283792743204646, 0.1027690556742893, -1.9183055637993858e-4, -6.197848537060162e-4)
-_ARTANH += (8.763739484022314e-5, -5.668485796433298e-6, 1.4185276465831026e-7)
+_ARTANH = (
+    *(1.1283792743204646, 0.1027690556742893, -1.9183055637993858e-4, -6.197848537060162e-4),
+    *(8.763739484022314e-5, -5.668485796433298e-6, 1.4185276465831026e-7),
+)
 
 
 def erf(xp: Any, x: Any, out: Any = None) -> Any:
