@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.dots import dots
 from tinygrad_cv.backend.layout import pixels
 from tinygrad_cv.backend.spec import CHANNELS_LAST, layout_of
 
@@ -44,8 +45,7 @@ def statistics(xp: Any, input: Any) -> tuple[Any, Any]:
     for where in _block_ranges(xp, x):
         centred = _minus(xp, x[where], column)
         shift = shift + _sum_block(xp, centred)
-        xp.multiply(centred, centred, out=centred)
-        squares = squares + _sum_block(xp, centred)
+        squares = squares + _sum_of_products(xp, centred, centred)
     offset = _channels(shift, c) / count
     var = _channels(squares, c) / count - offset * offset
     return (centre + offset).astype(x.dtype), xp.maximum(var, 0).astype(x.dtype)
@@ -87,9 +87,8 @@ def gradient_sums(xp: Any, gy: Any, input: Any, mean: Any) -> tuple[Any, Any]:
     for where in _block_ranges(xp, x):
         block = g[where]
         centred = _minus(xp, x[where], column)
-        xp.multiply(centred, block, out=centred)
         g_sum = g_sum + _sum_block(xp, block)
-        gx_sum = gx_sum + _sum_block(xp, centred)
+        gx_sum = gx_sum + _sum_of_products(xp, block, centred)
     return _channels(g_sum, c).astype(x.dtype), _channels(gx_sum, c).astype(x.dtype)
 
 
@@ -143,6 +142,13 @@ def _sum_block(xp: Any, block: Any) -> Any:
     a, c, length = block.shape
     per_image = block.reshape(a * c, length) @ xp.ones(length, block.dtype)
     return per_image.reshape(a, c).sum(axis=0, dtype=np.float64)
+
+
+def _sum_of_products(xp: Any, block: Any, centred: Any) -> Any:
+    """As :func:`_sum_block`, of ``block * centred``; writes into ``centred``."""
+    if block.ndim == 3:
+        return dots(xp, block, centred).sum(axis=0, dtype=np.float64)
+    return _sum_block(xp, xp.multiply(block, centred, out=centred))
 
 
 def _channels(sums: Any, c: int) -> Any:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.dots import sum_along
 from tinygrad_cv.backend.dtypes import int64
 from tinygrad_cv.errors import RangeError
 
-__all__ = ["counted_only", "reduced", "shares"]
+__all__ = ["counted_only", "label_index", "log_sum_exp", "reduced", "shares"]
 
 
 def shares(
@@ -44,6 +46,24 @@ def shares(
 def counted_only(xp: Any, loss: Any, even: Any) -> Any:
     """The losses, with those of ignored positions 0, even if their scores are not finite."""
     return xp.where(even != 0, loss, xp.zeros((), loss.dtype))
+
+
+def label_index(xp: Any, label: Any) -> tuple[Any, ...]:
+    """What takes the scores of the labels [N, 1, d...] from those of all classes [N, C, d...]."""
+    shape = (label.shape[0], *label.shape[2:])
+    n, *positions = (
+        xp.arange(size).reshape((size,) + (1,) * (len(shape) - axis - 1))
+        for axis, size in enumerate(shape)
+    )
+    return (n, label[:, 0], *positions)
+
+
+def log_sum_exp(xp: Any, input: Any) -> Any:
+    """``log sum_c exp(input[n,c,p])``, [N, 1, d...], without overflow."""
+    top = input.max(axis=1, keepdims=True)
+    powers = xp.subtract(input, top, out=memory.empty_like(input))
+    xp.exp(powers, out=powers)
+    return top + xp.log(sum_along(xp, powers, 1))
 
 
 def reduced(xp: Any, loss: Any, share: Any, target: Any, reduction: str) -> Any:

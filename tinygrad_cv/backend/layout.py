@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.spec import CHANNELS_LAST, CONTIGUOUS, layout_of
 
-__all__ = ["contiguous", "contiguous_pixels", "copied", "pixels", "reordered"]
+__all__ = ["contiguous", "contiguous_pixels", "copied", "copy_pixels", "pixels", "reordered"]
 
 GROUP = 16  # channels: as float32 they fill one cache line of a channels-last result
 FEW = 4  # so few channels, as of pictures, are quicker one by one
@@ -69,11 +69,28 @@ def reordered(xp: Any, array: Any, layout: str) -> Any:
     (96, 4, 32, 8)
     """
     out = memory.empty(array.shape, array.dtype, layout, xp)
-    if layout == CONTIGUOUS or xp is not np:
+    if layout == CONTIGUOUS:
         out[...] = array
-        return out
-    channels = array.shape[1]
-    group = GROUP if channels > FEW else 1
-    for first in range(0, channels, group):
-        out[:, first : first + group] = array[:, first : first + group]
+    else:
+        copy_pixels(xp, pixels(array), pixels(out))
     return out
+
+
+def copy_pixels(xp: Any, source: Any, target: Any) -> None:
+    """``target[...] = source``, both [N, ..., C]; from memory [N, C, ...] in groups of channels.
+
+    >>> target = np.zeros((1, 2, 3))
+    >>> copy_pixels(np, pixels(np.ones((1, 3, 2))), target)
+    >>> target.sum()
+    np.float64(6.0)
+    """
+    channels = target.shape[-1]
+    group = GROUP if channels > FEW else 1
+    if (
+        xp is not np
+        or source.strides[-1] == source.itemsize
+        or target.strides[-1] != target.itemsize
+    ):
+        group = max(channels, 1)
+    for first in range(0, channels, group):
+        target[..., first : first + group] = source[..., first : first + group]

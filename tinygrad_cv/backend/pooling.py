@@ -87,6 +87,9 @@ def winner_scatter(xp: Any, grad: Any, argmax: Any, pixels: Spec, geometry: Geom
         return spread
     exclusive, complete = coverage(geometry)
     first, (d, g, k) = _oriented(spread, spread, grad, argmax)
+    if xp is np and argmax.size and spread.size:
+        _scatter_by_place(d, g, k, geometry, first, exclusive)
+        return spread
     for block in _images(xp, d):
         if not (exclusive and complete):
             d[block] = 0
@@ -98,6 +101,38 @@ def winner_scatter(xp: Any, grad: Any, argmax: Any, pixels: Spec, geometry: Geom
             else:
                 target += _kept(xp, g[block][at], won)
     return spread
+
+
+def _scatter_by_place(
+    d: Any, g: Any, k: Any, geometry: Geometry, first: int, exclusive: bool
+) -> None:
+    """The same by the place of every winner: fewer passes than one for each tap of a window."""
+    steps = [stride // d.itemsize for stride in d.strides]
+    spatial = slice(first, first + len(geometry.sizes))
+    taps = [len(axis) for axis in windows(geometry)]
+    dilation = geometry.dilation or (1,) * len(taps)
+    reach = [np.arange(many) * apart for many, apart in zip(taps, dilation, strict=True)]
+    of_tap = _places(reach, steps[spatial]).reshape(-1)
+    starts: list[Any] = [range(size) for size in k.shape]
+    starts[spatial] = first_pixels(geometry)
+    for block in _images(np, d):
+        starts[0] = range(block.stop - block.start)
+        places = of_tap.take(k[block])
+        places += _places(starts, steps)
+        target = d[block].reshape(-1)
+        if exclusive:
+            target[...] = 0
+            target[places.reshape(-1)] = g[block].reshape(-1)
+        else:
+            target[...] = np.bincount(places.reshape(-1), g[block].reshape(-1), target.size)
+
+
+def _places(axes: list[Any], steps: list[int]) -> Any:
+    """The sum over all axes of position times step, for every combination of positions."""
+    total: Any = 0
+    for positions, step in zip(axes, steps, strict=True):
+        total = np.add.outer(total, np.asarray(positions, np.int64) * step)
+    return total
 
 
 def winner_positions(xp: Any, argmax: Any, geometry: Geometry) -> Any:
@@ -125,6 +160,13 @@ def window_means(xp: Any, input: Any, means: Spec, geometry: Geometry, counts: C
     output = memory.empty(*means, xp=xp)
     first, (x, y) = _oriented(output, input, output)
     axes = windows(geometry)
+    if first == 2 and all(
+        all(taps) and len(taps) == size and count == 1
+        for taps, size, count in zip(axes, geometry.sizes, geometry.positions, strict=True)
+    ):  # global, the pixels of a channel side by side
+        x.sum(axis=tuple(range(2, x.ndim)), keepdims=True, out=y)
+        divide(xp, y, y, counts, first)
+        return output
     for block in _images(xp, x):
         source = x[block]
         for n, taps in enumerate(axes):

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 
-__all__ = ["last_of_each", "sum_rows", "write_rows"]
+__all__ = ["last_of_each", "sum_rows", "tap_matrix", "write_rows"]
 
 
 def sum_rows(xp: Any, flat: Any, rows: Any, count: int) -> Any:
@@ -43,6 +43,21 @@ def sum_rows(xp: Any, flat: Any, rows: Any, count: int) -> Any:
 
     ones, ends = np.ones(size, rows.dtype), np.arange(size + 1)
     return csc_array((ones, flat, ends), shape=(count, size)) @ rows
+
+
+def tap_matrix(flat: Any, weights: Any, count: int) -> Any:
+    """The sparse matrix A [M, count] of a weighted reading, on NumPy: ``A @ rows`` is the sum of
+    weights[m,k] * rows[flat[m,k]] over k, and ``A.T @ values`` puts values back, for [M, K] each.
+
+    >>> a = tap_matrix(np.array([[0, 2]]), np.array([[0.5, 2.0]]), 3)
+    >>> (a @ np.array([[2.0], [4.0], [8.0]])).tolist(), (a.T @ np.array([[1.0]])).ravel().tolist()
+    ([[17.0]], [0.5, 0.0, 2.0])
+    """
+    from scipy.sparse import csr_array
+
+    m, taps = flat.shape
+    ends = np.arange(m + 1) * taps
+    return csr_array((weights.reshape(-1), flat.reshape(-1), ends), shape=(m, count))
 
 
 def _by_segment(xp: Any, flat: Any, rows: Any, count: int) -> Any:

@@ -6,6 +6,7 @@ five to ten times as much where the mask is irregular.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,9 @@ def positive_part(xp: Any, values: Any) -> Any:
     """
     if xp is np and values.size < SMALL:
         return np.maximum(values, _ZEROS.get(values.dtype, 0))
-    return xp.maximum(values, 0, out=memory.empty_like(values))
+    if values.dtype.kind != "f":
+        return xp.maximum(values, 0, out=memory.empty_like(values))
+    return values.clip(0, math.inf, out=memory.empty_like(values))  # NumPy's fastest way
 
 
 def choose(xp: Any, mask: Any, values: Any, others: Any) -> Any:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend.blocks import in_blocks
 from tinygrad_cv.backend.memory import empty_like
 from tinygrad_cv.backend.select import choose, positive_part
+from tinygrad_cv.backend.special import erf as erf_of
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.ops._activating import applied, check_floating, refuse_bool
 from tinygrad_cv.ops._elementwise import Unary
@@ -109,7 +111,7 @@ class Elu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
-        negative = xp.minimum(input, 0, out=empty_like(input))
+        negative = input.clip(-math.inf, 0, out=empty_like(input))
         xp.expm1(negative, out=negative)
         negative *= alpha
         return choose(xp, input > 0, input, negative)
@@ -130,8 +132,7 @@ class Hardtanh(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, min_val: float, max_val: float) -> Any:
-        raised = xp.maximum(input, min_val, out=empty_like(input))
-        return xp.minimum(raised, max_val, out=raised)
+        return input.clip(min_val, max_val, out=empty_like(input))
 
     @staticmethod
     def vjp_input(g: Any, input: Any, min_val: float, max_val: float) -> Any:
@@ -192,16 +193,17 @@ class Gelu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        y = erf(xp.multiply(input, _SQRT_HALF, out=empty_like(input)))
-        y += 1
-        y *= 0.5
-        return xp.multiply(input, y, out=y)
+        return in_blocks(xp, _gelu, input)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
         distribution = 0.5 * (1 + erf(input * _SQRT_HALF))
         density = _INV_SQRT_2PI * exp(-0.5 * (input * input))
         return g * (distribution + input * density)
+
+    @staticmethod
+    def fused_vjp(xp: Any, g: Any, needs: Any, input: Any) -> Any:
+        return (in_blocks(xp, _gelu_gradient, input, g),)
 
 
 class GeluTanh(Unary):
@@ -267,7 +269,7 @@ class Softplus(Unary):
         smooth = xp.abs(scaled, out=empty_like(input))
         xp.negative(smooth, out=smooth)
         xp.log1p(xp.exp(smooth, out=smooth), out=smooth)
-        smooth += xp.maximum(scaled, 0, out=empty_like(input))
+        smooth += scaled.clip(0, math.inf, out=empty_like(input))
         smooth /= beta
         return choose(xp, scaled > threshold, input, smooth)
 
@@ -285,6 +287,29 @@ def _sigmoid(xp: Any, x: Any) -> Any:
     xp.exp(y, out=y)
     y += 1
     return xp.reciprocal(y, out=y)
+
+
+def _gelu(xp: Any, x: Any, y: Any) -> None:
+    _distribution(xp, x, y)
+    y *= x
+
+
+def _gelu_gradient(xp: Any, x: Any, g: Any, y: Any) -> None:
+    _distribution(xp, x, y)
+    density = x * x
+    density *= -0.5
+    xp.exp(density, out=density)
+    density *= _INV_SQRT_2PI
+    density *= x
+    y += density
+    y *= g
+
+
+def _distribution(xp: Any, x: Any, y: Any) -> None:
+    """y = Phi(x) of the normal distribution."""
+    erf_of(xp, x * _SQRT_HALF, out=y)
+    y += 1
+    y *= 0.5
 
 
 _relu, sigmoid, tanh = Relu.call, Sigmoid.call, Tanh.call

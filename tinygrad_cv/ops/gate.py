@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.blocks import in_blocks
 from tinygrad_cv.backend.memory import empty_like
+from tinygrad_cv.backend.select import choose, keep
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ShapeError
@@ -76,6 +78,10 @@ class Hardswish(Unary):
         # NaN lies on neither side, and lets g through, as in PyTorch.
         return masked(where(input < 3, g * (input / 3 + 0.5), g), logical_not(input <= -3))
 
+    @staticmethod
+    def fused_vjp(xp: Any, g: Any, needs: Any, input: Any) -> tuple[Any]:
+        return (in_blocks(xp, _hardswish_gradient, input, g),)
+
 
 class Mish(Unary):
     """The input times the hyperbolic tangent of its softplus."""
@@ -88,7 +94,7 @@ class Mish(Unary):
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
         # t = n / (n + 2) with n = e^x (e^x + 2), which keeps its digits for negative x.
-        power = xp.minimum(input, _FLAT, out=empty_like(input))
+        power = input.clip(-math.inf, _FLAT, out=empty_like(input))
         xp.exp(power, out=power)
         y = xp.add(power, 2, out=empty_like(input))
         y *= power
@@ -116,7 +122,7 @@ class LogSigmoid(Unary):
         smooth = xp.abs(input, out=empty_like(input))
         xp.negative(smooth, out=smooth)
         xp.log1p(xp.exp(smooth, out=smooth), out=smooth)
-        return xp.subtract(xp.minimum(input, 0, out=empty_like(input)), smooth, out=smooth)
+        return xp.subtract(input.clip(-math.inf, 0, out=empty_like(input)), smooth, out=smooth)
 
     @staticmethod
     def vjp_input(g: Any, input: Any) -> Any:
@@ -162,11 +168,17 @@ class Glu(Op):
 _softplus = Softplus.call
 
 
+def _hardswish_gradient(xp: Any, x: Any, g: Any, dx: Any) -> None:
+    xp.multiply(x, 1 / 3, out=dx)
+    dx += 0.5
+    dx *= g
+    keep(xp, choose(xp, x < 3, dx, g), xp.logical_not(x <= -3), out=dx)
+
+
 def _hinged(xp: Any, x: Any) -> Any:
     """min(max(x + 3, 0), 6) in memory of its own."""
     y = xp.add(x, 3, out=empty_like(x))
-    xp.maximum(y, 0, out=y)
-    return xp.minimum(y, 6, out=y)
+    return y.clip(0, 6, out=y)
 
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Any:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.blocks import BLOCK
 from tinygrad_cv.backend.scatter import last_of_each, sum_rows, write_rows
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
@@ -121,12 +124,17 @@ class Gather(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, index: Any, dim: int, last: bool) -> Any:
-        line = input[_crop(index.shape, dim)]
-        y = xp.take_along_axis(line, index, axis=dim)
+        line, y = (
+            xp.ascontiguousarray(input).reshape(-1),
+            memory.empty(index.shape, input.dtype, xp=xp),
+        )
+        for block in _blocks(xp, index):
+            places = flat_places(xp, index[block], input.shape, dim, block.start)
+            y[block] = line.take(places)
         if last:
             flat = flat_places(xp, index, input.shape, dim).reshape(-1)
             y = xp.where(last_of_each(xp, flat).reshape(y.shape), y, 0)
-        return xp.ascontiguousarray(y)
+        return y
 
     @staticmethod
     def vjp_input(g: Any, index: Any, input_shape: Shape, dim: int, last: bool) -> Any:
@@ -151,12 +159,22 @@ class GatherGrad(Op):
 
     @staticmethod
     def forward(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bool) -> Any:
-        flat, grad = flat_places(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
         if last:
+            flat, grad = flat_places(xp, index, shape, dim).reshape(-1), grad.reshape(-1)
             out = xp.zeros(math.prod(shape), grad.dtype)
             write_rows(xp, out, (flat,), grad)
             return out.reshape(shape)
-        return sum_rows(xp, flat, grad[:, None], math.prod(shape)).reshape(shape)
+        y = memory.empty(shape, grad.dtype, xp=xp)
+        # Along axis 0 all may go to one place; along another, blocks of axis 0 stay apart.
+        for block in _blocks(xp, index) if dim else [slice(None)]:
+            part = y[block]
+            flat = flat_places(xp, index[block], part.shape, dim).reshape(-1)
+            part[...] = sum_rows(xp, flat, grad[block].reshape(-1, 1), part.size).reshape(
+                part.shape
+            )
+        if dim:
+            y[index.shape[0] :] = 0
+        return y
 
     @staticmethod
     def vjp_grad(g: Any, index: Any, dim: int, last: bool) -> Any:
@@ -229,20 +247,25 @@ _scatter = Scatter.call
 _scatter_fill = ScatterFill.call
 
 
-def _crop(shape: Shape, dim: int) -> tuple[slice, ...]:
-    """What an index of this shape sees of the input: axis ``dim``, the first of the others."""
-    return tuple(slice(None) if axis == dim else slice(n) for axis, n in enumerate(shape))
+def _blocks(xp: Any, index: Any) -> list[slice]:
+    """Ranges of axis 0 whose positions fit the cache together; on a GPU one range for all."""
+    count = index.shape[0]
+    step = max(BLOCK * count // max(index.size, 1), 1) if xp is np else max(count, 1)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def flat_places(xp: Any, index: Any, shape: Shape, dim: int) -> Any:
-    """Where each position lies in an array of ``shape``, read row by row."""
-    index = xp.where(index < 0, index + shape[dim], index)
-    flat = index.astype(xp.int64) * math.prod(shape[dim + 1 :])
+def flat_places(xp: Any, index: Any, shape: Shape, dim: int, first: int = 0) -> Any:
+    """Where each position lies in an array of ``shape``, read row by row; axis 0 of the index is
+    counted from ``first``, unless it is ``dim``."""
+    if xp is not np or index.min(initial=0) < 0:
+        index = xp.where(index < 0, index + shape[dim], index)
+    starts = xp.zeros((1,) * index.ndim, xp.int64)
     for axis, length in enumerate(index.shape):
         if axis != dim:
-            steps = xp.arange(length) * math.prod(shape[axis + 1 :])
-            flat += steps.reshape((length,) + (1,) * (index.ndim - axis - 1))
-    return flat
+            steps = (xp.arange(length) + (0 if axis else first)) * math.prod(shape[axis + 1 :])
+            starts = starts + steps.reshape((length,) + (1,) * (index.ndim - axis - 1))
+    flat = index * xp.int64(math.prod(shape[dim + 1 :])) if dim < len(shape) - 1 else index
+    return flat + starts
 
 
 def checked(op: str, input: Any, dim: Any, index: Any) -> int:

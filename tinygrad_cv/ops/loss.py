@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.dtypes import is_float
-from tinygrad_cv.backend.labels import counted_only, reduced, shares
+from tinygrad_cv.backend.labels import counted_only, label_index, log_sum_exp, reduced, shares
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError
@@ -153,9 +154,8 @@ class CrossEntropy(Op):
         label, share, even = shares(
             xp, "cross_entropy", input, target, weight, ignore_index, reduction
         )
-        top = input.max(axis=1, keepdims=True)
-        lse = top + xp.log(xp.exp(input - top).sum(axis=1, keepdims=True))
-        loss = share * (lse - xp.take_along_axis(input, label, axis=1))
+        lse = log_sum_exp(xp, input)
+        loss = share * (lse - input[label_index(xp, label)][:, None])
         if label_smoothing:
             # Smoothing mixes in the loss of every class, each weighted by 1 / C.
             others = lse - input
@@ -187,11 +187,16 @@ class CrossEntropy(Op):
         lse: Any,
         label_smoothing: float,
     ) -> tuple[Any, ...]:
-        mass, goal = _target_mass(g, input, weight, label, share, even, label_smoothing)
-        gradient = xp.subtract(input, lse)
+        gradient = xp.subtract(input, lse, out=memory.empty_like(input))
         xp.exp(gradient, out=gradient)
-        xp.multiply(gradient, mass, out=gradient)
-        xp.subtract(gradient, goal, out=gradient)
+        if label_smoothing:
+            mass, goal = _target_mass(g, input, weight, label, share, even, label_smoothing)
+            xp.multiply(gradient, mass, out=gradient)
+            xp.subtract(gradient, goal, out=gradient)
+        else:
+            mass = _positions(g, label, even) * share
+            xp.multiply(gradient, mass, out=gradient)
+            gradient[label_index(xp, label)] -= mass[:, 0]
         return gradient, None, None
 
     @staticmethod

@@ -234,7 +234,7 @@ class BCEWithLogits(PairLoss):
         loss = xp.abs(input, out=fresh(xp, input, target))
         xp.negative(loss, out=loss)
         xp.log1p(xp.exp(loss, out=loss), out=loss)
-        loss -= xp.minimum(input, 0)
+        loss -= input.clip(-math.inf, 0)
         loss += (1 - target) * input
         return reduced(xp, loss, reduction)
 

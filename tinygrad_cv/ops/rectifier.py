@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
-from tinygrad_cv.backend.elementwise import run_ufunc
+from tinygrad_cv.backend.elementwise import SMALL, run_ufunc
 from tinygrad_cv.backend.layout import reordered
 from tinygrad_cv.backend.random import Generator, default_generator, uniform
 from tinygrad_cv.backend.select import choose
@@ -60,7 +62,7 @@ class Selu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any) -> Any:
-        negative = xp.minimum(input, 0, out=memory.empty_like(input))
+        negative = input.clip(-math.inf, 0, out=memory.empty_like(input))
         xp.expm1(negative, out=negative)
         negative *= _ALPHA * _SCALE
         positive = xp.multiply(input, _SCALE, out=memory.empty_like(input))
@@ -83,7 +85,7 @@ class Celu(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, alpha: float) -> Any:
-        negative = xp.minimum(input, 0, out=memory.empty_like(input))
+        negative = input.clip(-math.inf, 0, out=memory.empty_like(input))
         negative *= 1 / alpha
         xp.expm1(negative, out=negative)
         negative *= alpha
@@ -105,6 +107,11 @@ class Prelu(Binary):
 
     @staticmethod
     def forward(xp: Any, input: Any, weight: Any) -> Any:
+        if xp is np and input.size > SMALL and np.isfinite(weight).all():
+            negative = input.clip(-math.inf, 0, out=memory.empty_like(input))
+            y = run_ufunc(xp, "multiply", (negative, weight), Prelu.infer)
+            y += input.clip(0, math.inf, out=negative)
+            return y
         scaled = run_ufunc(xp, "multiply", (input, weight), Prelu.infer)
         return choose(xp, input > 0, input, scaled)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
+from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.blocks import line_blocks, many_lines
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.ops.rounding import zero_map
@@ -35,7 +40,9 @@ class Recurrence(Op):
 
     @staticmethod
     def forward(xp: Any, input: Any, factor: Any, dim: int, reverse: bool) -> Any:
-        """By doubling: after each round ``y[k]`` holds twice as many terms."""
+        if many_lines(dim, input, factor):
+            return _step_by_step(input, factor, dim, reverse)
+        # By doubling: after each round y[k] holds twice as many terms.
         y, a = (xp.moveaxis(xp.array(v), dim, 0) for v in (input, factor))
         if reverse:
             y, a = y[::-1], xp.concatenate([a[:1], a[:0:-1]])  # a[k+1] links k with k + 1
@@ -65,6 +72,17 @@ class Recurrence(Op):
 
 
 recurrence = Recurrence.call
+
+
+def _step_by_step(input: Any, factor: Any, dim: int, reverse: bool) -> Any:
+    output = memory.empty(input.shape, input.dtype)
+    places = range(input.shape[dim])[::-1] if reverse else range(input.shape[dim])
+    for x, a, y in line_blocks(dim, input, factor, output):
+        y[:, places[0]] = x[:, places[0]]
+        for before, here in pairwise(places):
+            np.multiply(a[:, before if reverse else here], y[:, before], out=y[:, here])
+            y[:, here] += x[:, here]
+    return output
 
 
 def shifted(x: Any, dim: int, step: int, reverse: bool, fill: int) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.ops._differences import opposite_gradients, quadratic
 from tinygrad_cv.ops._pair_loss import (
     PairLoss,
     apply_reduction,
@@ -172,9 +173,11 @@ class MSELoss(PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, reduction: str) -> Any:
-        difference = xp.subtract(input, target, out=fresh(xp, input, target))
-        xp.multiply(difference, difference, out=difference)
-        return reduced(xp, difference, reduction)
+        def terms(xp: Any, x: Any, t: Any) -> Any:
+            d = x - t
+            return [(1.0, d, d)]
+
+        return quadratic(xp, terms, input, target, reduction)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, target: Any, reduction: str) -> Any:
@@ -183,6 +186,13 @@ class MSELoss(PairLoss):
     @staticmethod
     def vjp_target(g: Any, input: Any, target: Any, reduction: str) -> Any:
         return (target - input) * (g * (2 * over_count(input, reduction)))
+
+    @staticmethod
+    def fused_vjp(
+        xp: Any, g: Any, needs: Any, input: Any, target: Any, reduction: str
+    ) -> tuple[Any, Any]:
+        scale = g * (2 * over_count(input, reduction))
+        return opposite_gradients(xp, needs, input, target, scale, None)
 
 
 class L1Loss(PairLoss):
@@ -228,14 +238,13 @@ class SmoothL1Loss(PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
-        size = xp.subtract(input, target, out=fresh(xp, input, target))
-        xp.absolute(size, out=size)
-        # With m = min(|d|, beta) both are m / beta * (|d| - m / 2).
-        near = xp.minimum(size, beta)
-        size -= 0.5 * near
-        near /= beta
-        size *= near
-        return reduced(xp, size, reduction)
+        def terms(xp: Any, x: Any, t: Any) -> Any:
+            d = x - t
+            near = d.clip(-beta, beta)  # with this m, both parts are m / beta * (d - m / 2)
+            share = near if beta == 1 else near / beta
+            return [(1.0, share, d), (-0.5, share, near)]
+
+        return quadratic(xp, terms, input, target, reduction)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
@@ -246,6 +255,15 @@ class SmoothL1Loss(PairLoss):
     def vjp_target(g: Any, input: Any, target: Any, beta: float, reduction: str) -> Any:
         slope = clamp(target - input, -beta, beta)
         return slope * (g * (over_count(input, reduction) / beta))
+
+    @staticmethod
+    def fused_vjp(
+        xp: Any, g: Any, needs: Any, input: Any, target: Any, beta: float, reduction: str
+    ) -> tuple[Any, Any]:
+        scale = g * (over_count(input, reduction) / beta)
+        return opposite_gradients(
+            xp, needs, input, target, scale, lambda d: d.clip(-beta, beta, out=d)
+        )
 
     @staticmethod
     def flops(input: Any, *others: Any) -> int:
@@ -268,12 +286,12 @@ class HuberLoss(PairLoss):
 
     @staticmethod
     def forward(xp: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
-        size = xp.subtract(input, target, out=fresh(xp, input, target))
-        xp.absolute(size, out=size)
-        near = xp.minimum(size, delta)
-        size -= 0.5 * near
-        size *= near
-        return reduced(xp, size, reduction)
+        def terms(xp: Any, x: Any, t: Any) -> Any:
+            d = x - t
+            near = d.clip(-delta, delta)  # with this m, both parts are m * (d - m / 2)
+            return [(1.0, near, d), (-0.5, near, near)]
+
+        return quadratic(xp, terms, input, target, reduction)
 
     @staticmethod
     def vjp_input(g: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
@@ -282,6 +300,15 @@ class HuberLoss(PairLoss):
     @staticmethod
     def vjp_target(g: Any, input: Any, target: Any, delta: float, reduction: str) -> Any:
         return clamp(target - input, -delta, delta) * (g * over_count(input, reduction))
+
+    @staticmethod
+    def fused_vjp(
+        xp: Any, g: Any, needs: Any, input: Any, target: Any, delta: float, reduction: str
+    ) -> tuple[Any, Any]:
+        scale = g * over_count(input, reduction)
+        return opposite_gradients(
+            xp, needs, input, target, scale, lambda d: d.clip(-delta, delta, out=d)
+        )
 
     @staticmethod
     def flops(input: Any, *others: Any) -> int:

@@ -17,8 +17,9 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.cells import cells, taps_of
+from tinygrad_cv.backend.dots import dots
 from tinygrad_cv.backend.layout import contiguous_pixels, pixels
-from tinygrad_cv.backend.scatter import sum_rows
+from tinygrad_cv.backend.scatter import sum_rows, tap_matrix
 from tinygrad_cv.backend.select import keep
 from tinygrad_cv.backend.spec import CHANNELS_LAST, Spec
 from tinygrad_cv.core.op import Op
@@ -182,6 +183,10 @@ class Sample(Op):
         how = (mode, padding_mode, align_corners, normalized)
         for n in range(len(points)):  # image by image, which bounds the memory
             rows, one = _rows(xp, input, n), listed[n : n + 1]
+            if xp is np and mode != "nearest":
+                matrix = _taps(one, input.shape[2:], how)[0]
+                pixels(output)[n] = (matrix @ _with_outside(rows)).reshape(*shape[2:], shape[1])
+                continue
             index, slope, origin = cells(xp, one, input.shape[2:], *how)
             lines = _lines(one, slope, origin, mode)[0]
             total: Any = None
@@ -234,6 +239,13 @@ class Sample(Op):
         d_points = memory.empty(points.shape, points.dtype, xp=xp) if needs[1] else None
         for n in range(len(points)):
             x, p, one = input[n : n + 1], points[n : n + 1], g[n : n + 1]
+            if xp is np and mode != "nearest":
+                dx, dp = _gradients_of_one(x, p, one, needs, how)
+                if d_input is not None:
+                    pixels(d_input)[n] = dx
+                if d_points is not None:
+                    d_points[n] = dp
+                continue
             if d_input is not None:
                 d_input[n : n + 1] = input_gradient(one, p, x.shape, *how)
             if d_points is not None:
@@ -379,6 +391,46 @@ def _check(op: str, input: Any, name: str, where: Any, fitting: bool) -> None:
         raise ShapeError(op, f"{name} and input do not fit", values=values)
     if 0 in input.shape[2:]:
         raise no_pixels(op, input.ndim - 2, input.shape, values)
+
+
+def _taps(points: Any, sizes: Sizes, how: Any) -> tuple[Any, ...]:
+    """How one image is read at points [1, M, n]: the matrix [M, S + 1] of the weights, where the
+    last pixel stands for all outside; its places [M, taps], and what the weights are made of."""
+    index, slope, origin = cells(np, points, sizes, *how)
+    lines, derivatives = _lines(points, slope, origin, how[0])
+    weights = np.stack([_weight(lines, tap)[0] for tap in range(len(index))], axis=1)
+    flat, count = np.ascontiguousarray(index[:, 0].T), math.prod(sizes)
+    flat[flat < 0] = count
+    return tap_matrix(flat, weights, count + 1), flat, slope, lines, derivatives
+
+
+def _with_outside(rows: Any) -> Any:
+    """Rows [S, C], and a last one of zeros."""
+    wide = np.empty((len(rows) + 1, rows.shape[1]), rows.dtype)
+    wide[:-1], wide[-1] = rows, 0
+    return wide
+
+
+def _gradients_of_one(input: Any, points: Any, g: Any, needs: Any, how: Any) -> tuple[Any, Any]:
+    """The gradients of one image, as [spatial..., C], and of its points: those of
+    :func:`input_gradient` and :func:`points_gradient`."""
+    count, sizes = points.shape[-1], input.shape[2:]
+    listed = points.reshape(1, math.prod(points.shape[1:-1]), count)
+    matrix, flat, slope, lines, derivatives = _taps(listed, sizes, how)
+    values = contiguous_pixels(np, g).reshape(listed.shape[1], g.shape[1])
+    d_input = d_points = None
+    if needs[0]:
+        d_input = (matrix.T @ values)[:-1].reshape(*sizes, input.shape[1])
+    if needs[1]:
+        rows, moved = _with_outside(_rows(np, input, 0)), np.zeros(listed.shape, points.dtype)
+        for tap in range(flat.shape[1]):
+            product = dots(np, values, rows.take(flat[:, tap], axis=0))
+            for a in range(count):
+                weight = _weight([*lines[:a], derivatives[a], *lines[a + 1 :]], tap)
+                moved[0, :, count - 1 - a] += product * np.reshape(weight, -1)
+        moved *= slope
+        d_points = moved.reshape(points.shape[1:])
+    return d_input, d_points
 
 
 def _rows(xp: Any, input: Any, n: int) -> Any:

@@ -5,11 +5,13 @@ The gradients of products are never computed by division, so zeros are no specia
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cv.backend import memory
+from tinygrad_cv.backend.blocks import line_blocks, many_lines
 from tinygrad_cv.backend.dtypes import as_dtype, int64
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
@@ -135,12 +137,23 @@ def _scan(xp: Any, function: Any, x: Any, dim: int, reverse: bool) -> Any:
     if not x.ndim:
         return x.astype(dtype)
     out = memory.empty(x.shape, dtype, layout_of(x), xp)
+    if many_lines(dim, x):
+        _step_by_step(x, out, dim, reverse, np.add if function is np.cumsum else np.multiply)
+        return out
     source, target = (xp.flip(x, dim), xp.flip(out, dim)) if reverse else (x, out)
     if xp is np:
         function(source, axis=dim, dtype=dtype, out=target)
     else:  # CuPy writes into row-major memory only
         target[...] = function(source, axis=dim, dtype=dtype)
     return out
+
+
+def _step_by_step(x: Any, out: Any, dim: int, reverse: bool, ufunc: Any) -> None:
+    places = range(x.shape[dim])[::-1] if reverse else range(x.shape[dim])
+    for source, target in line_blocks(dim, x, out):
+        target[:, places[0]] = source[:, places[0]]
+        for before, here in pairwise(places):
+            ufunc(target[:, before], source[:, here], out=target[:, here])
 
 
 def cumsum(input: Any, dim: Any = None, *, dtype: Any = None, axis: Any = None) -> Any:

@@ -150,7 +150,7 @@ class SigmoidFocalLoss(PairLoss):
         loss = xp.abs(input, out=fresh(xp, input, target))
         xp.negative(loss, out=loss)
         xp.log1p(xp.exp(loss, out=loss), out=loss)
-        loss -= xp.minimum(input, 0)
+        loss -= input.clip(-math.inf, 0)
         loss += (1 - target) * input
         loss *= wrong**gamma
         loss *= positive * target + negative * (1 - target)

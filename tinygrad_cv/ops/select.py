@@ -6,6 +6,7 @@ is False, also where the gradient is infinite or NaN, and is its own adjoint.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -247,15 +248,11 @@ class Clamp(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, min: float | None, max: float | None) -> Any:
+        low, high = -math.inf if min is None else min, math.inf if max is None else max
         if input.dtype.kind != "f":
             info = np.iinfo(input.dtype)
-            min = min if min is None else int(_within(min, info))
-            max = max if max is None else int(_within(max, info))
-        output = empty_like(input)
-        if min is None:
-            return xp.minimum(input, max, out=output)
-        xp.maximum(input, min, out=output)
-        return output if max is None else xp.minimum(output, max, out=output)
+            low, high = (int(_within(bound, info)) for bound in (low, high))
+        return input.clip(low, high, out=empty_like(input))
 
     @staticmethod
     def vjp_input(g: Any, input: Any, min: float | None, max: float | None) -> Any:

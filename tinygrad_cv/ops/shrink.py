@@ -57,8 +57,7 @@ class Softshrink(Unary):
 
     @staticmethod
     def forward(xp: Any, input: Any, lambd: float) -> Any:
-        taken = xp.maximum(input, -lambd, out=empty_like(input))
-        xp.minimum(taken, lambd, out=taken)  # all of x inside the bounds
+        taken = input.clip(-lambd, lambd, out=empty_like(input))  # all of x inside the bounds
         return xp.subtract(input, taken, out=taken)
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinygrad_cv.backend import memory, sums
+from tinygrad_cv.backend.dots import dots, sum_along
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
 from tinygrad_cv.backend.spec import Spec, layout_of
 from tinygrad_cv.core.op import Op
@@ -43,13 +44,26 @@ class Softmax(Op):
             return input.copy()
         y = _shifted(xp, input, dim)
         xp.exp(y, out=y)
-        y /= _row_sum(xp, y, dim)
+        y *= 1 / _row_sum(xp, y, dim)
         return y
 
     @staticmethod
     def vjp_input(g: Any, output: Any, dim: int) -> Any:
         weighted = g * output
         return weighted - output * _sum_along(weighted, dim)
+
+    @staticmethod
+    def fused_vjp(xp: Any, g: Any, needs: Any, output: Any, dim: int) -> tuple[Any]:
+        if not output.size or not output.ndim:
+            return (g * 0,)
+        dx = memory.empty_like(output)
+        if dim == output.ndim - 1:
+            weighted = dots(xp, g, output)[..., None]
+        else:
+            weighted = _row_sum(xp, xp.multiply(g, output, out=dx), dim)
+        xp.subtract(g, weighted, out=dx)
+        dx *= output
+        return (dx,)
 
     @staticmethod
     def flops(input: Spec, dim: int) -> int:
@@ -81,6 +95,14 @@ class LogSoftmax(Op):
     @staticmethod
     def vjp_input(g: Any, output: Any, dim: int) -> Any:
         return g - exp(output) * _sum_along(g, dim)
+
+    @staticmethod
+    def fused_vjp(xp: Any, g: Any, needs: Any, output: Any, dim: int) -> tuple[Any]:
+        if not output.size or not output.ndim:
+            return (g * 0,)
+        dx = xp.exp(output, out=memory.empty_like(output))
+        dx *= _row_sum(xp, g, dim)
+        return (xp.subtract(g, dx, out=dx),)
 
     @staticmethod
     def flops(input: Spec, dim: int) -> int:
@@ -128,7 +150,7 @@ def _shifted(xp: Any, x: Any, dim: int) -> Any:
 
 
 def _row_sum(xp: Any, x: Any, dim: int) -> Any:
-    return xp.add.reduce(x, axis=dim, keepdims=True) if x.ndim else x
+    return sum_along(xp, x, dim) if x.ndim else x
 
 
 def _sum_along(x: Any, dim: int) -> Any:

@@ -14,6 +14,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.convolution.blocks import Window, block_bytes, boxes
 from tinygrad_cv.backend.convolution.reading import windows
@@ -25,6 +27,8 @@ Sizes = tuple[int, ...]
 
 BLOCK = 4 << 20  # bytes of one block of columns on a CPU: what its last-level caches hold
 FEWEST_ROWS = 256  # with fewer rows a matrix product is slow
+ONE_THREAD = 1 << 19  # multiply-adds of a group that one thread does before others are awake
+FEW_IN_GROUP = 16  # the same in groups, where a run of channels ends with the group
 FEW_CHANNELS = 4  # below this, runs of pixels are longer than runs of channels
 
 
@@ -37,7 +41,8 @@ def correlate(xp: Any, input: Any, weight: Any, window: Window, output: Any) -> 
     matrix = _matrix(xp, weight)  # [group, (k, c), o]
     rows = output.reshape(-1, groups, outputs).swapaxes(0, 1)  # [group, (n, p), o]
     for block, cols in columns(xp, input, output.shape[1:-1], window, groups):
-        xp.matmul(cols, matrix, out=rows[:, block])
+        for part in _parts(xp, cols, matrix.shape[2]):
+            xp.matmul(cols[:, part], matrix, out=rows[:, block][:, part])
         yield block
 
 
@@ -49,7 +54,8 @@ def weight_gradient(
     rows = contiguous_pixels(xp, grad).reshape(-1, groups, outputs // groups).swapaxes(0, 1)
     total = xp.zeros((groups, outputs // groups, math.prod(kernel) * inputs), grad.dtype)
     for block, cols in columns(xp, input, grad.shape[2:], window, groups):
-        total += _over_rows(rows[:, block], cols)  # [group, o, (k, c)]
+        for part in _parts(xp, cols, outputs // groups):
+            total += _over_rows(rows[:, block][:, part], cols[:, part])  # [group, o, (k, c)]
     result = memory.empty(weight_shape, grad.dtype, xp=xp)
     result[...] = xp.moveaxis(total.reshape(outputs, *kernel, inputs), -1, 1)
     return result
@@ -71,9 +77,9 @@ def columns(
         rows = pixels(input).reshape(-1, groups, channels // groups).swapaxes(0, 1)
         for (block,) in boxes(rows.shape[1:2], limit):
             yield block, rows[:, block]
-    elif groups == 1 and channels < FEW_CHANNELS:
+    elif channels // groups < (FEW_CHANNELS if groups == 1 else FEW_IN_GROUP):
         for read, view in windows(xp, input, positions, window, limit, channels_first=True):
-            yield read.rows, _tap_by_tap(xp, view)
+            yield read.rows, _tap_by_tap(xp, view, groups)
     else:
         for read, view in windows(xp, input, positions, window, limit):
             yield read.rows, _row_by_row(xp, view, groups)
@@ -91,15 +97,26 @@ def _row_by_row(xp: Any, view: Any, groups: int) -> Any:
     return cols.reshape(groups, math.prod(split.shape[1 : n + 2]), width)
 
 
-def _tap_by_tap(xp: Any, view: Any) -> Any:
-    """The same for one group of few channels, copied a run of positions at a time: in memory the
+def _tap_by_tap(xp: Any, view: Any, groups: int) -> Any:
+    """The same for groups of few channels, copied a run of positions at a time: in memory the
     matrix is transposed, which a matrix product reads as well."""
     n = (view.ndim - 2) // 2
-    taps = view.transpose(*range(n + 1, view.ndim), *range(n + 1))  # [k..., c, n, p...]
+    split = view.reshape(*view.shape[:-1], groups, view.shape[-1] // groups)
+    axes = (-2, *range(n + 1, 2 * n + 1), -1, *range(n + 1))
+    taps = split.transpose(axes)  # [group, k..., c, n, p...]
     cols = memory.scratch(taps.shape, view.dtype, "convolution.columns", xp)
     cols[...] = taps
-    width = math.prod(taps.shape[: n + 1])
-    return cols.reshape(1, width, math.prod(taps.shape[n + 1 :])).swapaxes(1, 2)
+    width = math.prod(taps.shape[1 : n + 2])
+    return cols.reshape(groups, width, math.prod(taps.shape[n + 2 :])).swapaxes(1, 2)
+
+
+def _parts(xp: Any, cols: Any, outputs: int) -> list[slice]:
+    """Ranges of the rows of groups; one range for all without groups, and on a GPU."""
+    groups, count, width = cols.shape
+    step = max(ONE_THREAD // max(width * outputs, 1), 1)
+    if xp is not np or groups == 1 or step >= count:
+        return [slice(None)]
+    return [slice(start, start + step) for start in range(0, count, step)]
 
 
 def _over_rows(rows: Any, cols: Any) -> Any:

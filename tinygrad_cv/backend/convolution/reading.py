@@ -13,7 +13,7 @@ from typing import Any
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.convolution.blocks import Block, BlockGroup, Window, blocks
-from tinygrad_cv.backend.layout import pixels
+from tinygrad_cv.backend.layout import copy_pixels, pixels
 
 __all__ = ["strided", "windows"]
 
@@ -47,7 +47,7 @@ def windows(
             padded[edge] = 0
         inside, view = padded[group.inside], _view(xp, padded, group, window)
         for block in group.blocks:
-            inside[...] = source[block.pixels]
+            copy_pixels(xp, source[block.pixels], inside)
             yield block, view
 
 
