@@ -18,6 +18,7 @@ __all__ += ["layout_of", "spec_of"]
 
 CONTIGUOUS = "contiguous"
 CHANNELS_LAST = "channels_last"
+_PIXELS = [(0, *range(2, ndim), 1) for ndim in range(65)]  # [N, ..., C] of [N, C, ...]
 
 
 class Spec(NamedTuple):
@@ -52,13 +53,7 @@ def layout_of(array: Any) -> str:
     ndim = array.ndim
     if ndim < 3 or array.flags.c_contiguous:
         return CONTIGUOUS
-    expected = array.itemsize
-    shape, strides = array.shape, array.strides
-    for axis in (1, *range(ndim - 1, 1, -1), 0):
-        if shape[axis] != 1 and strides[axis] != expected:
-            return CONTIGUOUS
-        expected *= shape[axis]
-    return CHANNELS_LAST
+    return CHANNELS_LAST if array.transpose(_PIXELS[ndim]).flags.c_contiguous else CONTIGUOUS
 
 
 def spec_of(array: Any) -> Spec:
