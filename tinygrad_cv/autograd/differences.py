@@ -99,10 +99,15 @@ def along(
 
     def value(t: float) -> tuple[float, float]:
         outputs = function(moved(points, direction, t))
-        terms = [numpy_of(y) * w for y, w in zip(outputs, weights, strict=True)]
+        terms = [products(y, w) for y, w in zip(outputs, weights, strict=True)]
         return float(sum(t.sum() for t in terms)), float(sum(np.abs(t).sum() for t in terms))
 
     return value
+
+
+def products(values: Any, weights: np.ndarray) -> np.ndarray:
+    """Values times weights, flat, where there is a weight: 0 times infinity does not count."""
+    return (numpy_of(values) * weights)[weights != 0]
 
 
 def moved(
