@@ -57,7 +57,7 @@ from tinygrad_cv.ops._served import kernels, use_kernels
 globals().update(_ops.TG_FUNCTIONS)
 
 # Floors above ops/ are loaded when first used, so that importing the package stays quick.
-_LAZY = ("cli", "data", "io", "models", "nn", "optim", "testing", "viz")
+_LAZY = ("cli", "data", "func", "io", "models", "nn", "optim", "testing", "viz")
 
 __all__ = [
     "ArgumentError",

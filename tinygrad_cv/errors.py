@@ -27,6 +27,7 @@ __all__ = [
     "BackendError",
     "DTypeError",
     "DataError",
+    "GradcheckError",
     "GraphError",
     "RangeError",
     "ShapeError",
@@ -177,6 +178,18 @@ class GraphError(TinygradError, RuntimeError):
     ...     print(error.repair)
     Call requires_grad_() on the inputs or parameters before the forward pass. If it is itself a
     gradient, compute that with create_graph=True.
+    """
+
+
+class GradcheckError(TinygradError, RuntimeError):
+    """A gradient is not the one that differences of values give, or cannot be compared with it.
+
+    >>> import tinygrad_cv as tg
+    >>> try:  # in float32
+    ...     tg.autograd.gradcheck(lambda x: x * x, tg.ones(2, requires_grad=True))
+    ... except GradcheckError as error:
+    ...     print(error.repair)
+    Use float64 (t.double()) for the inputs and inside the function.
     """
 
 

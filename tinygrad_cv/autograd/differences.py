@@ -1,0 +1,147 @@
+"""Difference quotients, and what they are compared with: the measure of every gradient check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.autograd.backward import grad
+from tinygrad_cv.autograd.trace import zeros_like
+from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["along", "directional_derivative", "numpy_of", "one_sided", "random_like", "variable"]
+__all__ += ["vjp"]
+
+Function = Callable[[list[Tensor]], Sequence[Tensor]]
+Line = Callable[[float], tuple[float, float]]
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+
+
+def vjp(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    create_graph: bool = False,
+) -> list[Tensor]:
+    """Gradients of ``sum <cotangent, output>`` with respect to ``inputs``, zeros where nothing
+    depends on an input: the vector-Jacobian product, dx[j] = sum_i g[i] * dy[i]/dx[j].
+
+    Args:
+        outputs, inputs: Tensors of one recorded graph.
+        cotangents: one g for each output, of its shape.
+        create_graph: record the gradients, to differentiate them again.
+
+    >>> import tinygrad_cv as tg
+    >>> x, unused = tg.tensor([1.0, 2.0], requires_grad=True), tg.ones(1, requires_grad=True)
+    >>> vjp([x * x], [x, unused], [tg.tensor([1.0, 10.0])])  # g * 2x
+    [tensor([ 2., 40.]), tensor([0.])]
+    """
+    pairs = [(y, g) for y, g in zip(outputs, cotangents, strict=True) if y.requires_grad]
+    grads: Sequence[Tensor | None] = [None] * len(inputs)
+    if pairs:
+        ys, gs = zip(*pairs, strict=True)
+        grads = grad(ys, inputs, gs, create_graph=create_graph, allow_unused=True)
+    return [zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
+
+
+def directional_derivative(function: Line, steps: Sequence[float] = STEPS) -> tuple[float, float]:
+    """Derivative of ``function`` at 0 by central differences, and a bound on its error::
+
+        d(h) = (f(h) - f(-h)) / (2h),   derivative = (4 d(h/2) - d(h)) / 3
+
+    ``function(t)`` gives the value and its magnitude (what rounding errors are proportional to).
+    The difference is extrapolated once (Richardson, 1911), which leaves an error of order h^4; the
+    step h goes through ``steps`` while two steps disagree, as they do near a kink or a pole, and
+    the best one is kept. Where the function is never finite, the result is (nan, inf).
+
+    >>> import math
+    >>> value, bound = directional_derivative(lambda t: (math.exp(t), math.exp(t)))
+    >>> round(float(value), 9), bool(abs(value - 1) <= bound)
+    (1.0, True)
+    """
+    best = (np.nan, np.inf)
+    for step in steps:
+        high, low, mid_high, mid_low = (function(t) for t in (step, -step, step / 2, -step / 2))
+        wide = (high[0] - low[0]) / (2 * step)
+        narrow = (mid_high[0] - mid_low[0]) / step
+        estimate = (4 * narrow - wide) / 3
+        rounding = 8 * np.finfo(np.float64).eps * max(high[1], low[1]) / step
+        bound = abs(narrow - wide) / 3 + rounding
+        if not np.isfinite(bound):
+            continue
+        if bound < best[1]:
+            best = (estimate, bound)
+        if bound <= 1e-7 * abs(estimate) or abs(narrow - wide) <= 4 * rounding:
+            break
+    return best
+
+
+def one_sided(function: Line, step: float) -> tuple[float, float]:
+    """The slopes to the left and to the right of 0; they differ where there is a kink.
+
+    >>> one_sided(lambda t: (abs(t), abs(t)), 0.5)
+    (-1.0, 1.0)
+    """
+    low, middle, high = (function(t)[0] for t in (-step, 0.0, step))
+    return (middle - low) / step, (high - middle) / step
+
+
+def along(
+    function: Function,
+    points: Sequence[Tensor],
+    direction: Sequence[np.ndarray | None],
+    weights: Sequence[np.ndarray],
+) -> Line:
+    """t -> <weights, function(points + t*direction)> and the sum of the absolute terms."""
+
+    def value(t: float) -> tuple[float, float]:
+        outputs = function(moved(points, direction, t))
+        terms = [products(y, w) for y, w in zip(outputs, weights, strict=True)]
+        return float(sum(t.sum() for t in terms)), float(sum(np.abs(t).sum() for t in terms))
+
+    return value
+
+
+def products(values: Any, weights: np.ndarray) -> np.ndarray:
+    """Values times weights, flat, where there is a weight: 0 times infinity does not count."""
+    return (numpy_of(values) * weights)[weights != 0]
+
+
+def moved(
+    points: Sequence[Tensor], direction: Sequence[np.ndarray | None], t: float
+) -> list[Tensor]:
+    """points + t*direction; None is a direction of zeros."""
+    return [
+        x if v is None else variable(x, (numpy_of(x) + t * v).astype(x.dtype, copy=False))
+        for x, v in zip(points, direction, strict=True)
+    ]
+
+
+def numpy_of(value: Any) -> np.ndarray:
+    """The value as a NumPy array, from any device, without looking at gradients."""
+    if isinstance(value, Tensor):
+        value = value.array
+    return np.asarray(backend_array.to_numpy(value) if backend_array.is_array(value) else value)
+
+
+def variable(like: Tensor, values: np.ndarray | None = None) -> Tensor:
+    """A fresh leaf with the values of ``like`` (or others), on its device, read-only."""
+    return _on_device(numpy_of(like) if values is None else values, like).requires_grad_()
+
+
+def random_like(tensor: Tensor, rng: np.random.Generator) -> Tensor:
+    """Random entries between 0.5 and 1.5 in size, of either sign: no entry hides a fault."""
+    sign = rng.choice([-1.0, 1.0], tensor.shape)
+    values = np.asarray(rng.uniform(0.5, 1.5, tensor.shape) * sign, dtype=np.float64)
+    dtype = tensor.dtype if tensor.dtype.kind == "f" else np.dtype(np.float64)
+    return _on_device(values.astype(dtype), tensor)
+
+
+def _on_device(values: np.ndarray, like: Tensor) -> Tensor:
+    array = backend_array.to_device(np.array(values), backend_array.device_of(like.array))
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return Tensor(array)
