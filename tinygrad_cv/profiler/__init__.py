@@ -56,7 +56,8 @@ class ModuleRow(NamedTuple):
     """What ran inside one module, modules below it included.
 
     ``calls`` counts the calls of the module in which an operator ran. ``forward`` and ``backward``
-    are seconds, ``forward_flops`` and ``backward_flops`` operations.
+    are seconds, ``forward_flops`` and ``backward_flops`` operations; what a checkpoint computes
+    again is a part of backward.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
@@ -232,7 +233,8 @@ class profile:  # noqa: N801  (PyTorch's name)
             while event.depth == 0 and scope is not None:
                 key = (path_of(scope), scope.kind)
                 groups.setdefault(key, []).append(event)
-                calls.setdefault(key, set()).add(id(scope))
+                if event.phase != "recompute":
+                    calls.setdefault(key, set()).add(id(scope))
                 scope = scope.parent
         rows = []
         for key, events in groups.items():
@@ -241,7 +243,7 @@ class profile:  # noqa: N801  (PyTorch's name)
             rows.append(
                 ModuleRow(
                     *key,
-                    len(calls[key]),
+                    len(calls.get(key, ())),
                     sum(e.time for e in forward),
                     sum(e.time for e in backward),
                     sum(e.flops or 0 for e in forward),
@@ -286,7 +288,7 @@ class profile:  # noqa: N801  (PyTorch's name)
 
         Args:
             of: "time", "flops", "output_bytes" or "saved_bytes".
-            phase: "forward", "backward", or None for both together.
+            phase: "forward", "backward", "recompute", or None for all together.
 
         Raises:
             ArgumentError: another ``of`` or ``phase``.
@@ -302,9 +304,9 @@ class profile:  # noqa: N801  (PyTorch's name)
             raise ArgumentError(
                 "profile", f"no values of {of!r}: there are {', '.join(map(repr, NUMBERS[:-1]))}"
             )
-        if phase not in (None, "forward", "backward"):
+        if phase not in (None, "forward", "backward", "recompute"):
             raise ArgumentError(
-                "profile", f'a phase is "forward", "backward" or None, not {phase!r}'
+                "profile", f'a phase is "forward", "backward", "recompute" or None, not {phase!r}'
             )
         found: dict[Node, float] = {}
         for event, reference in zip(self.events, self._recording.nodes, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import is_array, on_device_of, xp_of
+from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Leaf, Node
@@ -27,7 +28,8 @@ class Event(NamedTuple):
 
     Attributes:
         operator: its name.
-        phase: "forward", or "backward" for its gradient rules.
+        phase: "forward", "backward" for its gradient rules, or "recompute" for what a checkpoint
+            computes again.
         module: path of the module call that it belongs to, as ``named_modules`` has it; of the
             module that the user called its class name; "" outside modules.
         start, time: seconds, from the begin of the profile and of the run.
@@ -107,7 +109,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         own = node is not None and node.op is op
         self._note(
             op.name,
-            "backward" if self._open else "forward",
+            "backward" if self._open else "recompute" if running_again() else "forward",
             scope,
             (self._begun.pop(op.name, now), now),
             arrays,
@@ -205,10 +207,9 @@ class Recording(mode.Recorder, kernels.Watcher):
         return total
 
     def _rule_flops(self, node: Node, given: tuple[Any, ...], results: Any) -> int | None:
-        if not isinstance(node.saved, tuple):
-            return None
+        kept = node.saved if isinstance(node.saved, tuple) else node.saved.specs
         needs = tuple(result is not None for result in results)
-        saved = tuple(map(_as_spec, node.saved))
+        saved = tuple(map(_as_spec, kept))
         key = (node.op, node.plan.needs, needs, given, saved, node.attrs)
         try:
             known = key in self._flops
