@@ -51,13 +51,14 @@ from tinygrad_cv.errors import (
     TinygradError,
 )
 from tinygrad_cv.ops._served import kernels, use_kernels
+from tinygrad_cv.profiler import profile
 
 # Every public function of ops/, under its own name. Some are builtins' names (sum, abs ...), as in
 # NumPy.
 globals().update(_ops.TG_FUNCTIONS)
 
 # Floors above ops/ are loaded when first used, so that importing the package stays quick.
-_LAZY = ("cli", "data", "func", "io", "models", "nn", "optim", "testing", "viz")
+_LAZY = ("cli", "data", "func", "io", "models", "nn", "optim", "profiler", "testing", "viz")
 
 __all__ = [
     "ArgumentError",
@@ -92,6 +93,7 @@ __all__ = [
     "manual_seed",
     "memory",
     "no_grad",
+    "profile",
     "set_convolution_precision",
     "set_default_device",
     "set_default_dtype",

@@ -6,6 +6,7 @@ from tinygrad_cv import io as io
 from tinygrad_cv import models as models
 from tinygrad_cv import nn as nn
 from tinygrad_cv import optim as optim
+from tinygrad_cv import profiler as profiler
 from tinygrad_cv import testing as testing
 from tinygrad_cv import viz as viz
 from tinygrad_cv._version import __version__ as __version__
@@ -47,6 +48,7 @@ from tinygrad_cv.errors import TinygradError as TinygradError
 from tinygrad_cv.ops._served import kernels as kernels
 from tinygrad_cv.ops._served import use_kernels as use_kernels
 from tinygrad_cv.ops.broadcasting import Shape
+from tinygrad_cv.profiler import profile as profile
 from typing import Any
 import tinygrad_cv.backend.random as random
 

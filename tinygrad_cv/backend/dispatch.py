@@ -33,6 +33,8 @@ def run_kernel(op: Any, arrays: Arrays, attrs: tuple[Any, ...]) -> tuple[Arrays,
         BackendError: the inputs are on different devices.
         TinygradError: what the operator's ``infer`` refuses.
     """
+    if kernels.watchers:
+        kernels.begins(op.name)
     device = _common_device(op, arrays, attrs)
     if device != "cuda":
         return _run(op, arrays, attrs, device, np)
@@ -59,6 +61,8 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
         result = None if kernel is None else kernel.function(xp, *given)
         if result is None:
             result = op.forward(xp, *given)
+        elif kernels.watchers and kernel is not None:
+            kernels.served(op.name, kernel.provider)
     except (ValueError, TypeError, OverflowError) as problem:
         if isinstance(problem, TinygradError):
             raise
@@ -126,10 +130,14 @@ def _fused(
             reads = (known.get(name) for name in _reads(kernel.function))
             result: Arrays | None = kernel.function(xp, gradient, needs, *reads)
             if result is not None:
+                if kernels.watchers:
+                    kernels.served(op.name + ".vjp", kernel.provider)
                 return result
     if plan.fused is None:
         return None
-    found: Arrays = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
+    found: Arrays | None = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
+    if kernels.watchers and found is not None:
+        kernels.served(op.name + ".vjp", "fused_vjp")
     return found
 
 

@@ -15,6 +15,7 @@ first-order rule, with the arguments of ``fused_vjp``.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,8 +23,8 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["TABLE", "Kernel", "candidates", "choose", "providers", "register"]
-__all__ += ["unregister", "use", "with_parameters"]
+__all__ = ["TABLE", "Kernel", "Watcher", "begins", "candidates", "choose", "providers", "register"]
+__all__ += ["served", "unregister", "use", "watching", "with_parameters"]
 
 
 class Kernel(NamedTuple):
@@ -129,3 +130,66 @@ def use(provider: str) -> Iterator[None]:
         yield
     finally:
         _FORCED.reset(token)
+
+
+class Watcher:
+    """Sees what runs while it is installed by :func:`watching`, in this thread."""
+
+    def begins(self, op: str) -> None:
+        """The arguments of ``op`` are together, and it is about to run."""
+
+    def served(self, op: str, provider: str) -> None:
+        """A kernel of ``provider`` gave the result of ``op``; not called for the reference."""
+
+
+# How many watchers there are in all threads. While it is 0, nobody looks at the context variable.
+watchers = 0
+_WATCHER: ContextVar[Watcher | None] = ContextVar("tinygrad_cv_kernel_watcher", default=None)
+_lock = threading.Lock()
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Show to ``watcher`` every operator that runs on arrays inside the block, and to the watcher
+    around it too."""
+    outer = _WATCHER.get()
+    token = _WATCHER.set(watcher if outer is None else _Both(watcher, outer))
+    _count(1)
+    try:
+        yield
+    finally:
+        _count(-1)
+        _WATCHER.reset(token)
+
+
+def begins(op: str) -> None:
+    """To be called when ``op`` begins, if there are watchers."""
+    watcher = _WATCHER.get()
+    if watcher is not None:
+        watcher.begins(op)
+
+
+def served(op: str, provider: str) -> None:
+    """To be called when ``provider`` has served ``op``, if there are watchers."""
+    watcher = _WATCHER.get()
+    if watcher is not None:
+        watcher.served(op, provider)
+
+
+class _Both(Watcher):
+    def __init__(self, inner: Watcher, outer: Watcher) -> None:
+        self.all = (inner, outer)
+
+    def begins(self, op: str) -> None:
+        for watcher in self.all:
+            watcher.begins(op)
+
+    def served(self, op: str, provider: str) -> None:
+        for watcher in self.all:
+            watcher.served(op, provider)
+
+
+def _count(by: int) -> None:
+    global watchers
+    with _lock:
+        watchers += by

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.backend import memory
+from tinygrad_cv.backend import memory, replay
 from tinygrad_cv.backend.dtypes import as_dtype, float32
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
@@ -87,6 +87,10 @@ class Generator:
         >>> (keep_mask(key, (100,), 0.5) == keep_mask(key, (100,), 0.5)).all().item()
         True
         """
+        tape = replay.tape()
+        return self._draw_key() if tape is None else tape.take(self._draw_key)
+
+    def _draw_key(self) -> Key:
         with _LOCK:
             draw = self._draw
             self._draw = draw + 1

@@ -24,7 +24,7 @@ from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
 
-__all__ = ["Key", "Run", "key_of"]
+__all__ = ["Key", "Run", "check_saved", "key_of"]
 
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
 
@@ -95,7 +95,7 @@ class Run:
                 continue
             saved = node.saved
             if saved is FREED or clock.last_write > node.stamp:
-                _check_saved(node)
+                check_saved(node)
             try:
                 if simple:
                     results = node.plan.run(gradient, saved, node.attrs)
@@ -185,16 +185,18 @@ class Run:
 
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, or by the best first-order kernel."""
-        plan, useful, watcher = node.plan, self.useful, self.watcher
+        plan, useful, watcher, kept = node.plan, self.useful, self.watcher, node.saved
+        if type(kept) is not tuple:
+            kept = kept.unpack()
         if watcher is not None:
             watcher.arrived(node, gradient)
         needs = tuple([e is not None and (useful is None or e in useful) for e in node.edges])
         if self.create_graph:
-            values = zip(plan.kinds, node.saved, strict=True)
+            values = zip(plan.kinds, kept, strict=True)
             saved = [self._restored(node, *kind, value) for kind, value in values]
             results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
         else:
-            results = run_rules(plan, gradient, needs, node.saved, node.attrs, _each_on_tensors)
+            results = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
         if watcher is not None:
             watcher.differentiated(node, results)
         return results
@@ -285,7 +287,7 @@ def _where(node: Node) -> str:
     return f"in the gradient of {node.op.name}, which ran at {node.site}"
 
 
-def _check_saved(node: Node) -> None:
+def check_saved(node: Node) -> None:
     """Raise GraphError if what ``node`` saved is gone, or was overwritten afterwards."""
     op, plan = node.op.name, node.plan
     if node.saved is FREED:

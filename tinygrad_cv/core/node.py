@@ -43,7 +43,8 @@ class Node:
         attrs: the operator's attributes, in the order of its ``forward``.
         edges: for each input the Node or Leaf that made it, or None where no gradient is needed.
         indices: which output of that node each input is; None when all are 0.
-        saved: raw arrays and shapes for the rules, or FREED.
+        saved: raw arrays and shapes for the rules, or FREED; or an object whose ``unpack()`` gives
+            them, and that yields None for each of them.
         shape, dtype: of output 0; ``rest`` has (shape, dtype) of further outputs.
         scope: the module call that it belongs to.
         stamp: when it was made, on the clock that also counts in-place writes.

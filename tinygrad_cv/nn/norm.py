@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of
+from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.tensor import Tensor
@@ -158,7 +159,7 @@ class _BatchNorm(_NormBase):
             momentum,
             self.eps,
         )
-        if seen is not None:
+        if seen is not None and not running_again():
             _advance(seen)
         return output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tinygrad_cv.backend import replay
 from tinygrad_cv.backend.array import on_device_of
 from tinygrad_cv.backend.dtypes import is_float
 from tinygrad_cv.backend.spec import Spec
@@ -48,14 +49,16 @@ def record(
     running_mean: Any, running_var: Any, mean: Any, var: Any, n: int, momentum: float
 ) -> None:
     """Move the recorded statistics towards those of n values per channel, in place; an empty batch
-    has none.
+    has none, and a batch that is only computed again has been recorded before.
 
     ``mean`` and the biased ``var`` are [C], or [N, C] with one line for each sample: then the means
     of the lines count.
     """
     recorded = [getattr(t, "array", t) for t in (running_mean, running_var)]
     batch = [getattr(t, "array", t) for t in (mean, var)]
-    if n < 2 or not batch[0].size or any(isinstance(array, Spec) for array in recorded):
+    if replay.running_again() or n < 2 or not batch[0].size:
+        return
+    if any(isinstance(array, Spec) for array in recorded):
         return
     with on_device_of(recorded[0]):
         batch[1] = batch[1] * (n / (n - 1))  # unbiased
