@@ -20,6 +20,7 @@ __all__ = ["register_kernels"]
 SMALLEST = 1 << 15  # elements; below, NumPy is done before others are awake
 WIDTH = 512  # places side by side that a thread takes at once
 HELD = 1 << 15  # sums that a thread holds, if one line has no more
+FEW = 64  # numbers that go to the places of one line, whose sums float32 holds
 
 Shape = tuple[int, ...]
 
@@ -182,6 +183,11 @@ def gather(xp: Any, input: Any, index: Any, dim: int, last: bool) -> Any:
 def gather_grad(xp: Any, grad: Any, index: Any, shape: Shape, dim: int, last: bool) -> Any:
     """``GatherGrad.forward`` without ``last``."""
     out = memory.empty(shape, np.float32)
+    n, count, inner = _sizes(out, index, dim)
+    if inner == 1 and count <= FEW:
+        flat = [contiguous(array).reshape(-1) for array in (grad, index, out)]
+        _compiled().add_few(*flat, n, count, threads.get_num_threads())
+        return out
     lines = [_lines(array, dim) for array in (grad, index, out)]
     _compiled().add_at(*lines, _sums(lines[2]))
     return out

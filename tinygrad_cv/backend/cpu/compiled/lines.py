@@ -13,10 +13,16 @@ import numpy as np
 from tinygrad_cv.backend.cpu.compiled.tasks import shared
 from tinygrad_cv.backend.cpu.compiling import compiled
 
-__all__ = ["add_at", "add_rows", "extremum", "extremum_at", "extremum_at_gradient", "gather"]
+__all__ = [
+    "add_at",
+    "add_few",
+    "add_rows",
+    "extremum",
+    "extremum_at",
+    "extremum_at_gradient",
+    "gather",
+]
 __all__ += ["recurrence", "running"]
-
-FEW = 64  # numbers of a line whose sums are kept in float32
 
 _R3, _W3 = "Array(float32, 3, 'C', readonly=True)", "float32[:, :, ::1]"
 _I3, _P3 = "Array(int64, 3, 'C', readonly=True)", "int64[:, :, ::1]"
@@ -173,14 +179,6 @@ def add_at(g, index, out, far, task):
             line, first = piece // blocks, piece % blocks * width
             last = min(first + width, inner)
             size = last - first
-            if inner == 1 and count <= FEW:
-                result = out[line, :, 0]
-                for k in range(n):
-                    result[k] = np.float32(0)
-                for k in range(count):
-                    place = index[line, k, 0]
-                    result[place + n if place < 0 else place] += g[line, k, 0]
-                continue
             for k in range(n * size):
                 sums[k] = 0.0
             if inner == 1:
@@ -199,6 +197,24 @@ def add_at(g, index, out, far, task):
                 result = out[line, k, first:last]
                 for c in range(result.size):
                     result[c] = np.float32(sums[k * size + c])
+
+
+@compiled(f"void({_R1}, {_I1}, float32[::1], int64, int64, int64)", parallel=True)
+def add_few(g, index, out, n, count, workers, task):
+    """The same with nothing behind the axis, of flat lines; sums of so few that float32 holds
+    them."""
+    lines = out.size // n
+    for worker in shared(0, workers, task):
+        for line in range(lines * worker // workers, lines * (worker + 1) // workers):
+            result = out[line * n : (line + 1) * n]
+            values, wanted = (
+                g[line * count : (line + 1) * count], index[line * count : (line + 1) * count]
+            )  # fmt: skip
+            for k in range(result.size):
+                result[k] = np.float32(0)
+            for k in range(values.size):
+                place = wanted[k]
+                result[place + n if place < 0 else place] += values[k]
 
 
 @compiled(f"void({_R3}, {_I1}, {_W3}, int64, int64)", parallel=True)
