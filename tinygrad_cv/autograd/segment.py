@@ -263,7 +263,7 @@ def _owner(tensor: Any) -> Any:
 def _spec(value: Any) -> Any:
     if isinstance(value, tuple) and not isinstance(value, Spec):
         return tuple(map(_spec, value))
-    return spec_of(value) if is_array(value) else value
+    return Spec(*spec_of(value)) if is_array(value) else value
 
 
 def _has_array(value: Any) -> bool:

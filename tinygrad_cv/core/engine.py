@@ -300,7 +300,7 @@ def check_saved(node: Node) -> None:
             )
         )
     for name, (kind, _), value in zip(plan.names, plan.kinds, node.saved, strict=True):
-        arrays = value if isinstance(value, tuple) else (value,)
+        arrays = value if type(value) is tuple else (value,)  # a Spec is one array
         sites = [written_after(x, node.stamp) for x in arrays if kind != "shape"]
         for site in filter(None, sites):
             raise node.blame(

@@ -198,7 +198,7 @@ def check_probability(function: str, p: float) -> None:
 
 def next_key(input: Any, generator: Generator | None) -> tuple[int, int]:
     """What the mask of an input is drawn by; on the meta device nothing is drawn."""
-    on_meta = type(getattr(input, "array", input)) is Spec
+    on_meta = isinstance(getattr(input, "array", input), Spec)
     return (0, 0) if on_meta else (generator or default_generator).next_key()
 
 

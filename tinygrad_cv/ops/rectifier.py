@@ -329,7 +329,7 @@ def rrelu(
         )
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    on_meta = type(getattr(input, "array", input)) is Spec
+    on_meta = isinstance(getattr(input, "array", input), Spec)
     key = (0, 0) if on_meta else (generator or default_generator).next_key()
     return applied(Rrelu.call, input, inplace, lower, upper, key)
 
