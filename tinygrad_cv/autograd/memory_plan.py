@@ -333,7 +333,7 @@ def _form(spec: Spec) -> np.ndarray:
     not provide it."""
     known = getattr(spec, "view", None)
     if known is not None:
-        return known  # type: ignore[no-any-return]
+        return known
     size, _, strides = form_of(spec.shape, spec.dtype.itemsize, spec.layout)
     return np.ndarray(spec.shape, spec.dtype, np.empty(max(size, 1), np.uint8), strides=strides)
 
