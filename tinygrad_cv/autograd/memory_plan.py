@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 
