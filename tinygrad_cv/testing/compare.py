@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv import autograd
-from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.autograd.directions import (
+    directional_derivative,
+    numpy_of,
+    on_device,
+    random_like,
+    slope,
+)
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.testing.case import CheckFailure
 
-__all__ = ["assert_close", "check_derivatives", "directional_derivative", "vjp"]
+__all__ = ["assert_close", "check_derivatives", "directional_derivative", "numpy_of"]
+__all__ += ["random_like", "vjp"]
 
 Function = Callable[[list[Tensor]], list[Tensor]]
 
@@ -94,40 +101,6 @@ def vjp(
     return [_zeros_like(x) if g is None else g for x, g in zip(inputs, grads, strict=True)]
 
 
-def directional_derivative(
-    function: Callable[[float], tuple[float, float]],
-) -> tuple[float, float]:
-    """Derivative of ``function`` at 0 by central differences, and a bound on its error::
-
-        d(h) = (f(h) - f(-h)) / (2h),   derivative = (4 d(h/2) - d(h)) / 3
-
-    ``function(t)`` gives the value and its magnitude (what rounding errors are proportional to).
-    The difference is extrapolated once (Richardson, 1911), which leaves an error of order h^4; the
-    step h shrinks while two steps disagree, as they do near a kink or a pole, and the best one is
-    kept. Where the function is never finite, the result is (nan, inf).
-
-    >>> import math
-    >>> value, bound = directional_derivative(lambda t: (math.exp(t), math.exp(t)))
-    >>> round(float(value), 9), bool(abs(value - 1) <= bound)
-    (1.0, True)
-    """
-    best = (np.nan, np.inf)
-    for step in (1e-3, 1e-4, 1e-5, 1e-6):
-        high, low, mid_high, mid_low = (function(t) for t in (step, -step, step / 2, -step / 2))
-        wide = (high[0] - low[0]) / (2 * step)
-        narrow = (mid_high[0] - mid_low[0]) / step
-        estimate = (4 * narrow - wide) / 3
-        rounding = 8 * np.finfo(np.float64).eps * max(high[1], low[1]) / step
-        bound = abs(narrow - wide) / 3 + rounding
-        if not np.isfinite(bound):
-            continue
-        if bound < best[1]:
-            best = (estimate, bound)
-        if bound <= 1e-7 * abs(estimate) or abs(narrow - wide) <= 4 * rounding:
-            break
-    return best
-
-
 def check_derivatives(
     function: Function,
     inputs: Sequence[Tensor],
@@ -181,23 +154,16 @@ def check_derivatives(
         direction = [
             numpy_of(random_like(x, rng)) if i in group else None for i, x in enumerate(points)
         ]
-        terms = [g * v for g, v in zip(grads, direction, strict=True) if v is not None]
-        analytic = float(sum(t.sum() for t in terms))
-        size = float(sum(np.abs(t).sum() for t in terms))
-        along = _along(function, points, direction, weights)
-        numeric, bound = directional_derivative(along)
+        found = slope(grads, direction, _along(function, points, direction, weights))
         where = f"order {level}, along {', '.join(names[i] for i in group)}"
-        scale = max(size, abs(numeric))
-        if not bound <= 1e-5 * scale + 1e-8 * max(along(0.0)[1], 1e-300):
+        if not found.settled:
             raise CheckFailure(
-                f"{where}: the differences do not settle ({numeric:.6g} +- {bound:.1g}, the rule "
-                f"gives {analytic:.6g}): the inputs are at a kink (kinks=True) or leave the domain"
+                f"{where}: the differences do not settle ({found.differences:.6g} +- "
+                f"{found.bound:.1g}, the rule gives {found.rule:.6g}): the inputs are at a kink "
+                "(kinks=True) or leave the domain"
             )
-        if not abs(analytic - numeric) <= max(1e-7 * scale, 3 * bound):
-            raise CheckFailure(
-                f"{where}: the rule gives {analytic:.12g}, "
-                f"differences {numeric:.12g} +- {bound:.1g}"
-            )
+        if not found.agrees:
+            raise CheckFailure(f"{where}: {found}")
     if order > 1:
         count = len(points)
 
@@ -209,13 +175,6 @@ def check_derivatives(
         check_derivatives(
             derivative, [*points, *cotangents], order - 1, rng, [*names, *more], False, level + 1
         )
-
-
-def numpy_of(value: Any) -> np.ndarray:
-    """The value as a NumPy array, from any device, without looking at gradients."""
-    if isinstance(value, Tensor):
-        value = value.array
-    return np.asarray(backend_array.to_numpy(value) if backend_array.is_array(value) else value)
 
 
 def _along(
@@ -239,23 +198,8 @@ def _along(
 
 def _variable(like: Tensor, values: np.ndarray | None = None) -> Tensor:
     """A fresh leaf with the values of ``like`` (or others), on its device, read-only."""
-    return _on_device(numpy_of(like) if values is None else values, like).requires_grad_()
-
-
-def random_like(tensor: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random entries between 0.5 and 1.5 in size, of either sign: no entry hides a fault."""
-    sign = rng.choice([-1.0, 1.0], tensor.shape)
-    values = np.asarray(rng.uniform(0.5, 1.5, tensor.shape) * sign, dtype=np.float64)
-    dtype = tensor.dtype if tensor.dtype.kind == "f" else np.dtype(np.float64)
-    return _on_device(values.astype(dtype), tensor)
+    return on_device(numpy_of(like) if values is None else values, like).requires_grad_()
 
 
 def _zeros_like(tensor: Tensor) -> Tensor:
-    return _on_device(np.zeros(tensor.shape, tensor.dtype), tensor)
-
-
-def _on_device(values: np.ndarray, like: Tensor) -> Tensor:
-    array = backend_array.to_device(np.array(values), backend_array.device_of(like.array))
-    if isinstance(array, np.ndarray):
-        array.flags.writeable = False
-    return Tensor(array)
+    return on_device(np.zeros(tensor.shape, tensor.dtype), tensor)

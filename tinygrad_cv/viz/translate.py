@@ -72,7 +72,7 @@ class Translator:
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         return source
 
-    def node(self, node: Node) -> None:
+    def node(self, node: Node, error: str = "") -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
         kept = {} if node.saved is FREED else dict(zip(plan.kinds, node.saved, strict=True))
@@ -91,6 +91,7 @@ class Translator:
             node.scope,
             self._site(node.code, node.lasti),
             tuple(specs),
+            error,
         )
         self.number[node] = number
 

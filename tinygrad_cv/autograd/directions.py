@@ -1,0 +1,142 @@
+"""Derivatives along random directions, by differences: what gradients are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.backend import array as backend_array
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["Slope", "directional_derivative", "numpy_of", "on_device", "random_like", "slope"]
+
+Along = Callable[[float], tuple[float, float]]
+
+
+def directional_derivative(function: Along) -> tuple[float, float]:
+    """Derivative of ``function`` at 0 by central differences, and a bound on its error::
+
+        d(h) = (f(h) - f(-h)) / (2h),   derivative = (4 d(h/2) - d(h)) / 3
+
+    ``function(t)`` gives the value and its magnitude (what rounding errors are proportional to).
+    The difference is extrapolated once (Richardson, 1911), which leaves an error of order h^4; the
+    step h shrinks while two steps disagree, as they do near a kink or a pole, and the best one is
+    kept. Where the function is never finite, the result is (nan, inf).
+
+    >>> import math
+    >>> value, bound = directional_derivative(lambda t: (math.exp(t), math.exp(t)))
+    >>> round(float(value), 9), bool(abs(value - 1) <= bound)
+    (1.0, True)
+    """
+    best = (np.nan, np.inf)
+    for step in (1e-3, 1e-4, 1e-5, 1e-6):
+        high, low, mid_high, mid_low = (function(t) for t in (step, -step, step / 2, -step / 2))
+        wide = (high[0] - low[0]) / (2 * step)
+        narrow = (mid_high[0] - mid_low[0]) / step
+        estimate = (4 * narrow - wide) / 3
+        rounding = 8 * np.finfo(np.float64).eps * max(high[1], low[1]) / step
+        bound = abs(narrow - wide) / 3 + rounding
+        if not np.isfinite(bound):
+            continue
+        if bound < best[1]:
+            best = (estimate, bound)
+        if bound <= 1e-7 * abs(estimate) or abs(narrow - wide) <= 4 * rounding:
+            break
+    return best
+
+
+class Slope(NamedTuple):
+    """A derivative along one direction: what a rule gives, and what differences give.
+
+    Attributes:
+        rule: <gradient, direction>.
+        differences, bound: the difference quotient, and how far it may be off.
+        scale: how large the terms of both are.
+        size: how large the terms of the function itself are.
+
+    >>> Slope(rule=2.0, differences=2.0, bound=1e-12, scale=2.0, size=1.0).agrees
+    True
+    """
+
+    rule: float
+    differences: float
+    bound: float
+    scale: float
+    size: float
+
+    @property
+    def settled(self) -> bool:
+        """False at a kink, or where the function leaves its domain: the differences say nothing.
+
+        >>> Slope(rule=2.0, differences=1.0, bound=0.3, scale=2.0, size=1.0).settled
+        False
+        """
+        return self.bound <= 1e-5 * self.scale + 1e-8 * max(self.size, 1e-300)
+
+    @property
+    def agrees(self) -> bool:
+        """True if rule and differences are equal up to what rounding leaves open.
+
+        >>> Slope(rule=2.0, differences=1.9, bound=1e-12, scale=2.0, size=1.0).agrees
+        False
+        """
+        return abs(self.rule - self.differences) <= max(1e-7 * self.scale, 3 * self.bound)
+
+    def __str__(self) -> str:
+        differences = f"{self.differences:.12g} +- {self.bound:.1g}"
+        return f"the rule gives {self.rule:.12g}, differences {differences}"
+
+
+def slope(
+    gradients: Sequence[np.ndarray], direction: Sequence[np.ndarray | None], along: Along
+) -> Slope:
+    """The derivative of ``along`` at 0 beside <gradients, direction>; None stands for zeros.
+
+    >>> x, v = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+    >>> def along(t):  # of the sum of squares
+    ...     return float(((x + t * v) ** 2).sum()), float(((x + t * v) ** 2).sum())
+    >>> slope([2 * x], [v], along).agrees, slope([3 * x], [v], along).agrees
+    (True, False)
+    """
+    terms = [g * v for g, v in zip(gradients, direction, strict=True) if v is not None]
+    rule = float(sum(t.sum() for t in terms))
+    size = float(sum(np.abs(t).sum() for t in terms))
+    differences, bound = directional_derivative(along)
+    return Slope(rule, differences, bound, max(size, abs(differences)), along(0.0)[1])
+
+
+def numpy_of(value: Any) -> np.ndarray:
+    """The value as a NumPy array, from any device, without looking at gradients.
+
+    >>> numpy_of(Tensor(np.ones(2)))
+    array([1., 1.])
+    """
+    if isinstance(value, Tensor):
+        value = value.array
+    return np.asarray(backend_array.to_numpy(value) if backend_array.is_array(value) else value)
+
+
+def random_like(tensor: Any, rng: np.random.Generator) -> Tensor:
+    """Random entries between 0.5 and 1.5 in size, of either sign: no entry hides a fault.
+
+    >>> random_like(Tensor(np.zeros((2, 3))), np.random.default_rng(0)).shape
+    (2, 3)
+    """
+    sign = rng.choice([-1.0, 1.0], tensor.shape)
+    values = np.asarray(rng.uniform(0.5, 1.5, tensor.shape) * sign, dtype=np.float64)
+    dtype = tensor.dtype if tensor.dtype.kind == "f" else np.dtype(np.float64)
+    return on_device(values.astype(dtype), tensor)
+
+
+def on_device(values: np.ndarray, like: Tensor) -> Tensor:
+    """A read-only copy of ``values`` where ``like`` lies.
+
+    >>> on_device(np.ones(2), Tensor(np.zeros(3)))
+    tensor([1., 1.], dtype=float64)
+    """
+    array = backend_array.to_device(np.array(values), backend_array.device_of(like.array))
+    if isinstance(array, np.ndarray):
+        array.flags.writeable = False
+    return Tensor(array)
