@@ -6,6 +6,7 @@ import itertools
 import warnings
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 from tinygrad_cv.backend.array import copy_of
 from tinygrad_cv.core.node import Leaf, Node
@@ -31,12 +32,14 @@ class HookHandle:
     tensor([10., 10.])
     """
 
-    def __init__(self, place: Node | Leaf, index: int, hook: Hook) -> None:
+    def __init__(
+        self, place: Node | Leaf, index: int, hook: Callable[..., Any], checked: bool = True
+    ) -> None:
         if place.hooks is None:
             place.hooks = {}
         self._hooks = place.hooks.setdefault(index, {})
         self._number = next(_numbers)
-        self._hooks[self._number] = _checked(hook)
+        self._hooks[self._number] = _checked(hook) if checked else hook
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing.

@@ -94,5 +94,5 @@ class _Both(Recorder):
 def watching(recorder: Recorder) -> Iterator[None]:
     """Show what runs inside the block to ``recorder`` and to whoever watches already."""
     outer = state().record
-    with recording(recorder if outer is None else _Both(outer, recorder)):
+    with recording(recorder if outer is None else _Both(recorder, outer)):
         yield
