@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from tinygrad_cv.autograd.cuts import known_cut
 from tinygrad_cv.backend.array import copy_of
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
@@ -94,6 +95,7 @@ def source_of(tensor: Tensor, what: str) -> Node | Leaf:
             what,
             "this tensor does not require a gradient",
             repair="Call t.requires_grad_() first.",
+            notes=[f"this tensor: {found}"] if (found := known_cut(tensor)) else [],
         )
     return tensor.node
 

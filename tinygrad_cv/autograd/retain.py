@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from tinygrad_cv.autograd.cuts import Made
 from tinygrad_cv.backend.array import copy_of, is_array
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import clock, written_after
@@ -36,7 +37,8 @@ def kept_of(node: Node) -> Kept | None:
 def retain_all() -> Iterator[None]:
     """Keep, for every node recorded inside the block, copies of its inputs and outputs, as long as
     the graph lives: :func:`verify` then replays it, also after ``backward`` and after the
-    parameters have changed. Costs the memory of all values of the forward pass once more.
+    parameters have changed. Of operators that are not recorded, remember which they were, for
+    :func:`why_no_grad`. Costs the memory of all values of the forward pass once more.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -59,6 +61,9 @@ class _Keeper(Recorder):
         if nodes:
             given = tuple(self._copy(t.array if isinstance(t, Tensor) else t) for t in inputs)
             _KEPT[nodes[0]] = Kept(given, tuple(self._copy(t.array) for t in outputs))
+        for out in outputs:
+            if out.node is None:
+                out.cut = Made(frame, op, inputs, scope, getattr(out, "cut", None))
 
     def _copy(self, value: Any) -> Any:
         if not is_array(value) or isinstance(value, Spec):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of, zeros
-from tinygrad_cv.backend.blame import Freed, check_saved
+from tinygrad_cv.backend.blame import Freed, check_saved, where, wrong_shape
 from tinygrad_cv.backend.dispatch import run_rules, sum_of
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
@@ -23,7 +23,7 @@ from tinygrad_cv.core.node import AFTER, BEFORE, Leaf, Node, Source
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ShapeError, TinygradError, user_frame
+from tinygrad_cv.errors import TinygradError, user_frame
 
 __all__ = ["Key", "Run", "fitted", "key_of"]
 
@@ -104,10 +104,10 @@ class Run:
                 else:
                     results = self._rules(node, gradient)
             except TinygradError as error:
-                error.notes.append(_where(node))
+                error.notes.append(where(node))
                 raise
             except Exception as error:
-                error.add_note(_where(node))
+                error.add_note(where(node))
                 raise
             if not keep:
                 node.saved = self.freed
@@ -271,13 +271,7 @@ def fitted(node: Node, k: int, gradient: Any) -> Any:
     shape, dtype = source.outputs[index] if source is not None else (gradient.shape, gradient.dtype)
     if gradient.shape != shape:
         if not node.op.elementwise:
-            name = node.op.inputs[0 if node.op.variadic else k]
-            raise ShapeError(
-                node.op.name,
-                f"the rule vjp_{name} returned a gradient of the wrong shape",
-                values=[("returned", gradient.shape), (name, shape)],
-                notes=[f"the operator ran at {node.site}"],
-            )
+            raise wrong_shape(node, k, gradient.shape, shape)
         gradient = REGISTRY["sum_to"].call(gradient, shape)
     return gradient if gradient.dtype == dtype else _cast(gradient, dtype)
 
@@ -287,7 +281,3 @@ def _cast(gradient: Any, dtype: Any) -> Any:
         return REGISTRY["cast"].call(gradient, dtype)
     with on_device_of(gradient):
         return gradient.astype(dtype, copy=False)
-
-
-def _where(node: Node) -> str:
-    return f"in the gradient of {node.op.name}, which ran at {node.site}"
