@@ -48,6 +48,10 @@ class Node:
         hooks: functions that see and may replace the gradient of an output, by output index, or
             all gradients BEFORE or AFTER the rules run.
         code, lasti: the instruction of the user's that ran the operator; ``site`` is its line.
+
+    >>> import tinygrad_cv as tg
+    >>> (tg.ones(2, requires_grad=True) * 2).grad_fn  # doctest: +ELLIPSIS
+    <Node mul -> (2,) at <doctest ...>:1 in <module>>
     """
 
     # fmt: off
@@ -72,17 +76,33 @@ class Node:
 
     @property
     def op(self) -> type[Op]:
-        """The operator that ran."""
+        """The operator that ran.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.op.equation
+        'y = e^x'
+        """
         return self.plan.op
 
     @property
     def outputs(self) -> tuple[tuple[tuple[int, ...], Any], ...]:
-        """(shape, dtype) of every output."""
+        """(shape, dtype) of every output.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.outputs
+        (((2,), dtype('float32')),)
+        """
         return ((self.shape, self.dtype), *self.rest)
 
     @property
     def inputs(self) -> tuple[tuple[Source | None, int], ...]:
-        """For each input (node, output index); (None, 0) where no gradient is needed."""
+        """For each input (node, output index); (None, 0) where no gradient is needed.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.ones(2, requires_grad=True)
+        >>> (x * 2).grad_fn.inputs
+        ((<Leaf (2,)>, 0), (None, 0))
+        """
         indices = self.indices or (0,) * len(self.edges)
         return tuple(zip(self.edges, indices, strict=True))
 
@@ -111,11 +131,22 @@ class Node:
 
     @property
     def site(self) -> Site:
-        """The user's line that ran the operator."""
+        """The user's line that ran the operator.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.site.function
+        '<module>'
+        """
         return site_of(self.code, self.lasti)
 
     def blame(self, error: TinygradError) -> TinygradError:
-        """``error``, which this node is about, with the module call that it belongs to."""
+        """``error``, which this node is about, with the module call that it belongs to.
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.nn.Sequential(tg.nn.Tanh())(tg.ones(2, requires_grad=True))
+        >>> y.grad_fn.blame(tg.GraphError("tanh", "wrong")).module_path
+        'model.0 (Tanh)'
+        """
         if self.scope is not None:
             error.module_path = self.scope.path
         return error
