@@ -10,6 +10,9 @@ import torch
 import tinygrad_cv as tg
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
+# With some of these rules the function runs off to infinity, here as with PyTorch.
+pytestmark = pytest.mark.filterwarnings("ignore:.*the loss is (inf|nan|-inf):UserWarning")
+
 RULES = [
     ("SGD", {"lr": 0.1}),
     ("SGD", {"lr": 0.1, "momentum": 0.9}),

@@ -11,11 +11,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from tinygrad_cv.backend.array import is_array, on_device_of, to_numpy, xp_of
+from tinygrad_cv.backend.blame import with_origins
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.mode import Recorder, Scope, recording
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError, site_of
+from tinygrad_cv.errors import GraphError, TinygradError, site_of, user_frame
 
 __all__ = ["detect_anomaly"]
 
@@ -65,16 +66,14 @@ class _Detector(Recorder):
             found = next(filter(None, (_not_finite(t.array) for t in outputs)), None)
             given = [t.array if isinstance(t, Tensor) else t for t in inputs]
             if found and not any(_not_finite(x) for x in (*given, *attrs)):
-                raise _placed(
-                    GraphError(
-                        op.name,
-                        f"the first value that is not finite ({found}) appeared here",
-                        values=[_range(n, x) for n, x in _named(op, given)],
-                        repair="Keep the inputs away from where the function has no finite value.",
-                        notes=[f"it ran at {site_of(frame.f_code, frame.f_lasti)}"],
-                    ),
-                    scope,
+                error = GraphError(
+                    op.name,
+                    f"the first value that is not finite ({found}) appeared here",
+                    values=[_range(n, x) for n, x in _named(op, given)],
+                    repair="Keep the inputs away from where the function has no finite value.",
                 )
+                with_origins(error, op, inputs, frame)
+                raise _placed(error, scope)
         node = outputs[0].node
         if isinstance(node, Node) and node.op is op:
             self.sums[node] = _checksums(node)
@@ -93,7 +92,7 @@ class _Detector(Recorder):
                         "write that was not recorded",
                         repair="Do not write into t.numpy(), or into an array that a tensor was "
                         "made from; write to a copy.",
-                        notes=[f"{node.op.name} ran at {node.site}"],
+                        notes=_lines(node),
                     )
                 )
 
@@ -114,9 +113,16 @@ class _Detector(Recorder):
                 law=[f"d{name}: {node.op.gradients[name]}"] if name in node.op.gradients else [],
                 values=[_range("g", _raw(g)) for g in given],
                 repair="The gradient has no finite value at these inputs: keep away from them.",
-                notes=[f"{node.op.name} ran at {node.site}"],
+                notes=_lines(node),
             )
         )
+
+
+def _lines(node: Node) -> list[str]:
+    """Where the operator ran, and the backward that is going on."""
+    frame = user_frame(2)
+    now = site_of(frame.f_code, frame.f_lasti)
+    return [f"{node.op.name} ran at {node.site}", f"backward ran at {now}"]
 
 
 def _placed(error: TinygradError, scope: Scope | None) -> TinygradError:

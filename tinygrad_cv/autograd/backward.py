@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cv.autograd.accumulate import add_to_grad, owned
+from tinygrad_cv.autograd.cuts import SEARCH, known_cut
+from tinygrad_cv.autograd.finite import note_loss
 from tinygrad_cv.autograd.hooks import source_of
 from tinygrad_cv.backend.array import on_device_of, xp_of, zeros
 from tinygrad_cv.backend.spec import Spec
@@ -52,7 +54,10 @@ def backward(
     >>> w.grad  # 3 + 2w
     tensor(7.)
     """
-    roots = _roots("backward", _several("backward", tensors), grad_tensors, create_graph)
+    losses = _several("backward", tensors)
+    note_loss(losses)
+    roots = _roots("backward", losses, grad_tensors, create_graph)
+    del losses
     wanted: dict[Key, Tensor] | None = None
     if inputs is not None:
         several = _several("backward", inputs)
@@ -182,6 +187,7 @@ def _roots(
                 values=[("tensor", tensor.shape)],
                 repair="Call requires_grad_() on the inputs or parameters before the forward pass. "
                 "If it is itself a gradient, compute that with create_graph=True.",
+                notes=[f"this tensor: {found}" if (found := known_cut(tensor)) else SEARCH],
             )
         if isinstance(tensor.array, Spec):
             raise GraphError(what, "a tensor on the meta device has no values to differentiate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from tinygrad_cv.autograd.trace import zeros_like
 from tinygrad_cv.backend import array as backend_array
 from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["along", "directional_derivative", "numpy_of", "one_sided", "random_like", "variable"]
-__all__ += ["vjp"]
+__all__ = ["Line", "Slope", "along", "directional_derivative", "numpy_of", "on_device"]
+__all__ += ["one_sided", "random_like", "slope", "variable", "vjp"]
 
 Function = Callable[[list[Tensor]], Sequence[Tensor]]
 Line = Callable[[float], tuple[float, float]]
@@ -79,6 +79,66 @@ def directional_derivative(function: Line, steps: Sequence[float] = STEPS) -> tu
     return best
 
 
+class Slope(NamedTuple):
+    """A derivative along one direction: what a rule gives, and what differences give.
+
+    Attributes:
+        rule: <gradient, direction>.
+        differences, bound: the difference quotient, and how far it may be off.
+        scale: how large the terms of both are.
+        size: how large the terms of the function itself are.
+
+    >>> Slope(rule=2.0, differences=2.0, bound=1e-12, scale=2.0, size=1.0).agrees
+    True
+    """
+
+    rule: float
+    differences: float
+    bound: float
+    scale: float
+    size: float
+
+    @property
+    def settled(self) -> bool:
+        """False at a kink, or where the function leaves its domain: the differences say nothing.
+
+        >>> Slope(rule=2.0, differences=1.0, bound=0.3, scale=2.0, size=1.0).settled
+        False
+        """
+        return self.bound <= 1e-5 * self.scale + 1e-8 * max(self.size, 1e-300)
+
+    @property
+    def agrees(self) -> bool:
+        """True if rule and differences are equal up to what rounding leaves open.
+
+        >>> Slope(rule=2.0, differences=1.9, bound=1e-12, scale=2.0, size=1.0).agrees
+        False
+        """
+        return abs(self.rule - self.differences) <= max(1e-7 * self.scale, 3 * self.bound)
+
+    def __str__(self) -> str:
+        differences = f"{self.differences:.12g} +- {self.bound:.1g}"
+        return f"the rule gives {self.rule:.12g}, differences {differences}"
+
+
+def slope(
+    gradients: Sequence[np.ndarray], direction: Sequence[np.ndarray | None], along: Line
+) -> Slope:
+    """The derivative of ``along`` at 0 beside <gradients, direction>; None stands for zeros.
+
+    >>> x, v = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+    >>> def along(t):  # of the sum of squares
+    ...     return float(((x + t * v) ** 2).sum()), float(((x + t * v) ** 2).sum())
+    >>> slope([2 * x], [v], along).agrees, slope([3 * x], [v], along).agrees
+    (True, False)
+    """
+    terms = [g * v for g, v in zip(gradients, direction, strict=True) if v is not None]
+    rule = float(sum(t.sum() for t in terms))
+    size = float(sum(np.abs(t).sum() for t in terms))
+    differences, bound = directional_derivative(along)
+    return Slope(rule, differences, bound, max(size, abs(differences)), along(0.0)[1])
+
+
 def one_sided(function: Line, step: float) -> tuple[float, float]:
     """The slopes to the left and to the right of 0; they differ where there is a kink.
 
@@ -129,7 +189,7 @@ def numpy_of(value: Any) -> np.ndarray:
 
 def variable(like: Tensor, values: np.ndarray | None = None) -> Tensor:
     """A fresh leaf with the values of ``like`` (or others), on its device, read-only."""
-    return _on_device(numpy_of(like) if values is None else values, like).requires_grad_()
+    return on_device(numpy_of(like) if values is None else values, like).requires_grad_()
 
 
 def random_like(tensor: Tensor, rng: np.random.Generator) -> Tensor:
@@ -137,10 +197,11 @@ def random_like(tensor: Tensor, rng: np.random.Generator) -> Tensor:
     sign = rng.choice([-1.0, 1.0], tensor.shape)
     values = np.asarray(rng.uniform(0.5, 1.5, tensor.shape) * sign, dtype=np.float64)
     dtype = tensor.dtype if tensor.dtype.kind == "f" else np.dtype(np.float64)
-    return _on_device(values.astype(dtype), tensor)
+    return on_device(values.astype(dtype), tensor)
 
 
-def _on_device(values: np.ndarray, like: Tensor) -> Tensor:
+def on_device(values: np.ndarray, like: Tensor) -> Tensor:
+    """A read-only copy of ``values`` where ``like`` lies."""
     array = backend_array.to_device(np.array(values), backend_array.device_of(like.array))
     if isinstance(array, np.ndarray):
         array.flags.writeable = False

@@ -6,7 +6,9 @@ import itertools
 import warnings
 import weakref
 from collections.abc import Callable
+from typing import Any
 
+from tinygrad_cv.autograd.cuts import known_cut
 from tinygrad_cv.backend.array import copy_of
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
@@ -31,12 +33,14 @@ class HookHandle:
     tensor([10., 10.])
     """
 
-    def __init__(self, place: Node | Leaf, index: int, hook: Hook) -> None:
+    def __init__(
+        self, place: Node | Leaf, index: int, hook: Callable[..., Any], checked: bool = True
+    ) -> None:
         if place.hooks is None:
             place.hooks = {}
         self._hooks = place.hooks.setdefault(index, {})
         self._number = next(_numbers)
-        self._hooks[self._number] = _checked(hook)
+        self._hooks[self._number] = _checked(hook) if checked else hook
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing.
@@ -91,6 +95,7 @@ def source_of(tensor: Tensor, what: str) -> Node | Leaf:
             what,
             "this tensor does not require a gradient",
             repair="Call t.requires_grad_() first.",
+            notes=[f"this tensor: {found}"] if (found := known_cut(tensor)) else [],
         )
     return tensor.node
 

@@ -7,7 +7,9 @@ import inspect
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
+from tinygrad_cv.backend.blame import Place
 from tinygrad_cv.core.mode import grad_mode, set_grad, state
+from tinygrad_cv.errors import user_frame
 
 __all__ = ["enable_grad", "no_grad", "set_grad_enabled"]
 
@@ -18,14 +20,18 @@ class _Decorator(grad_mode):
     """A block that is a decorator too: of a function, or of a generator, which then runs in this
     mode while its caller keeps the caller's own."""
 
+    def __enter__(self) -> None:
+        self._place = Place(user_frame(2))
+        super().__enter__()
+
     def __call__(self, function: F) -> F:
-        mode = self._mode
+        mode, place = self._mode, Place(user_frame(2))
         if inspect.isgeneratorfunction(function):
             return _generator(function, mode)
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with grad_mode(mode):
+            with grad_mode(mode, place):
                 return function(*args, **kwargs)
 
         return wrapper  # type: ignore[return-value]  # functools.wraps keeps the signature
@@ -104,15 +110,15 @@ class set_grad_enabled(_Decorator):  # noqa: N801
 
     def __init__(self, mode: bool) -> None:
         super().__init__(bool(mode))
-        self._before = state().grad
-        set_grad(self._mode)
+        self._before = state()
+        set_grad(self._mode, Place(user_frame(2)))
 
     def __enter__(self) -> None:
-        set_grad(self._mode)
+        set_grad(self._mode, Place(user_frame(2)))
 
     def __exit__(self, *_: object) -> None:
-        set_grad(self._before)
+        set_grad(self._before.grad, self._before.place)
 
     def __call__(self, function: F) -> F:
-        set_grad(self._before)
+        set_grad(self._before.grad, self._before.place)
         return super().__call__(function)

@@ -13,10 +13,10 @@ import numpy as np
 
 from tinygrad_cv.backend import replay
 from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.backend.blame import check_saved
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core import mode
-from tinygrad_cv.core.engine import check_saved
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError

@@ -18,7 +18,7 @@ from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
-__all__ = ["run_kernel", "run_rules", "sum_of"]
+__all__ = ["rule_reads", "run_kernel", "run_rules", "sum_of"]
 
 Arrays = tuple[Any, ...]
 
@@ -127,7 +127,7 @@ def _fused(
         kernel = kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs)
         if kernel is not None:
             known |= zip(op.attributes, attrs, strict=True)
-            reads = (known.get(name) for name in _reads(kernel.function))
+            reads = (known.get(name) for name in rule_reads(kernel.function))
             result: Arrays | None = kernel.function(xp, gradient, needs, *reads)
             if result is not None:
                 if kernels.watchers:
@@ -142,7 +142,7 @@ def _fused(
 
 
 @functools.cache
-def _reads(kernel: Any) -> tuple[str, ...]:
+def rule_reads(kernel: Any) -> tuple[str, ...]:
     """What a fused kernel reads: its parameters after ``xp, g, needs``."""
     return tuple(inspect.signature(kernel).parameters)[3:]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from tinygrad_cv.errors import Site, site_of, user_frame
 
-__all__ = ["clock", "is_writeable", "note_write", "note_writes", "written_after"]
+__all__ = ["clock", "is_writeable", "memory_of", "note_write", "note_writes", "written_after"]
 
 
 class _Clock:
@@ -51,7 +51,8 @@ if hasattr(os, "register_at_fork"):
 _writes: dict[int, tuple[int, CodeType, int, Any]] = {}
 
 
-def _owner(array: Any) -> Any:
+def memory_of(array: Any) -> Any:
+    """The object that owns the memory of an array."""
     base = getattr(array, "base", None)
     while base is not None:
         array, base = base, getattr(base, "base", None)
@@ -79,7 +80,7 @@ def note_writes(arrays: Iterable[Any]) -> None:
     with _lock:
         clock.last_write = now = clock.tick()
     for array in arrays:
-        owner = _owner(array)
+        owner = memory_of(array)
         key = id(owner)
         known = _writes.get(key)
         drop = known[3] if known is not None else _dropper(owner, key)
@@ -100,5 +101,5 @@ def _dropper(owner: Any, key: int) -> Any:
 
 def written_after(array: Any, stamp: int) -> Site | None:
     """The line that wrote to the memory of ``array`` later than ``stamp``, if one did."""
-    known = _writes.get(id(_owner(array)))
+    known = _writes.get(id(memory_of(array)))
     return site_of(*known[1:3]) if known is not None and known[0] > stamp else None

@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of, zeros
+from tinygrad_cv.backend.blame import Freed, check_saved, where, wrong_shape
 from tinygrad_cv.backend.dispatch import run_rules, sum_of
-from tinygrad_cv.backend.writes import clock, written_after
+from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
-from tinygrad_cv.core.node import FREED, Leaf, Node, Source
+from tinygrad_cv.core.node import AFTER, BEFORE, Leaf, Node, Source
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, ShapeError, TinygradError
+from tinygrad_cv.errors import TinygradError, user_frame
 
-__all__ = ["Key", "Run", "check_saved", "key_of"]
+__all__ = ["Key", "Run", "fitted", "key_of"]
 
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
 
@@ -48,6 +49,7 @@ class Run:
         self.useful: set[Any] | None = None  # what a wanted place can be reached from
         self.running: set[Node] = set()  # nodes whose rules run, if not all do
         self.watcher = mode.state().record
+        self.freed = Freed(user_frame(2))  # what takes the place of saved values
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Key, Any]:
         nodes, leaves = _reachable([node for node, _, _ in roots])
@@ -94,7 +96,7 @@ class Run:
             if gradient is None:  # no rule sent anything here
                 continue
             saved = node.saved
-            if saved is FREED or clock.last_write > node.stamp:
+            if type(saved) is not tuple or clock.last_write > node.stamp:
                 check_saved(node)
             try:
                 if simple:
@@ -102,13 +104,13 @@ class Run:
                 else:
                     results = self._rules(node, gradient)
             except TinygradError as error:
-                error.notes.append(_where(node))
+                error.notes.append(where(node))
                 raise
             except Exception as error:
-                error.add_note(_where(node))
+                error.add_note(where(node))
                 raise
             if not keep:
-                node.saved = FREED
+                node.saved = self.freed
             saved = gradient = None
             if simple:
                 for source, result in zip(node.edges, results):  # noqa: B905  (equal lengths)
@@ -129,12 +131,7 @@ class Run:
         dtype."""
         for k, ((source, index), result) in enumerate(zip(node.inputs, results, strict=True)):
             if result is not None and source is not None:
-                shape, dtype = source.outputs[index]
-                if result.shape != shape:
-                    result = _fit(node, k, result, shape)
-                if result.dtype != dtype:
-                    result = _cast(result, dtype)
-                self._add(key_of(source, index), result)
+                self._add(key_of(source, index), fitted(node, k, result))
 
     def _add(self, key: Key, gradient: Any) -> None:
         """Add to what has arrived at ``key``, in place only into memory that this run allocated."""
@@ -186,6 +183,9 @@ class Run:
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, or by the best first-order kernel."""
         plan, useful, watcher, kept = node.plan, self.useful, self.watcher, node.saved
+        hooks = node.hooks or {}
+        for hook in tuple(hooks.get(BEFORE, {}).values()):
+            gradient = hook(node, gradient, self.create_graph)
         if type(kept) is not tuple:
             kept = kept.unpack()
         if watcher is not None:
@@ -199,6 +199,8 @@ class Run:
             results = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
         if watcher is not None:
             watcher.differentiated(node, results)
+        for hook in tuple(hooks.get(AFTER, {}).values()):
+            results = hook(node, results, gradient, self.create_graph)
         return results
 
     def _restored(self, node: Node, kind: str, position: int, value: Any) -> Any:
@@ -262,53 +264,20 @@ def _restore(array: Any, node: Source | None, index: int) -> Tensor:
     return tensor
 
 
-def _fit(node: Node, k: int, gradient: Any, shape: tuple[int, ...]) -> Any:
-    """Un-broadcast the gradient of an elementwise operator; any other rule must give the shape
-    itself."""
-    if not node.op.elementwise:
-        name = node.op.inputs[0 if node.op.variadic else k]
-        raise ShapeError(
-            node.op.name,
-            f"the rule vjp_{name} returned a gradient of the wrong shape",
-            values=[("returned", gradient.shape), (name, shape)],
-            notes=[f"the operator ran at {node.site}"],
-        )
-    return REGISTRY["sum_to"].call(gradient, shape)
+def fitted(node: Node, k: int, gradient: Any) -> Any:
+    """The gradient of input ``k`` in that input's shape and dtype: of an elementwise operator
+    un-broadcast; any other rule must give the shape itself."""
+    source, index = node.inputs[k]
+    shape, dtype = source.outputs[index] if source is not None else (gradient.shape, gradient.dtype)
+    if gradient.shape != shape:
+        if not node.op.elementwise:
+            raise wrong_shape(node, k, gradient.shape, shape)
+        gradient = REGISTRY["sum_to"].call(gradient, shape)
+    return gradient if gradient.dtype == dtype else _cast(gradient, dtype)
 
 
 def _cast(gradient: Any, dtype: Any) -> Any:
     if isinstance(gradient, Tensor):
-        return gradient if gradient.dtype == dtype else REGISTRY["cast"].call(gradient, dtype)
+        return REGISTRY["cast"].call(gradient, dtype)
     with on_device_of(gradient):
         return gradient.astype(dtype, copy=False)
-
-
-def _where(node: Node) -> str:
-    return f"in the gradient of {node.op.name}, which ran at {node.site}"
-
-
-def check_saved(node: Node) -> None:
-    """Raise GraphError if what ``node`` saved is gone, or was overwritten afterwards."""
-    op, plan = node.op.name, node.plan
-    if node.saved is FREED:
-        raise node.blame(
-            GraphError(
-                "backward",
-                "the graph was used by an earlier backward, which freed its saved values",
-                repair="Pass retain_graph=True to the first backward, or run the forward again.",
-                notes=[f"the node is {op}, which ran at {node.site}"],
-            )
-        )
-    for name, (kind, _), value in zip(plan.names, plan.kinds, node.saved, strict=True):
-        arrays = value if type(value) is tuple else (value,)  # a Spec is one array
-        sites = [written_after(x, node.stamp) for x in arrays if kind != "shape"]
-        for site in filter(None, sites):
-            raise node.blame(
-                GraphError(
-                    "backward",
-                    f"{name!r}, which {op} saved for its gradient, was overwritten before backward",
-                    repair="Write out of place (x = x + y), write to a .clone(), or call backward "
-                    "before.",
-                    notes=[f"{op} ran at {node.site}", f"it was overwritten at {site}"],
-                )
-            )

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.blame import Place
+
 __all__ = [
     "Recorder",
     "Scope",
@@ -59,14 +61,17 @@ class Recorder:
 
 class State:
     """``grad``: record the graph; ``scope``: the current module call; ``record``: a watcher or
-    None.
+    None; ``place``: where the user set ``grad``, if it is known.
 
     Never changed once made; a class with slots because every operator reads it.
     """
 
-    __slots__ = ("grad", "record", "scope")
+    __slots__ = ("grad", "place", "record", "scope")
 
-    def __init__(self, grad: bool, scope: Scope | None, record: Recorder | None) -> None:
+    def __init__(
+        self, grad: bool, scope: Scope | None, record: Recorder | None, place: Place | None = None
+    ) -> None:
+        self.place = place
         self.grad = grad
         self.scope = scope
         self.record = record
@@ -77,10 +82,10 @@ _STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
 state = _STATE.get
 
 
-def set_grad(grad: bool) -> Token[State]:
-    """Record from now on, or no longer."""
+def set_grad(grad: bool, place: Place | None = None) -> Token[State]:
+    """Record from now on, or no longer, because of what stands at ``place``."""
     now = state()
-    return _STATE.set(State(grad, now.scope, now.record))
+    return _STATE.set(State(grad, now.scope, now.record, place))
 
 
 def is_grad_enabled() -> bool:
@@ -95,12 +100,12 @@ def is_grad_enabled() -> bool:
 class grad_mode:  # noqa: N801
     """Record, or do not, inside a ``with`` block; the public faces are in ``autograd/modes.py``."""
 
-    def __init__(self, mode: bool) -> None:
-        self._mode = mode
+    def __init__(self, mode: bool, place: Place | None = None) -> None:
+        self._mode, self._place = mode, place
         self._tokens: list[Token[State]] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(set_grad(self._mode))
+        self._tokens.append(set_grad(self._mode, self._place))
 
     def __exit__(self, *_: object) -> None:
         _STATE.reset(self._tokens.pop())
@@ -110,7 +115,7 @@ class grad_mode:  # noqa: N801
 def scope(call: Scope) -> Iterator[None]:
     """Mark everything recorded inside the block as part of this module call."""
     now = state()
-    token = _STATE.set(State(now.grad, call, now.record))
+    token = _STATE.set(State(now.grad, call, now.record, now.place))
     try:
         yield
     finally:
@@ -122,7 +127,7 @@ def recording(recorder: Recorder | None) -> Iterator[None]:
     """Show every operator that runs inside the block to ``recorder``, with or without a
     gradient."""
     now = state()
-    token = _STATE.set(State(now.grad, now.scope, recorder))
+    token = _STATE.set(State(now.grad, now.scope, recorder, now.place))
     try:
         yield
     finally:

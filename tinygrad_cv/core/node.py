@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tinygrad_cv.errors import Site, TinygradError, site_of
 
@@ -20,19 +20,13 @@ if TYPE_CHECKING:
     from tinygrad_cv.core.plan import Plan
     from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["FREED", "Leaf", "Node", "Source"]
+__all__ = ["AFTER", "BEFORE", "Leaf", "Node", "Source"]
 
-Hooks = dict[int, dict[int, Callable[["Tensor"], "Tensor"]]]
-
-
-class _Freed:
-    """Stands where saved values were, after backward has consumed them."""
-
-    def __repr__(self) -> str:
-        return "FREED"
+Hooks = dict[int, dict[int, Callable[..., Any]]]
 
 
-FREED = _Freed()
+# Where the hooks of a node itself stand, beside those of its outputs 0, 1 ...
+BEFORE, AFTER = -1, -2
 
 
 class Node:
@@ -43,15 +37,21 @@ class Node:
         attrs: the operator's attributes, in the order of its ``forward``.
         edges: for each input the Node or Leaf that made it, or None where no gradient is needed.
         indices: which output of that node each input is; None when all are 0.
-        saved: raw arrays and shapes for the rules, or FREED; or an object whose ``unpack()`` gives
-            them, and that yields None for each of them.
+        saved: raw arrays and shapes for the rules, named by ``plan.names``; after backward has
+            freed them, an object that says so; or one whose ``unpack()`` gives them, and which
+            yields None for each of them.
         shape, dtype: of output 0; ``rest`` has (shape, dtype) of further outputs.
         scope: the module call that it belongs to.
         stamp: when it was made, on the clock that also counts in-place writes.
         fits: True for an elementwise operator on equal shapes without a fused rule: the gradients
             of its inputs have their shapes and dtype by construction.
-        hooks: functions that see and may replace the gradient of an output, by output index.
+        hooks: functions that see and may replace the gradient of an output, by output index, or
+            all gradients BEFORE or AFTER the rules run.
         code, lasti: the instruction of the user's that ran the operator; ``site`` is its line.
+
+    >>> import tinygrad_cv as tg
+    >>> (tg.ones(2, requires_grad=True) * 2).grad_fn  # doctest: +ELLIPSIS
+    <Node mul -> (2,) at <doctest ...>:1 in <module>>
     """
 
     # fmt: off
@@ -76,27 +76,77 @@ class Node:
 
     @property
     def op(self) -> type[Op]:
-        """The operator that ran."""
+        """The operator that ran.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.op.equation
+        'y = e^x'
+        """
         return self.plan.op
 
     @property
     def outputs(self) -> tuple[tuple[tuple[int, ...], Any], ...]:
-        """(shape, dtype) of every output."""
+        """(shape, dtype) of every output.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.outputs
+        (((2,), dtype('float32')),)
+        """
         return ((self.shape, self.dtype), *self.rest)
 
     @property
     def inputs(self) -> tuple[tuple[Source | None, int], ...]:
-        """For each input (node, output index); (None, 0) where no gradient is needed."""
+        """For each input (node, output index); (None, 0) where no gradient is needed.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.ones(2, requires_grad=True)
+        >>> (x * 2).grad_fn.inputs
+        ((<Leaf (2,)>, 0), (None, 0))
+        """
         indices = self.indices or (0,) * len(self.edges)
         return tuple(zip(self.edges, indices, strict=True))
 
     @property
+    def next_functions(self) -> tuple[tuple[Source | None, int], ...]:
+        """``inputs``, as PyTorch calls it.
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.ones(2, requires_grad=True).exp().sum()
+        >>> y.grad_fn.next_functions[0][0].name()
+        'exp'
+        """
+        return self.inputs
+
+    def name(self) -> str:
+        """The name of the operator.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.name()
+        'exp'
+        """
+        return self.op.name
+
+    register_hook: ClassVar[Callable[..., Any]]  # which autograd gives
+    register_prehook: ClassVar[Callable[..., Any]]
+
+    @property
     def site(self) -> Site:
-        """The user's line that ran the operator."""
+        """The user's line that ran the operator.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.ones(2, requires_grad=True).exp().grad_fn.site.function
+        '<module>'
+        """
         return site_of(self.code, self.lasti)
 
     def blame(self, error: TinygradError) -> TinygradError:
-        """``error``, which this node is about, with the module call that it belongs to."""
+        """``error``, which this node is about, with the module call that it belongs to.
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.nn.Sequential(tg.nn.Tanh())(tg.ones(2, requires_grad=True))
+        >>> y.grad_fn.blame(tg.GraphError("tanh", "wrong")).module_path
+        'model.0 (Tanh)'
+        """
         if self.scope is not None:
             error.module_path = self.scope.path
         return error
@@ -117,6 +167,8 @@ class Leaf:
     """
 
     __slots__ = ("__weakref__", "dtype", "hooks", "name", "shape", "tensor")
+
+    next_functions: ClassVar[tuple[()]] = ()  # nothing below: a walk ends here
 
     def __init__(self, tensor: Tensor, name: str | None = None) -> None:
         self.tensor = weakref.ref(tensor)

@@ -31,13 +31,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend.blame import no_value, with_origins
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.plan import Plan, check_names, names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, TinygradError, user_frame
+from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, TinygradError, user_frame
 
 __all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
@@ -214,13 +215,18 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     except TinygradError as error:
         if error.module_path is None and mode.scope is not None:
             error.module_path = mode.scope.path
+        if isinstance(error, BackendError):
+            with_origins(error, op, tensors, user_frame(2))
         if mode.record is not None:
             mode.record.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
     outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
-    needs &= op.differentiable
+    wanted, needs = needs, needs & op.differentiable
     if needs and mode.grad:
         _record(op, needs, tensors, used, results, outputs, attrs, mode)
+    elif wanted:
+        for out in outputs:
+            out.cut = mode.place if needs else op
     if mode.record is not None:
         mode.record.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
     return outputs[0] if len(outputs) == 1 else outputs
@@ -234,11 +240,7 @@ def _constant(op: type[Op], value: Any) -> Any:
     try:
         return as_tensor(value)
     except DTypeError:
-        raise DTypeError(
-            op.name,
-            f"cannot compute with {value!r:.60}, a {type(value).__name__}",
-            repair=NO_VALUE if value is None else "Give a Tensor, an array or a number.",
-        ) from None
+        raise no_value(op, value) from None
 
 
 def _wrapped(array: Any, is_view: bool) -> Tensor:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_cv.backend.array import Device, asarray, device_of
+from tinygrad_cv.backend.blame import Detached
 from tinygrad_cv.backend.dtypes import as_dtype, supported
 from tinygrad_cv.core.node import Leaf, Node, Source
-from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, user_frame
 
 __all__ = ["Tensor", "as_tensor", "extend"]
 
@@ -36,6 +37,8 @@ class Tensor(TensorMethods):
         array: the raw NumPy or CuPy array, or a Spec on the meta device.
         node, index: who made it (Node or Leaf), and which output of that node it is; None without a
             gradient.
+        cut: set only where a gradient was lost: by ``detach()``, under ``no_grad``, or by an
+            operator without one; ``autograd.why_no_grad`` reads it.
         grad: after ``backward()``, the gradient of a leaf; a Tensor, or None.
 
     Raises:
@@ -48,13 +51,14 @@ class Tensor(TensorMethods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_grad", "array", "index", "is_view", "node")
+    __slots__ = ("__weakref__", "_grad", "array", "cut", "index", "is_view", "node")
 
     array: Any
     node: Source | None
     index: int
     _grad: Tensor | None  # behind the property `grad`, which autograd gives
     is_view: bool
+    cut: Any
 
     def __init__(self, data: Any, *sizes: Any, requires_grad: bool = False) -> None:
         if sizes:
@@ -194,7 +198,10 @@ class Tensor(TensorMethods):
         >>> w.grad
         tensor([1.])
         """
-        return Tensor(self.array)
+        tensor = Tensor(self.array)
+        if self.node is not None:
+            tensor.cut = Detached(user_frame(2))
+        return tensor
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph, in place.
@@ -204,6 +211,7 @@ class Tensor(TensorMethods):
         >>> y.detach_().requires_grad
         False
         """
+        self.cut = Detached(user_frame(2)) if self.node is not None else None
         self.node = None
         self.index = 0
         return self

@@ -170,6 +170,8 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         source = input.node
         if source is None or not has_rule or not mode.grad:
             result.node = None
+            if source is not None:
+                result.cut = mode.place if has_rule else op
             return result
         if plan is None:
             plan = op.plan(1)
@@ -251,14 +253,19 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         result._grad = None
         result.is_view = False
         left = input.node
-        if not mode.grad or (left is None and right is None):
+        if left is None and right is None:
             result.node = None
+            return result
+        if not mode.grad:
+            result.node = None
+            result.cut = mode.place
             return result
         needs = (left is not None) + 2 * (right is not None)
         plan = plans[needs]
         if plan is None:
             if not op.rules:
                 result.node = None
+                result.cut = op
                 return result
             if needs & ~op.differentiable:
                 return apply(op, (input, other), ())

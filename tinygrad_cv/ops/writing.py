@@ -108,7 +108,10 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
         result = function(self, *args, **kwargs)
         node = result.node
         if isinstance(node, Node):  # the write is about to overwrite what it needs: save a copy
-            node.saved = tuple(copy_of(v) if v is self.array else v for v in node.saved)
+            if type(node.saved) is tuple:
+                node.saved = tuple(copy_of(v) if v is self.array else v for v in node.saved)
+            elif hasattr(node.saved, "before_write"):
+                node.saved.before_write(self.array)
         return write(self, result, name)
 
     method.__name__ = method.__qualname__ = name

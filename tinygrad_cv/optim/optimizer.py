@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.autograd.finite import FiniteWatch
 from tinygrad_cv.autograd.modes import enable_grad
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import on_device_of
@@ -74,6 +75,7 @@ class Optimizer:
                 if callable(params)
                 else "Give a list: [parameter], or model.parameters().",
             )
+        self._watch = FiniteWatch()
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self.state: defaultdict[Tensor, State] = defaultdict(dict)
@@ -98,6 +100,9 @@ class Optimizer:
 
         Returns:
             What the closure returned, or None.
+
+        Warns, once for each optimiser, when the loss that the last `backward` began with, or a
+        gradient, is not finite, and says how to find the cause.
 
         Raises:
             ShapeError: a `.grad` has not its parameter's shape. Nothing is changed then.
@@ -126,6 +131,7 @@ class Optimizer:
             for param in params:
                 _check_gradient(self._name, param)
                 _check_writeable(self._name, param)
+        self._watch.look(self._name, [param for _, params in active for param in params])
         note_writes(param.array for _, params in active for param in params)
         for group, params in active:
             for param in self._update_together(params, group):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core.tensor import Tensor, extend
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import capture
@@ -49,6 +50,7 @@ def trace(
     backward: bool = False,
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
+    verify: Report | None = None,
     **kwargs: Any,
 ) -> Graph:
     """The whole graph, every node and edge of it.
@@ -62,6 +64,8 @@ def trace(
             saved for them.
         names: names for input Tensors in the picture (arguments of a call have theirs already).
         title: first line of the picture.
+        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
+            faulty nodes are red and say what is wrong.
 
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
@@ -94,8 +98,18 @@ def trace(
         ]
         return Graph(
             capture.from_tensors(
-                outputs, names or {}, backward, _title(title, "computation graph", backward)
+                outputs,
+                names or {},
+                backward,
+                _title(title, "computation graph", backward),
+                {} if verify is None else verify.marks(),
             )
+        )
+    if verify is not None:
+        raise ArgumentError(
+            "trace",
+            "verify= marks the recorded graph of a Tensor, not a call that makes a new one",
+            repair="Pass the Tensor that was verified.",
         )
     if not callable(target):
         raise DTypeError(
@@ -121,6 +135,7 @@ def draw(
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     max_nodes: int = MAX_NODES,
+    verify: Report | None = None,
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
@@ -137,7 +152,8 @@ def draw(
     >>> graph.render("product.svg")  # doctest: +SKIP
     PosixPath('product.svg')
     """
-    graph = trace(target, *inputs, backward=backward, names=names, title=title, **kwargs)
+    options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
+    graph = trace(target, *inputs, verify=verify, **options, **kwargs)
     return graph.simplify(max_nodes)
 
 

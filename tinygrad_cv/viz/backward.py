@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.node import FREED, Leaf, Node
+from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
 from tinygrad_cv.viz.build import Source, argument, dtype_name, info, memory_owner
@@ -105,7 +106,7 @@ def _connect(
 
 def _saved(translator: Translator, node: Node) -> list[int]:
     """A node for each array that the operator keeps."""
-    if node.saved is FREED:
+    if isinstance(node.saved, Freed):
         raise GraphError(
             "graph",
             "the saved values of this graph are freed, so its backward cannot be shown",

@@ -29,8 +29,10 @@ def from_tensors(
     names: Mapping[str, Tensor],
     backward: bool,
     title: str,
+    marks: Mapping[Node, str] | None = None,
 ) -> GraphModel:
-    """The graph that made ``outputs``, given as (name, Tensor).
+    """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
+    nodes.
 
     Raises:
         GraphError: none of them has a graph, or ``backward`` is asked for and its saved values are
@@ -48,7 +50,7 @@ def from_tensors(
     translator = Translator(names)
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
-            translator.node(node)
+            translator.node(node, (marks or {}).get(node, ""))
     return _finish(translator, outputs, backward, title)
 
 

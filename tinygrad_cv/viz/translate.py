@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType
 from typing import Any
 
+from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
-from tinygrad_cv.core.node import FREED, Leaf, Node
+from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.viz.build import (
@@ -72,10 +73,11 @@ class Translator:
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         return source
 
-    def node(self, node: Node) -> None:
+    def node(self, node: Node, error: str = "") -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
-        kept = {} if node.saved is FREED else dict(zip(plan.kinds, node.saved, strict=True))
+        known = type(node.saved) is tuple  # neither freed nor packed
+        kept = dict(zip(plan.kinds, node.saved, strict=True)) if known else {}
         sources, specs = [], []
         for slot, (edge, index) in enumerate(node.inputs):
             source, spec = self._input(node, slot, edge, index, kept)
@@ -91,6 +93,7 @@ class Translator:
             node.scope,
             self._site(node.code, node.lasti),
             tuple(specs),
+            error,
         )
         self.number[node] = number
 
@@ -132,7 +135,7 @@ class Translator:
         that is not there.
         """
         op, read = node.op, ("input", place) in node.plan.kinds
-        self.freed = self.freed or (read and node.saved is FREED)
+        self.freed = self.freed or (read and isinstance(node.saved, Freed))
         if op.elementwise:  # all operands are always there
             return self.builder.tensor("const", "", TensorInfo(""))
         if ("input", place) in kept or _is_optional(op, op.inputs[place]):

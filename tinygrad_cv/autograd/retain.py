@@ -1,0 +1,103 @@
+"""Keeping what every recorded node was given and gave, so that it can be replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from tinygrad_cv.autograd.cuts import Made
+from tinygrad_cv.backend.array import copy_of, is_array
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import clock, written_after
+from tinygrad_cv.core.mode import Recorder, recording, state
+from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["Kept", "kept_of", "retain_all", "watching"]
+
+
+class Kept(NamedTuple):
+    """What one node was given, and what it gave: raw arrays, numbers and None."""
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+
+
+_KEPT: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
+
+
+def kept_of(node: Node) -> Kept | None:
+    """What was kept of a node; None if it was recorded outside :func:`retain_all`."""
+    return _KEPT.get(node)
+
+
+@contextmanager
+def retain_all() -> Iterator[None]:
+    """Keep, for every node recorded inside the block, copies of its inputs and outputs, as long as
+    the graph lives: :func:`verify` then replays it, also after ``backward`` and after the
+    parameters have changed. Of operators that are not recorded, remember which they were, for
+    :func:`why_no_grad`. Costs the memory of all values of the forward pass once more.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> with tg.autograd.retain_all():
+    ...     loss = (x * x).sum()
+    >>> tg.autograd.verify(loss).ok
+    True
+    """
+    with watching(_Keeper()):
+        yield
+
+
+class _Keeper(Recorder):
+    def __init__(self) -> None:
+        # id -> (the array, when it was copied, the copy); the array stays, so its id stays its own
+        self.copies: dict[int, tuple[Any, int, Any]] = {}
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        nodes = [t.node for t in outputs if isinstance(t.node, Node) and t.node.op is op]
+        if nodes:
+            given = tuple(self._copy(t.array if isinstance(t, Tensor) else t) for t in inputs)
+            _KEPT[nodes[0]] = Kept(given, tuple(self._copy(t.array) for t in outputs))
+        for out in outputs:
+            if out.node is None:
+                out.cut = Made(frame, op, inputs, scope, getattr(out, "cut", None))
+
+    def _copy(self, value: Any) -> Any:
+        if not is_array(value) or isinstance(value, Spec):
+            return value
+        known = self.copies.get(id(value))
+        if known is None or written_after(value, known[1]) is not None:
+            known = self.copies[id(value)] = (value, clock.tick(), copy_of(value))
+        return known[2]
+
+
+class _Both(Recorder):
+    def __init__(self, first: Recorder, second: Recorder) -> None:
+        self.pair = (first, second)
+
+    def add(self, *run: Any) -> None:
+        for watcher in self.pair:
+            watcher.add(*run)
+
+    def failed(self, *run: Any) -> None:
+        for watcher in self.pair:
+            watcher.failed(*run)
+
+    def arrived(self, node: Any, gradient: Any) -> None:
+        for watcher in self.pair:
+            watcher.arrived(node, gradient)
+
+    def differentiated(self, node: Any, gradients: Any) -> None:
+        for watcher in self.pair:
+            watcher.differentiated(node, gradients)
+
+
+@contextmanager
+def watching(recorder: Recorder) -> Iterator[None]:
+    """Show what runs inside the block to ``recorder`` and to whoever watches already."""
+    outer = state().record
+    with recording(recorder if outer is None else _Both(recorder, outer)):
+        yield

@@ -1,0 +1,173 @@
+"""What happens to a value between being saved and being read by backward: hooks of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tinygrad_cv.autograd.retain import watching
+from tinygrad_cv.backend.array import copy_of, is_array
+from tinygrad_cv.backend.blame import overwritten
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.writes import memory_of
+from tinygrad_cv.core.mode import Recorder
+from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import DTypeError, ShapeError, Site, site_of
+
+__all__ = ["save_on_cpu", "saved_tensors_hooks"]
+
+
+class saved_tensors_hooks:  # noqa: N801  (PyTorch's name)
+    """Inside the block, what an operator saves for its gradient goes through ``pack_hook``; what
+    that returns is kept instead, and given to ``unpack_hook`` when backward needs the value.
+
+    For example to keep it on disk, compressed, or in lower precision. Of nested blocks the inner
+    one counts. ``pack_hook`` gets a detached Tensor, which it must not write into.
+
+    Args:
+        pack_hook: ``pack_hook(tensor) -> anything``.
+        unpack_hook: ``unpack_hook(that) -> tensor`` of the same shape and dtype.
+
+    Raises:
+        DTypeError: a hook cannot be called; or, at backward, ``unpack_hook`` returned no tensor, or
+            one of another dtype.
+        ShapeError: it returned a tensor of another shape.
+
+    >>> import tinygrad_cv as tg
+    >>> from tinygrad_cv.autograd.graph import saved_tensors_hooks
+    >>> x = tg.tensor([3.0, 1.0], requires_grad=True)
+    >>> with saved_tensors_hooks(lambda tensor: tensor.tolist(), tg.tensor):  # kept as a list
+    ...     y = x * x
+    >>> y.sum().backward()
+    >>> x.grad
+    tensor([6., 2.])
+    """
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
+        for name, hook in (("pack_hook", pack_hook), ("unpack_hook", unpack_hook)):
+            if not callable(hook):
+                kind = type(hook).__name__
+                raise DTypeError("saved_tensors_hooks", f"{name} must be callable, not {kind}")
+        self._hooks = pack_hook, unpack_hook
+        self._open: list[Any] = []
+
+    def __enter__(self) -> None:
+        block = watching(_Packer(*self._hooks))
+        block.__enter__()
+        self._open.append(block)
+
+    def __exit__(self, *problem: Any) -> None:
+        self._open.pop().__exit__(*problem)
+
+
+class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
+    """Inside the block, what operators save for their gradients lies in the memory of the host, and
+    goes back to its device when backward needs it. What lies there already is not copied.
+
+    Args:
+        pin_memory: True is not supported.
+
+    Raises:
+        DTypeError: ``pin_memory`` is True.
+
+    >>> import tinygrad_cv as tg
+    >>> from tinygrad_cv.autograd.graph import save_on_cpu
+    >>> x = tg.tensor([3.0, 1.0], requires_grad=True)
+    >>> with save_on_cpu():
+    ...     y = x * x
+    >>> y.sum().backward()
+    >>> x.grad
+    tensor([6., 2.])
+    """
+
+    def __init__(self, pin_memory: bool = False) -> None:
+        if pin_memory:
+            raise DTypeError("save_on_cpu", "pin_memory=True is not supported")
+        super().__init__(lambda t: (t.device, t.to("cpu")), lambda kept: kept[1].to(kept[0]))
+
+
+class _Packer(Recorder):
+    def __init__(self, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> None:
+        self.pack, self.unpack = pack, unpack
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        for tensor in outputs:
+            node = tensor.node
+            if isinstance(node, Node) and node.op is op and type(node.saved) is tuple:
+                node.saved = _Packed(node, self.pack, self.unpack)
+                node.fits = False  # the short way of the engine reads plain arrays
+
+
+class _Packed:
+    """Stands where a node has its saved values; what walks over them sees None for each."""
+
+    def __init__(self, node: Node, pack: Any, unpack: Any) -> None:
+        self.unpack_hook = unpack
+        self.op, self.names = node.op, node.plan.names
+        self.stamp, self.scope = node.stamp, node.scope
+        self.code, self.lasti = node.code, node.lasti
+        self.values = [_pack(v, pack) for v in node.saved]
+
+    # Not the node itself, which would be a reference cycle: what errors need to know of it.
+    blame = Node.blame
+
+    @property
+    def site(self) -> Site:
+        """The user's line that ran the operator."""
+        return site_of(self.code, self.lasti)
+
+    def unpack(self) -> tuple[Any, ...]:
+        """The saved values, as rules read them."""
+        return tuple(self._whole(n, v) for n, v in zip(self.names, self.values, strict=True))
+
+    def _whole(self, name: str, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._whole(name, v) for v in value)
+        if not isinstance(value, _Box):
+            return value
+        tensor = self.unpack_hook(value.packed)
+        notes = [f"{self.op.name}, which saved {name!r}, ran at {self.site}"]
+        if not isinstance(tensor, Tensor):
+            problem = f"unpack_hook must return a tensor, not {type(tensor).__name__}"
+            raise DTypeError("saved_tensors_hooks", problem, notes=notes)
+        if tensor.shape != value.shape:
+            rows = [("packed", value.shape), ("unpacked", tensor.shape)]
+            problem = "unpack_hook must return a tensor of the shape that was packed"
+            raise ShapeError("saved_tensors_hooks", problem, values=rows, notes=notes)
+        if tensor.dtype != value.dtype:
+            problem = f"unpack_hook must return {value.dtype.name}, not {tensor.dtype.name}"
+            repair = f'Convert it with .to("{value.dtype.name}").'
+            raise DTypeError("saved_tensors_hooks", problem, repair=repair, notes=notes)
+        overwritten(self, name, tensor.array)
+        return tensor.array
+
+    def before_write(self, array: Any) -> None:
+        """Copy what shares memory with ``array``, which is about to be overwritten."""
+        for value in self.values:
+            for box in value if isinstance(value, tuple) else (value,):
+                kept = box.packed if isinstance(box, _Box) else None
+                if isinstance(kept, Tensor) and memory_of(kept.array) is memory_of(array):
+                    box.packed = Tensor(copy_of(kept.array))
+
+    def __iter__(self) -> Iterator[None]:
+        return iter((None,) * len(self.values))
+
+    def __repr__(self) -> str:
+        return f"<packed: {', '.join(self.names)}>"
+
+
+class _Box:
+    """What ``pack_hook`` returned, and what the value was."""
+
+    __slots__ = ("dtype", "packed", "shape")
+
+    def __init__(self, array: Any, pack: Any) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self.packed = pack(Tensor(array))
+
+
+def _pack(value: Any, pack: Any) -> Any:
+    if isinstance(value, Spec) or not (is_array(value) or isinstance(value, tuple)):
+        return value
+    return tuple(_pack(v, pack) for v in value) if isinstance(value, tuple) else _Box(value, pack)

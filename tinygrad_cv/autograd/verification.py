@@ -1,0 +1,237 @@
+"""``verify``: every node of a recorded graph replayed on its own arrays, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.autograd.graph import nodes, tensors_of
+from tinygrad_cv.autograd.replay import replayed
+from tinygrad_cv.autograd.retain import kept_of, retain_all
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.mode import grad_mode
+from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, Site
+
+__all__ = ["Finding", "Report", "verify"]
+
+
+class Finding(NamedTuple):
+    """What :func:`verify` found at one node.
+
+    Attributes:
+        kind: "fault": it is wrong; "kink": the function has no derivative at these inputs, and the
+            rule is right beside them; "open": it could not be checked.
+        node: the node; ``node.op`` is its operator.
+        part: what of it: "forward by numba", "vjp_weight", "fused_vjp", "conv.vjp by numba".
+        text: the numbers.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+    >>> [finding] = tg.autograd.verify(lambda x: x.relu(), x).kinks
+    >>> finding.kind, finding.node.op.name, finding.part
+    ('kink', 'relu', 'vjp_input')
+    """
+
+    kind: str
+    node: Node
+    part: str
+    text: str
+
+    @property
+    def site(self) -> Site:
+        """The user's line that ran the operator.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+        >>> tg.autograd.verify(lambda x: x.relu(), x).kinks[0].site.function
+        '<lambda>'
+        """
+        return self.node.site
+
+    @property
+    def module_path(self) -> str | None:
+        """The module call that it belongs to, as errors print it; None outside modules.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.ReLU())
+        >>> tg.autograd.verify(net, tg.zeros(2)).kinks[0].module_path
+        'model.0 (ReLU)'
+        """
+        return None if self.node.scope is None else self.node.scope.path
+
+    def __str__(self) -> str:
+        label = "not checked" if self.kind == "open" else self.kind
+        lines = [f"{label}: {self.node.op.name}, {self.part}: {self.text}"]
+        lines.append(f"  it ran at {self.site}")
+        if self.module_path is not None:
+            lines.append(f"  in {self.module_path}")
+        return "\n".join(lines)
+
+
+class Report:
+    """What :func:`verify` found; ``print(report)`` shows it, ``viz.draw(loss, verify=report)``
+    marks the faulty nodes in the picture.
+
+    Attributes:
+        faults, kinks, open: lists of :class:`Finding`; kinks and what could not be checked are no
+            faults.
+        nodes, checks: how many nodes were replayed, and how many things were checked of them.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> print(tg.autograd.verify(lambda x: (x * x).sum(), x))  # doctest: +ELLIPSIS
+    verify: 2 nodes, ... checks: no fault
+    """
+
+    def __init__(self, findings: Sequence[Finding], nodes: int, checks: int) -> None:
+        self.faults = [f for f in findings if f.kind == "fault"]
+        self.kinks = [f for f in findings if f.kind == "kink"]
+        self.open = [f for f in findings if f.kind == "open"]
+        self.nodes = nodes
+        self.checks = checks
+
+    @property
+    def ok(self) -> bool:
+        """True if there is no fault.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.autograd.verify(lambda x: x.exp(), tg.zeros(2)).ok
+        True
+        """
+        return not self.faults
+
+    def marks(self) -> dict[Node, str]:
+        """The faulty nodes, each with a short text for its box in a picture.
+
+        >>> import tinygrad_cv as tg
+        >>> tg.autograd.verify(lambda x: x.exp(), tg.zeros(2)).marks()
+        {}
+        """
+        found: dict[Node, str] = {}
+        for fault in self.faults:
+            found[fault.node] = ", ".join(filter(None, (found.get(fault.node), fault.part)))
+        return {node: f"{parts} is wrong" for node, parts in found.items()}
+
+    def __str__(self) -> str:
+        several = f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"
+        head = f"verify: {self.nodes} nodes, {self.checks} checks: "
+        lines = [head + (several if self.faults else "no fault")]
+        for finding in (*self.faults, *self.kinks, *self.open):
+            lines += ["  " + line for line in str(finding).splitlines()]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def verify(
+    target: Tensor | Sequence[Tensor] | Callable[..., Any],
+    *inputs: Any,
+    seed: int = 0,
+    **kwargs: Any,
+) -> Report:
+    """Check every node of a recorded graph on the arrays that it really had::
+
+        <vjp(g), v>  =  d/dt <g, f(x + t*v)>  at t = 0,    for random g and v
+
+    Of each node, in this order: what its forward kernel gave, against the operator's own
+    ``forward`` in float64; each gradient rule, in float64, against differences along random
+    directions; the fused rule, every compiled ``<op>.vjp`` kernel that takes the case, and the
+    rules with the kernels that their operators have, against the rules by the reference. So a
+    fault is named where it is, and not where it shows.
+
+    At a kink (relu at 0, max at a tie) a function has no derivative: there the rule is checked at
+    inputs shifted off it, and the node is reported as a kink.
+
+    Args:
+        target: a function or module, called as ``target(*inputs, **kwargs)`` with a gradient for
+            each floating input; or a Tensor (or several) whose graph was recorded inside
+            ``with autograd.retain_all():``.
+        seed: of the random g and v; the random numbers of the function are its own.
+
+    Returns:
+        A :class:`Report`.
+
+    Raises:
+        GraphError: the graph was recorded outside ``retain_all()``, there is none, or it has no
+            values (meta).
+        DTypeError: ``target`` is neither Tensors nor callable.
+
+    Source: the random direction is that of HIPS autograd's ``check_grads``; Griewank and Walther,
+    "Evaluating Derivatives" (SIAM 2008).
+
+    >>> import tinygrad_cv as tg
+    >>> net = tg.nn.Sequential(tg.nn.Conv2d(1, 2, 3), tg.nn.Tanh())
+    >>> verify(net, tg.rand(1, 1, 5, 5)).ok
+    True
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> try:
+    ...     verify(x.exp())
+    ... except tg.GraphError as error:
+    ...     print(error.repair)
+    Record it inside "with tg.autograd.retain_all():", or pass the function: verify(fn, *inputs).
+    """
+    if any(True for _ in tensors_of(target)):
+        if inputs or kwargs:
+            raise ArgumentError(
+                "verify", "a Tensor's graph is there already; inputs are for functions and modules"
+            )
+        results: Any = target
+    elif callable(target):
+        with grad_mode(True), retain_all():
+            results = target(
+                *map(_variable, inputs), **{k: _variable(v) for k, v in kwargs.items()}
+            )
+    else:
+        raise DTypeError(
+            "verify", f"a Tensor, or a function and its inputs are needed, not {target!r:.60}"
+        )
+    found = nodes(results)
+    if all(t.node is None for t in tensors_of(results)):
+        raise GraphError(
+            "verify",
+            "there is no graph: nothing that asks for a gradient went into the result, or it was "
+            "made under no_grad or detached",
+            repair="Call requires_grad_() on an input, outside tg.no_grad().",
+        )
+    findings, checks = [], 0
+    for number, node in enumerate(found):
+        kept = kept_of(node)
+        if kept is None:
+            raise _not_kept(found)
+        if any(isinstance(x, Spec) for x in kept.outputs):
+            raise GraphError("verify", "a graph on the meta device has no values to check")
+        verdicts = replayed(node, kept, np.random.default_rng([seed, number]))
+        checks += len(verdicts)
+        findings += [Finding(v.kind, node, v.part, v.text) for v in verdicts if v.kind != "right"]
+    return Report(findings, len(found), checks)
+
+
+def _variable(value: Any) -> Any:
+    """A floating input without a gradient as one that asks for it."""
+    if isinstance(value, Tensor):
+        learns = value.requires_grad or value.dtype.kind != "f"
+        return value if learns else value.detach().requires_grad_()
+    if isinstance(value, (tuple, list)) and type(value) in (tuple, list):
+        return type(value)(map(_variable, value))
+    if isinstance(value, Mapping) and type(value) is dict:
+        return {key: _variable(item) for key, item in value.items()}
+    return value
+
+
+def _not_kept(found: list[Node]) -> GraphError:
+    missing = [node for node in found if kept_of(node) is None]
+    first = missing[0]
+    error = GraphError(
+        "verify",
+        f"this graph was recorded without retain_all: the values of {len(missing)} of its "
+        f"{len(found)} nodes were not kept",
+        repair='Record it inside "with tg.autograd.retain_all():", or pass the function: '
+        "verify(fn, *inputs).",
+        notes=[f"the first of them is {first.op.name}, which ran at {first.site}"],
+    )
+    first.blame(error)
+    return error

@@ -1,0 +1,127 @@
+"""Who is to blame: both lines of the user's that an error of the graph is about.
+
+Nodes and tensors are known here by their attributes only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+from tinygrad_cv.backend.writes import written_after
+from tinygrad_cv.errors import (
+    NO_VALUE,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    Site,
+    TinygradError,
+    site_of,
+)
+
+__all__ = ["Detached", "Freed", "Place", "check_saved", "no_value", "overwritten", "where"]
+__all__ += ["with_origins", "wrong_shape"]
+
+
+class Place:
+    """An instruction of the user's; only when its ``site`` is asked for is the line looked up."""
+
+    __slots__ = ("code", "lasti")
+
+    def __init__(self, frame: FrameType) -> None:
+        self.code, self.lasti = frame.f_code, frame.f_lasti
+
+    @property
+    def site(self) -> Site:
+        """Its line."""
+        return site_of(self.code, self.lasti)
+
+
+class Freed(Place):
+    """Stands where saved values were, after the backward of one line has consumed them."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "FREED"
+
+
+class Detached(Place):
+    """Where a tensor was cut from the graph by ``detach()``."""
+
+    __slots__ = ()
+
+
+def check_saved(node: Any) -> None:
+    """Raise GraphError if what ``node`` saved is gone, or was overwritten afterwards."""
+    plan = node.plan
+    if isinstance(node.saved, Freed):
+        raise node.blame(
+            GraphError(
+                "backward",
+                "the graph was used by an earlier backward, which freed its saved values",
+                repair="Pass retain_graph=True to the first backward, or run the forward again.",
+                notes=[
+                    f"the node is {node.op.name}, which ran at {node.site}",
+                    f"the earlier backward ran at {node.saved.site}",
+                ],
+            )
+        )
+    for name, (kind, _), value in zip(plan.names, plan.kinds, node.saved, strict=True):
+        if kind != "shape":
+            for array in value if type(value) is tuple else (value,):  # a Spec is one
+                overwritten(node, name, array)
+
+
+def overwritten(node: Any, name: str, array: Any) -> None:
+    """Raise GraphError if ``array``, which ``node`` saved, was written after that."""
+    site = written_after(array, node.stamp)
+    if site is not None:
+        op = node.op.name
+        raise node.blame(
+            GraphError(
+                "backward",
+                f"{name!r}, which {op} saved for its gradient, was overwritten before backward",
+                repair="Write out of place (x = x + y), write to a .clone(), or call backward "
+                "before.",
+                notes=[f"{op} ran at {node.site}", f"it was overwritten at {site}"],
+            )
+        )
+
+
+def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: FrameType) -> None:
+    """Tell ``error`` where the operator ran, and which operators made its inputs, and where."""
+    error.notes.append(f"it ran at {site_of(frame.f_code, frame.f_lasti)}")
+    for k, tensor in enumerate(tensors):
+        node: Any = getattr(tensor, "node", None)
+        name = f"{op.inputs[0]}[{k}]" if op.variadic else op.inputs[k]
+        if hasattr(node, "site"):
+            error.notes.append(f"{name} was made by {node.op.name} at {node.site}")
+        elif getattr(node, "name", None):
+            error.notes.append(f"{name} is the parameter {node.name!r}")
+
+
+def where(node: Any) -> str:
+    """A note for an error in a gradient rule."""
+    return f"in the gradient of {node.op.name}, which ran at {node.site}"
+
+
+def wrong_shape(node: Any, k: int, returned: Any, shape: Any) -> ShapeError:
+    """The rule of input ``k`` gave a gradient that is not of this shape."""
+    name = node.op.inputs[0 if node.op.variadic else k]
+    return ShapeError(
+        node.op.name,
+        f"the rule vjp_{name} returned a gradient of the wrong shape",
+        values=[("returned", returned), (name, shape)],
+        notes=[f"the operator ran at {node.site}"],
+    )
+
+
+def no_value(op: Any, value: Any) -> DTypeError:
+    """What was given for a Tensor is neither an array nor a number."""
+    return DTypeError(
+        op.name,
+        f"cannot compute with {value!r:.60}, a {type(value).__name__}",
+        repair=NO_VALUE if value is None else "Give a Tensor, an array or a number.",
+    )
