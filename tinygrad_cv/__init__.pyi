@@ -2,6 +2,7 @@
 from tinygrad_cv import autograd as autograd
 from tinygrad_cv import cli as cli
 from tinygrad_cv import data as data
+from tinygrad_cv import func as func
 from tinygrad_cv import io as io
 from tinygrad_cv import models as models
 from tinygrad_cv import nn as nn
