@@ -22,9 +22,9 @@ def main(arguments=None):
     steps = 60 if settings.quick else 300
     (images, _), _ = digits()
     found = {weight: trained(images, weight, steps) for weight in (0.0, 10.0)}
-    print("step      " + "".join(f"{step:7d}" for step in range(0, steps, steps // 6)))
+    print("step      " + "".join(f"{step:9d}" for step in range(0, steps, steps // 6)))
     for weight, sizes in found.items():
-        shown = "".join(f"{size:7.2f}" for size in sizes[:: steps // 6])
+        shown = "".join(f"{size:9.2f}" for size in sizes[:: steps // 6])
         print(f"penalty {weight:2.0f}{shown}   at the end {sizes[-1]:.2f}")
     check(abs(found[10.0][-1] - 1) < 0.3, "the penalty brings the slope to 1")
     check(abs(found[0.0][-1] - 1) > 1, "without it the slope goes elsewhere")
