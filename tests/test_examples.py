@@ -1,4 +1,4 @@
-"""The scripts of the lecture in their short mode, and the page that lists them.
+"""The scripts of the examples in their short mode, and the page that lists them.
 
 What a script claims it checks itself; here it has to say its line.
 """
@@ -18,20 +18,25 @@ SCRIPTS = sorted({path.stem for path in FOLDER.glob("*.py")} - OTHERS)
 
 LINES = {
     "activations": r"^ +slope     0\.0875   1\.0663   1\.7563   1\.7581   1\.0507   1\.0507 ",
+    "adversarial": r"^  0\.20 +\d+\.\d% +\d+\.\d% +\d+\.\d%$",
     "batch_norm": r"^conv-ReLU-BN    1\.0 +\d+\.\d% +\d+\.\d%$",
     "c3d_moving_digits": r"^kernels of 3x3x3: 3,764 parameters, test accuracy ([6-9]\d|100)\.\d%$",
     "cnn_features": r"^features +([5-9]\d)\.\d%$",
     "conv_matrix": r"^dI = C\^T dh, as convolution gives it$",
     "convolution": r"^8x12      3x5     1x2     1x0      1x2       8x2      8x2$",
+    "curvature": r"^  \+20 +\d\.\d{4} +\d\.\d{4} +\d\.\d{4} +\d+ +\d\.\d\d$",
     "deformable_conv": r"^\( 1,  1\) .* \(2\.00, 2\.00\)$",
     "depthwise_conv": r"^separable +4,672 +0\.127 +9,568,256 ",
     "dilated_conv": r"^rates 1, 2, 5: a field of 17x17 pixels, of which 289 of 289 are used$",
     "dropout": r"^train: 2 becomes \[0\.0, 2\.66\d+\], 7[45]\.\d+% are kept, ",
     "four_norms": r"^group +4 means, each of  36 numbers$",
     "global_pooling": r"^global average +480 +\d+\.\d%$",
+    "gradient_penalty": r"^penalty 10 .* at the end (0\.[789]\d|1\.[012]\d)$",
     "hog_against_cnn": r"^anywhere in 12x12 +\d+\.\d% +\d+\.\d% +\d+\.\d%",
+    "maml": r"^MAML +error \d\.\d+, after one step 0\.\d+$",
     "median_filter": r"^median 3x3 +PSNR \d+\.\d+ dB$",
     "pooling": r"^gradient of max pooling$",
+    "saliency": r"^Grad-CAM +\d+\.\d% on the digit$",
     "transposed_conv": r"^4x4  4x4 .* equal both ways$",
     "vanishing_gradients": r"^first layer / last layer: sigmoid \d\.?e-0[5-9], ReLU ",
 }
