@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import sys
 import threading
 import weakref
 
@@ -23,12 +22,6 @@ def plainly(function, *args, **kwargs):
     for name in ("preserve_rng_state", "early_stop"):
         kwargs.pop(name, None)
     return function(*args, **kwargs)
-
-
-def here(offset=0):
-    """The caller's line."""
-    frame = sys._getframe(1)
-    return f"{__file__}:{frame.f_lineno + offset} in {frame.f_code.co_name}"
 
 
 def numbers(*tensors):
@@ -402,6 +395,3 @@ def test_sequential_of_modules():
     for wrong in (0, 5, 2.0):
         with pytest.raises(tg.ArgumentError, match="from 1 to the 4 functions"):
             checkpoint_sequential(net, wrong, x)
-
-
-# What is refused ----------------------------------------------------------------------------------

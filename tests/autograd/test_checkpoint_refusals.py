@@ -1,4 +1,4 @@
-"""What checkpoint refuses, and the lines that its errors name."""
+"""What checkpoint refuses, each with the lines that are involved."""
 
 from __future__ import annotations
 

@@ -102,6 +102,18 @@ class Residual(nn.Module):
         return F.log_softmax(self.head(F.avg_pool2d(y, 2).mean(dim=(2, 3))), dim=1)
 
 
+class Shared(nn.Module):
+    """One gradient that goes to two places, and is added to another at one of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(tg.ones(64))
+
+    def forward(self, x):
+        a = x * self.w
+        return (a.exp() + a.sin()) + a
+
+
 def digits():
     layers = []
     for channels_in, channels_out in ((1, 8), (8, 8), (8, 16)):
@@ -114,6 +126,7 @@ def digits():
 NETWORKS = {
     "digits": (digits, (4, 1, 8, 8)),
     "lenet": (models.LeNet, (2, 1, 32, 32)),
+    "shared": (Shared, (64,)),
     "residual": (Residual, (3, 2, 8, 8)),
     "recomputed": (lambda: Residual(True), (3, 2, 8, 8)),
 }

@@ -7,7 +7,8 @@ from tinygrad_cv.autograd.checking import gradcheck, gradgradcheck
 from tinygrad_cv.autograd.cuts import why_no_grad
 from tinygrad_cv.autograd.functional import hessian, hvp, jacobian, jvp, vhp, vjp
 from tinygrad_cv.autograd.hooks import HookHandle
-from tinygrad_cv.autograd.memory_plan import MemoryPlan, MemoryStep, plan_memory
+from tinygrad_cv.autograd.memory_plan import MemoryPlan, plan_memory
+from tinygrad_cv.autograd.meta_run import MemoryStep
 from tinygrad_cv.autograd.modes import enable_grad, no_grad, set_grad_enabled
 from tinygrad_cv.autograd.recompute import checkpoint, checkpoint_sequential
 from tinygrad_cv.autograd.retain import retain_all

@@ -6,67 +6,17 @@ saved values when they would be freed. Only the arrays are stand-ins that know t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import functools
+import re
+from collections.abc import Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
+from tinygrad_cv.autograd.meta_run import MemoryStep, run_on_meta
+from tinygrad_cv.autograd.recompute import checkpoint
+from tinygrad_cv.errors import ArgumentError, DTypeError
 
-from tinygrad_cv.backend.array import is_array
-from tinygrad_cv.backend.replay import running_again
-from tinygrad_cv.backend.spec import Spec, form_of, spec_of
-from tinygrad_cv.core import mode
-from tinygrad_cv.core.engine import Key, Run
-from tinygrad_cv.core.node import Node
-from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, GraphError
-
-__all__ = ["MemoryPlan", "MemoryStep", "plan_memory"]
-
-
-class _Memory(Spec):
-    """A Spec that is counted while it is alive, or that is a view of one."""
-
-    account: Any = None
-    base: Any = None
-    view: Any = None  # an array of this form, whose memory nobody touches
-
-    def __del__(self) -> None:
-        if self.account is not None:
-            self.account.live -= self.nbytes
-
-
-class _Account:
-    def __init__(self) -> None:
-        self.live = 0
-
-    def new(self, spec: Spec) -> _Memory:
-        made = _Memory(*spec)
-        made.account = self
-        self.live += made.nbytes
-        return made
-
-
-class MemoryStep(NamedTuple):
-    """One operator, or the gradient rules of one: what is alive when it has ended.
-
-    Attributes:
-        operator, phase, module: as in a profile.
-        output_bytes: new memory of its results.
-        saved_bytes: new memory that only its node holds, such as a mask.
-        live: bytes of all arrays that are alive, without what was there before.
-
-    >>> MemoryStep("exp", "forward", "", 24, 0, 24).live
-    24
-    """
-
-    operator: str
-    phase: str
-    module: str
-    output_bytes: int
-    saved_bytes: int
-    live: int
+__all__ = ["Applied", "MemoryPlan", "MemoryStep", "plan_memory"]
 
 
 class MemoryPlan:
@@ -76,6 +26,7 @@ class MemoryPlan:
         steps: a :class:`MemoryStep` for each operator, then for the rules of each node.
         held_bytes: parameters, buffers and inputs, which are there before.
         gradient_bytes: the gradients of the leaves, at the end.
+        recompute: paths of the modules that a budget wants under :func:`checkpoint`.
 
     >>> import tinygrad_cv as tg
     >>> w = tg.ones(256, requires_grad=True)
@@ -85,8 +36,11 @@ class MemoryPlan:
      ('exp', 'backward', 3072), ('mul', 'backward', 4096)]
     """
 
-    def __init__(self, steps: list[MemoryStep], held: int, gradients: int) -> None:
+    def __init__(
+        self, steps: list[MemoryStep], held: int, gradients: int, recompute: Sequence[str] = ()
+    ) -> None:
         self.steps = steps
+        self.recompute = tuple(recompute)
         self.held_bytes = held
         self.gradient_bytes = gradients
 
@@ -99,6 +53,56 @@ class MemoryPlan:
         2056
         """
         return max((step.live for step in self.steps), default=0)
+
+    @property
+    def total_bytes(self) -> int:
+        """What is held, and the peak on top of it: what a budget limits.
+
+        >>> import tinygrad_cv as tg
+        >>> plan_memory(lambda x: x.exp().sum(), tg.ones(256, requires_grad=True)).total_bytes
+        3080
+        """
+        return self.held_bytes + self.peak_bytes
+
+    @property
+    def flops(self) -> int:
+        """Operations of forward and backward, without what is computed again.
+
+        >>> import tinygrad_cv as tg
+        >>> plan_memory(lambda x: x.exp().sum(), tg.ones(256, requires_grad=True)).flops
+        768
+        """
+        return sum(step.flops for step in self.steps if step.phase != "recompute")
+
+    @property
+    def recompute_flops(self) -> int:
+        """Operations that are computed again: the price of :attr:`recompute`.
+
+        >>> import tinygrad_cv as tg
+        >>> plan_memory(lambda x: x.exp(), tg.ones(256, requires_grad=True)).recompute_flops
+        0
+        """
+        return sum(step.flops for step in self.steps if step.phase == "recompute")
+
+    def apply(self, model: Any) -> Applied:
+        """Put the modules of :attr:`recompute` under :func:`checkpoint`, until the handle that is
+        returned is removed, or its ``with`` block ends.
+
+        Raises:
+            ArgumentError: the model has no such module.
+
+        >>> import tinygrad_cv as tg
+        >>> block = lambda: tg.nn.Sequential(tg.nn.Linear(4, 64), tg.nn.ReLU(), tg.nn.Linear(64, 4))
+        >>> net, x = tg.nn.Sequential(block(), block(), block()), tg.zeros(128, 4)
+        >>> plan_memory(net, x).total_bytes
+        182080
+        >>> plan = plan_memory(net, x, budget="120kB")
+        >>> plan.recompute, plan.total_bytes <= 120_000
+        (('0', '1'), True)
+        >>> with plan.apply(net):
+        ...     net(x).sum().backward()
+        """
+        return Applied(model, self.recompute)
 
     @property
     def peak(self) -> int:
@@ -118,6 +122,12 @@ class MemoryPlan:
             f"inputs beside it; {self.gradient_bytes:,} B of gradients at the end"
         )
         lines = [head]
+        if self.recompute:
+            share = 100 * self.recompute_flops / max(self.flops, 1)
+            lines.append(
+                f"computed again: {', '.join(self.recompute)}; {self.recompute_flops:,} FLOPs, "
+                f"{share:.1f} % more"
+            )
         for k, step in rows:
             place = f" in {step.module}" if step.module else ""
             lines.append(f"step {k}: {step.live:,} B after {step.operator} {step.phase}{place}")
@@ -161,7 +171,9 @@ class MemoryPlan:
 COLOURS = {"forward": "#4c78a8", "backward": "#f2a154", "recompute": "#72b07e"}
 
 
-def plan_memory(function: Any, *inputs: Any, **kwargs: Any) -> MemoryPlan:
+def plan_memory(
+    function: Any, *inputs: Any, budget: int | str | None = None, **kwargs: Any
+) -> MemoryPlan:
     """The bytes that ``function(*inputs, **kwargs)`` and its backward need, without computing it.
 
     It is run on the meta device, as it is (a module in training mode is planned in training), and
@@ -175,9 +187,14 @@ def plan_memory(function: Any, *inputs: Any, **kwargs: Any) -> MemoryPlan:
         function: a module or a function; parameters and buffers of a module are replaced by
             stand-ins for the time of the call.
         inputs, kwargs: its arguments; a Tensor may lie on the meta device, and stays as it is.
+        budget: the most bytes that may be taken in all, a number or a text such as "200MB" or
+            "1.5GiB". Then modules are chosen to be computed again, each a call that keeps its
+            inputs only: first the one that suffices at the least price, or else saves most, and so
+            on. ``plan.apply(model)`` does it.
 
     Raises:
         DTypeError: ``function`` cannot be called.
+        ArgumentError: the budget is no number of bytes, or cannot be kept.
         GraphError: the function needs values, or nothing in it requires a gradient.
         BackendError: a function uses a tensor with values that is no input.
 
@@ -192,216 +209,109 @@ def plan_memory(function: Any, *inputs: Any, **kwargs: Any) -> MemoryPlan:
     if not callable(function):
         kind = type(function).__name__
         raise DTypeError("plan_memory", f"a module or a function is needed, not {kind}")
-    account = _Account()
-    planner = _Planner(account)
-    with _on_meta(function) as held:
-        given = _mapped((inputs, kwargs), held)
-        with mode.grad_mode(True), mode.recording(planner):
-            try:
-                result = function(*given[0], **given[1])
-            except BackendError as error:
-                error.notes.append(
-                    "plan_memory runs it on the meta device: give it the tensors that it finds "
-                    "outside as inputs"
-                )
-                raise
-            roots = _roots(result, account)
-            run = _Run(planner)
-            del given
-            found = run(roots)
-        gradients = sum(x.nbytes for x in found.values())
-        held_bytes = sum(x.nbytes for x in held.values())
-    return MemoryPlan(planner.steps, held_bytes, gradients)
+    if budget is None:
+        return _planned(function, inputs, kwargs, ())
+    return _within(_bytes_of(budget), function, inputs, kwargs)
 
 
-class _Planner(mode.Recorder):
-    """Puts stand-ins that are counted where an operator has made Specs."""
+class Applied:
+    """Modules under :func:`checkpoint`; ``remove()`` or the end of a ``with`` block takes it off.
 
-    def __init__(self, account: _Account) -> None:
-        self.account = account
-        self.steps: list[MemoryStep] = []
-        self.rules = 0  # how many nodes' rules run
+    >>> import tinygrad_cv as tg
+    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2))
+    >>> with Applied(net, ["0"]):
+    ...     y = net(tg.ones(1, 2))
+    >>> list(y.grad_fn.saved)[0] is None  # the input will be computed again
+    True
+    """
 
-    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
-        arrays = [t.array if isinstance(t, Tensor) else t for t in inputs]
-        node = next((t.node for t in outputs if isinstance(t.node, Node)), None)
-        views = _views(op, arrays, attrs)
-        made = saved = 0
-        for k, out in enumerate(outputs):
-            view = views[k] if k < len(views) else None
-            if view is None:
-                out.array = self.account.new(out.array)
-                made += out.array.nbytes
-            else:
-                out.array = view
-        if node is not None and node.op is op and type(node.saved) is tuple:
-            before = self.account.live
-            node.saved = tuple(
-                self._kept(kind, place, value, arrays, outputs)
-                for (kind, place), value in zip(node.plan.kinds, node.saved, strict=True)
+    def __init__(self, model: Any, paths: Sequence[str]) -> None:
+        known = dict(model.named_modules()) if hasattr(model, "named_modules") else {}
+        missing = [path for path in paths if path not in known]
+        if missing:
+            raise ArgumentError(
+                "plan_memory",
+                f"the model has no module {missing[0]!r}",
+                repair="Apply a plan to a model built as the one that was planned.",
             )
-            saved = self.account.live - before
-        if not self.rules:
-            phase = "recompute" if running_again() else "forward"
-            self.step(op.name, phase, scope, made, saved)
+        self._before: list[tuple[dict[str, Any], Any]] = []
+        for path in paths:
+            module = known[path]
+            self._before.append((module.__dict__, module.__dict__.get("forward")))
+            module.__dict__["forward"] = functools.partial(checkpoint, module.forward)
 
-    def _kept(self, kind: str, place: int, value: Any, arrays: list[Any], outputs: Any) -> Any:
-        if kind == "output":
-            return outputs[place].array
-        if kind == "shape":
-            return value
-        if isinstance(value, tuple) and not isinstance(value, Spec):
-            return tuple(self._kept(kind, place, item, arrays, outputs) for item in value)
-        if not isinstance(value, Spec) or any(value is x for x in arrays):
-            return value
-        return self.account.new(value)
+    def remove(self) -> None:
+        """Take it off; a second time does nothing.
 
-    def step(
-        self, operator: str, phase: str, scope: mode.Scope | None, made: int, saved: int
-    ) -> None:
-        module = "" if scope is None else scope.name or scope.kind
-        self.steps.append(MemoryStep(operator, phase, module, made, saved, self.account.live))
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2))
+        >>> Applied(net, ["0"]).remove()
+        >>> "forward" in vars(net[0])
+        False
+        """
+        while self._before:
+            place, forward = self._before.pop()
+            place.pop("forward")
+            if forward is not None:
+                place["forward"] = forward
+
+    def __enter__(self) -> Applied:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
 
-class _Run(Run):
-    """A backward on the meta device: gradients are stand-ins, rules run on Tensors of them."""
+def _planned(function: Any, inputs: Any, kwargs: Any, paths: Sequence[str]) -> MemoryPlan:
+    with Applied(function, paths):
+        return MemoryPlan(*run_on_meta(function, inputs, kwargs), paths)
 
-    def __init__(self, planner: _Planner) -> None:
-        super().__init__(create_graph=False, retain=False, only=None)
-        self.planner = planner
 
-    def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
-        kept = node.saved
-        if type(kept) is not tuple:
-            kept = kept.unpack()
-        several = gradient if type(gradient) is tuple else (gradient,)
-        several = tuple(map(self._counted, several))
-        saved = [
-            value if kind == "shape" else _tensors(value)
-            for (kind, _), value in zip(node.plan.kinds, kept, strict=True)
-        ]
-        given = tuple(map(_tensors, several))
-        needs = tuple(edge is not None for edge in node.edges)
-        before = self.planner.account.live
-        self.planner.rules += 1
-        try:
-            found = node.plan.each(
-                given if type(gradient) is tuple else given[0], needs, saved, node.attrs
+def _within(budget: int, function: Any, inputs: Any, kwargs: Any) -> MemoryPlan:
+    """Modules are added to the plan one by one, and those left out again that it can do without."""
+    walk = getattr(function, "named_modules", None)
+    paths = [path for path, _ in walk() if path] if callable(walk) else []
+    best = _planned(function, inputs, kwargs, ())
+    while best.total_bytes > budget:
+        free = [p for p in paths if not any(_related(p, chosen) for chosen in best.recompute)]
+        plans = [_planned(function, inputs, kwargs, (*best.recompute, p)) for p in free]
+        found = min(plans, key=lambda p: _price(p, budget), default=best)
+        if found.total_bytes >= best.total_bytes:
+            raise ArgumentError(
+                "plan_memory",
+                f"a budget of {budget:,} B cannot be kept",
+                values=[("the least that was found", f"{best.total_bytes:,} B")],
+                repair="Use a smaller batch, or give the network modules around several layers: "
+                "each can be computed again from its inputs.",
             )
-        finally:
-            self.planner.rules -= 1
-        results = [self._counted(x.array) if isinstance(x, Tensor) else x for x in found]
-        del found, saved, given
-        account = self.planner.account
-        self.planner.step(node.op.name, "backward", node.scope, account.live - before, 0)
-        return results
-
-    def _add(self, key: Key, gradient: Any) -> None:
-        known = self.grads.get(key)
-        if known is None:
-            self.grads[key] = self._counted(gradient)
-        elif key not in self.owned:
-            self.grads[key] = self.planner.account.new(known)
-            self.owned.add(key)
-
-    def _counted(self, spec: Any) -> Any:
-        return spec if type(spec) is _Memory else self.planner.account.new(spec)
+        best = found
+    for path in best.recompute[:-1]:
+        fewer = _planned(function, inputs, kwargs, [p for p in best.recompute if p != path])
+        best = fewer if fewer.total_bytes <= budget else best
+    return best
 
 
-def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
-    """For each output of ``op`` a stand-in, if it is a view of the first input; else None. The
-    operator tells by running on memory of that form, which it has no reason to touch."""
-    first = arrays[0] if arrays else None
-    if not op.view or op.variadic or not isinstance(first, Spec):
-        return []
-    if any(isinstance(x, Spec) for x in arrays[1:]):
-        return []
-    array = _form(first)
-    made = op.forward(np, array, *arrays[1:], *attrs)
-    views = []
-    for result in made if type(made) is tuple else (made,):
-        view = None
-        if isinstance(result, np.ndarray) and _root(result) is _root(array):
-            view = _Memory(*spec_of(result))
-            view.base, view.view = getattr(first, "base", None) or first, result
-        views.append(view)
-    return views
+def _price(plan: MemoryPlan, budget: int) -> tuple[int, int]:
+    """What to choose by: the price among those that suffice, else the bytes."""
+    return max(plan.total_bytes, budget), plan.recompute_flops
 
 
-def _form(spec: Spec) -> np.ndarray:
-    """An array of this form. Its memory is asked for, but never written, so that the system does
-    not provide it."""
-    known = getattr(spec, "view", None)
-    if known is not None:
-        return known
-    size, _, strides = form_of(spec.shape, spec.dtype.itemsize, spec.layout)
-    return np.ndarray(spec.shape, spec.dtype, np.empty(max(size, 1), np.uint8), strides=strides)
+def _related(path: str, other: str) -> bool:
+    """One module lies in the other, or is it."""
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
 
 
-def _root(array: Any) -> Any:
-    while array.base is not None:
-        array = array.base
-    return array
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+UNITS |= {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 
 
-def _tensors(value: Any) -> Any:
-    if isinstance(value, Spec):
-        return Tensor(value)
-    return tuple(map(_tensors, value)) if isinstance(value, tuple) else value
-
-
-def _floats(result: Any) -> Iterator[Tensor]:
-    if isinstance(result, Tensor):
-        if result.node is not None:
-            yield result
-    elif isinstance(result, dict):
-        yield from _floats(list(result.values()))
-    elif isinstance(result, (tuple, list)):
-        for item in result:
-            yield from _floats(item)
-
-
-def _roots(result: Any, account: _Account) -> list[Any]:
-    roots = [(t.node, t.index, account.new(t.array)) for t in _floats(result)]
-    if not roots:
-        raise GraphError(
+def _bytes_of(budget: int | str) -> int:
+    if type(budget) is int and budget > 0:
+        return budget
+    found = re.fullmatch(r"(\d+\.?\d*)\s*([kmgt]i?|)b?", str(budget).strip().lower())
+    if type(budget) is not str or found is None:
+        raise ArgumentError(
             "plan_memory",
-            "no output requires a gradient, so there is no backward to plan",
-            repair="Call requires_grad_() on the inputs or parameters.",
+            f"a budget is a positive number of bytes, or a text such as '200MB', not {budget!r}",
         )
-    return roots
-
-
-def _mapped(value: Any, held: dict[int, _Memory]) -> Any:
-    """The arguments, with stand-ins for Tensors and arrays."""
-    if isinstance(value, Tensor) or is_array(value):
-        tensor = as_tensor(value)
-        if id(tensor.array) not in held:
-            held[id(tensor.array)] = _Memory(*spec_of(tensor.array))
-        return Tensor(held[id(tensor.array)], requires_grad=tensor.requires_grad)
-    if isinstance(value, (tuple, list)):
-        items = [_mapped(item, held) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if type(value) is dict:
-        return {key: _mapped(item, held) for key, item in value.items()}
-    return value
-
-
-@contextmanager
-def _on_meta(function: Any) -> Iterator[dict[int, _Memory]]:
-    """Inside the block parameters and buffers have no data. Gives the stand-ins of what was there
-    before, which are not counted, by the id of the array."""
-    tensors: dict[int, Tensor] = {}
-    for name in ("parameters", "buffers"):
-        walk = getattr(function, name, None)
-        for tensor in walk() if callable(walk) else ():
-            tensors[id(tensor)] = tensor
-    arrays = [tensor.array for tensor in tensors.values()]
-    held = {id(array): _Memory(*spec_of(array)) for array in arrays}
-    try:
-        for tensor in tensors.values():
-            tensor.array = held[id(tensor.array)]
-        yield held
-    finally:
-        for tensor, array in zip(tensors.values(), arrays, strict=True):
-            tensor.array = array
+    return int(float(found[1]) * UNITS[found[2]])

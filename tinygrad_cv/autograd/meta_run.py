@@ -1,0 +1,291 @@
+"""A forward and a backward on the meta device, whose arrays are stand-ins that know their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.backend.replay import running_again
+from tinygrad_cv.backend.spec import Spec, form_of, spec_of
+from tinygrad_cv.core import mode
+from tinygrad_cv.core.engine import Key, Run
+from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.tensor import Tensor, as_tensor
+from tinygrad_cv.errors import BackendError, GraphError, TinygradError
+
+__all__ = ["MemoryStep", "run_on_meta"]
+
+
+class MemoryStep(NamedTuple):
+    """One operator, or the gradient rules of one: what is alive when it has ended.
+
+    Attributes:
+        operator, phase, module: as in a profile.
+        output_bytes: new memory of its results.
+        saved_bytes: new memory that only its node holds, such as a mask.
+        live: bytes of all arrays that are alive, without what was there before.
+        flops: operations, as in a profile; 0 where they depend on values.
+
+    >>> MemoryStep("exp", "forward", "", 24, 0, 24, 6).live
+    24
+    """
+
+    operator: str
+    phase: str
+    module: str
+    output_bytes: int
+    saved_bytes: int
+    live: int
+    flops: int
+
+
+class _Memory(Spec):
+    """A Spec that is counted while it is alive, or that is a view of one."""
+
+    account: Any = None
+    base: Any = None
+    view: Any = None  # an array of this form, whose memory nobody touches
+
+    def __del__(self) -> None:
+        if self.account is not None:
+            self.account.live -= self.nbytes
+
+
+class _Account:
+    def __init__(self) -> None:
+        self.live = 0
+
+    def new(self, spec: Spec) -> _Memory:
+        made = _Memory(*spec)
+        made.account = self
+        self.live += made.nbytes
+        return made
+
+
+def run_on_meta(
+    function: Any, inputs: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[MemoryStep], int, int]:
+    """The steps of a forward and backward, the bytes that were held before, and those of the
+    gradients."""
+    account = _Account()
+    planner = _Planner(account)
+    with _on_meta(function) as held:
+        given = _mapped((inputs, kwargs), held)
+        with mode.grad_mode(True), mode.recording(planner):
+            try:
+                result = function(*given[0], **given[1])
+            except BackendError as error:
+                error.notes.append(
+                    "plan_memory runs it on the meta device: give it the tensors that it finds "
+                    "outside as inputs"
+                )
+                raise
+            roots = _roots(result, account)
+            run = _Run(planner)
+            del given
+            found = run(roots)
+        gradients = sum(x.nbytes for x in found.values())
+        held_bytes = sum(x.nbytes for x in held.values())
+    return planner.steps, held_bytes, gradients
+
+
+class _Planner(mode.Recorder):
+    """Puts stand-ins that are counted where an operator has made Specs."""
+
+    def __init__(self, account: _Account) -> None:
+        self.account = account
+        self.steps: list[MemoryStep] = []
+        self.rules = 0  # how many nodes' rules run
+        self.flops = 0  # since the last step
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        arrays = [t.array if isinstance(t, Tensor) else t for t in inputs]
+        with suppress(TinygradError, AttributeError, TypeError):  # it depends on values
+            specs = tuple(Spec(*x) if isinstance(x, Spec) else x for x in arrays)
+            self.flops += op.count_flops(specs, attrs)
+        node = next((t.node for t in outputs if isinstance(t.node, Node)), None)
+        views = _views(op, arrays, attrs)
+        made = saved = 0
+        for k, out in enumerate(outputs):
+            view = views[k] if k < len(views) else None
+            if view is None:
+                out.array = self.account.new(out.array)
+                made += out.array.nbytes
+            else:
+                out.array = view
+        if node is not None and node.op is op and type(node.saved) is tuple:
+            before = self.account.live
+            node.saved = tuple(
+                self._kept(kind, place, value, arrays, outputs)
+                for (kind, place), value in zip(node.plan.kinds, node.saved, strict=True)
+            )
+            saved = self.account.live - before
+        if not self.rules:
+            phase = "recompute" if running_again() else "forward"
+            self.step(op.name, phase, scope, made, saved)
+
+    def _kept(self, kind: str, place: int, value: Any, arrays: list[Any], outputs: Any) -> Any:
+        if kind == "output":
+            return outputs[place].array
+        if kind == "shape":
+            return value
+        if isinstance(value, tuple) and not isinstance(value, Spec):
+            return tuple(self._kept(kind, place, item, arrays, outputs) for item in value)
+        if not isinstance(value, Spec) or any(value is x for x in arrays):
+            return value
+        return self.account.new(value)
+
+    def step(
+        self, operator: str, phase: str, scope: mode.Scope | None, made: int, saved: int
+    ) -> None:
+        module = "" if scope is None else scope.name or scope.kind
+        live, flops, self.flops = self.account.live, self.flops, 0
+        self.steps.append(MemoryStep(operator, phase, module, made, saved, live, flops))
+
+
+class _Run(Run):
+    """A backward on the meta device: gradients are stand-ins, rules run on Tensors of them."""
+
+    def __init__(self, planner: _Planner) -> None:
+        super().__init__(create_graph=False, retain=False, only=None)
+        self.planner = planner
+
+    def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
+        kept = node.saved
+        if type(kept) is not tuple:
+            kept = kept.unpack()
+        several = gradient if type(gradient) is tuple else (gradient,)
+        several = tuple(map(self._counted, several))
+        saved = [
+            value if kind == "shape" else _tensors(value)
+            for (kind, _), value in zip(node.plan.kinds, kept, strict=True)
+        ]
+        given = tuple(map(_tensors, several))
+        needs = tuple(edge is not None for edge in node.edges)
+        before = self.planner.account.live
+        self.planner.rules += 1
+        try:
+            found = node.plan.each(
+                given if type(gradient) is tuple else given[0], needs, saved, node.attrs
+            )
+        finally:
+            self.planner.rules -= 1
+        results = [self._counted(x.array) if isinstance(x, Tensor) else x for x in found]
+        del found, saved, given
+        account = self.planner.account
+        self.planner.step(node.op.name, "backward", node.scope, account.live - before, 0)
+        return results
+
+    def _add(self, key: Key, gradient: Any) -> None:
+        known = self.grads.get(key)
+        if known is None:
+            self.grads[key] = self._counted(gradient)
+        elif key not in self.owned:
+            self.grads[key] = self.planner.account.new(known)
+            self.owned.add(key)
+
+    def _counted(self, spec: Any) -> Any:
+        return spec if type(spec) is _Memory else self.planner.account.new(spec)
+
+
+def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
+    """For each output of ``op`` a stand-in, if it is a view of the first input; else None. The
+    operator tells by running on memory of that form, which it has no reason to touch."""
+    first = arrays[0] if arrays else None
+    if not op.view or op.variadic or not isinstance(first, Spec):
+        return []
+    if any(isinstance(x, Spec) for x in arrays[1:]):
+        return []
+    array = _form(first)
+    made = op.forward(np, array, *arrays[1:], *attrs)
+    views = []
+    for result in made if type(made) is tuple else (made,):
+        view = None
+        if isinstance(result, np.ndarray) and _root(result) is _root(array):
+            view = _Memory(*spec_of(result))
+            view.base, view.view = getattr(first, "base", None) or first, result
+        views.append(view)
+    return views
+
+
+def _form(spec: Spec) -> np.ndarray:
+    """An array of this form. Its memory is asked for, but never written, so that the system does
+    not provide it."""
+    known = getattr(spec, "view", None)
+    if known is not None:
+        return known
+    size, _, strides = form_of(spec.shape, spec.dtype.itemsize, spec.layout)
+    return np.ndarray(spec.shape, spec.dtype, np.empty(max(size, 1), np.uint8), strides=strides)
+
+
+def _root(array: Any) -> Any:
+    while array.base is not None:
+        array = array.base
+    return array
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return Tensor(value)
+    return tuple(map(_tensors, value)) if isinstance(value, tuple) else value
+
+
+def _floats(result: Any) -> Iterator[Tensor]:
+    if isinstance(result, Tensor):
+        if result.node is not None:
+            yield result
+    elif isinstance(result, dict):
+        yield from _floats(list(result.values()))
+    elif isinstance(result, (tuple, list)):
+        for item in result:
+            yield from _floats(item)
+
+
+def _roots(result: Any, account: _Account) -> list[Any]:
+    roots = [(t.node, t.index, account.new(t.array)) for t in _floats(result)]
+    if not roots:
+        raise GraphError(
+            "plan_memory",
+            "no output requires a gradient, so there is no backward to plan",
+            repair="Call requires_grad_() on the inputs or parameters.",
+        )
+    return roots
+
+
+def _mapped(value: Any, held: dict[int, _Memory]) -> Any:
+    """The arguments, with stand-ins for Tensors and arrays."""
+    if isinstance(value, Tensor) or is_array(value):
+        tensor = as_tensor(value)
+        if id(tensor.array) not in held:
+            held[id(tensor.array)] = _Memory(*spec_of(tensor.array))
+        return Tensor(held[id(tensor.array)], requires_grad=tensor.requires_grad)
+    if isinstance(value, (tuple, list)):
+        items = [_mapped(item, held) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if type(value) is dict:
+        return {key: _mapped(item, held) for key, item in value.items()}
+    return value
+
+
+@contextmanager
+def _on_meta(function: Any) -> Iterator[dict[int, _Memory]]:
+    """Inside the block parameters and buffers have no data. Gives the stand-ins of what was there
+    before, which are not counted, by the id of the array."""
+    tensors: dict[int, Tensor] = {}
+    for name in ("parameters", "buffers"):
+        walk = getattr(function, name, None)
+        for tensor in walk() if callable(walk) else ():
+            tensors[id(tensor)] = tensor
+    arrays = [tensor.array for tensor in tensors.values()]
+    held = {id(array): _Memory(*spec_of(array)) for array in arrays}
+    try:
+        for tensor in tensors.values():
+            tensor.array = held[id(tensor.array)]
+        yield held
+    finally:
+        for tensor, array in zip(tensors.values(), arrays, strict=True):
+            tensor.array = array
