@@ -90,6 +90,7 @@ LOOKS = {
         *("bernoulli", "quantile", "nanquantile", "binary_cross_entropy"),
     ],
     "a negative variance is refused": ["gaussian_nll_loss"],
+    "integers divided by 0 are refused": ["div"],
     "the range of the bins is that of the data": ["histc"],
     "it is asked to": ["move"],
 }

@@ -81,7 +81,8 @@ class _Replay:
         weights = {i: numpy_of(w) for i, w in self.weights.items()}
 
         def value(t: float) -> tuple[float, float]:
-            moved = [x + t * arrow if i == k else x for i, x in enumerate(base)]
+            moved, there = list(base), base[k] + t * arrow
+            moved[k] = np.asarray(there) if isinstance(there, np.generic) else there  # of 0-d
             _, results = self.run(moved)
             terms = [np.where(w, numpy_of(results[i]), 0.0) * w for i, w in weights.items()]
             return float(sum(x.sum() for x in terms)), float(sum(np.abs(x).sum() for x in terms))

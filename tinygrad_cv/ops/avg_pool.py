@@ -22,7 +22,7 @@ from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
 from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
 from tinygrad_cv.ops.convert import cast
-from tinygrad_cv.ops.division import trunc_divide
+from tinygrad_cv.ops.rounding import trunc
 
 __all__ = [
     "AvgPool",
@@ -274,16 +274,15 @@ def _whole(input: Any, kernel: Any, step: Any, pads: Any, *options: Any) -> Any:
     """The means of integers, cut to integers, as in PyTorch: the sums of the windows, divided by
     what they count along one axis after the other."""
     ceil_mode, include_pad, divisor = options
-    sums = _avg_pool(cast(input, float64), kernel, step, pads, ceil_mode, include_pad, 1)
-    y = cast(sums, input.dtype)
+    y = _avg_pool(cast(input, float64), kernel, step, pads, ceil_mode, include_pad, 1)
     sizes = input.shape[2:], y.shape[2:]
     geometry = Geometry(*sizes, kernel, step, pads, (1,) * len(step))
     for axis, count in enumerate(window_counts(geometry, include_pad, divisor)):
         if isinstance(count, list):
             shape = (len(count), *(1,) * (len(kernel) - axis - 1))
-            count = as_tensor(np.reshape(count, shape), input.dtype, input.device)
-        y = trunc_divide(y, count)
-    return y
+            count = as_tensor(np.reshape(count, shape), float64, input.device)
+        y = trunc(y / count)
+    return cast(y, input.dtype)
 
 
 def check_float(op: str, input: Any) -> None:
