@@ -150,6 +150,7 @@ def test_parameters_that_share_memory_are_left_to_the_rule(served):
     np.testing.assert_array_equal(whole, np.where(np.arange(100) // 20 == 2, 0.5, 0.75))
 
 
+@pytest.mark.filterwarnings("ignore:.*the gradient of parameter:UserWarning")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(("name", "options"), RULES, ids=NAMES)
 def test_what_is_not_finite_is_carried(name, options, value):

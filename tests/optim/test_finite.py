@@ -73,3 +73,14 @@ def test_it_is_pickled_with_the_optimizer() -> None:
     optimizer: Any = tg.optim.SGD([nn.Parameter(tg.ones(2))], lr=0.1)
     for other in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
         other.step()
+
+
+def test_the_loss_of_another_model_is_not_blamed():
+    other, ours = (tg.ones(2, requires_grad=True) for _ in range(2))
+    (other / 0).sum().backward()
+    ours.grad = tg.ones(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tg.optim.SGD([ours], lr=0.1).step()
+    with pytest.warns(UserWarning, match="the loss is inf"):
+        tg.optim.SGD([other], lr=0.1).step()

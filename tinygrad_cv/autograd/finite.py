@@ -6,11 +6,12 @@ import math
 import threading
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tinygrad_cv.backend.blame import Place
+from tinygrad_cv.core.node import Leaf, Source
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import Site, user_frame
 
@@ -19,10 +20,18 @@ __all__ = ["FiniteWatch", "note_loss"]
 WINDOW = 32768  # elements of one gradient that one step reads
 
 
+class _Loss(NamedTuple):
+    """A scalar that backward began with."""
+
+    value: float
+    place: Place
+    leaves: set[Leaf]  # that it was computed from
+
+
 class _Last(threading.local):
     """The loss that the last backward of this thread began with, if it was not finite."""
 
-    loss: tuple[float, Place] | None = None
+    loss: _Loss | None = None
 
 
 _last = _Last()
@@ -34,7 +43,21 @@ def note_loss(tensors: Sequence[Tensor]) -> None:
     array = tensors[0].array if tensors else None
     if type(array) is np.ndarray and array.size == 1:
         value = array.item()
-        _last.loss = None if math.isfinite(value) else (value, Place(user_frame(3)))
+        _last.loss = None
+        if not math.isfinite(value):
+            _last.loss = _Loss(value, Place(user_frame(3)), _leaves(tensors[0].node))
+
+
+def _leaves(node: Source | None) -> set[Leaf]:
+    """All leaves of the graph that ends at a node."""
+    seen: set[Any] = {None, node}
+    stack: list[Any] = [node]
+    while stack:
+        for source in getattr(stack.pop(), "edges", ()):
+            if source not in seen:
+                seen.add(source)
+                stack.append(source)
+    return {source for source in seen if isinstance(source, Leaf)}
 
 
 class FiniteWatch:
@@ -51,13 +74,18 @@ class FiniteWatch:
 
     def look(self, name: str, params: Sequence[Tensor]) -> None:
         """At the gradients of ``params``; ``name`` is the optimiser's."""
-        loss, _last.loss = _last.loss, None
+        loss = _last.loss
+        if loss is not None:
+            if any(param.node in loss.leaves for param in params):
+                _last.loss = None
+            else:  # of another model
+                loss = None
         if self._said:
             return
         self._steps += 1
         problem = ""
         if loss is not None:
-            problem = f"the loss is {loss[0]}; backward ran at {loss[1].site}"
+            problem = f"the loss is {loss.value}; backward ran at {loss.place.site}"
         else:
             for k, param in enumerate(params):
                 found = self._bad(param.grad)

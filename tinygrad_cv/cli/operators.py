@@ -71,9 +71,9 @@ def described(name: str) -> list[str]:
     """An operator, a public function or a layer for the terminal; no line if there is none.
 
     >>> print(*described("F.dropout2d"), sep="\\n")
-    F.dropout2d(input, p=0.5, training=True, inplace=False)
-      Whole channels of images [N, C, H, W] or [C, H, W] are dropped; see `dropout`.
-      operators: dropout, reshape
+    F.dropout2d(input, p=0.5, training=True, inplace=False, *, generator=None)
+      Drop whole channels of [N, C, H, W] or [C, H, W]; otherwise as `dropout`.
+      operators: dropout
     """
     short = name.rpartition(".")[2]
     lines = explained(REGISTRY[short]) if short in REGISTRY else []

@@ -31,8 +31,8 @@ def kernels(name: str | None = None) -> dict[str, list[str]]:
     >>> tg.kernels("conv_matrix_of_nothing")
     Traceback (most recent call last):
     tinygrad_cv.errors.ArgumentError: kernels: there is no operator 'conv_matrix_of_nothing'
-    >>> tg.kernels("sub"), tg.kernels("batch_norm")["batch_norm.vjp"][-2:]
-    ({'sub': ['reference']}, ['fused_vjp', 'rules'])
+    >>> tg.kernels("floor_divide"), tg.kernels("batch_norm")["batch_norm.vjp"][-2:]
+    ({'floor_divide': ['reference']}, ['fused_vjp', 'rules'])
     """
     if name is not None and name not in REGISTRY:
         near = difflib.get_close_matches(name, REGISTRY, n=5)

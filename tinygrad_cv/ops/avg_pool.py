@@ -22,7 +22,6 @@ from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._pooling import layout, pool_args, pool_positions
 from tinygrad_cv.ops._spatial import Pairs, Sizes, batched
 from tinygrad_cv.ops.convert import cast
-from tinygrad_cv.ops.rounding import trunc
 
 __all__ = [
     "AvgPool",
@@ -281,8 +280,8 @@ def _whole(input: Any, kernel: Any, step: Any, pads: Any, *options: Any) -> Any:
         if isinstance(count, list):
             shape = (len(count), *(1,) * (len(kernel) - axis - 1))
             count = as_tensor(np.reshape(count, shape), float64, input.device)
-        y = trunc(y / count)
-    return cast(y, input.dtype)
+        y = cast(y / count, input.dtype)
+    return y
 
 
 def check_float(op: str, input: Any) -> None:
