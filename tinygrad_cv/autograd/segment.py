@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend import replay
-from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.backend.array import is_array, owner_of
 from tinygrad_cv.backend.blame import check_saved
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import clock, written_after
@@ -152,16 +153,22 @@ class _Later:
         return f"<computed again: {len(self.specs)} saved values>"
 
 
-class _Watcher(mode.Recorder):
+class _Watcher(mode.Recorder, ABC):
     """Watches one run at one depth, and tells all to the watcher around it."""
 
     def __init__(self, segment: Segment, outer: mode.Recorder | None, depth: int) -> None:
         self.segment = segment
         self.outer = outer or mode.Recorder()
-        self.failed = self.outer.failed  # type: ignore[method-assign]
-        self.arrived = self.outer.arrived  # type: ignore[method-assign]
-        self.differentiated = self.outer.differentiated  # type: ignore[method-assign]
         self.depth = depth
+
+    def failed(self, *run: Any) -> None:
+        self.outer.failed(*run)
+
+    def arrived(self, node: Any, gradient: Any) -> None:
+        self.outer.arrived(node, gradient)
+
+    def differentiated(self, node: Any, gradients: Any) -> None:
+        self.outer.differentiated(node, gradients)
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         here = _DEPTH.get() == self.depth
@@ -171,8 +178,9 @@ class _Watcher(mode.Recorder):
         if here:
             self.after()
 
+    @abstractmethod
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
-        raise NotImplementedError
+        """``op`` ran at this depth."""
 
     def after(self) -> None:
         pass
@@ -255,9 +263,7 @@ def _recorded(op: Any, outputs: Any) -> Node | None:
 def _owner(tensor: Any) -> Any:
     """What owns the memory of a Tensor; None for a number and on the meta device."""
     array: Any = tensor.array if isinstance(tensor, Tensor) else None
-    while getattr(array, "base", None) is not None:
-        array = array.base
-    return None if isinstance(array, Spec) else array
+    return None if isinstance(array, Spec) else owner_of(array)
 
 
 def _spec(value: Any) -> Any:

@@ -37,6 +37,7 @@ __all__ = [
     "is_array",
     "is_device",
     "on_device_of",
+    "owner_of",
     "set_default_device",
     "to_device",
     "to_numpy",
@@ -208,6 +209,18 @@ def _usable_cupy() -> ModuleType:
             + how,
         )
     return cupy
+
+
+def owner_of(array: Any) -> Any:
+    """What owns the memory of a view; another array, or what gave it its memory.
+
+    >>> array = np.zeros(4)
+    >>> owner_of(array[1:][1:]) is array
+    True
+    """
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def is_array(value: Any) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.array import is_array, on_device_of, xp_of
+from tinygrad_cv.backend.array import is_array, on_device_of, owner_of, xp_of
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
@@ -172,7 +172,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         site: str,
         node: Node | None,
     ) -> None:
-        owners = {id(_owner(x)) for x in given if is_array(x)}
+        owners = {id(owner_of(x)) for x in given if is_array(x)}
         begun, now = times
         event = Event(
             operator,
@@ -195,10 +195,10 @@ class Recording(mode.Recorder, kernels.Watcher):
     def _keep(self, node: Node) -> int:
         """Bytes of memory that ``node`` is the first to save, and that belongs to no leaf."""
         leaves = [edge.tensor() for edge in node.edges if isinstance(edge, Leaf)]
-        owners = {id(_owner(leaf.array)) for leaf in leaves if leaf is not None}
+        owners = {id(owner_of(leaf.array)) for leaf in leaves if leaf is not None}
         total = 0
         for array in _saved_arrays(node):
-            owner = _owner(array)
+            owner = owner_of(array)
             known = self._kept.get(id(owner))
             if id(owner) in owners or (known is not None and known() is owner):
                 continue
@@ -291,20 +291,13 @@ def _saved_arrays(node: Node) -> Iterator[Any]:
                     yield item
 
 
-def _owner(array: Any) -> Any:
-    """What owns the memory of a view."""
-    while getattr(array, "base", None) is not None:
-        array = array.base
-    return array
-
-
 def _new_bytes(results: Iterable[Any], owners: set[int]) -> int:
     """Bytes of the results that are no views of what was given, nor of each other."""
     total = 0
     seen = set(owners)
     for array in map(_raw, results):
-        if is_array(array) and id(_owner(array)) not in seen:
-            seen.add(id(_owner(array)))
+        if is_array(array) and id(owner_of(array)) not in seen:
+            seen.add(id(owner_of(array)))
             total += array.nbytes
     return total
 
