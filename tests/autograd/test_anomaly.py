@@ -106,3 +106,26 @@ def test_the_graph_is_not_kept_alive():
             assert node() is None
     finally:
         gc.enable()
+
+
+def test_nan_that_was_there_before():
+    net = nn.Linear(2, 1)
+    x = tg.tensor([[1.0, float("nan")], [2.0, 3.0]])
+
+    def step():
+        with detect_anomaly():
+            y = net(x)
+            y.sum().backward()
+
+    line = step.__code__.co_firstlineno + 2
+    before = r"linear was given 1 NaN, of 4 values, as 'input', .* in the data, the parameters"
+    problem = "Mend where 'input' comes from: it held nan when linear ran"
+    with pytest.warns(UserWarning, match=before) as caught, pytest.raises(tg.GraphError) as raised:
+        step()
+    assert [(w.filename, w.lineno) for w in caught] == [(__file__, line)]
+    assert problem in " ".join(str(raised.value).split())
+
+
+def test_infinite_data_is_no_matter_for_a_warning():
+    with detect_anomaly():
+        (tg.zeros(2, 2) + tg.tensor([0.0, -float("inf")])).softmax(1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -222,3 +224,20 @@ def test_through_operators_inside_retain_all() -> None:
     text = why_no_grad(y)
     assert "it was made by exp at" in text
     assert f"made under no_grad, which begins at {line} {_me()}" in text
+
+
+def test_nodes_that_rules_record(tmp_path: Path) -> None:
+    """Their line is that of the backward, also the first time that a file of rules is met."""
+    code = """
+import tinygrad_cv as tg
+
+x, w = tg.rand(2, 1, 6, 6), tg.rand(2, 1, 3, 3, requires_grad=True)
+loss = tg.nn.functional.conv2d(x, w).tanh().sum()
+(slope,) = tg.autograd.grad(loss, w, create_graph=True)
+print(*sorted({node.site.line for node in tg.autograd.graph.nodes(slope)}))
+print(*{node.site.filename for node in tg.autograd.graph.nodes(slope)})
+"""
+    path = tmp_path / "second.py"
+    path.write_text(code)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["5", "6", str(path)]

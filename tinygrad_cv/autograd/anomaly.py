@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 from tinygrad_cv.backend.array import is_array, on_device_of, to_numpy, xp_of
 from tinygrad_cv.backend.blame import with_origins
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.mode import Recorder, Scope, recording
+from tinygrad_cv.core.mode import Recorder, Scope, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, site_of, user_frame
@@ -34,7 +35,9 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
       alias, raises when backward is about to use it. (Writes through Tensors are always found.)
 
     Forward and backward must both run inside the block. An operator that was told a non-finite
-    number, such as ``masked_fill(mask, -inf)``, may return it.
+    number, such as ``masked_fill(mask, -inf)``, may return it. NaN that were in the data before
+    make a warning, once, at the first operator that passes them on. Saved values that are packed
+    away (``saved_tensors_hooks``) or computed again (``checkpoint``) are not looked at for writes.
 
     Args:
         check_nan: False looks for unrecorded writes only.
@@ -51,13 +54,14 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     ...     print(error.problem)
     the first value that is not finite (-inf) appeared here
     """
-    with recording(_Detector(check_nan)):
+    with watching(_Detector(check_nan)):
         yield
 
 
 class _Detector(Recorder):
     def __init__(self, check_nan: bool) -> None:
         self.check_nan = check_nan
+        self.said = False  # that NaN came in
         self.given: Any = None  # the gradient that the rules are reading
         self.sums: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
 
@@ -74,14 +78,32 @@ class _Detector(Recorder):
                 )
                 with_origins(error, op, inputs, frame)
                 raise _placed(error, scope)
+            if found == "nan" and not self.said:
+                self._came_in(op, given, frame)
         node = outputs[0].node
-        if isinstance(node, Node) and node.op is op:
+        if isinstance(node, Node) and node.op is op and type(node.saved) is tuple:
             self.sums[node] = _checksums(node)
+
+    def _came_in(self, op: Any, given: list[Any], frame: Any) -> None:
+        """Warn that an input held NaN before: no operator in the block made it."""
+        for name, value in _named(op, given):
+            if _not_finite(value) == "nan":
+                self.said = True
+                count = int((value != value).sum())
+                warnings.warn_explicit(
+                    f"detect_anomaly: {op.name} was given {count} NaN, of {np.size(value)} values, "
+                    f"as {name!r}, and no operator inside the block made them: they were in the "
+                    "data, the parameters or the buffers before. This warning comes once.",
+                    UserWarning,
+                    frame.f_code.co_filename,
+                    frame.f_lineno,
+                )
+                return
 
     def arrived(self, node: Node, gradient: Any) -> None:
         self.given = gradient
         known = self.sums.get(node)
-        if known is None:  # it ran before the block
+        if known is None or type(node.saved) is not tuple:  # it ran before the block, or is packed
             return
         for name, before, now in zip(node.plan.names, known, _checksums(node), strict=True):
             if before != now:
@@ -112,10 +134,18 @@ class _Detector(Recorder):
                 f"{node.op.name}",
                 law=[f"d{name}: {node.op.gradients[name]}"] if name in node.op.gradients else [],
                 values=[_range("g", _raw(g)) for g in given],
-                repair="The gradient has no finite value at these inputs: keep away from them.",
+                repair=_way_out(node),
                 notes=_lines(node),
             )
         )
+
+
+def _way_out(node: Node) -> str:
+    for name, value in zip(node.plan.names, node.saved, strict=True):
+        found = next(filter(None, map(_not_finite, value if type(value) is tuple else [value])), "")
+        if found:
+            return f"Mend where {name!r} comes from: it held {found} when {node.op.name} ran."
+    return "The gradient has no finite value at these inputs: keep away from them."
 
 
 def _lines(node: Node) -> list[str]:

@@ -48,7 +48,7 @@ class Run:
         self.owned: set[Key] = set()  # gradients that this run allocated, and may add to in place
         self.useful: set[Any] | None = None  # what a wanted place can be reached from
         self.running: set[Node] = set()  # nodes whose rules run, if not all do
-        self.watcher = mode.state().record
+        self.watchers = mode.state().record
         self.freed = Freed(user_frame(2))  # what takes the place of saved values
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Key, Any]:
@@ -83,7 +83,7 @@ class Run:
         elementwise operator on equal shapes stands in this loop without calls of its own, since
         for a small array a call costs as much as the arithmetic."""
         grads, owned = self.grads, self.owned
-        keep, plain = self.retain, self.only is None and self.watcher is None
+        keep, plain = self.retain, self.only is None and not self.watchers
         plain = plain and not self.create_graph
         ndarray, add_into = np.ndarray, np.add
         for node in nodes:
@@ -182,13 +182,13 @@ class Run:
 
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, or by the best first-order kernel."""
-        plan, useful, watcher, kept = node.plan, self.useful, self.watcher, node.saved
+        plan, useful, kept = node.plan, self.useful, node.saved
         hooks = node.hooks or {}
         for hook in tuple(hooks.get(BEFORE, {}).values()):
             gradient = hook(node, gradient, self.create_graph)
         if type(kept) is not tuple:
             kept = kept.unpack()
-        if watcher is not None:
+        for watcher in self.watchers:
             watcher.arrived(node, gradient)
         needs = tuple([e is not None and (useful is None or e in useful) for e in node.edges])
         if self.create_graph:
@@ -197,7 +197,7 @@ class Run:
             results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
         else:
             results = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
-        if watcher is not None:
+        for watcher in self.watchers:
             watcher.differentiated(node, results)
         for hook in tuple(hooks.get(AFTER, {}).values()):
             results = hook(node, results, gradient, self.create_graph)
@@ -246,7 +246,7 @@ def _each_on_tensors(
     is that of the operators, with kernels and recycled memory, and not NumPy's."""
     values = zip(plan.kinds, saved, strict=True)
     constants = [value if kind == "shape" else _constant(value) for (kind, _), value in values]
-    with mode.recording(None) if mode.state().record is not None else nullcontext():
+    with mode.recording() if mode.state().record else nullcontext():
         results = plan.each(_constant(gradient), needs, constants, attrs)
     return [x.array if isinstance(x, Tensor) else x for x in results]
 

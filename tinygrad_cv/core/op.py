@@ -217,8 +217,8 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             error.module_path = mode.scope.path
         if isinstance(error, BackendError):
             with_origins(error, op, tensors, user_frame(2))
-        if mode.record is not None:
-            mode.record.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
+        for watcher in mode.record:
+            watcher.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
     outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
     wanted, needs = needs, needs & op.differentiable
@@ -227,8 +227,8 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     elif wanted:
         for out in outputs:
             out.cut = mode.place if needs else op
-    if mode.record is not None:
-        mode.record.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
+    for watcher in mode.record:
+        watcher.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
     return outputs[0] if len(outputs) == 1 else outputs
 
 

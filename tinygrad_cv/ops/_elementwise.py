@@ -23,7 +23,7 @@ from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.op import Op, apply, general_call
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import INTERNAL_FILES, user_frame
+from tinygrad_cv.errors import USER_FILES, user_frame
 from tinygrad_cv.ops._broadcast import common_shape
 
 __all__ = ["Binary", "Elementwise", "Unary"]
@@ -139,7 +139,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
     has_rule = "input" in op.rules
     plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, users, f32, f64 = clock.tick, USER_FILES, _F32, _F64
 
     def call(input: Any) -> Any:
         nonlocal plan
@@ -147,7 +147,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return raw(input)
         x = input.array
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > SMALL or mode.record:
             return apply(op, (input,), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -190,7 +190,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         node.fits = not input.index and source.shape == node.shape
         frame = getframe(1)
         node.code = code = frame.f_code
-        if code.co_filename in internal:
+        if code.co_filename not in users:
             frame = user_frame(1)
             node.code = frame.f_code
         node.lasti = frame.f_lasti
@@ -204,7 +204,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw = op._on_numpy(), general_call(op)
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, users, f32, f64 = clock.tick, USER_FILES, _F32, _F64
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):
@@ -224,7 +224,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         else:
             return raw(input, other)
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > SMALL or mode.record:
             return apply(op, (input, other), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -291,7 +291,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         node.hooks = None
         frame = getframe(1)
         node.code = code = frame.f_code
-        if code.co_filename in internal:
+        if code.co_filename not in users:
             frame = user_frame(1)
             node.code = frame.f_code
         node.lasti = frame.f_lasti
