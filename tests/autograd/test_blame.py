@@ -145,13 +145,15 @@ def test_what_was_detached() -> None:
         assert "it was cut from the graph by detach() at" in why_no_grad(cut(x * 2))
     with pytest.raises(tg.GraphError) as caught:
         y.sum().backward()
-    assert "retain_all" in str(caught.value)  # what came after is not known without it
+    assert f"from what was cut from the graph by detach() at {line}" in str(caught.value)
     with pytest.raises(tg.GraphError) as caught:
         tg.autograd.grad(x.sum().detach(), x)
-    assert f"this tensor: it was cut from the graph by detach() at {here(-1)}" in str(caught.value)
+    assert f"a gradient: it was cut from the graph by detach() at {here(-1)}" in str(caught.value)
     with pytest.raises(tg.GraphError) as caught:
         y.register_hook(print)
-    assert f"this tensor: it was cut from the graph by detach() at {line}" in str(caught.value)
+    assert f"does not require a gradient: it was cut from the graph by detach() at {line}" in str(
+        caught.value
+    )
 
 
 def _me() -> str:
@@ -175,7 +177,7 @@ def test_what_was_made_under_no_grad() -> None:
         return x * 2
 
     assert f"which begins at {here(-4)}" in why_no_grad(evaluate())
-    with pytest.raises(tg.GraphError, match="this tensor: it was made under no_grad, which begins"):
+    with pytest.raises(tg.GraphError, match="a gradient: it was made under no_grad, which begins"):
         evaluate().backward(tg.ones(3))
 
 
@@ -218,12 +220,35 @@ def test_through_operators_inside_retain_all() -> None:
     with pytest.raises(tg.GraphError) as caught:
         loss.backward()
     assert f"cut from the graph by detach() at {inside}" in str(caught.value)
+    assert why_no_grad(h * 2).startswith("it was computed, first at ")
+    assert why_no_grad(h * 2).endswith(f"what was made by mul at {inside}, in model.0 (Frozen)")
     with retain_all(), no_grad():
         line = here(-1)
         y = (x * 2).exp()
     text = why_no_grad(y)
     assert "it was made by exp at" in text
     assert f"made under no_grad, which begins at {line} {_me()}" in text
+
+
+def test_what_was_computed_from_what_had_lost_it() -> None:
+    x = tg.ones(2, 3, requires_grad=True)
+    y, cut = (x * 2).detach(), here()
+    (first := y + 1), (line := here())
+    for z in (first, first.exp(), 2 * first, nn.functional.softmax(first, 0), first.sum().detach()):
+        place = f"it was computed, first at {line} {_me()}, from what was cut from the graph by"
+        assert why_no_grad(z) == f"{place} detach() at {cut} {_me()}"
+    assert "from what was cut from the graph" in why_no_grad(tg.ones(2, 3) * first)
+    with no_grad():
+        h = x.sum(0)
+    assert "from what was made under no_grad, which begins at" in why_no_grad(h.tanh())
+    assert "from what was made by argmax, which has no" in why_no_grad(x.argmax(1).float().mean())
+    with pytest.raises(tg.GraphError) as caught:
+        (first * first).sum().backward()
+    text = " ".join(str(caught.value).split())
+    assert f"first at {line} {_me()}, from what was cut" in text
+    assert f"by detach() at {cut} {_me()}" in text
+    assert "Leave that out where the gradient has to go through." in text
+    assert (first * x).requires_grad, "another input still asks for one"
 
 
 def test_nodes_that_rules_record(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cv.autograd.accumulate import add_to_grad, owned
-from tinygrad_cv.autograd.cuts import SEARCH, known_cut
+from tinygrad_cv.autograd.cuts import needs_none
 from tinygrad_cv.autograd.finite import note_loss
 from tinygrad_cv.autograd.hooks import source_of
 from tinygrad_cv.backend.array import on_device_of, xp_of, zeros
@@ -180,15 +180,7 @@ def _roots(
     roots = []
     for tensor, gradient in zip(tensors, gradients, strict=True):
         if tensor.node is None:
-            raise GraphError(
-                what,
-                "this tensor does not require a gradient: nothing that asks for one went into it, "
-                "or it was made under no_grad or detached",
-                values=[("tensor", tensor.shape)],
-                repair="Call requires_grad_() on the inputs or parameters before the forward pass. "
-                "If it is itself a gradient, compute that with create_graph=True.",
-                notes=[f"this tensor: {found}" if (found := known_cut(tensor)) else SEARCH],
-            )
+            raise needs_none(what, tensor)
         if isinstance(tensor.array, Spec):
             raise GraphError(what, "a tensor on the meta device has no values to differentiate")
         if gradient is None:

@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cv.autograd.cuts import known_cut
+from tinygrad_cv.autograd.cuts import needs_none
 from tinygrad_cv.backend.array import copy_of
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
-from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cv.errors import DTypeError, ShapeError
 
 __all__ = ["HookHandle", "source_of"]
 
@@ -91,12 +91,7 @@ def source_of(tensor: Tensor, what: str) -> Node | Leaf:
     """What made ``tensor``. For ``what``, the name of the caller, to refuse one without a
     gradient."""
     if tensor.node is None:
-        raise GraphError(
-            what,
-            "this tensor does not require a gradient",
-            repair="Call t.requires_grad_() first.",
-            notes=[f"this tensor: {found}"] if (found := known_cut(tensor)) else [],
-        )
+        raise needs_none(what, tensor)
     return tensor.node
 
 

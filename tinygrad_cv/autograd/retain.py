@@ -63,7 +63,7 @@ class _Keeper(Recorder):
             _KEPT[nodes[0]] = Kept(given, tuple(self._copy(t.array) for t in outputs))
         for out in outputs:
             if out.node is None:
-                out.cut = Made(frame, op, inputs, scope, getattr(out, "cut", None))
+                out.cut = Made(frame, op, inputs, scope, out.cut)
 
     def _copy(self, value: Any) -> Any:
         if not is_array(value) or isinstance(value, Spec):

@@ -18,10 +18,11 @@ from tinygrad_cv.errors import (
     Site,
     TinygradError,
     site_of,
+    user_frame,
 )
 
-__all__ = ["Detached", "Freed", "Place", "check_saved", "no_value", "overwritten", "where"]
-__all__ += ["with_origins", "wrong_shape"]
+__all__ = ["Detached", "Freed", "Passed", "Place", "check_saved", "no_value", "overwritten"]
+__all__ += ["passed_on", "where", "with_origins", "wrong_shape"]
 
 
 class Place:
@@ -51,6 +52,21 @@ class Detached(Place):
     """Where a tensor was cut from the graph by ``detach()``."""
 
     __slots__ = ()
+
+
+class Passed(Place):
+    """Where an operator first computed with what had lost its gradient at ``cut``."""
+
+    __slots__ = ("cut",)
+
+    def __init__(self, frame: FrameType, cut: Any) -> None:
+        super().__init__(frame)
+        self.cut = cut
+
+
+def passed_on(cut: Any) -> Passed:
+    """What the results of an operator have as their ``cut``, if an input had this one."""
+    return cut if type(cut) is Passed else Passed(user_frame(), cut)
 
 
 def check_saved(node: Any) -> None:

@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend.blame import no_value, with_origins
+from tinygrad_cv.backend.blame import no_value, passed_on, with_origins
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
@@ -194,7 +194,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     asked for, and return its output Tensor, or a tuple of them."""
     mode = state()
     tensors, arrays = [], []
-    needs, bit = 0, 1
+    needs, bit, cut = 0, 1, None
     for t in inputs:
         if not isinstance(t, Tensor) and (t is not None or op.elementwise):
             t = _constant(op, t)
@@ -202,6 +202,8 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             arrays.append(t.array)
             if t.node is not None:
                 needs |= bit
+            elif t.cut is not None:
+                cut = t.cut
         else:
             arrays.append(t)
         tensors.append(t)
@@ -224,9 +226,10 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     wanted, needs = needs, needs & op.differentiable
     if needs and mode.grad:
         _record(op, needs, tensors, used, results, outputs, attrs, mode)
-    elif wanted:
+    elif wanted or cut is not None:
+        cut = passed_on(cut) if not wanted else mode.place if needs else op
         for out in outputs:
-            out.cut = mode.place if needs else op
+            out.cut = cut
     for watcher in mode.record:
         watcher.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
     return outputs[0] if len(outputs) == 1 else outputs
@@ -247,7 +250,7 @@ def _wrapped(array: Any, is_view: bool) -> Tensor:
     """``Tensor(array)`` for what is known to be an array."""
     tensor: Tensor = object.__new__(Tensor)
     tensor.array = array
-    tensor.node = tensor._grad = None
+    tensor.node = tensor._grad = tensor.cut = None
     tensor.index = 0
     tensor.is_view = is_view
     return tensor

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend.blame import passed_on
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
 from tinygrad_cv.backend.elementwise import SMALL, quietly, run_ufunc
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
@@ -165,13 +166,15 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result._grad = None
+        result._grad = result.cut = None
         result.is_view = False
         source = input.node
         if source is None or not has_rule or not mode.grad:
             result.node = None
             if source is not None:
                 result.cut = mode.place if has_rule else op
+            elif input.cut is not None:
+                result.cut = passed_on(input.cut)
             return result
         if plan is None:
             plan = op.plan(1)
@@ -250,11 +253,15 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result._grad = None
+        result._grad = result.cut = None
         result.is_view = False
         left = input.node
         if left is None and right is None:
             result.node = None
+            if input.cut is not None:
+                result.cut = passed_on(input.cut)
+            elif not number and other.cut is not None:
+                result.cut = passed_on(other.cut)
             return result
         if not mode.grad:
             result.node = None
