@@ -216,7 +216,9 @@ def test_through_operators_inside_retain_all() -> None:
     assert first == f"it was made by sum at {line} {_me()}, from"
     assert second == f"it was made by add at {line} {_me()}, from"
     assert third == f"it was made by mul at {inside}, in model.0 (Frozen), from"
-    assert fourth == f"  a tensor that was cut from the graph by detach() at {inside}"
+    assert fourth == (
+        f"  a tensor that was cut from the graph by detach() at {inside}, in model.0 (Frozen)"
+    )
     with pytest.raises(tg.GraphError) as caught:
         loss.backward()
     assert f"cut from the graph by detach() at {inside}" in str(caught.value)

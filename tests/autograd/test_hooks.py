@@ -257,7 +257,7 @@ def test_what_unpack_may_return(unpack: Any, error: Any, match: str) -> None:
     assert f"exp, which saved 'output', ran at {__file__}:{line} in" in str(caught.value)
     with pytest.raises(tg.DTypeError, match="pack_hook must be callable, not int"):
         saved_tensors_hooks(3, unpack)
-    with pytest.raises(tg.DTypeError, match="pin_memory"):
+    with pytest.raises(tg.ArgumentError, match="pin_memory"):
         save_on_cpu(pin_memory=True)
 
 

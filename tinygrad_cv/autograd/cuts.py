@@ -23,11 +23,11 @@ SEARCH = (
 class Made(Place):
     """An operator that ran without being recorded, as :func:`retain_all` keeps it."""
 
-    __slots__ = ("inputs", "op", "reason", "scope")
+    __slots__ = ("inputs", "op", "reason")
 
     def __init__(self, frame: Any, op: Any, inputs: Any, scope: Scope | None, reason: Any) -> None:
-        super().__init__(frame)
-        self.op, self.scope, self.reason = op, scope, reason
+        super().__init__(frame, scope)
+        self.op, self.reason = op, reason
         self.inputs = tuple(t for t in inputs if isinstance(t, Tensor))
 
 
@@ -97,13 +97,12 @@ def needs_none(what: str, tensor: Tensor) -> GraphError:
 
 def _reason(cut: Any) -> str:
     if isinstance(cut, Detached):
-        return f"it was cut from the graph by detach() at {cut.site}"
+        return f"it was cut from the graph by detach() at {cut.where}"
     if isinstance(cut, Passed):
         before = _reason(cut.cut).removeprefix("it ")
-        return f"it was computed, first at {cut.site}, from what {before}"
+        return f"it was computed, first at {cut.where}, from what {before}"
     if isinstance(cut, Made):
-        place = "" if cut.scope is None else f", in {cut.scope.path}"
-        return f"it was made by {cut.op.name} at {cut.site}{place}"
+        return f"it was made by {cut.op.name} at {cut.where}"
     if isinstance(cut, Place):
         return f"it was made under no_grad, which begins at {cut.site}"
     if isinstance(cut, type) and issubclass(cut, Op):

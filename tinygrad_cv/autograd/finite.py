@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.backend.blame import Place
-from tinygrad_cv.core.node import Leaf, Source
+from tinygrad_cv.core.engine import reachable
+from tinygrad_cv.core.node import Leaf
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import Site, user_frame
 
@@ -45,19 +46,7 @@ def note_loss(tensors: Sequence[Tensor]) -> None:
         value = array.item()
         _last.loss = None
         if not math.isfinite(value):
-            _last.loss = _Loss(value, Place(user_frame(3)), _leaves(tensors[0].node))
-
-
-def _leaves(node: Source | None) -> set[Leaf]:
-    """All leaves of the graph that ends at a node."""
-    seen: set[Any] = {None, node}
-    stack: list[Any] = [node]
-    while stack:
-        for source in getattr(stack.pop(), "edges", ()):
-            if source not in seen:
-                seen.add(source)
-                stack.append(source)
-    return {source for source in seen if isinstance(source, Leaf)}
+            _last.loss = _Loss(value, Place(user_frame(3)), {*reachable([tensors[0].node])[1]})
 
 
 class FiniteWatch:
@@ -65,9 +54,9 @@ class FiniteWatch:
 
     A step reads at most 32,768 elements of each gradient: all of a small one, of a large one the
     next piece in each step. One NaN in an activation reaches whole rows of the gradients before
-    it, so this finds it at once or a few steps later. In the networks of the benchmark it takes less
-    than 1 % of a step (``tools/bench/finite_check.py``); in a network of a few hundred weights it
-    is more, some 1 us for each parameter.
+    it, so this finds it at once or a few steps later. It takes less than 1 % of a step of the
+    benchmark's networks (``tools/bench/finite_check.py``), and some 1 us for each parameter of
+    smaller ones.
     """
 
     def __init__(self) -> None:

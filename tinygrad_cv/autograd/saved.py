@@ -12,7 +12,7 @@ from tinygrad_cv.backend.writes import memory_of
 from tinygrad_cv.core.mode import Recorder, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, ShapeError, Site, site_of
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError, Site, site_of
 
 __all__ = ["save_on_cpu", "saved_tensors_hooks"]
 
@@ -68,7 +68,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
         pin_memory: True is not supported.
 
     Raises:
-        DTypeError: ``pin_memory`` is True.
+        ArgumentError: ``pin_memory`` is True.
 
     >>> import tinygrad_cv as tg
     >>> from tinygrad_cv.autograd.graph import save_on_cpu
@@ -82,7 +82,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
 
     def __init__(self, pin_memory: bool = False) -> None:
         if pin_memory:
-            raise DTypeError("save_on_cpu", "pin_memory=True is not supported")
+            raise ArgumentError("save_on_cpu", "pin_memory=True is not supported")
         super().__init__(lambda t: (t.device, t.to("cpu")), lambda kept: kept[1].to(kept[0]))
 
 

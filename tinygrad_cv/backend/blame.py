@@ -22,21 +22,27 @@ from tinygrad_cv.errors import (
 )
 
 __all__ = ["Detached", "Freed", "Passed", "Place", "check_saved", "no_value", "overwritten"]
-__all__ += ["passed_on", "where", "with_origins", "wrong_shape"]
+__all__ += ["passed_on", "tell", "with_origins", "wrong_shape"]
 
 
 class Place:
     """An instruction of the user's; only when its ``site`` is asked for is the line looked up."""
 
-    __slots__ = ("code", "lasti")
+    __slots__ = ("code", "lasti", "scope")
 
-    def __init__(self, frame: FrameType) -> None:
+    def __init__(self, frame: FrameType, scope: Any = None) -> None:
         self.code, self.lasti = frame.f_code, frame.f_lasti
+        self.scope = scope  # the module call, where it is known
 
     @property
     def site(self) -> Site:
         """Its line."""
         return site_of(self.code, self.lasti)
+
+    @property
+    def where(self) -> str:
+        """Its line, with the module path if that is known."""
+        return str(self.site) if self.scope is None else f"{self.site}, in {self.scope.path}"
 
 
 class Freed(Place):
@@ -59,14 +65,14 @@ class Passed(Place):
 
     __slots__ = ("cut",)
 
-    def __init__(self, frame: FrameType, cut: Any) -> None:
-        super().__init__(frame)
+    def __init__(self, frame: FrameType, scope: Any, cut: Any) -> None:
+        super().__init__(frame, scope)
         self.cut = cut
 
 
-def passed_on(cut: Any) -> Passed:
+def passed_on(cut: Any, scope: Any) -> Passed:
     """What the results of an operator have as their ``cut``, if an input had this one."""
-    return cut if type(cut) is Passed else Passed(user_frame(), cut)
+    return cut if type(cut) is Passed else Passed(user_frame(), scope, cut)
 
 
 def check_saved(node: Any) -> None:
@@ -118,9 +124,20 @@ def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: F
             error.notes.append(f"{name} is the parameter {node.name!r}")
 
 
-def where(node: Any) -> str:
-    """A note for an error in a gradient rule."""
-    return f"in the gradient of {node.op.name}, which ran at {node.site}"
+def tell(error: Exception, source: Any) -> None:
+    """Note in ``error`` that it arose in the gradient of a node or leaf, unless it says so
+    already."""
+    notes = error.notes if isinstance(error, TinygradError) else getattr(error, "__notes__", [])
+    if not hasattr(source, "op"):
+        text = f"in the gradient of the leaf {source.name or ''}{source.shape}"
+    elif any(source.op.name in note and str(source.site) in note for note in notes):
+        return
+    else:
+        text = f"in the gradient of {source.op.name}, which ran at {source.site}"
+    if isinstance(error, TinygradError):
+        notes.append(text)
+    else:
+        error.add_note(text)
 
 
 def wrong_shape(node: Any, k: int, returned: Any, shape: Any) -> ShapeError:

@@ -15,6 +15,7 @@ first-order rule, with the arguments of ``fused_vjp``.
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -177,3 +178,13 @@ def _count(by: int) -> None:
     global watchers
     with _lock:
         watchers += by
+
+
+def _in_the_child() -> None:
+    """Of all threads only the one that forked goes on, with who watches there."""
+    global watchers, _lock
+    watchers, _lock = len(_WATCHING.get()), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_the_child)

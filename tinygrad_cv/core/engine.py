@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of, zeros
-from tinygrad_cv.backend.blame import Freed, check_saved, where, wrong_shape
+from tinygrad_cv.backend.blame import Freed, check_saved, tell, wrong_shape
 from tinygrad_cv.backend.dispatch import run_rules, sum_of
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
@@ -23,9 +23,9 @@ from tinygrad_cv.core.node import AFTER, BEFORE, Leaf, Node, Source
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import TinygradError, user_frame
+from tinygrad_cv.errors import user_frame
 
-__all__ = ["Key", "Run", "fitted", "key_of"]
+__all__ = ["Key", "Run", "fitted", "key_of", "reachable"]
 
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
 
@@ -52,7 +52,7 @@ class Run:
         self.freed = Freed(user_frame(2))  # what takes the place of saved values
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Key, Any]:
-        nodes, leaves = _reachable([node for node, _, _ in roots])
+        nodes, leaves = reachable([node for node, _, _ in roots])
         if self.only is not None:
             nodes = self._prune(nodes, self.only)
         quiet: AbstractContextManager[Any] = (
@@ -89,25 +89,22 @@ class Run:
         for node in nodes:
             gradient = grads.pop(node, None)
             simple = plain and node.fits and type(gradient) is ndarray and node.hooks is None
-            if not simple:
-                gradient = self._arrived(node, gradient)
-                if self.useful is not None and node not in self.running:
-                    continue
-            if gradient is None:  # no rule sent anything here
-                continue
-            saved = node.saved
-            if type(saved) is not tuple or clock.last_write > node.stamp:
-                check_saved(node)
             try:
+                if not simple:
+                    gradient = self._arrived(node, gradient)
+                    if self.useful is not None and node not in self.running:
+                        continue
+                if gradient is None:  # no rule sent anything here
+                    continue
+                saved = node.saved
+                if type(saved) is not tuple or clock.last_write > node.stamp:
+                    check_saved(node)
                 if simple:
                     results = node.plan.run(gradient, saved, node.attrs)
                 else:
                     results = self._rules(node, gradient)
-            except TinygradError as error:
-                error.notes.append(where(node))
-                raise
             except Exception as error:
-                error.add_note(where(node))
+                tell(error, node)
                 raise
             if not keep:
                 node.saved = self.freed
@@ -172,8 +169,12 @@ class Run:
         if not hooks:
             return gradient
         tensor = gradient if self.create_graph else Tensor(gradient)
-        for hook in tuple(hooks.values()):
-            tensor = hook(tensor)
+        try:
+            for hook in tuple(hooks.values()):
+                tensor = hook(tensor)
+        except Exception as error:
+            tell(error, place)
+            raise
         return tensor if self.create_graph else tensor.array
 
     def _keep(self, key: Key, place: Source, gradient: Any) -> None:
@@ -215,16 +216,16 @@ class Run:
         return _restore(value, node if recorded else None, position if recorded else 0)
 
 
-def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
+def reachable(sources: Iterable[Any]) -> tuple[list[Node], list[Leaf]]:
     """Every node below ``sources``, the latest made first, and every leaf.
 
     A node is made after everything that it was computed from, so this order hands each node its
     complete gradient before its rules run.
     """
-    seen: set[Any] = {None, *sources}
+    stack: list[Any] = [*{*sources} - {None}]
+    seen: set[Any] = {None, *stack}
     nodes: list[Node] = []
     leaves: list[Leaf] = []
-    stack = list({*sources})
     while stack:
         node = stack.pop()
         if type(node) is Leaf:

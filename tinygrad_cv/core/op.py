@@ -227,7 +227,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     if needs and mode.grad:
         _record(op, needs, tensors, used, results, outputs, attrs, mode)
     elif wanted or cut is not None:
-        cut = passed_on(cut) if not wanted else mode.place if needs else op
+        cut = passed_on(cut, mode.scope) if not wanted else mode.place if needs else op
         for out in outputs:
             out.cut = cut
     for watcher in mode.record:

@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_cv.backend.array import Device, asarray, device_of
 from tinygrad_cv.backend.blame import Detached
 from tinygrad_cv.backend.dtypes import as_dtype, supported
+from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node, Source
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, user_frame
 
@@ -198,7 +199,7 @@ class Tensor(TensorMethods):
         tensor([1.])
         """
         tensor = Tensor(self.array)
-        tensor.cut = Detached(user_frame(2)) if self.node is not None else self.cut
+        tensor.cut = Detached(user_frame(2), state().scope) if self.node is not None else self.cut
         return tensor
 
     def detach_(self) -> Tensor:
@@ -209,7 +210,7 @@ class Tensor(TensorMethods):
         >>> y.detach_().requires_grad
         False
         """
-        self.cut = Detached(user_frame(2)) if self.node is not None else self.cut
+        self.cut = Detached(user_frame(2), state().scope) if self.node is not None else self.cut
         self.node = None
         self.index = 0
         return self

@@ -174,7 +174,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             if source is not None:
                 result.cut = mode.place if has_rule else op
             elif input.cut is not None:
-                result.cut = passed_on(input.cut)
+                result.cut = passed_on(input.cut, mode.scope)
             return result
         if plan is None:
             plan = op.plan(1)
@@ -259,9 +259,9 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         if left is None and right is None:
             result.node = None
             if input.cut is not None:
-                result.cut = passed_on(input.cut)
+                result.cut = passed_on(input.cut, mode.scope)
             elif not number and other.cut is not None:
-                result.cut = passed_on(other.cut)
+                result.cut = passed_on(other.cut, mode.scope)
             return result
         if not mode.grad:
             result.node = None
