@@ -9,9 +9,11 @@ from tinygrad_cv.autograd.accumulate import add_to_grad, owned
 from tinygrad_cv.autograd.cuts import SEARCH, needs_none
 from tinygrad_cv.autograd.finite import note_loss
 from tinygrad_cv.autograd.hooks import source_of
+from tinygrad_cv.autograd.multi_hooks import accumulated
+from tinygrad_cv.autograd.running import BackwardRun
 from tinygrad_cv.backend.array import on_device_of, xp_of, zeros
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.engine import Key, Run, key_of
+from tinygrad_cv.core.engine import Key, key_of
 from tinygrad_cv.core.node import Leaf, Source
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -70,7 +72,8 @@ def backward(
     if inputs is not None:
         several = _several("backward", inputs)
         wanted = {key_of(source_of(t, "backward"), t.index): t for t in several}
-    found = Run(create_graph, create_graph if retain_graph is None else retain_graph, wanted)(roots)
+    retain = create_graph if retain_graph is None else retain_graph
+    found = BackwardRun(create_graph, retain, wanted)(roots)
     del roots
     for key in list(found):
         tensor = key.tensor() if isinstance(key, Leaf) else None  # None for a dead one
@@ -79,6 +82,8 @@ def backward(
         box = [found.pop(key)]
         if tensor is not None:
             add_to_grad(tensor, box, create_graph)
+            if isinstance(key, Leaf) and key.hooks is not None:
+                accumulated(key, tensor, create_graph)
 
 
 def _tensor_backward(
@@ -166,7 +171,8 @@ def grad(
     ins = _several("grad", inputs)
     roots = _roots("grad", _several("grad", outputs), grad_outputs, create_graph)
     keys = [key_of(source_of(t, "grad"), t.index) for t in ins]
-    run = Run(create_graph, create_graph if retain_graph is None else retain_graph, keys)
+    retain = create_graph if retain_graph is None else retain_graph
+    run = BackwardRun(create_graph, retain, keys)
     gradients = run(roots)
     results: list[Tensor | None] = []
     for position, (key, tensor) in enumerate(zip(keys, ins, strict=True)):

@@ -30,13 +30,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tinygrad_cv.autograd.multi_hooks import MultiHookHandle, register_multi_grad_hook
 from tinygrad_cv.autograd.node_hooks import register_hook as _register_hook  # noqa: F401
 from tinygrad_cv.autograd.saved import save_on_cpu, saved_tensors_hooks
 from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["Node", "nodes", "save_on_cpu", "saved_tensors_hooks"]
+__all__ = ["MultiHookHandle", "Node", "nodes", "register_multi_grad_hook", "save_on_cpu"]
+__all__ += ["saved_tensors_hooks"]
 
 
 def nodes(target: Any) -> list[Node]:

@@ -124,18 +124,14 @@ def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: F
             error.notes.append(f"{name} is the parameter {node.name!r}")
 
 
-def tell(error: Exception, source: Any) -> None:
-    """Note in ``error`` that it arose in the gradient of a node or leaf, unless it says so
-    already."""
-    notes = error.notes if isinstance(error, TinygradError) else getattr(error, "__notes__", [])
-    if not hasattr(source, "op"):
-        text = f"in the gradient of the leaf {source.name or ''}{source.shape}"
-    elif any(source.op.name in note and str(source.site) in note for note in notes):
+def tell(error: Exception, node: Any) -> None:
+    """Note in ``error`` that it arose in the gradient of ``node``, unless it says so already."""
+    text = f"in the gradient of {node.op.name}, which ran at {node.site}"
+    known = error.notes if isinstance(error, TinygradError) else getattr(error, "__notes__", [])
+    if any(node.op.name in note and str(node.site) in note for note in known):
         return
-    else:
-        text = f"in the gradient of {source.op.name}, which ran at {source.site}"
     if isinstance(error, TinygradError):
-        notes.append(text)
+        error.notes.append(text)
     else:
         error.add_note(text)
 

@@ -169,12 +169,8 @@ class Run:
         if not hooks:
             return gradient
         tensor = gradient if self.create_graph else Tensor(gradient)
-        try:
-            for hook in tuple(hooks.values()):
-                tensor = hook(tensor)
-        except Exception as error:
-            tell(error, place)
-            raise
+        for hook in tuple(hooks.values()):
+            tensor = hook(tensor)
         return tensor if self.create_graph else tensor.array
 
     def _keep(self, key: Key, place: Source, gradient: Any) -> None:
