@@ -143,6 +143,12 @@ class Op:
         moves."""
         return 0
 
+    @staticmethod
+    def aliases(*_: Any) -> dict[str, str]:
+        """Residuals that are no memory of their own, and the input or residual whose memory they
+        are, from the arguments of ``infer``; for memory plans."""
+        return {}
+
     @classmethod
     def count_flops(cls, specs: tuple[Any, ...], attrs: tuple[Any, ...]) -> int:
         """``flops`` for input Specs and attributes as a node or a recorder has them."""
