@@ -193,7 +193,8 @@ class Run:
             saved = [self._restored(node, *kind, value) for kind, value in values]
             results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
         else:
-            results = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
+            found = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
+            results = [x.array if isinstance(x, Tensor) else x for x in found]  # from tg functions
         for watcher in self.watchers:
             watcher.differentiated(node, results)
         for hook in tuple(hooks.get(AFTER, {}).values()):

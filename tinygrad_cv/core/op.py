@@ -7,6 +7,10 @@ and one vjp rule for each differentiable input::
         name, equation, inputs = "mul", "y = a * b", ("a", "b")
 
         @staticmethod
+        def infer(a, b):  # what the output is: here of the shape, dtype and layout of a
+            return a
+
+        @staticmethod
         def forward(xp, a, b):
             return a * b
 
@@ -32,13 +36,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tinygrad_cv.backend.blame import no_value, passed_on, with_origins
+from tinygrad_cv.backend.contract import check_operator, check_rules, names_of
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node
-from tinygrad_cv.core.plan import Plan, check_names, names_of
+from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, TinygradError, user_frame
+from tinygrad_cv.errors import BackendError, DTypeError, TinygradError, user_frame
 
 __all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
 
@@ -100,8 +105,7 @@ class Op:
         super().__init_subclass__(**kwargs)
         if abstract:
             return
-        cls._check_name()
-        cls._check_part("forward")
+        check_operator(cls, REGISTRY.get(cls.name))
         cls.attributes = names_of(cls.forward)[1 + len(cls.inputs) :]
         defaults = getattr(cls.forward, "__defaults__", None) or ()
         cls.defaults = defaults[max(0, len(defaults) - len(cls.attributes)) :]
@@ -111,31 +115,12 @@ class Op:
         cls._plans = {}
         if cls.view:
             cls.may_warn = False
-        for rule in cls.rules.values():
-            check_names(cls, rule, ("g", "k"))
-        if cls.fused_vjp is not None:
-            check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
-        if cls.shaped:
-            cls._check_part("infer")
+        check_rules(cls)
         cls.call = staticmethod(cls._make_call())
         cls.call.__doc__, cls.call.__module__ = cls.__doc__, cls.__module__
         cls.call.__name__ = cls.call.__qualname__ = cls.name
         cls.call.op = cls  # type: ignore[attr-defined]
         REGISTRY[cls.name] = cls
-
-    @classmethod
-    def _check_name(cls) -> None:
-        if not cls.name:
-            raise ArgumentError(cls.__name__, "an operator needs a name")
-        known = REGISTRY.get(cls.name, cls)
-        taken, here = (f"{op.__module__}.{op.__qualname__}" for op in (known, cls))
-        if taken != here:  # the same class once more is a module that was reloaded
-            raise ArgumentError(cls.name, f"this name is taken by {taken}")
-
-    @classmethod
-    def _check_part(cls, method: str) -> None:
-        if not hasattr(cls, method):
-            raise ArgumentError(cls.name, f"an operator needs the static method {method}")
 
     @staticmethod
     def flops(*_: Any) -> int:
