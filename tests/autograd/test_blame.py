@@ -66,8 +66,26 @@ def test_a_write_into_what_was_saved() -> None:
         loss.backward()
     text = str(caught.value)
     assert f"mul ran at {LINE}" in text
-    assert f"it was overwritten at {line}" in text
+    assert f"it was overwritten at {line} {_me()} by setitem" in text
     assert text.endswith("in model.0 (Times)")
+
+
+def test_who_has_written_into_what_was_saved() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.ReLU(inplace=True))
+    loss, line = model(tg.rand(1, 1, 5, 5)).sum(), here()
+    with pytest.raises(tg.GraphError, match="'output', which tanh saved") as caught:
+        loss.backward()
+    text = str(caught.value)
+    assert f"tanh ran at {line}" in text
+    assert text.endswith("in model.1 (Tanh)")
+    assert f"it was overwritten at {line} {_me()} by relu_, in model.2 (ReLU)" in text
+    weight = model[0].weight
+    y, optimiser = (weight * weight).sum(), tg.optim.SGD([weight], lr=0.1)
+    y.backward(retain_graph=True)
+    optimiser.step(), (line := here())
+    with pytest.raises(tg.GraphError) as caught:
+        y.backward()
+    assert f"it was overwritten at {line} {_me()} by SGD.step" in str(caught.value)
 
 
 def test_inputs_on_two_devices() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,8 +27,8 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     """Find the first operator that goes wrong inside the block, forward or backward. Slow: every
     value is read once more, and what is saved for backward is read twice.
 
-    * An operator that makes a NaN or an infinity out of finite inputs raises, with the shapes and
-      ranges of its inputs and the line that ran it.
+    * An operator that makes a NaN or an infinity out of finite inputs, or a NaN out of infinities,
+      raises, with the shapes and ranges of its inputs and the line that ran it.
     * A gradient rule that does so raises, with the operator, its line and the range of what it was
       given.
     * A saved value that was changed behind the engine's back, through ``t.numpy()`` or another
@@ -61,15 +61,16 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
 class _Detector(Recorder):
     def __init__(self, check_nan: bool) -> None:
         self.check_nan = check_nan
-        self.said = False  # that NaN came in
+        self.came_in = ""  # how NaN came in, once it is known
         self.given: Any = None  # the gradient that the rules are reading
         self.sums: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         if self.check_nan:
-            found = next(filter(None, (_not_finite(t.array) for t in outputs)), None)
+            found = _worst(t.array for t in outputs)
             given = [t.array if isinstance(t, Tensor) else t for t in inputs]
-            if found and not any(_not_finite(x) for x in (*given, *attrs)):
+            before = _worst((*given, *attrs))
+            if found and before != "nan" and (found == "nan" or not before):
                 error = GraphError(
                     op.name,
                     f"the first value that is not finite ({found}) appeared here",
@@ -78,26 +79,29 @@ class _Detector(Recorder):
                 )
                 with_origins(error, op, inputs, frame)
                 raise _placed(error, scope)
-            if found == "nan" and not self.said:
-                self._came_in(op, given, frame)
+            if found == "nan" and not self.came_in:
+                self._note(op, given, frame)
         node = outputs[0].node
         if isinstance(node, Node) and node.op is op and type(node.saved) is tuple:
             self.sums[node] = _checksums(node)
 
-    def _came_in(self, op: Any, given: list[Any], frame: Any) -> None:
+    def _note(self, op: Any, given: list[Any], frame: Any) -> None:
         """Warn that an input held NaN before: no operator in the block made it."""
         for name, value in _named(op, given):
             if _not_finite(value) == "nan":
-                self.said = True
                 count = int((value != value).sum())
+                self.came_in = (
+                    f"{op.name} was given {count} NaN, of {np.size(value)} values, as {name!r}, "
+                    "and no operator inside the block made them: they were in the data, the "
+                    "parameters or the buffers before"
+                )
                 warnings.warn_explicit(
-                    f"detect_anomaly: {op.name} was given {count} NaN, of {np.size(value)} values, "
-                    f"as {name!r}, and no operator inside the block made them: they were in the "
-                    "data, the parameters or the buffers before. This warning comes once.",
+                    f"detect_anomaly: {self.came_in}. This warning comes once.",
                     UserWarning,
                     frame.f_code.co_filename,
                     frame.f_lineno,
                 )
+                self.came_in += f"; it ran at {site_of(frame.f_code, frame.f_lasti)}"
                 return
 
     def arrived(self, node: Node, gradient: Any) -> None:
@@ -135,7 +139,7 @@ class _Detector(Recorder):
                 law=[f"d{name}: {node.op.gradients[name]}"] if name in node.op.gradients else [],
                 values=[_range("g", _raw(g)) for g in given],
                 repair=_way_out(node),
-                notes=_lines(node),
+                notes=[*_lines(node), *filter(None, [self.came_in])],
             )
         )
 
@@ -172,15 +176,20 @@ def _named(op: Any, given: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _not_finite(value: Any) -> str:
-    """The first non-finite value as text, empty if all are finite."""
+    """ "nan" if there is one, else the first infinity as text; empty if all values are finite."""
     if isinstance(value, (float, np.floating)):
         return "" if np.isfinite(value) else str(value)
     if not is_array(value) or isinstance(value, Spec) or value.dtype.kind != "f":
         return ""
     with on_device_of(value):
-        xp = xp_of(value)
-        bad = ~xp.isfinite(value)
-        return str(to_numpy(value[bad][:1])[0]) if bool(bad.any()) else ""
+        bad = value[~xp_of(value).isfinite(value)]
+        return "" if not bad.size else "nan" if bool((bad != bad).any()) else str(bad[0])
+
+
+def _worst(values: Iterable[Any]) -> str:
+    """The same of several values: NaN counts more than an infinity."""
+    found = set(map(_not_finite, values)) - {""}
+    return "nan" if "nan" in found else next(iter(found), "")
 
 
 def _range(name: str, value: Any) -> tuple[Any, ...]:

@@ -115,15 +115,15 @@ class Segment:
         """Raise if memory that the second run reads is no longer what it was."""
         for reference in self.read:
             owner = reference()
-            site = None if owner is None else written_after(owner, self.stamp)
-            if site is not None:
+            write = None if owner is None else written_after(owner, self.stamp)
+            if write is not None:
                 raise GraphError(
                     "checkpoint",
                     problem + ", so that it cannot run again",
                     repair="Write out of place (x = x + y) or into a .clone()."
                     if first
                     else "Call backward before, or write to a .clone().",
-                    notes=[f"it was overwritten at {site}"],
+                    notes=[f"it was overwritten at {write}"],
                 )
 
 

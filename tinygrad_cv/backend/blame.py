@@ -98,8 +98,8 @@ def check_saved(node: Any) -> None:
 
 def overwritten(node: Any, name: str, array: Any) -> None:
     """Raise GraphError if ``array``, which ``node`` saved, was written after that."""
-    site = written_after(array, node.stamp)
-    if site is not None:
+    write = written_after(array, node.stamp)
+    if write is not None:
         op = node.op.name
         raise node.blame(
             GraphError(
@@ -107,7 +107,7 @@ def overwritten(node: Any, name: str, array: Any) -> None:
                 f"{name!r}, which {op} saved for its gradient, was overwritten before backward",
                 repair="Write out of place (x = x + y), write to a .clone(), or call backward "
                 "before.",
-                notes=[f"{op} ran at {node.site}", f"it was overwritten at {site}"],
+                notes=[f"{op} ran at {node.site}", f"it was overwritten at {write}"],
             )
         )
 
