@@ -15,6 +15,7 @@ first-order rule, with the arguments of ``fused_vjp``.
 from __future__ import annotations
 
 import inspect
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -146,6 +147,15 @@ class Watcher:
 watchers = 0
 _WATCHER: ContextVar[Watcher | None] = ContextVar("tinygrad_cv_kernel_watcher", default=None)
 _lock = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have held it at the fork
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 @contextmanager
