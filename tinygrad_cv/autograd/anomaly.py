@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from tinygrad_cv.autograd.retain import watching
 from tinygrad_cv.backend.array import is_array, on_device_of, to_numpy, xp_of
 from tinygrad_cv.backend.blame import with_origins
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.mode import Recorder, Scope, recording
+from tinygrad_cv.core.mode import Recorder, Scope
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, site_of, user_frame
@@ -51,7 +52,7 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     ...     print(error.problem)
     the first value that is not finite (-inf) appeared here
     """
-    with recording(_Detector(check_nan)):
+    with watching(_Detector(check_nan)):
         yield
 
 
@@ -81,7 +82,7 @@ class _Detector(Recorder):
     def arrived(self, node: Node, gradient: Any) -> None:
         self.given = gradient
         known = self.sums.get(node)
-        if known is None:  # it ran before the block
+        if known is None or type(node.saved) is not tuple:  # before the block, or packed since
             return
         for name, before, now in zip(node.plan.names, known, _checksums(node), strict=True):
             if before != now:

@@ -8,7 +8,7 @@ from typing import Any
 from tinygrad_cv.autograd.retain import watching
 from tinygrad_cv.backend.array import copy_of, is_array
 from tinygrad_cv.backend.blame import overwritten
-from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import memory_of
 from tinygrad_cv.core.mode import Recorder
 from tinygrad_cv.core.node import Node
@@ -117,6 +117,11 @@ class _Packed:
         """The user's line that ran the operator."""
         return site_of(self.code, self.lasti)
 
+    @property
+    def specs(self) -> tuple[Any, ...]:
+        """The saved values, with Specs in place of arrays."""
+        return tuple(map(_spec, self.values))
+
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, as rules read them."""
         return tuple(self._whole(n, v) for n, v in zip(self.names, self.values, strict=True))
@@ -131,13 +136,14 @@ class _Packed:
         if not isinstance(tensor, Tensor):
             problem = f"unpack_hook must return a tensor, not {type(tensor).__name__}"
             raise DTypeError("saved_tensors_hooks", problem, notes=notes)
-        if tensor.shape != value.shape:
-            rows = [("packed", value.shape), ("unpacked", tensor.shape)]
+        if tensor.shape != value.spec.shape:
+            rows = [("packed", value.spec.shape), ("unpacked", tensor.shape)]
             problem = "unpack_hook must return a tensor of the shape that was packed"
             raise ShapeError("saved_tensors_hooks", problem, values=rows, notes=notes)
-        if tensor.dtype != value.dtype:
-            problem = f"unpack_hook must return {value.dtype.name}, not {tensor.dtype.name}"
-            repair = f'Convert it with .to("{value.dtype.name}").'
+        if tensor.dtype != value.spec.dtype:
+            wanted = value.spec.dtype.name
+            problem = f"unpack_hook must return {wanted}, not {tensor.dtype.name}"
+            repair = f'Convert it with .to("{wanted}").'
             raise DTypeError("saved_tensors_hooks", problem, repair=repair, notes=notes)
         overwritten(self, name, tensor.array)
         return tensor.array
@@ -160,11 +166,17 @@ class _Packed:
 class _Box:
     """What ``pack_hook`` returned, and what the value was."""
 
-    __slots__ = ("dtype", "packed", "shape")
+    __slots__ = ("packed", "spec")
 
     def __init__(self, array: Any, pack: Any) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
+        self.spec = spec_of(array)
         self.packed = pack(Tensor(array))
+
+
+def _spec(value: Any) -> Any:
+    if isinstance(value, tuple) and not isinstance(value, Spec):
+        return tuple(map(_spec, value))
+    return value.spec if isinstance(value, _Box) else value
 
 
 def _pack(value: Any, pack: Any) -> Any:
