@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -57,6 +58,7 @@ class Segment:
         self.running = True
         self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
         self.lock = threading.RLock()
+        _ALIVE.add(self)
 
     def run(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], contexts: Contexts, preserve: bool
@@ -125,6 +127,18 @@ class Segment:
                     else "Call backward before, or write to a .clone().",
                     notes=[f"it was overwritten at {write}"],
                 )
+
+
+_ALIVE: weakref.WeakSet[Segment] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    for segment in _ALIVE:
+        segment.lock = threading.RLock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)
 
 
 class _Later:

@@ -149,7 +149,7 @@ class Op:
         gradient."""
         found = cls._plans.get(needs)
         if found is None:
-            found = cls._plans[needs] = Plan(cls, needs)
+            found = cls._plans.setdefault(needs, Plan(cls, needs))  # the same in every thread
         return found
 
 
