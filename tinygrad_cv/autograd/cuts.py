@@ -11,7 +11,7 @@ from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["Made", "known_cut", "why_no_grad"]
+__all__ = ["Made", "Marked", "known_cut", "why_no_grad"]
 
 SEARCH = (
     'Run the forward inside "with tg.autograd.retain_all():", and why_no_grad names the operators '
@@ -28,6 +28,16 @@ class Made(Place):
         super().__init__(frame)
         self.op, self.scope, self.reason = op, scope, reason
         self.inputs = tuple(t for t in inputs if isinstance(t, Tensor))
+
+
+class Marked(Place):
+    """An output that a Function said has no gradient."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, frame: Any, op: Any) -> None:
+        super().__init__(frame)
+        self.op = op
 
 
 def why_no_grad(tensor: Any) -> str:
@@ -87,6 +97,8 @@ def known_cut(tensor: Tensor) -> str:
 def _reason(cut: Any) -> str:
     if isinstance(cut, Detached):
         return f"it was cut from the graph by detach() at {cut.site}"
+    if isinstance(cut, Marked):
+        return f"{cut.op.name} marked it as non-differentiable at {cut.site}"
     if isinstance(cut, Place):
         return f"it was made under no_grad, which begins at {cut.site}"
     if isinstance(cut, type) and issubclass(cut, Op):
