@@ -357,4 +357,5 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
             return tuple(map(refusal.once, found))
         return refusal.once(found)
 
+    backward.once_differentiable = True  # type: ignore[attr-defined]  # for those who look
     return backward
