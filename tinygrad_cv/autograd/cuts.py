@@ -12,7 +12,7 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
 
-__all__ = ["Made", "needs_none", "why_no_grad"]
+__all__ = ["Made", "Marked", "needs_none", "why_no_grad"]
 
 SEARCH = (
     'Run the forward inside "with tg.autograd.retain_all():", and why_no_grad names the operators '
@@ -29,6 +29,16 @@ class Made(Place):
         super().__init__(frame, scope)
         self.op, self.reason = op, reason
         self.inputs = tuple(t for t in inputs if isinstance(t, Tensor))
+
+
+class Marked(Place):
+    """An output that a Function said has no gradient."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, frame: Any, scope: Scope | None, op: Any) -> None:
+        super().__init__(frame, scope)
+        self.op = op
 
 
 def why_no_grad(tensor: Any) -> str:
@@ -103,6 +113,8 @@ def _reason(cut: Any) -> str:
         return f"it was computed, first at {cut.where}, from what {before}"
     if isinstance(cut, Made):
         return f"it was made by {cut.op.name} at {cut.where}"
+    if isinstance(cut, Marked):
+        return f"it was marked as non-differentiable by {cut.op.name} at {cut.where}"
     if isinstance(cut, Place):
         return f"it was made under no_grad, which begins at {cut.site}"
     if isinstance(cut, type) and issubclass(cut, Op):

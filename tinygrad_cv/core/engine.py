@@ -157,9 +157,11 @@ class Run:
         outputs = node.outputs
         floats = [i for i, (_, dtype) in enumerate(outputs) if dtype.kind == "f"]
         for i in floats:
-            if arrived[i] is None and self.create_graph:
+            if arrived[i] is not None or not node.op.fills_zeros:
+                continue
+            if self.create_graph:
                 arrived[i] = Tensor(zeros(*outputs[i], like.array))
-            elif arrived[i] is None:
+            else:
                 arrived[i] = zeros(*outputs[i], like)
         return tuple([arrived[i] for i in floats]) if len(floats) > 1 else arrived[floats[0]]
 

@@ -45,7 +45,7 @@ from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError, user_frame
 
-__all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
+__all__ = ["REGISTRY", "Op", "apply", "general_call", "record", "unregister"]
 
 REGISTRY: dict[str, type[Op]] = {}
 
@@ -71,6 +71,8 @@ class Op:
             k-th gradient.
         public_name: for an operator behind several functions: which of them was meant, from the
             attributes; errors speak of it.
+        fills_zeros: of several outputs those that nothing was computed from have the gradient 0;
+            False gives None for them.
     """
 
     name: ClassVar[str] = ""
@@ -88,6 +90,7 @@ class Op:
     variadic: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     public_name: ClassVar[Callable[..., str] | None] = None
+    fills_zeros: ClassVar[bool] = True
 
     # Derived when the class is made.
     attributes: ClassVar[tuple[str, ...]]
@@ -216,7 +219,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
     wanted, needs = needs, needs & op.differentiable
     if needs and mode.grad:
-        _record(op, needs, tensors, used, results, outputs, attrs, mode)
+        record(op, needs, tensors, used, results, outputs, attrs, mode)
     elif wanted or cut is not None:
         cut = passed_on(cut, mode.scope) if not wanted else mode.place if needs else op
         for out in outputs:
@@ -247,7 +250,7 @@ def _wrapped(array: Any, is_view: bool) -> Tensor:
     return tensor
 
 
-def _record(
+def record(
     op: type[Op],
     needs: int,
     tensors: list[Any],

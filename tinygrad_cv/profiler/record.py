@@ -37,7 +37,8 @@ class Event(NamedTuple):
             FLOPs and bytes are in those of the rule too.
         shapes: of the inputs; for rules of the gradient that they got.
         flops: by the operator's own formula; of rules the sum over the operators that they are
-            made of, whatever kernel served; None where it depends on values.
+            made of, whatever kernel served; None where it depends on values, and for the
+            backward of an ``autograd.Function``.
         output_bytes: new memory of the results: outputs, or gradients of the inputs.
         saved_bytes: memory that the graph keeps for the gradient rules because of this run: what
             belongs to a leaf, or is kept by an earlier operator, is not counted again.
@@ -198,6 +199,8 @@ class Recording(mode.Recorder, kernels.Watcher):
         return total
 
     def _rule_flops(self, node: Node, given: tuple[Any, ...], results: Any) -> int | None:
+        if not node.op.rules:  # a Function, whose backward is not run a second time
+            return None
         kept = node.saved if isinstance(node.saved, tuple) else node.saved.specs
         needs = tuple(result is not None for result in results)
         saved = tuple(map(_as_spec, kept))
