@@ -116,3 +116,14 @@ def test_a_picture_of_a_call(name):
         graph = tg.viz.trace(function, x)
         kept[-1].backward()
     assert {"exp", "square", "sum"} <= {node.name for node in graph.model.nodes}
+
+
+def test_blocks_in_generators_end_in_any_order():
+    def block():
+        with retain_all():
+            yield
+
+    first, second = block(), block()
+    next(first), next(second)
+    first.close(), second.close()
+    assert mode.state().record == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tinygrad_cv.backend.array import copy_of, is_array
@@ -22,7 +22,9 @@ class saved_tensors_hooks:  # noqa: N801  (PyTorch's name)
     that returns is kept instead, and given to ``unpack_hook`` when backward needs the value.
 
     For example to keep it on disk, compressed, or in lower precision. Of nested blocks the inner
-    one counts. ``pack_hook`` gets a detached Tensor, which it must not write into.
+    one counts. ``pack_hook`` gets a detached Tensor, which it must not write into. If what it
+    returns shares the memory of that Tensor, as ``t.numpy()`` does, and something writes there
+    before backward, backward refuses as it does without hooks.
 
     Args:
         pack_hook: ``pack_hook(tensor) -> anything``.
@@ -102,7 +104,7 @@ class _Packed:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
     def __init__(self, node: Node, pack: Any, unpack: Any) -> None:
-        self.unpack_hook = unpack
+        self.pack_hook, self.unpack_hook = pack, unpack
         self.op, self.names = node.op, node.plan.names
         self.stamp, self.scope = node.stamp, node.scope
         self.code, self.lasti = node.code, node.lasti
@@ -130,6 +132,7 @@ class _Packed:
             return tuple(self._whole(name, v) for v in value)
         if not isinstance(value, _Box):
             return value
+        overwritten(self, name, value.shared)
         tensor = self.unpack_hook(value.packed)
         notes = [f"{self.op.name}, which saved {name!r}, ran at {self.site}"]
         if not isinstance(tensor, Tensor):
@@ -150,9 +153,9 @@ class _Packed:
         """Copy what shares memory with ``array``, which is about to be overwritten."""
         for value in self.values:
             for box in value if isinstance(value, tuple) else (value,):
-                kept = box.packed if isinstance(box, _Box) else None
-                if isinstance(kept, Tensor) and memory_of(kept.array) is memory_of(array):
-                    box.packed = Tensor(copy_of(kept.array))
+                shared = box.shared if isinstance(box, _Box) else None
+                if shared is not None and memory_of(shared) is memory_of(array):
+                    box.pack(copy_of(shared), self.pack_hook)
 
     def __iter__(self) -> Iterator[None]:
         return iter((None,) * len(self.values))
@@ -162,13 +165,34 @@ class _Packed:
 
 
 class _Box:
-    """What ``pack_hook`` returned, and what the value was."""
+    """What ``pack_hook`` returned, what the value was, and the value itself, for its memory, if a
+    tensor or array in what was returned shares it."""
 
-    __slots__ = ("packed", "spec")
+    __slots__ = ("packed", "shared", "spec")
 
     def __init__(self, array: Any, pack: Any) -> None:
         self.spec = spec_of(array)
+        self.pack(array, pack)
+
+    def pack(self, array: Any, pack: Any) -> None:
+        """Let the hook pack ``array``."""
         self.packed = pack(Tensor(array))
+        memory = memory_of(array)
+        aliased = any(memory_of(part) is memory for part in _arrays(self.packed))
+        self.shared = array if aliased else None
+
+
+def _arrays(packed: Any) -> Iterator[Any]:
+    """The arrays in nested tuples, lists and dicts."""
+    if isinstance(packed, Tensor):
+        packed = packed.array
+    if is_array(packed):
+        yield packed
+    elif isinstance(packed, (tuple, list)):
+        for part in packed:
+            yield from _arrays(part)
+    elif isinstance(packed, Mapping):
+        yield from _arrays(list(packed.values()))
 
 
 def _pack(value: Any, pack: Any) -> Any:

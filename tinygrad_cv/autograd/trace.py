@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from tinygrad_cv.autograd.backward import grad
 from tinygrad_cv.autograd.tree import Structure, flatten
@@ -26,6 +27,10 @@ from tinygrad_cv.ops.shape import reshape
 __all__ = ["Trace", "gradient_of", "zeros_like"]
 
 ArgNums = int | tuple[int, ...]
+
+
+# What transforms have differentiated by.
+_VARIABLES: WeakSet[Source] = WeakSet()
 
 
 class Trace:
@@ -127,15 +132,18 @@ class Trace:
     def _leaf(self, array: Any) -> Tensor:
         leaf = Tensor(array).requires_grad_()
         self._own.add(leaf.node)  # type: ignore[arg-type]
+        _VARIABLES.add(leaf.node)  # type: ignore[arg-type]
         return leaf
 
     # What is left in the graph
 
     def _reaches_others(self, tensors: Sequence[Tensor]) -> bool:
-        """True if what somebody outside may differentiate by went into the tensors: a leaf that
-        lives and is none of ours."""
+        """True if what somebody outside may differentiate by went into the tensors: a leaf that is
+        none of ours, alive or not, since a result that was computed from it may be asked about; but
+        not a variable of another transform that is over."""
         _, leaves = reachable(t.node for t in tensors)
-        return any(leaf not in self._own and leaf.tensor() is not None for leaf in leaves)
+        others = [leaf for leaf in leaves if leaf not in self._own]
+        return any(leaf.tensor() is not None or leaf not in _VARIABLES for leaf in others)
 
     def settled(self, tensor: Tensor) -> Tensor:
         """``tensor`` as the caller gets it: with its graph only where it leads outside."""

@@ -25,7 +25,7 @@ from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import user_frame
 
-__all__ = ["Key", "Run", "fitted", "key_of", "reachable"]
+__all__ = ["Key", "Run", "as_seen", "fitted", "key_of", "reachable"]
 
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
 
@@ -170,10 +170,10 @@ class Run:
         hooks = place.hooks.get(index) if place.hooks else None
         if not hooks:
             return gradient
-        tensor = gradient if self.create_graph else Tensor(gradient)
+        given = seen = as_seen(gradient)
         for hook in tuple(hooks.values()):
-            tensor = hook(tensor)
-        return tensor if self.create_graph else tensor.array
+            seen = hook(seen)
+        return gradient if seen is given else seen if self.create_graph else seen.array
 
     def _keep(self, key: Key, place: Source, gradient: Any) -> None:
         if key in self.only if self.only is not None else isinstance(place, Leaf):
@@ -237,6 +237,18 @@ def reachable(sources: Iterable[Any]) -> tuple[list[Node], list[Leaf]]:
                 stack.append(source)
     nodes.sort(key=attrgetter("stamp"), reverse=True)
     return nodes, leaves
+
+
+def as_seen(gradient: Any) -> Tensor:
+    """A gradient as hooks see it, not to be written: it may be that of another tensor as well."""
+    array = gradient.array if isinstance(gradient, Tensor) else gradient
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    tensor = Tensor(array)
+    if isinstance(gradient, Tensor):
+        tensor.node, tensor.index = gradient.node, gradient.index
+    return tensor
 
 
 def _each_on_tensors(

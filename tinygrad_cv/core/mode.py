@@ -7,7 +7,7 @@ One immutable :class:`State` sits in a context variable, so that every thread an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
@@ -139,6 +139,15 @@ def recording(*recorders: Recorder) -> Iterator[None]:
         _STATE.reset(token)
 
 
-def watching(recorder: Recorder) -> AbstractContextManager[None]:
-    """Show what runs inside the block to ``recorder``, and then to those who watch already."""
-    return recording(recorder, *state().record)
+@contextmanager
+def watching(recorder: Recorder) -> Iterator[None]:
+    """Show what runs inside the block to ``recorder``, and then to those who watch already. Blocks
+    may end in any order, as those of generators do."""
+    now = state()
+    _STATE.set(State(now.grad, now.scope, (recorder, *now.record), now.place))
+    try:
+        yield
+    finally:
+        now = state()
+        others = tuple(r for r in now.record if r is not recorder)
+        _STATE.set(State(now.grad, now.scope, others, now.place))
