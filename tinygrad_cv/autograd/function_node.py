@@ -35,6 +35,9 @@ class Drawn(NamedTuple):
     keys: tuple[Any, ...]
     flops: int | None
 
+    def __repr__(self) -> str:
+        return repr(self.keys)
+
 
 class FunctionOp(Op, abstract=True):
     """An operator whose forward and backward are those of a Function; one for each :class:`Kind`,
