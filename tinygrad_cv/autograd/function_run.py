@@ -154,11 +154,14 @@ class Run:
                 state.attributes[name] = value
                 continue
             places: list[int | None] = []
-            for x, path in zip(leaves, structure.paths(f"ctx.{name}"), strict=True):
+            for x in leaves:
                 places.append(len(values) if isinstance(x, Tensor) else None)
                 if isinstance(x, Tensor):
+                    # Not by a key of the user's: every label is kept, and keys may be endless.
+                    labels.append(
+                        f"ctx.{name}[{len(places) - 1}]" if structure.kind else f"ctx.{name}"
+                    )
                     values.append(x)
-                    labels.append(path)
             plain = tuple(None if isinstance(x, Tensor) else x for x in leaves)
             state.attributes[name] = Nested(structure, plain, tuple(places))
         tensors = [h for h in self.handles if isinstance(h, Tensor)]
