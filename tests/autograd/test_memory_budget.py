@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 import tinygrad_cv as tg
-from tests.autograd.test_memory_plan import measured
+from tests.autograd.memory_measure import measured
 from tinygrad_cv import nn
 from tinygrad_cv.autograd import plan_memory
 from tinygrad_cv.autograd.memory_plan import _bytes_of, _planned

@@ -18,7 +18,7 @@ from tinygrad_cv.autograd.cuts import Marked
 from tinygrad_cv.autograd.function_plan import FunctionPlan
 from tinygrad_cv.autograd.function_run import Kind, Run
 from tinygrad_cv.backend import kernels, replay
-from tinygrad_cv.backend.blame import Place
+from tinygrad_cv.backend.blame import Place, passed_on
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.op import Op, record
@@ -125,7 +125,7 @@ def run_and_record(
     tape = replay.Recording(replay.tape())
     try:
         with replay.taping(tape):
-            run = Run(function, context, separate, args, needs, now.record is not None)
+            run = Run(function, context, separate, args, needs, bool(now.record))
         if now.grad:
             run.check_writes(begun)
     except Exception as error:
@@ -136,9 +136,9 @@ def run_and_record(
         error.notes.append(note)
         if error.module_path is None and now.scope is not None:
             error.module_path = now.scope.path
-        if now.record is not None:
+        for watcher in now.record:
             op, attrs = operator(Kind(positions, needs)), (*others, Drawn((), None))
-            now.record.failed(op, tuple(tensors), attrs, error, frame, now.scope)
+            watcher.failed(op, tuple(tensors), attrs, error, frame, now.scope)
         raise
     op = operator(run.kind(positions))
     run.state.place = Place(frame)
@@ -149,17 +149,20 @@ def run_and_record(
         bits = sum(1 << k for k, t in enumerate(tensors) if t.node is not None)
         arrays = tuple([t.array for t in tensors])
         record(op, bits, tensors, arrays, run.results, tuple(outputs), attrs, now)
+    cut = next((t.cut for t in tensors if t.node is None and t.cut is not None), None)
     for k, out in enumerate(outputs):
-        if any(needs) and k not in run.open and out.dtype.kind == "f":
-            out.node, out.index, out.cut = None, 0, Marked(frame, op)
+        if not any(needs):
+            out.cut = None if cut is None else passed_on(cut, now.scope)
+        elif k not in run.open and out.dtype.kind == "f":
+            out.node, out.index, out.cut = None, 0, Marked(frame, now.scope, op)
         elif wanted and not now.grad:
             out.cut = now.place
     for k, argument in run.written.items():
         if now.grad:
             argument.node, argument.index = outputs[k].node, outputs[k].index
         outputs[k] = argument
-    if now.record is not None:
-        now.record.add(op, tuple(tensors), tuple(outputs), attrs, frame, now.scope)
+    for watcher in now.record:
+        watcher.add(op, tuple(tensors), tuple(outputs), attrs, frame, now.scope)
     return run.returned_with(outputs)
 
 

@@ -139,7 +139,7 @@ class FunctionPlan(Plan):
                 grads.append(Tensor(zeros(spec[0], spec[1], like if raw else like.array)))
             else:
                 grads.append(None)
-        with nullcontext() if with_graph else mode.recording(None):
+        with nullcontext() if with_graph else mode.recording():
             if op.backward is None:
                 raise missing(op.name)
             found = self._checked(op.backward(ctx, *grads), needs, state)

@@ -179,9 +179,11 @@ def plan_memory(
     It is run on the meta device, as it is (a module in training mode is planned in training), and
     so is its backward, from all of its floating outputs. Counted are the arrays that are alive when
     an operator, or the gradient rules of a node, has ended: results that are still referred to,
-    what nodes save, and gradients on their way. A view counts as the memory that it is a view of,
+    what nodes save, tensors that the function makes itself (``zeros``, ``randn``), from when they
+    are first read, and gradients on their way. A view counts as the memory that it is a view of,
     once. Not counted is what is gone by then: working memory inside operators and rules, and of the
-    pool (:mod:`tinygrad_cv.memory`) what it keeps, and what it rounds up.
+    pool (:mod:`tinygrad_cv.memory`) what it keeps, and what it rounds up. Real arrays differ only
+    where memory depends on values: labels with ignored ones among them are copied.
 
     Args:
         function: a module or a function; parameters and buffers of a module are replaced by
@@ -196,7 +198,8 @@ def plan_memory(
         DTypeError: ``function`` cannot be called.
         ArgumentError: the budget is no number of bytes, or cannot be kept.
         GraphError: the function needs values, or nothing in it requires a gradient.
-        BackendError: a function uses a tensor with values that is no input.
+        BackendError: a function uses a tensor with values that is no input. What it makes itself,
+            it makes on the meta device.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(100, 50), tg.nn.ReLU())

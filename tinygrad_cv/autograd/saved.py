@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tinygrad_cv.autograd.retain import watching
 from tinygrad_cv.backend.array import copy_of, is_array
 from tinygrad_cv.backend.blame import overwritten
-from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import memory_of
-from tinygrad_cv.core.mode import Recorder
+from tinygrad_cv.core.mode import Recorder, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, ShapeError, Site, site_of
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError, Site, site_of
 
 __all__ = ["save_on_cpu", "saved_tensors_hooks"]
 
@@ -69,7 +68,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
         pin_memory: True is not supported.
 
     Raises:
-        DTypeError: ``pin_memory`` is True.
+        ArgumentError: ``pin_memory`` is True.
 
     >>> import tinygrad_cv as tg
     >>> from tinygrad_cv.autograd.graph import save_on_cpu
@@ -83,7 +82,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
 
     def __init__(self, pin_memory: bool = False) -> None:
         if pin_memory:
-            raise DTypeError("save_on_cpu", "pin_memory=True is not supported")
+            raise ArgumentError("save_on_cpu", "pin_memory=True is not supported")
         super().__init__(lambda t: (t.device, t.to("cpu")), lambda kept: kept[1].to(kept[0]))
 
 
@@ -117,6 +116,11 @@ class _Packed:
         """The user's line that ran the operator."""
         return site_of(self.code, self.lasti)
 
+    @property
+    def specs(self) -> tuple[Any, ...]:
+        """The saved values, with a Spec in the place of each array."""
+        return tuple(map(_specs, self.values))
+
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, as rules read them."""
         return tuple(self._whole(n, v) for n, v in zip(self.names, self.values, strict=True))
@@ -131,13 +135,13 @@ class _Packed:
         if not isinstance(tensor, Tensor):
             problem = f"unpack_hook must return a tensor, not {type(tensor).__name__}"
             raise DTypeError("saved_tensors_hooks", problem, notes=notes)
-        if tensor.shape != value.shape:
-            rows = [("packed", value.shape), ("unpacked", tensor.shape)]
+        if tensor.shape != value.spec.shape:
+            rows = [("packed", value.spec.shape), ("unpacked", tensor.shape)]
             problem = "unpack_hook must return a tensor of the shape that was packed"
             raise ShapeError("saved_tensors_hooks", problem, values=rows, notes=notes)
-        if tensor.dtype != value.dtype:
-            problem = f"unpack_hook must return {value.dtype.name}, not {tensor.dtype.name}"
-            repair = f'Convert it with .to("{value.dtype.name}").'
+        if tensor.dtype != value.spec.dtype:
+            problem = f"unpack_hook must return {value.spec.dtype.name}, not {tensor.dtype.name}"
+            repair = f'Convert it with .to("{value.spec.dtype.name}").'
             raise DTypeError("saved_tensors_hooks", problem, repair=repair, notes=notes)
         overwritten(self, name, tensor.array)
         return tensor.array
@@ -160,10 +164,10 @@ class _Packed:
 class _Box:
     """What ``pack_hook`` returned, and what the value was."""
 
-    __slots__ = ("dtype", "packed", "shape")
+    __slots__ = ("packed", "spec")
 
     def __init__(self, array: Any, pack: Any) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
+        self.spec = spec_of(array)
         self.packed = pack(Tensor(array))
 
 
@@ -171,3 +175,9 @@ def _pack(value: Any, pack: Any) -> Any:
     if isinstance(value, Spec) or not (is_array(value) or isinstance(value, tuple)):
         return value
     return tuple(_pack(v, pack) for v in value) if isinstance(value, tuple) else _Box(value, pack)
+
+
+def _specs(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_specs, value))
+    return value.spec if isinstance(value, _Box) else value

@@ -15,8 +15,9 @@ from tinygrad_cv.autograd.backward import grad
 from tinygrad_cv.autograd.tree import Structure, flatten
 from tinygrad_cv.backend.array import zeros
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.mode import grad_mode, is_grad_enabled
-from tinygrad_cv.core.node import Leaf, Node, Source
+from tinygrad_cv.core.node import Source
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops.join import stack
@@ -133,17 +134,8 @@ class Trace:
     def _reaches_others(self, tensors: Sequence[Tensor]) -> bool:
         """True if what somebody outside may differentiate by went into the tensors: a leaf that
         lives and is none of ours."""
-        stack: list[Any] = [t.node for t in tensors if t.node is not None]
-        seen = set(stack)
-        while stack:
-            node = stack.pop()
-            if isinstance(node, Node):
-                new = [n for n in node.edges if n is not None and n not in seen]
-                seen.update(new)
-                stack += new
-            elif isinstance(node, Leaf) and node not in self._own and node.tensor() is not None:
-                return True
-        return False
+        _, leaves = reachable(t.node for t in tensors)
+        return any(leaf not in self._own and leaf.tensor() is not None for leaf in leaves)
 
     def settled(self, tensor: Tensor) -> Tensor:
         """``tensor`` as the caller gets it: with its graph only where it leads outside."""

@@ -7,7 +7,7 @@ One immutable :class:`State` sits in a context variable, so that every thread an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ __all__ = [
     "scope",
     "set_grad",
     "state",
+    "watching",
 ]
 
 
@@ -43,7 +44,7 @@ class Scope(NamedTuple):
 
 
 class Recorder:
-    """Sees every operator, forward and backward, while it is installed by :func:`recording`; a
+    """Sees every operator, forward and backward, while it is installed by :func:`watching`; a
     subclass overrides what it wants to see."""
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
@@ -60,8 +61,8 @@ class Recorder:
 
 
 class State:
-    """``grad``: record the graph; ``scope``: the current module call; ``record``: a watcher or
-    None; ``place``: where the user set ``grad``, if it is known.
+    """``grad``: record the graph; ``scope``: the current module call; ``record``: who
+    watches; ``place``: where the user set ``grad``, if it is known.
 
     Never changed once made; a class with slots because every operator reads it.
     """
@@ -69,7 +70,11 @@ class State:
     __slots__ = ("grad", "place", "record", "scope")
 
     def __init__(
-        self, grad: bool, scope: Scope | None, record: Recorder | None, place: Place | None = None
+        self,
+        grad: bool,
+        scope: Scope | None,
+        record: tuple[Recorder, ...],
+        place: Place | None = None,
     ) -> None:
         self.place = place
         self.grad = grad
@@ -77,7 +82,7 @@ class State:
         self.record = record
 
 
-_AT_START = State(grad=True, scope=None, record=None)
+_AT_START = State(grad=True, scope=None, record=())
 _STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
 state = _STATE.get
 
@@ -123,12 +128,17 @@ def scope(call: Scope) -> Iterator[None]:
 
 
 @contextmanager
-def recording(recorder: Recorder | None) -> Iterator[None]:
-    """Show every operator that runs inside the block to ``recorder``, with or without a
-    gradient."""
+def recording(*recorders: Recorder) -> Iterator[None]:
+    """Show every operator that runs inside the block, with or without a gradient, to these in turn,
+    and to nobody else."""
     now = state()
-    token = _STATE.set(State(now.grad, now.scope, recorder, now.place))
+    token = _STATE.set(State(now.grad, now.scope, recorders, now.place))
     try:
         yield
     finally:
         _STATE.reset(token)
+
+
+def watching(recorder: Recorder) -> AbstractContextManager[None]:
+    """Show what runs inside the block to ``recorder``, and then to those who watch already."""
+    return recording(recorder, *state().record)

@@ -136,8 +136,7 @@ class profile:  # noqa: N801  (PyTorch's name)
                 "profile", "this profile runs already", repair="Make another one: tg.profile()."
             )
         self._blocks = ExitStack()
-        self._recording.outer = mode.state().record or mode.Recorder()
-        self._blocks.enter_context(mode.recording(self._recording))
+        self._blocks.enter_context(mode.watching(self._recording))
         self._blocks.enter_context(kernels.watching(self._recording))
         return self
 

@@ -69,15 +69,13 @@ class Event(NamedTuple):
 
 
 class Recording(mode.Recorder, kernels.Watcher):
-    """Takes the time first, when it is told something, and does all else off the clock. Tells a
-    recorder that was there before, such as that of ``detect_anomaly``, what it is told itself."""
+    """Takes the time first, when it is told something, and does all else off the clock."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.scopes: list[mode.Scope | None] = []  # of each event
         self.nodes: list[Callable[[], Node | None]] = []
         self.zero = perf_counter()
-        self.outer: mode.Recorder = mode.Recorder()
         self.thread = threading.get_ident()
         self._begun: dict[str, float] = {}  # operator -> when its last run began
         self._served = ("", "")  # (operator, provider) of the last kernel that served
@@ -87,7 +85,6 @@ class Recording(mode.Recorder, kernels.Watcher):
 
     def stop(self) -> None:
         """The block is over."""
-        self.outer = mode.Recorder()
         self._open.clear()
         self._begun.clear()
 
@@ -100,7 +97,6 @@ class Recording(mode.Recorder, kernels.Watcher):
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         _wait_for(outputs)
         now = perf_counter()
-        self.outer.add(op, inputs, outputs, attrs, frame, scope)
         arrays = [_raw(x) for x in inputs]
         specs = tuple(map(_as_spec, arrays))
         site = site_of(frame.f_code, frame.f_lasti)
@@ -123,11 +119,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         )
         self._served = ("", "")
 
-    def failed(self, *args: Any) -> None:
-        self.outer.failed(*args)
-
     def arrived(self, node: Any, gradient: Any) -> None:
-        self.outer.arrived(node, gradient)
         given = gradient if isinstance(gradient, tuple) else (gradient,)
         self._served = ("", "")
         _wait_for(given)
@@ -136,7 +128,6 @@ class Recording(mode.Recorder, kernels.Watcher):
     def differentiated(self, node: Any, gradients: Any) -> None:
         _wait_for(gradients)
         now = perf_counter()
-        self.outer.differentiated(node, gradients)
         given: Any = ()
         begun = now
         while self._open:  # several if a rule above has failed
