@@ -403,3 +403,42 @@ def test_once_differentiable_at_first_order():
         for create_graph in (False, True):
             (g,) = e.grad(Sin.apply(x).sum(), x, create_graph=create_graph)
             np.testing.assert_allclose(g.detach().numpy(), np.cos(X), rtol=1e-12)
+
+
+def test_an_implicit_layer():
+    """z = tanh(W z + c): dL/dc = (1 - z^2) u with (I - W^T diag(1 - z^2)) u = dL/dz."""
+
+    class FixedPoint(Function):
+        @staticmethod
+        def forward(ctx, f, start, *parameters):
+            z = start
+            for _ in range(100):
+                z = f(z, *parameters)
+            ctx.f = f
+            ctx.save_for_backward(z, *parameters)
+            return z
+
+        @staticmethod
+        def backward(ctx, g):
+            z, *parameters = ctx.saved_tensors
+
+            def back(u, g, z, *parameters):
+                return g + tg.func.vjp(lambda z: ctx.f(z, *parameters), z)[1](u)[0]
+
+            u = FixedPoint.apply(back, tg.zeros_like(g), g, z, *parameters)
+            return None, None, *tg.func.vjp(lambda *p: ctx.f(z, *p), *parameters)[1](u)
+
+    def layer(w, c):
+        return FixedPoint.apply(lambda z, w, c: (w @ z + c).tanh(), tg.zeros_like(c), w, c)
+
+    w = tg.tensor(RNG.standard_normal((3, 3)) / 5, requires_grad=True)
+    c, g = tg.tensor(X[0], requires_grad=True), X[1]
+    z = layer(w, c)
+    found = grad(z, (w, c), tg.tensor(g))
+    slope = 1 - z.detach().numpy() ** 2
+    u = np.linalg.solve(np.eye(3) - w.detach().numpy().T * slope, g)
+    np.testing.assert_allclose(found[1].numpy(), slope * u, rtol=1e-12)
+    np.testing.assert_allclose(
+        found[0].numpy(), np.outer(slope * u, z.detach().numpy()), rtol=1e-12
+    )
+    assert tg.autograd.gradgradcheck(layer, (w, c))

@@ -369,3 +369,24 @@ def test_why_no_grad_goes_through_it():
     with tg.autograd.retain_all(), tg.no_grad():
         y = Swish.apply(x, 1.5) * 2
     assert "Swish" in tg.autograd.why_no_grad(y.exp()) or "Swish" in tg.autograd.why_no_grad(y)
+
+
+def test_calls_of_one_kind_share_an_operator():
+    """Whatever the arguments and the keys are called: operators are kept for good."""
+
+    class Keyed(Function):
+        @staticmethod
+        def forward(ctx, x, key):
+            ctx.cache = {key: x, "more": [key, x * 2]}
+            return x * key
+
+        @staticmethod
+        def backward(ctx, g):
+            (key, *_) = ctx.cache
+            return g * key, None
+
+    x = leaf()
+    ops = {Keyed.apply(x, float(key)).grad_fn.op for key in range(20)}
+    assert len(ops) == 1
+    Keyed.apply(x, 3.0).sum().backward()
+    assert (x.grad.numpy() == 3).all()

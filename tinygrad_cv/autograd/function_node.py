@@ -35,6 +35,9 @@ class Drawn(NamedTuple):
     keys: tuple[Any, ...]
     flops: int | None
 
+    def __repr__(self) -> str:
+        return repr(self.keys)
+
 
 class FunctionOp(Op, abstract=True):
     """An operator whose forward and backward are those of a Function; one for each :class:`Kind`,
@@ -100,11 +103,14 @@ def run_and_record(
 ) -> Any:
     """``function.apply(*args)``."""
     names = _names(function, separate, len(args))
-    tensors = [a for a in args if isinstance(a, Tensor)]
-    others = tuple([a for a in args if not isinstance(a, Tensor)])
-    numbers = iter(range(len(args)))
-    positions = tuple(next(numbers) if isinstance(a, Tensor) else None for a in args)
-    needs = tuple(isinstance(a, Tensor) and a.node is not None for a in args)
+    tensors: list[Tensor] = []
+    others: list[Any] = []
+    numbers: list[int | None] = []
+    for a in args:
+        numbers.append(len(tensors) if isinstance(a, Tensor) else None)
+        (tensors if isinstance(a, Tensor) else others).append(a)
+    positions = tuple(numbers)
+    needs = tuple([isinstance(a, Tensor) and a.node is not None for a in args])
     now, frame, begun = mode.state(), user_frame(3), clock.tick()
 
     def operator(kind: Kind) -> Any:

@@ -10,7 +10,7 @@ from tinygrad_cv.autograd.function_plan import Nested, State
 from tinygrad_cv.autograd.tree import flatten
 from tinygrad_cv.backend.array import owner_of
 from tinygrad_cv.backend.spec import Spec, spec_of
-from tinygrad_cv.backend.writes import written_after
+from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, TinygradError
@@ -83,7 +83,7 @@ class Run:
     def _take_outputs(self) -> None:
         several = isinstance(self.returned, tuple)
         self.items = self.returned if several else (self.returned,)
-        self.places = tuple(k for k, x in enumerate(self.items) if isinstance(x, Tensor))
+        self.places = tuple([k for k, x in enumerate(self.items) if isinstance(x, Tensor)])
         self.outputs: list[Tensor] = [self.items[k] for k in self.places]
         for k, item in enumerate(self.items):
             plain = several and (item is None or isinstance(item, (bool, int, float, str)))
@@ -106,16 +106,12 @@ class Run:
                     "mark_non_differentiable was given something that forward did not return",
                     repair="Give it outputs of forward.",
                 )
-        constant = [any(y is t for t in self.ctx._constant) for y in self.outputs]
-        self.open = [
-            k
-            for k, (y, no) in enumerate(zip(self.outputs, constant, strict=True))
-            if y.dtype.kind == "f" and not no
-        ]
+        constant = set(map(id, self.ctx._constant))
+        outputs = enumerate(self.outputs)
+        self.open = [k for k, y in outputs if y.dtype.kind == "f" and id(y) not in constant]
         self.written: dict[int, Tensor] = {}
         for tensor in self.ctx._dirty:
-            slot = next((k for k, x in enumerate(self.handles) if x is tensor), None)
-            place = next((k for k, y in enumerate(self.outputs) if y is tensor), None)
+            slot, place = _place(tensor, self.handles), _place(tensor, self.outputs)
             if slot is None or place is None:
                 lacks = "is no argument of forward" if slot is None else "forward did not return"
                 raise ArgumentError(
@@ -127,6 +123,8 @@ class Run:
 
     def check_writes(self, begun: int) -> None:
         """Refuse writes that the graph cannot follow."""
+        if clock.last_write < begun and not self.written:
+            return
         for argument in self.written.values():
             check_writable(argument, self.name)
         for tensor, need in zip(self.args, self.needs, strict=True):
@@ -154,11 +152,14 @@ class Run:
                 state.attributes[name] = value
                 continue
             places: list[int | None] = []
-            for x, path in zip(leaves, structure.paths(f"ctx.{name}"), strict=True):
+            for x in leaves:
                 places.append(len(values) if isinstance(x, Tensor) else None)
                 if isinstance(x, Tensor):
+                    # Not by a key of the user's: every label is kept, and keys may be endless.
+                    labels.append(
+                        f"ctx.{name}[{len(places) - 1}]" if structure.kind else f"ctx.{name}"
+                    )
                     values.append(x)
-                    labels.append(path)
             plain = tuple(None if isinstance(x, Tensor) else x for x in leaves)
             state.attributes[name] = Nested(structure, plain, tuple(places))
         tensors = [h for h in self.handles if isinstance(h, Tensor)]
@@ -167,8 +168,7 @@ class Run:
         origins: list[Any] = []
         for value in values:
             origin: Any = None
-            output = next((k for k, y in enumerate(self.outputs) if y is value), None)
-            given = next((k for k, x in enumerate(tensors) if x is value), None)
+            output, given = _place(value, self.outputs), _place(value, tensors)
             if output is not None:  # of a marked one the array only
                 self.saved.append(("output" if output in self.open else "residual", output))
             elif given is not None:
@@ -183,12 +183,12 @@ class Run:
             origins.append(origin)
         state.origins = tuple(origins)
         self.labels = labels
-        state.specs = tuple((t.shape, t.dtype, t.device) for t in tensors)
-        state.sources = tuple(
-            (t.node, t.index) for t, need in zip(self.args, self.needs, strict=True) if need
-        )
+        state.specs = tuple([(t.shape, t.dtype, t.device) for t in tensors])
+        pairs = zip(self.args, self.needs, strict=True)
+        state.sources = tuple([(t.node, t.index) for t, need in pairs if need])
+        items = self.items
         state.outputs = tuple(
-            (x.shape, x.dtype) if isinstance(x, Tensor) else None for x in self.items
+            [(x.shape, x.dtype) if isinstance(x, Tensor) else None for x in items]
         )
         self.results = (*[y.array for y in self.outputs], *residuals, state)
 
@@ -219,6 +219,14 @@ class Run:
         for place, out in zip(self.places, outputs, strict=True):
             items[place] = out
         return tuple(items)
+
+
+def _place(tensor: Any, among: Sequence[Any]) -> int | None:
+    """Where this very object stands."""
+    for k, other in enumerate(among):
+        if other is tensor:
+            return k
+    return None
 
 
 def _handle(tensor: Tensor) -> Tensor:
