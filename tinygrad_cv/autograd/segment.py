@@ -52,7 +52,7 @@ class Segment:
         self.keys: list[tuple[int, int]] | None = None
         self.nodes: list[weakref.ref[Node]] = []
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
-        self.read: list[weakref.ref[Any]] = []  # memory from outside that its operators read
+        self.read: list[Callable[[], Any]] = []  # memory from outside that its operators read
         self.stamp = clock.tick()  # of the begin of the first run
         self.running = True
         self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
@@ -176,14 +176,17 @@ class _Watcher(mode.Recorder, ABC):
             self.ran(op, inputs, outputs)
         self.outer.add(op, inputs, outputs, attrs, frame, scope)
         if here:
-            self.after()
+            self.after(outputs)
 
     @abstractmethod
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
         """``op`` ran at this depth."""
 
-    def after(self) -> None:
-        pass
+    def after(self, outputs: Any) -> None:
+        """Everybody has been told."""
+
+
+_MADE = object()  # stands for memory that was made here
 
 
 class _First(_Watcher):
@@ -191,19 +194,26 @@ class _First(_Watcher):
 
     def __init__(self, segment: Segment, outer: mode.Recorder | None) -> None:
         super().__init__(segment, outer, _DEPTH.get())
-        self.known: dict[int, weakref.ref[Any]] = {}  # memory from outside, or made here
+        self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
 
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
-        for outside, tensors in ((True, inputs), (False, outputs)):
-            for owner in map(_owner, tensors):
-                known = self.known.get(id(owner))
-                if owner is not None and (known is None or known() is not owner):
-                    self.known[id(owner)] = reference = weakref.ref(owner)
-                    if outside:
-                        self.segment.read.append(reference)
+        for owner in map(_owner, inputs):
+            if owner is not None and not self._knows(owner):
+                self.known[id(owner)] = reference = _reference(owner, owner)
+                self.segment.read.append(reference)
         node = _recorded(op, outputs)
         if node is not None:
             self.segment.pack(node)
+
+    def after(self, outputs: Any) -> None:
+        for owner in map(_owner, outputs):
+            if owner is not None:
+                self.known[id(owner)] = _reference(owner, _MADE)
+
+    def _knows(self, owner: Any) -> bool:
+        reference = self.known.get(id(owner))
+        known = None if reference is None else reference()
+        return known is owner or known is _MADE
 
 
 class _Second(_Watcher):
@@ -226,7 +236,7 @@ class _Second(_Watcher):
                 self.nodes[number] = node
             self.count += 1
 
-    def after(self) -> None:
+    def after(self, outputs: Any) -> None:
         if self.stop and len(self.nodes) == len(self.wanted):
             raise _Enough(self)
 
@@ -261,9 +271,17 @@ def _recorded(op: Any, outputs: Any) -> Node | None:
 
 
 def _owner(tensor: Any) -> Any:
-    """What owns the memory of a Tensor; None for a number and on the meta device."""
-    array: Any = tensor.array if isinstance(tensor, Tensor) else None
-    return None if isinstance(array, Spec) else owner_of(array)
+    """What owns the memory of a Tensor; None for a number."""
+    return owner_of(tensor.array) if isinstance(tensor, Tensor) else None
+
+
+def _reference(owner: Any, else_: Any) -> Callable[[], Any]:
+    """A weak reference; of what takes none, such as the bytes that an unpickled array stands in and
+    the stand-ins of the meta device, to ``else_``."""
+    try:
+        return weakref.ref(owner)
+    except TypeError:
+        return lambda: else_
 
 
 def _spec(value: Any) -> Any:
