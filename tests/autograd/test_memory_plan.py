@@ -56,20 +56,63 @@ def test_nothing_is_computed():
     assert x.grad is None
 
 
-def test_the_picture_and_the_text():
+SPACE = "{http://www.w3.org/2000/svg}"
+
+
+def area(path):
+    """What the outline of a band encloses."""
+    points = [tuple(map(float, p.split(","))) for p in path.get("d")[1:-1].split()]
+    pairs = zip(points, points[1:] + points[:1], strict=True)
+    return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in pairs)) / 2
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_picture(recompute):
+    plan = plan_memory(Residual(recompute), tg.zeros(1, 2, 8, 8))
+    root = ElementTree.fromstring(plan.to_svg(640, 300))
+    boxes = [box for box in root.findall(f"{SPACE}rect") if box.get("class") == "step"]
+    for k, (box, step) in enumerate(zip(boxes, plan.steps, strict=True)):
+        title = box.find(f"{SPACE}title").text
+        assert title.startswith(f"{k}: {step.operator} {step.phase}")
+        assert f"{step.live:,} B ({step.saved:,} B saved, {step.gradients:,} B" in title
+    (circle,) = root.findall(f"{SPACE}circle")
+    left, right = float(boxes[plan.peak].get("x")), float(boxes[plan.peak].get("width"))
+    assert left <= float(circle.get("cx")) <= left + right
+    texts = [text.text for text in root.findall(f"{SPACE}text")]
+    assert {"forward", "backward", "saved for backward", "gradients", "other results"} <= {*texts}
+    assert ("computed again" in texts) == recompute
+    step = plan.steps[plan.peak]
+    (peak,) = [text for text in texts if text.startswith("peak")]
+    assert f"kB: step {plan.peak}, {step.operator} {step.phase}" in peak
+    assert "0" in texts
+    assert any(text.endswith(" kB") for text in texts)
+    # one byte at one step has the same area in each band
+    bands = {p.get("class"): area(p) for p in root.findall(f"{SPACE}path") if "Z" in p.get("d")}
+    sums = {
+        "saved": sum(s.saved for s in plan.steps),
+        "gradients": sum(s.gradients for s in plan.steps),
+        "other": sum(s.live - s.saved - s.gradients for s in plan.steps),
+    }
+    for name, size in sums.items():
+        assert bands[name] / bands["saved"] == pytest.approx(size / sums["saved"], rel=1e-3)
+
+
+def test_the_text():
     plan = plan_memory(Residual(), tg.zeros(1, 2, 8, 8))
-    root = ElementTree.fromstring(plan.to_svg(400, 100))
-    space = "{http://www.w3.org/2000/svg}"
-    bars = root.findall(f"{space}rect")
-    assert len(bars) == len(plan.steps)
-    tall = [float(bar.get("height")) for bar in bars]
-    assert tall.index(max(tall)) == plan.peak
-    assert max(tall) == pytest.approx(76)
-    for bar, step, height in zip(bars, plan.steps, tall, strict=True):
-        assert height == pytest.approx(76 * step.live / plan.peak_bytes, abs=0.01)
-        assert f"{step.live:,} B" in bar.find(f"{space}title").text
     step = plan.steps[plan.peak]
     assert f"step {plan.peak}: {plan.peak_bytes:,} B after {step.operator}" in str(plan)
+
+
+def test_what_is_saved_and_what_are_gradients():
+    """x -> exp -> times a constant, 256 float64 numbers each: exp saves its result."""
+    size = 256 * 8
+    plan = plan_memory(lambda x: x.exp() * 2.0, tg.zeros(256, dtype="float64", requires_grad=True))
+    assert [(s.live, s.saved, s.gradients) for s in plan.steps] == [
+        (size, size, 0),
+        (2 * size, size, 0),
+        (4 * size, size, 2 * size),
+        (5 * size, size, 3 * size),
+    ]
 
 
 def test_what_is_refused():
@@ -87,6 +130,6 @@ def test_what_is_refused():
     outside = tg.ones(2, requires_grad=True)
     with pytest.raises(tg.BackendError, match="give it the tensors that it finds outside"):
         plan_memory(lambda x: x * outside, tg.ones(2))
-    for wrong in ({"width": 0}, {"height": 2.5}):
-        with pytest.raises(tg.ArgumentError, match="is a positive integer"):
+    for wrong in ({"width": 359}, {"height": 200.0}, {"height": 0}):
+        with pytest.raises(tg.ArgumentError, match=r"is an integer of at least (360|200), not"):
             plan_memory(tg.exp, tg.ones(2, requires_grad=True)).to_svg(**wrong)

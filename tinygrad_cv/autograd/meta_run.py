@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
+from tinygrad_cv.backend.writes import forget
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.engine import Key, Run
 from tinygrad_cv.core.node import Node
@@ -29,6 +30,8 @@ class MemoryStep(NamedTuple):
         saved_bytes: new memory that only its node holds, such as a mask.
         live: bytes of all arrays that are alive, without what was there before.
         flops: operations, as in a profile; 0 where they depend on values.
+        saved: of ``live`` what nodes keep for backward.
+        gradients: of ``live`` what backward has made.
 
     >>> MemoryStep("exp", "forward", "", 24, 0, 24, 6).live
     24
@@ -41,29 +44,47 @@ class MemoryStep(NamedTuple):
     saved_bytes: int
     live: int
     flops: int
+    saved: int = 0
+    gradients: int = 0
 
 
 class _Memory(Spec):
     """A Spec that is counted while it is alive, or that is a view of one."""
 
     account: Any = None
+    kind: str = ""  # "saved" or "gradients"
     base: Any = None
     view: Any = None  # an array of this form, whose memory nobody touches
 
     def __del__(self) -> None:
+        forget(self)
         if self.account is not None:
             self.account.live -= self.nbytes
+            self.account.of[self.kind] -= self.nbytes
 
 
 class _Account:
+    """Bytes that are alive, and ``of`` each kind."""
+
     def __init__(self) -> None:
         self.live = 0
+        self.of = {"": 0, "saved": 0, "gradients": 0}
 
-    def new(self, spec: Spec) -> _Memory:
+    def new(self, spec: Spec, kind: str = "") -> _Memory:
         made = _Memory(*spec)
-        made.account = self
+        made.account, made.kind = self, kind
         self.live += made.nbytes
+        self.of[kind] += made.nbytes
         return made
+
+    def keep(self, value: Any) -> None:
+        """A node keeps this for backward."""
+        for item in value if type(value) is tuple else (value,):
+            memory = getattr(item, "base", None) or item
+            if getattr(memory, "account", None) is self and not memory.kind:
+                self.of[""] -= memory.nbytes
+                self.of["saved"] += memory.nbytes
+                memory.kind = "saved"
 
 
 def run_on_meta(
@@ -116,7 +137,7 @@ class _Planner(mode.Recorder):
             if not isinstance(out.array, Spec):
                 continue  # of tensors that were put on another device
             if view is None:
-                out.array = self.account.new(out.array)
+                out.array = self.account.new(out.array, "gradients" if self.rules else "")
                 made += out.array.nbytes
             else:
                 out.array = view
@@ -160,6 +181,7 @@ class _Planner(mode.Recorder):
                 if owner not in owners:
                     owners[owner] = self.account.new(value)
                 value = owners[owner] if owner == name else _view(owners[owner], value)
+            self.account.keep(value)
             kept.append(value)
         return tuple(kept)
 
@@ -176,7 +198,9 @@ class _Planner(mode.Recorder):
     ) -> None:
         module = "" if scope is None else scope.name or scope.kind
         live, flops, self.flops = self.account.live, self.flops, 0
-        self.steps.append(MemoryStep(operator, phase, module, made, saved, live, flops))
+        of = self.account.of
+        step = MemoryStep(operator, phase, module, made, saved, live, flops)
+        self.steps.append(step._replace(saved=of["saved"], gradients=of["gradients"]))
 
 
 class _Run(Run):
@@ -224,11 +248,11 @@ class _Run(Run):
         if known is None:
             self.grads[key] = self._counted(gradient)
         elif key not in self.owned:
-            self.grads[key] = self.planner.account.new(known)
+            self.grads[key] = self.planner.account.new(known, "gradients")
             self.owned.add(key)
 
     def _counted(self, spec: Any) -> Any:
-        return spec if type(spec) is _Memory else self.planner.account.new(spec)
+        return spec if type(spec) is _Memory else self.planner.account.new(spec, "gradients")
 
 
 def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
@@ -292,7 +316,7 @@ def _floats(result: Any) -> Iterator[Tensor]:
 
 
 def _roots(result: Any, account: _Account) -> list[Any]:
-    roots = [(t.node, t.index, account.new(t.array)) for t in _floats(result)]
+    roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in _floats(result)]
     if not roots:
         raise GraphError(
             "plan_memory",

@@ -53,7 +53,7 @@ class Segment:
         self.keys: list[tuple[int, int]] | None = None
         self.nodes: list[weakref.ref[Node]] = []
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
-        self.read: list[weakref.ref[Any]] = []  # memory from outside that its operators read
+        self.read: list[Callable[[], Any]] = []  # memory from outside that its operators read
         self.stamp = clock.tick()  # of the begin of the first run
         self.running = True
         self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
@@ -67,8 +67,9 @@ class Segment:
         around, self.around = contexts()
         tape = replay.Recording(replay.tape())
         self.keys = tape.keys if preserve else None
-        watcher = _First(self)
-        with around, replay.taping(tape), mode.watching(watcher):
+        first = _First(self)
+        watched = mode.recording(first, *mode.state().record, _Results(first))
+        with around, replay.taping(tape), watched:
             result = self.function(*args, **kwargs)
         self._check_read("the function wrote into a tensor that it reads from outside", True)
         self.running = False
@@ -185,24 +186,43 @@ class _Watcher(mode.Recorder, ABC):
         """``op`` ran at this depth."""
 
 
+_MADE = object()  # stands for memory that was made here
+
+
 class _First(_Watcher):
     """Throws away what the nodes of the first run save, and notes what memory it reads."""
 
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment, _DEPTH.get())
-        self.known: dict[int, weakref.ref[Any]] = {}  # memory from outside, or made here
+        self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
 
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
-        for outside, tensors in ((True, inputs), (False, outputs)):
-            for owner in map(_owner, tensors):
-                known = self.known.get(id(owner))
-                if owner is not None and (known is None or known() is not owner):
-                    self.known[id(owner)] = reference = weakref.ref(owner)
-                    if outside:
-                        self.segment.read.append(reference)
+        for owner in map(_owner, inputs):
+            if owner is not None and not self._knows(owner):
+                self.known[id(owner)] = reference = _reference(owner, owner)
+                self.segment.read.append(reference)
         node = _recorded(op, outputs)
         if node is not None:
             self.segment.pack(node)
+
+    def _knows(self, owner: Any) -> bool:
+        reference = self.known.get(id(owner))
+        known = None if reference is None else reference()
+        return known is owner or known is _MADE
+
+
+class _Results(_Watcher):
+    """Notes for a :class:`_First` what memory is made, when all others have seen the results and
+    may have put their own arrays into them."""
+
+    def __init__(self, first: _First) -> None:
+        super().__init__(first.segment, first.depth)
+        self.known = first.known
+
+    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+        for owner in map(_owner, outputs):
+            if owner is not None:
+                self.known[id(owner)] = _reference(owner, _MADE)
 
 
 class _Second(_Watcher):
@@ -258,9 +278,17 @@ def _recorded(op: Any, outputs: Any) -> Node | None:
 
 
 def _owner(tensor: Any) -> Any:
-    """What owns the memory of a Tensor; None for a number and on the meta device."""
-    array: Any = tensor.array if isinstance(tensor, Tensor) else None
-    return None if isinstance(array, Spec) else owner_of(array)
+    """What owns the memory of a Tensor; None for a number."""
+    return owner_of(tensor.array) if isinstance(tensor, Tensor) else None
+
+
+def _reference(owner: Any, else_: Any) -> Callable[[], Any]:
+    """A weak reference; of what takes none, such as the bytes that an unpickled array stands in and
+    the stand-ins of the meta device, to ``else_``."""
+    try:
+        return weakref.ref(owner)
+    except TypeError:
+        return lambda: else_
 
 
 def _spec(value: Any) -> Any:

@@ -18,9 +18,18 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import site_of, user_frame
 
-__all__ = ["clock", "is_writeable", "memory_of", "note_write", "note_writes", "written_after"]
+__all__ = [
+    "clock",
+    "forget",
+    "is_writeable",
+    "memory_of",
+    "note_write",
+    "note_writes",
+    "written_after",
+]
 
 
 class _Clock:
@@ -97,20 +106,27 @@ def note_writes(arrays: Iterable[Any], what: str, scope: Any = None) -> None:
         clock.last_write = now = clock.tick()
     for array in arrays:
         owner = memory_of(array)
+        if type(owner) is Spec:  # no memory, and nothing says when it dies
+            continue
         key = id(owner)
         known = _writes.get(key)
         drop = known.drop if known is not None else _dropper(owner, key)
         _writes[key] = _Write(now, frame.f_code, frame.f_lasti, what, scope, drop)
 
 
+def forget(owner: Any) -> None:
+    """Drop the entry of what is about to die, and no weak reference can tell."""
+    _writes.pop(id(owner), None)
+
+
 def _dropper(owner: Any, key: int) -> Any:
     """A weak reference that forgets the entry when the memory's owner dies."""
 
-    def forget(_: Any) -> None:
+    def drop(_: Any) -> None:
         _writes.pop(key, None)
 
     try:
-        return weakref.ref(owner, forget)
+        return weakref.ref(owner, drop)
     except TypeError:  # an object of another library without weak references
         return None
 

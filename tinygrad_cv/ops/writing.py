@@ -53,7 +53,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
     if not isinstance(target.array, Spec):
         with on_device_of(target.array):
             xp_of(target.array).copyto(target.array, result.array)
-        note_write(target.array, what, state().scope)
+    note_write(target.array, what, state().scope)
     if state().grad:
         target.node, target.index = result.node, result.index
     return target
@@ -102,8 +102,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     check_writable(self, "setitem")
     index.assign(self, key, value)
-    if not isinstance(self.array, Spec):
-        note_write(self.array, "setitem", state().scope)
+    note_write(self.array, "setitem", state().scope)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
