@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections import OrderedDict
+from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 import tinygrad_cv as tg
@@ -127,9 +131,66 @@ def test_what_is_refused():
     assert net.weight.array is array
     with pytest.raises(tg.GraphError, match="item"):
         plan_memory(lambda x: x * x.sum().item(), tg.ones(2, requires_grad=True))
-    outside = tg.ones(2, requires_grad=True)
-    with pytest.raises(tg.BackendError, match="give it the tensors that it finds outside"):
-        plan_memory(lambda x: x * outside, tg.ones(2))
+    with pytest.raises(tg.BackendError, match="has found no stand-in for the one that has values"):
+        plan_memory(lambda x: x * tg.ones(2, device="cpu"), tg.ones(2))
     for wrong in ({"width": 359}, {"height": 200.0}, {"height": 0}):
         with pytest.raises(tg.ArgumentError, match=r"is an integer of at least (360|200), not"):
             plan_memory(tg.exp, tg.ones(2, requires_grad=True)).to_svg(**wrong)
+
+
+SCALE = tg.rand(4)
+
+
+class Scaled(nn.Module):
+    """A tensor that is no buffer, a global one, and a loss that is a method."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(4, 3)
+        self.place = tg.rand(4)
+
+    def forward(self, x: Any) -> Any:
+        return self.net((x + (self.place * 0.1).sin()) * SCALE)
+
+    def loss(self, x: Any, labels: Any) -> Any:
+        return nn.functional.cross_entropy(self(x), labels)
+
+
+def test_what_a_function_refers_to_has_no_values_either() -> None:
+    model, x, labels = Scaled(), tg.rand(2, 4), tg.tensor([0, 2])
+    before = [t.array for t in (*model.parameters(), model.place, SCALE)]
+    net = model.net
+    held = 4 * (12 + 3 + 4 + 4) + 32 + 16
+    loss = functools.partial(lambda model, x, labels: model.loss(x, labels), model)
+    plans = [
+        plan_memory(model.loss, x, labels),
+        plan_memory(lambda x, labels: model.loss(x, labels), x, labels),
+        plan_memory(lambda model, x, labels: model.loss(x, labels), model, x, labels),
+        plan_memory(loss, x, labels),
+    ]
+    assert {plan.held_bytes for plan in plans} == {held}
+    assert len({plan.peak_bytes for plan in plans}) == 1
+    assert plan_memory(lambda x: net(x), x).held_bytes == 4 * 15 + 32
+    given = OrderedDict(x=x.detach().requires_grad_())
+    assert plan_memory(lambda given: given["x"].exp(), given).held_bytes == 32
+    after = [t.array for t in (*model.parameters(), model.place, SCALE)]
+    assert all(a is b for a, b in zip(after, before, strict=True))
+
+
+def test_a_function_that_asks_for_values_is_named_with_its_line() -> None:
+    net, x = nn.Linear(4, 3), tg.rand(2, 4)
+
+    def branch(x: Any) -> Any:
+        h = net(x)
+        return h * 2 if h.max() > 1 else h
+
+    with pytest.raises(tg.GraphError, match="bool: a tensor on the meta device") as caught:
+        plan_memory(branch, x)
+    text = str(caught.value)
+    assert "plan_memory runs the function without values, on the meta device" in text
+    assert (
+        f"they are asked for at {__file__}:{branch.__code__.co_firstlineno + 2} in branch" in text
+    )
+    with pytest.raises(tg.BackendError) as refused:
+        plan_memory(lambda x: net(x) + np.ones(3, np.float32), x)
+    assert "Make it a buffer of the module, or an argument." in str(refused.value)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_cv.autograd.outside import tensors_behind
 from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
@@ -16,7 +19,7 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.engine import Key, Run
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import BackendError, GraphError, TinygradError
+from tinygrad_cv.errors import BackendError, GraphError, TinygradError, is_internal, site_of
 
 __all__ = ["MemoryStep", "run_on_meta"]
 
@@ -94,17 +97,13 @@ def run_on_meta(
     gradients."""
     account = _Account()
     planner = _Planner(account)
-    with _on_meta(function) as held:
+    with _on_meta(function, (inputs, kwargs)) as held:
         given = _mapped((inputs, kwargs), held)
         with mode.grad_mode(True), mode.recording(planner), placing(META):
             try:
                 result = function(*given[0], **given[1])
-            except BackendError as error:
-                error.notes.append(
-                    "plan_memory runs it on the meta device: give it the tensors that it finds "
-                    "outside as inputs"
-                )
-                raise
+            except TinygradError as error:
+                raise _explained(error)  # noqa: B904  (the same error)
             roots = _roots(result, account)
             run = _Run(planner)
             del given
@@ -112,6 +111,20 @@ def run_on_meta(
         gradients = sum(x.nbytes for x in found.values())
         held_bytes = sum(x.nbytes for x in held.values())
     return planner.steps, held_bytes, gradients
+
+
+def _explained(error: TinygradError) -> TinygradError:
+    """``error`` with the line that it is about, and what plan_memory has to do with it."""
+    if isinstance(error, BackendError):
+        error.repair = "Make it a buffer of the module, or an argument."
+        error.notes.append("plan_memory has found no stand-in for the one that has values")
+        return error
+    if "meta device" in error.problem:
+        error.notes.append("plan_memory runs the function without values, on the meta device")
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        users = [f for f in frames if not is_internal(f.f_code.co_filename)]
+        error.notes += [f"they are asked for at {site_of(f.f_code, f.f_lasti)}" for f in users[-1:]]
+    return error
 
 
 class _Planner(mode.Recorder):
@@ -289,7 +302,12 @@ def _form(spec: Spec) -> np.ndarray:
     if known is not None:
         return known
     size, _, strides = form_of(spec.shape, spec.dtype.itemsize, spec.layout)
-    return np.ndarray(spec.shape, spec.dtype, np.empty(max(size, 1), np.uint8), strides=strides)
+    try:
+        memory = np.empty(max(size, 1), np.uint8)
+    except MemoryError:
+        problem = f"a view of {size:,} bytes is more than this system has addresses for"
+        raise GraphError("plan_memory", problem, values=[("tensor", spec.shape)]) from None
+    return np.ndarray(spec.shape, spec.dtype, memory, strides=strides)
 
 
 def _root(array: Any) -> Any:
@@ -336,26 +354,25 @@ def _mapped(value: Any, held: dict[int, _Memory]) -> Any:
     if isinstance(value, (tuple, list)):
         items = [_mapped(item, held) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if type(value) is dict:
-        return {key: _mapped(item, held) for key, item in value.items()}
+    if isinstance(value, dict):
+        made = copy.copy(value)
+        made.update((key, _mapped(item, held)) for key, item in value.items())
+        return made
     return value
 
 
 @contextmanager
-def _on_meta(function: Any) -> Iterator[dict[int, _Memory]]:
-    """Inside the block parameters and buffers have no data. Gives the stand-ins of what was there
-    before, which are not counted, by the id of the array."""
-    tensors: dict[int, Tensor] = {}
-    for name in ("parameters", "buffers"):
-        walk = getattr(function, name, None)
-        for tensor in walk() if callable(walk) else ():
-            tensors[id(tensor)] = tensor
-    arrays = [tensor.array for tensor in tensors.values()]
+def _on_meta(function: Any, given: Any) -> Iterator[dict[int, _Memory]]:
+    """Inside the block parameters, buffers and other tensors that the function refers to have no
+    data. Gives the stand-ins of what was there before, which are not counted, by the id of the
+    array."""
+    tensors = list(tensors_behind(function, given))
+    arrays = [tensor.array for tensor in tensors]
     held = {id(array): _Memory(*spec_of(array)) for array in arrays}
     try:
-        for tensor in tensors.values():
+        for tensor in tensors:
             tensor.array = held[id(tensor.array)]
         yield held
     finally:
-        for tensor, array in zip(tensors.values(), arrays, strict=True):
+        for tensor, array in zip(tensors, arrays, strict=True):
             tensor.array = array
