@@ -93,7 +93,8 @@ class MemoryPlan:
     @property
     def recompute_time(self) -> float | None:
         """Seconds that it takes to compute again: what the profile measured for the same operators,
-        each the mean of its runs in a forward. None without a profile, since a plan runs nothing.
+        each the mean of its runs in a forward, without the little that a checkpoint does around
+        them. None without a profile, since a plan runs nothing.
 
         Raises:
             ArgumentError: the profile saw no run of an operator in this module, of this size.
