@@ -193,7 +193,7 @@ class MemoryPlan:
         named. A pointer over a step shows its name.
 
         Raises:
-            ArgumentError: less than 360 x 200, or no integers.
+            ArgumentError: less than 480 x 200, or no integers.
 
         >>> import tinygrad_cv as tg
         >>> plan_memory(lambda x: x.exp().sum(), tg.ones(256, requires_grad=True)).to_svg()[:4]
