@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
+import itertools
 import sys
 import weakref
 from typing import Any
@@ -169,8 +172,6 @@ def gradients(block: Any) -> list[np.ndarray]:
 
 
 def test_saved_values_of_a_network_through_hooks() -> None:
-    import contextlib
-
     expected = gradients(contextlib.nullcontext())
     packed = []
 
@@ -240,6 +241,31 @@ def test_saved_hooks_beside_other_watchers() -> None:
     np.testing.assert_allclose(x.grad.numpy(), np.exp(X))
 
 
+def test_watchers_do_not_hide_each_other() -> None:
+    """The profile counts what packed values cost, and what it sees does not depend on the order."""
+
+    def flops(*blocks: Any) -> list[Any]:
+        net, x = network()
+        with contextlib.ExitStack() as stack:
+            seen = [stack.enter_context(block()) for block in blocks]
+            net(x).sum().backward()
+        (profile,) = [s for s in seen if s is not None]
+        return [(e.operator, e.phase, e.flops) for e in profile.events]
+
+    packed = functools.partial(saved_tensors_hooks, lambda t: t, lambda t: t)
+    expected = flops(tg.profile)
+    assert sum(n or 0 for *_, n in expected) > 0
+    for blocks in itertools.permutations([tg.profile, packed, detect_anomaly, retain_all]):
+        assert flops(*blocks) == expected
+    x = tg.zeros(2, requires_grad=True)
+    for blocks in itertools.permutations([tg.profile, packed, detect_anomaly]):
+        with contextlib.ExitStack() as stack:
+            for block in blocks:
+                stack.enter_context(block())
+            with pytest.raises(tg.GraphError, match="not finite"):
+                x.log()
+
+
 @pytest.mark.parametrize(
     ("unpack", "error", "match"),
     [
@@ -257,7 +283,7 @@ def test_what_unpack_may_return(unpack: Any, error: Any, match: str) -> None:
     assert f"exp, which saved 'output', ran at {__file__}:{line} in" in str(caught.value)
     with pytest.raises(tg.DTypeError, match="pack_hook must be callable, not int"):
         saved_tensors_hooks(3, unpack)
-    with pytest.raises(tg.DTypeError, match="pin_memory"):
+    with pytest.raises(tg.ArgumentError, match="pin_memory"):
         save_on_cpu(pin_memory=True)
 
 
@@ -294,3 +320,65 @@ def test_a_packed_graph_is_drawn() -> None:
         y = (x * tg.tensor(X)).exp().sum()
     for backward in (False, True):
         assert [n.name for n in tg.viz.draw(y, backward=backward).model.nodes].count("exp") > 0
+
+
+@pytest.mark.parametrize(
+    ("pack", "unpack"),
+    [
+        (lambda t: t.numpy(), tg.tensor),
+        (lambda t: {"kept": [t]}, lambda kept: kept["kept"][0] * 1),
+        (lambda t: (t.numpy()[::-1],), lambda kept: tg.tensor(kept[0][::-1].copy())),
+    ],
+)
+def test_a_write_into_what_a_pack_hook_shares(pack: Any, unpack: Any) -> None:
+    x = tg.tensor(X, requires_grad=True)
+    with saved_tensors_hooks(pack, unpack):
+        y = x * 1
+        z = y * y
+    y.mul_(2), (line := sys._getframe().f_lineno)
+    with pytest.raises(tg.GraphError, match=r"'(input|other)', which mul saved") as caught:
+        z.sum().backward()
+    assert f"it was overwritten at {__file__}:{line} in" in str(caught.value)
+    with saved_tensors_hooks(pack, unpack):
+        y = x * 1
+        y.mul_(y)  # which overwrites what it has saved itself
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * X)
+    with saved_tensors_hooks(lambda t: t.numpy().copy(), tg.tensor):
+        y = x * 1
+        z = y * y
+    y.mul_(2)
+    (slope,) = tg.autograd.grad(z.sum(), x)
+    np.testing.assert_allclose(slope.numpy(), 2 * X)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("kind", ["tensor", "node", "module"])
+def test_a_hook_cannot_write_into_a_gradient(kind: str, create_graph: bool) -> None:
+    """It may be that of another tensor too: here of w."""
+    x, w = (tg.tensor(X, requires_grad=True) for _ in range(2))
+    y = x * 2
+    if kind == "module":
+        layer = tg.nn.Identity()
+        layer.register_full_backward_pre_hook(lambda module, grads: grads[0].mul_(10))
+        y = layer(y)
+    z = y + w
+    if kind == "tensor":
+        y.register_hook(lambda g: g.mul_(10))
+    if kind == "node":
+        y.grad_fn.register_prehook(lambda grads: grads[0].mul_(10))
+    with pytest.raises(tg.GraphError, match="mul_: the memory of this tensor is read-only"):
+        z.sum().backward(create_graph=create_graph)
+
+
+def test_what_hooks_leave_alone_is_not_copied() -> None:
+    x = tg.tensor(X, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: None)
+    y.grad_fn.register_prehook(lambda grads: None)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda leaf: seen.append(leaf.grad))
+    y.sum().backward()
+    assert seen[0].tolist() == [[2.0] * 3]
+    seen[0].mul_(3)  # it is the leaf's own
+    assert x.grad.tolist() == [[6.0] * 3]

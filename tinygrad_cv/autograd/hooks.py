@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cv.autograd.cuts import known_cut
-from tinygrad_cv.backend.array import copy_of
+from tinygrad_cv.autograd.accumulate import add_to_grad
+from tinygrad_cv.autograd.cuts import needs_none
+from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
-from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cv.errors import DTypeError, ShapeError, TinygradError
 
-__all__ = ["HookHandle", "source_of"]
+__all__ = ["HookHandle", "call_hook", "check_callable", "described", "source_of"]
 
 Hook = Callable[[Tensor], Tensor | None]
 
-_numbers = itertools.count()
+_numbers = itertools.count(1)
 
 
 class HookHandle:
@@ -34,13 +36,20 @@ class HookHandle:
     """
 
     def __init__(
-        self, place: Node | Leaf, index: int, hook: Callable[..., Any], checked: bool = True
+        self,
+        place: Node | Leaf,
+        index: int,
+        hook: Callable[..., Any],
+        checked: bool = True,
+        last: bool = False,
     ) -> None:
         if place.hooks is None:
             place.hooks = {}
         self._hooks = place.hooks.setdefault(index, {})
-        self._number = next(_numbers)
-        self._hooks[self._number] = _checked(hook) if checked else hook
+        self._number = -next(_numbers) if last else next(_numbers)
+        self._hooks[self._number] = _checked(hook, place) if checked else hook
+        for number in [n for n in self._hooks if n < 0]:  # these stay behind all others
+            self._hooks[number] = self._hooks.pop(number)
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing.
@@ -59,44 +68,92 @@ class HookHandle:
         self.remove()
 
 
-def _checked(hook: Hook) -> Callable[[Tensor], Tensor]:
+def _checked(hook: Hook, place: Node | Leaf) -> Callable[[Tensor], Tensor]:
     """``hook`` as the engine wants it: it gives the gradient to go on with."""
+    where = weakref.ref(place)  # which has the hook, and must not be a cycle
 
     def run(given: Tensor) -> Tensor:
-        returned = hook(given)
-        if returned is None:
+        returned = call_hook(hook, where(), given)
+        if returned is None or returned is given:
             return given
+        problem: TinygradError | None = None
         if not isinstance(returned, Tensor):
             kind = type(returned).__name__
-            raise DTypeError("hook", f"a hook must return a tensor or None, not {kind}")
-        if returned.shape != given.shape:
-            raise ShapeError(
+            problem = DTypeError("hook", f"a hook must return a tensor or None, not {kind}")
+        elif returned.shape != given.shape:
+            problem = ShapeError(
                 "hook",
                 "a hook must return a gradient of the shape that it was given",
                 values=[("given", given.shape), ("returned", returned.shape)],
             )
-        if returned.dtype != given.dtype:
-            raise DTypeError(
+        elif returned.dtype != given.dtype:
+            problem = DTypeError(
                 "hook",
                 f"a hook must return a gradient of the dtype that it was given, {given.dtype.name},"
                 f" not {returned.dtype.name}",
                 repair=f'Convert it with .to("{given.dtype.name}").',
             )
+        if problem is not None:
+            raise _blamed(problem, hook, where())
         return returned
 
     return run
+
+
+def call_hook(hook: Callable[..., Any], place: Any, *args: Any) -> Any:
+    """``hook(*args)``; what it raises says which hook that was, and where in the graph it stands:
+    at ``place``, a node, a leaf or None."""
+    try:
+        return hook(*args)
+    except Exception as error:
+        raise _blamed(error, hook, place)  # noqa: B904  (the same error)
+
+
+def _blamed(error: Any, hook: Any, place: Any) -> Any:
+    """``error`` with lines about the hook and about the tensor whose gradient it saw."""
+    notes = [f"the hook is {described(hook)}"]
+    if isinstance(place, Node):
+        notes.append(f"it saw the gradient of what {place.op.name} made at {place.site}")
+    elif place is not None:
+        name = f"{place.name!r} of" if place.name else "of"
+        notes.append(f"it saw the gradient of the leaf {name} shape {place.shape}")
+    if isinstance(error, TinygradError):
+        error.notes += notes
+        if isinstance(place, Node) and error.module_path is None:
+            place.blame(error)
+    else:
+        for note in notes:
+            error.add_note(note)
+    return error
+
+
+def described(hook: Any) -> str:
+    """The name of a hook, and where it is defined if that is known.
+
+    >>> described(print)
+    'print'
+    >>> described(described)  # doctest: +ELLIPSIS
+    'described, defined at ...hooks.py:...'
+    """
+    while isinstance(hook, functools.partial):
+        hook = hook.func
+    named = hook if hasattr(hook, "__qualname__") else type(hook)
+    name = named.__qualname__.rpartition("<locals>.")[2]
+    code = getattr(hook, "__code__", None) or getattr(type(hook).__call__, "__code__", None)
+    return f"{name}, defined at {code.co_filename}:{code.co_firstlineno}" if code else name
+
+
+def check_callable(hook: Any, what: str) -> None:
+    """Refuse, in the name of ``what``, a hook that cannot be called."""
+    if not callable(hook):
+        raise DTypeError(what, f"a hook must be callable, not {type(hook).__name__}")
 
 
 def source_of(tensor: Tensor, what: str) -> Node | Leaf:
     """What made ``tensor``. For ``what``, the name of the caller, to refuse one without a
     gradient."""
     if tensor.node is None:
-        raise GraphError(
-            what,
-            "this tensor does not require a gradient",
-            repair="Call t.requires_grad_() first.",
-            notes=[f"this tensor: {found}"] if (found := known_cut(tensor)) else [],
-        )
+        raise needs_none(what, tensor)
     return tensor.node
 
 
@@ -116,14 +173,13 @@ def register_hook(self: Tensor, hook: Hook) -> HookHandle:
     >>> x.grad
     tensor([0.6, 0.8])
     """
-    if not callable(hook):
-        kind = type(hook).__name__
-        raise DTypeError("register_hook", f"a hook must be callable, not {kind}")
+    check_callable(hook, "register_hook")
     return HookHandle(source_of(self, "register_hook"), self.index, hook)
 
 
 def retain_grad(self: Tensor) -> None:
-    """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward.
+    """Let backward add the gradient of this tensor to its ``.grad``, though it is no leaf: what is
+    left of it after all hooks of the tensor. A second call does nothing.
 
     >>> import tinygrad_cv as tg
     >>> y = tg.ones(2, requires_grad=True) * 3
@@ -135,15 +191,25 @@ def retain_grad(self: Tensor) -> None:
     node = source_of(self, "retain_grad")
     if isinstance(node, Leaf):
         return  # a leaf keeps its gradient anyway
-    me = weakref.ref(self)
+    kept = (node.hooks or {}).get(self.index, {}).values()
+    if any(isinstance(hook, _Keep) and hook.tensor() is self for hook in kept):
+        return
+    HookHandle(node, self.index, _Keep(self), checked=False, last=True)
 
-    def keep(gradient: Tensor) -> None:
-        tensor = me()
+
+class _Keep:
+    """The hook behind ``retain_grad``."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        tensor = self.tensor()
         if tensor is not None:
-            free = gradient.node is None
-            tensor._grad = Tensor(copy_of(gradient.array)) if free else gradient
-
-    HookHandle(node, self.index, keep)
+            create_graph = is_grad_enabled()
+            box = [gradient if create_graph else gradient.array]
+            add_to_grad(tensor, box, create_graph)
+        return gradient
 
 
 def grad(self: Tensor) -> Tensor | None:

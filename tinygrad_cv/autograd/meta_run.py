@@ -220,7 +220,7 @@ class _Run(Run):
         if type(kept) is not tuple:
             kept = kept.unpack()
         several = gradient if type(gradient) is tuple else (gradient,)
-        several = tuple(map(self._counted, several))
+        several = tuple(None if g is None else self._counted(g) for g in several)
         saved = [
             value if kind == "shape" else _tensors(value)
             for (kind, _), value in zip(node.plan.kinds, kept, strict=True)

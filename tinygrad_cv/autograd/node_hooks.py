@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinygrad_cv.autograd.hooks import HookHandle
-from tinygrad_cv.core.engine import fitted
+from tinygrad_cv.autograd.hooks import HookHandle, call_hook, check_callable, described
+from tinygrad_cv.core.engine import as_seen, fitted
 from tinygrad_cv.core.node import AFTER, BEFORE, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 
-__all__ = ["register_hook", "register_prehook"]
+__all__ = ["checked_gradients", "register_hook", "register_prehook"]
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -37,7 +37,7 @@ def register_prehook(self: Node, hook: Callable[[Gradients], Any]) -> HookHandle
     >>> x.grad
     tensor([0., 0., 0.])
     """
-    _callable(hook, "register_prehook")
+    check_callable(hook, "register_prehook")
 
     def run(node: Node, given: Any, create_graph: bool) -> Any:
         floats = [i for i, (_, dtype) in enumerate(node.outputs) if dtype.kind == "f"]
@@ -74,37 +74,50 @@ def register_hook(self: Node, hook: Callable[[Gradients, Gradients], Any]) -> Ho
     >>> x.grad
     tensor([-1., -1., -1.])
     """
-    _callable(hook, "register_hook")
+    check_callable(hook, "register_hook")
 
     def run(node: Node, results: Sequence[Any], given: Any, create_graph: bool) -> Any:
         grads = [None if g is None else fitted(node, k, g) for k, g in enumerate(results)]
         outputs = given if isinstance(given, tuple) else (given,)
-        seen = tuple(_tensor(g, create_graph) for g in outputs)
-        changed = _changed(node, lambda g: hook(g, seen), "grad_inputs", grads, create_graph, hook)
+        seen = tuple(None if g is None else as_seen(g) for g in outputs)
+        changed = _changed(node, hook, "grad_inputs", grads, create_graph, seen)
         return grads if changed is None else changed
 
     return HookHandle(self, AFTER, run, checked=False)
 
 
-def _callable(hook: Any, what: str) -> None:
-    if not callable(hook):
-        raise DTypeError(what, f"a hook must be callable, not {type(hook).__name__}")
-
-
-def _tensor(gradient: Any, create_graph: bool) -> Any:
-    return gradient if gradient is None or create_graph else Tensor(gradient)
-
-
 def _changed(
-    node: Node, call: Any, what: str, grads: Sequence[Any], create_graph: bool, hook: Any = None
+    node: Node, hook: Any, what: str, grads: Sequence[Any], create_graph: bool, *more: Any
 ) -> list[Any] | None:
     """What the hook makes of ``grads``, checked; None if it leaves them alone."""
-    given = tuple(_tensor(g, create_graph) for g in grads)
-    returned = call(given)
+    given = tuple(None if g is None else as_seen(g) for g in grads)
+    returned = call_hook(hook, None, given, *more)
     if returned is None:
         return None
-    name = getattr(hook or call, "__name__", type(hook or call).__name__)
-    where = [f"the node is {node.op.name}, which ran at {node.site}"]
+    where = [f"the hook is {described(hook)}"]
+    where.append(f"the node is {node.op.name}, which ran at {node.site}")
+    found = checked_gradients(hook, what, returned, given, where)
+    if what == "grad_outputs":  # the rules need one where one was
+        found = [old if new is None else new for new, old in zip(found, given, strict=True)]
+    rows = zip(found, given, grads, strict=True)
+    return [g if new is old else _raw(new, create_graph) for new, old, g in rows]
+
+
+def _raw(gradient: Tensor | None, create_graph: bool) -> Any:
+    return gradient if gradient is None or create_graph else gradient.array
+
+
+def checked_gradients(
+    hook: Any, what: str, returned: Any, given: Gradients, where: list[str]
+) -> list[Tensor | None]:
+    """What a hook returned in place of the gradients ``given``, which ``what`` names.
+
+    Raises:
+        DTypeError: it is no tuple of Tensors and None, or one has another dtype.
+        ShapeError: one has another shape.
+        ArgumentError: another number of gradients, or one where none was.
+    """
+    name = getattr(hook, "__name__", type(hook).__name__)
     if isinstance(returned, Tensor) and len(given) == 1:
         returned = (returned,)
     if not isinstance(returned, (tuple, list)):
@@ -131,11 +144,7 @@ def _changed(
             problem = f"{place} must be {old.dtype.name}, not {new.dtype.name}"
             repair = f'Convert it with .to("{old.dtype.name}").'
             raise DTypeError("hook", problem, repair=repair, notes=where)
-    found = [
-        old if new is None and what == "grad_outputs" else new
-        for new, old in zip(returned, given, strict=True)
-    ]
-    return [g.array if isinstance(g, Tensor) and not create_graph else g for g in found]
+    return list(returned)
 
 
 setattr(Node, "register_hook", register_hook)  # noqa: B010  (a method that mypy knows as a ClassVar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import threading
 import weakref
 from abc import ABC, abstractmethod
@@ -57,6 +58,7 @@ class Segment:
         self.running = True
         self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
         self.lock = threading.RLock()
+        _ALIVE.add(self)
 
     def run(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], contexts: Contexts, preserve: bool
@@ -65,8 +67,9 @@ class Segment:
         around, self.around = contexts()
         tape = replay.Recording(replay.tape())
         self.keys = tape.keys if preserve else None
-        watcher = _First(self, mode.state().record)
-        with around, replay.taping(tape), mode.recording(watcher):
+        first = _First(self)
+        watched = mode.recording(first, *mode.state().record, _Results(first))
+        with around, replay.taping(tape), watched:
             result = self.function(*args, **kwargs)
         self._check_read("the function wrote into a tensor that it reads from outside", True)
         self.running = False
@@ -88,8 +91,8 @@ class Segment:
                 self._check_read(
                     "an input of the checkpoint was overwritten before backward", False
                 )
-                again = _Second(self, mode.state().record)
-                self.context.copy().run(self._again, again)
+                again = _Second(self)
+                self.context.copy().run(self._again, again, mode.state().record)
                 if number not in again.nodes:
                     raise _differs(self.nodes[number](), "it did not run in the second run")
                 for node in again.nodes.values():
@@ -97,11 +100,13 @@ class Segment:
                 self.found = {k: node.saved for k, node in again.nodes.items()}
             return self.found.pop(number)
 
-    def _again(self, watcher: _Second) -> None:
+    def _again(self, watcher: _Second, others: tuple[mode.Recorder, ...]) -> None:
         _DEPTH.set(watcher.depth)
         args, kwargs = _restored(self.inputs)
         tape = replay.Replay(self.keys)
-        with self.around, replay.taping(tape), mode.grad_mode(True), mode.recording(watcher):
+        # The watcher comes last: it may end the run.
+        watched = mode.recording(*others, watcher)
+        with self.around, replay.taping(tape), mode.grad_mode(True), watched:
             try:
                 if watcher.wanted:
                     self.function(*args, **kwargs)
@@ -113,16 +118,28 @@ class Segment:
         """Raise if memory that the second run reads is no longer what it was."""
         for reference in self.read:
             owner = reference()
-            site = None if owner is None else written_after(owner, self.stamp)
-            if site is not None:
+            write = None if owner is None else written_after(owner, self.stamp)
+            if write is not None:
                 raise GraphError(
                     "checkpoint",
                     problem + ", so that it cannot run again",
                     repair="Write out of place (x = x + y) or into a .clone()."
                     if first
                     else "Call backward before, or write to a .clone().",
-                    notes=[f"it was overwritten at {site}"],
+                    notes=[f"it was overwritten at {write}"],
                 )
+
+
+_ALIVE: weakref.WeakSet[Segment] = weakref.WeakSet()
+
+
+def _fresh_locks() -> None:
+    for segment in _ALIVE:
+        segment.lock = threading.RLock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_locks)
 
 
 class _Later:
@@ -159,36 +176,19 @@ class _Later:
 
 
 class _Watcher(mode.Recorder, ABC):
-    """Watches one run at one depth, and tells all to the watcher around it."""
+    """Watches one run at one depth."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None, depth: int) -> None:
+    def __init__(self, segment: Segment, depth: int) -> None:
         self.segment = segment
-        self.outer = outer or mode.Recorder()
         self.depth = depth
 
-    def failed(self, *run: Any) -> None:
-        self.outer.failed(*run)
-
-    def arrived(self, node: Any, gradient: Any) -> None:
-        self.outer.arrived(node, gradient)
-
-    def differentiated(self, node: Any, gradients: Any) -> None:
-        self.outer.differentiated(node, gradients)
-
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
-        here = _DEPTH.get() == self.depth
-        if here:
+        if _DEPTH.get() == self.depth:
             self.ran(op, inputs, outputs)
-        self.outer.add(op, inputs, outputs, attrs, frame, scope)
-        if here:
-            self.after(outputs)
 
     @abstractmethod
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
         """``op`` ran at this depth."""
-
-    def after(self, outputs: Any) -> None:
-        """Everybody has been told."""
 
 
 _MADE = object()  # stands for memory that was made here
@@ -197,8 +197,8 @@ _MADE = object()  # stands for memory that was made here
 class _First(_Watcher):
     """Throws away what the nodes of the first run save, and notes what memory it reads."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None) -> None:
-        super().__init__(segment, outer, _DEPTH.get())
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _DEPTH.get())
         self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
 
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
@@ -210,22 +210,31 @@ class _First(_Watcher):
         if node is not None:
             self.segment.pack(node)
 
-    def after(self, outputs: Any) -> None:
-        for owner in map(_owner, outputs):
-            if owner is not None:
-                self.known[id(owner)] = _reference(owner, _MADE)
-
     def _knows(self, owner: Any) -> bool:
         reference = self.known.get(id(owner))
         known = None if reference is None else reference()
         return known is owner or known is _MADE
 
 
+class _Results(_Watcher):
+    """Notes for a :class:`_First` what memory is made, when all others have seen the results and
+    may have put their own arrays into them."""
+
+    def __init__(self, first: _First) -> None:
+        super().__init__(first.segment, first.depth)
+        self.known = first.known
+
+    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+        for owner in map(_owner, outputs):
+            if owner is not None:
+                self.known[id(owner)] = _reference(owner, _MADE)
+
+
 class _Second(_Watcher):
     """Collects the nodes of the second run that stand for nodes that are still alive."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None) -> None:
-        super().__init__(segment, outer, _DEPTH.get() + 1)
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _DEPTH.get() + 1)
         alive = [(k, reference()) for k, reference in enumerate(segment.nodes)]
         self.wanted = {k for k, n in alive if n is not None and type(n.saved) is _Later}
         self.stop = segment.running or segment.early_stop
@@ -240,8 +249,6 @@ class _Second(_Watcher):
                 self._compare(node, self.segment.nodes[number](), self.segment.specs[number])
                 self.nodes[number] = node
             self.count += 1
-
-    def after(self, outputs: Any) -> None:
         if self.stop and len(self.nodes) == len(self.wanted):
             raise _Enough(self)
 

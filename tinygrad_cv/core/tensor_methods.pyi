@@ -860,6 +860,8 @@ class TensorMethods:
         """One over the input; of integers too a float."""
     def register_hook(self, hook: Hook) -> HookHandle:
         """Call ``hook(gradient)`` in each backward when this tensor's gradient is complete; ..."""
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
+        """Call ``hook(tensor)`` in each backward when the gradient of this leaf has been ..."""
     def relu(self, inplace: builtins.bool = False) -> Tensor:
         """The rectifier ``max(x, 0)``; its gradient at 0 is 0."""
     def remainder(self, other: Any) -> Tensor:
@@ -880,7 +882,7 @@ class TensorMethods:
     def reshape_as(self, other: Any) -> Tensor:
         """The same elements under the shape of ``other``."""
     def retain_grad(self) -> None:
-        """Keep the gradient of a tensor that is not a leaf in ``.grad`` after backward."""
+        """Let backward add the gradient of this tensor to its ``.grad``, though it is no ..."""
     def roll(self, shifts: Any, dims: Any = None, axis: Any = None) -> Tensor:
         """Elements shifted along ``dims``; what leaves at the end comes back at the start."""
     def rot90(self, k: builtins.int = 1, dims: Any = (0, 1)) -> Tensor:

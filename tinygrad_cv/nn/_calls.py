@@ -1,4 +1,4 @@
-"""What surrounds a module's ``forward``: the scope that names the call, and the hooks.
+"""What surrounds a module's ``forward``: the scope that names the call.
 
 Names come from the module that the user called (the root): a layer is called what
 ``root.named_modules()`` calls it.
@@ -6,53 +6,20 @@ Names come from the module that the user called (the root): a layer is called wh
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_cv.core.mode import Scope, is_grad_enabled, state
-from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import NO_VALUE, GraphError
+from tinygrad_cv.core.mode import Scope, state
+from tinygrad_cv.errors import NO_VALUE
 from tinygrad_cv.ops._refusal import refusal
-from tinygrad_cv.ops.shape import reshape
 
 if TYPE_CHECKING:
     from tinygrad_cv.nn.module import Module
 
-__all__ = ["BackwardHooks", "RemovableHandle", "begin", "end", "explain", "structure_changed"]
-
-
-class RemovableHandle:
-    """Takes a hook off its module: ``handle.remove()``, or leave the ``with`` block."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, hooks: dict[int, Any], hook: Any, prepend: bool = False) -> None:
-        self._hooks = hooks
-        self.id = next(self._numbers)
-        if prepend:
-            later = dict(hooks)
-            hooks.clear()
-            hooks[self.id] = hook
-            hooks.update(later)
-        else:
-            hooks[self.id] = hook
-
-    def remove(self) -> None:
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-# ---- names of calls
+__all__ = ["begin", "end", "explain", "structure_changed"]
 
 
 class _Root:
@@ -134,88 +101,3 @@ def _from_outside(error: Exception) -> bool:
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _KNOWN = tuple(folder + os.sep for folder in (_OURS, os.path.dirname(np.__file__)))
-
-
-# ---- backward hooks
-
-
-class BackwardHooks:
-    """Watches the gradients that enter and leave one call of a module.
-
-    Inputs and outputs pass through an identity, so that only the gradient through *this* call is
-    seen, even if the same tensor is used elsewhere.
-    """
-
-    def __init__(self, module: Module, hooks: list[Callable[..., Any]]) -> None:
-        self.module = module
-        self.hooks = hooks
-        self.grad_inputs: list[Tensor | None] = []
-        self.grad_outputs: list[Tensor | None] = []
-        self.watched = 0
-        self.seen = 0
-
-    def watch_inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The positional arguments, those with a gradient behind an identity."""
-        if not is_grad_enabled():
-            return args
-        tensors = [a for a in args if isinstance(a, Tensor)]
-        self.grad_inputs = [None] * len(tensors)
-        self.watched = sum(t.requires_grad for t in tensors)
-        place = itertools.count()
-        return tuple(self._input(a, next(place)) if isinstance(a, Tensor) else a for a in args)
-
-    def _input(self, tensor: Tensor, place: int) -> Tensor:
-        if not tensor.requires_grad:
-            return tensor
-        passed: Tensor = reshape(tensor, tensor.shape)
-
-        def arrived(gradient: Tensor) -> Tensor | None:
-            self.grad_inputs[place] = gradient
-            self.seen += 1
-            return self._run(place) if self.seen == self.watched else None
-
-        passed.register_hook(arrived)
-        return passed
-
-    def watch_outputs(self, result: Any) -> Any:
-        """The result, a Tensor or a tuple or list of them, behind an identity."""
-        if not is_grad_enabled():
-            return result
-        several = isinstance(result, (tuple, list))
-        tensors = list(result) if several else [result]
-        self.grad_outputs = [None] * len(tensors)
-        passed = [self._output(t, k) if isinstance(t, Tensor) else t for k, t in enumerate(tensors)]
-        if not several:
-            return passed[0]
-        named = hasattr(result, "_fields")
-        return type(result)(*passed) if named else type(result)(passed)
-
-    def _output(self, tensor: Tensor, place: int) -> Tensor:
-        if not tensor.requires_grad:
-            return tensor
-        passed: Tensor = reshape(tensor, tensor.shape)
-
-        def arrived(gradient: Tensor) -> None:
-            self.grad_outputs[place] = gradient
-            if not self.watched:  # no input has a gradient that could arrive later
-                self._run(None)
-
-        passed.register_hook(arrived)
-        return passed
-
-    def _run(self, place: int | None) -> Tensor | None:
-        gradients: tuple[Tensor | None, ...] = tuple(self.grad_inputs)
-        replaced = False
-        for hook in self.hooks:
-            result = hook(self.module, gradients, tuple(self.grad_outputs))
-            if result is not None:
-                gradients = result if isinstance(result, tuple) else (result,)
-                replaced = True
-        self.seen = 0
-        if replaced and self.watched > 1:
-            raise GraphError(
-                "full_backward_hook",
-                "only for a module with one input that has a gradient can a new one be returned",
-                repair="Use tensor.register_hook on the inputs.",
-            )
-        return gradients[place] if replaced and place is not None else None

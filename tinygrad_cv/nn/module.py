@@ -11,15 +11,14 @@ from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, TinygradError
 from tinygrad_cv.nn import _calls, _state
 from tinygrad_cv.nn._arguments import own_init, to_arguments
-from tinygrad_cv.nn._calls import RemovableHandle
+from tinygrad_cv.nn._hooks import Hooked
 from tinygrad_cv.nn._state import IncompatibleKeys
-from tinygrad_cv.nn._tree import Tree
 from tinygrad_cv.ops._refusal import FAILURES
 
 __all__ = ["Module"]
 
 
-class Module(Tree):
+class Module(Hooked):
     """Base class of layers and networks.
 
     Assign parameters and other modules to attributes, and write ``forward``.
@@ -41,15 +40,12 @@ class Module(Tree):
 
     _optional_state: ClassVar[tuple[str, ...]] = ()  # keys that a checkpoint may lack
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own_init(cls)
-
-    def __init__(self) -> None:
-        super().__init__()
-        state = self.__dict__
-        for hooks in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks"):
-            state[hooks] = {}
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass writes its own.
@@ -74,9 +70,14 @@ class Module(Tree):
         call, root = _calls.begin(self)
         try:
             with scope(call):
-                if not (self._forward_pre_hooks or self._forward_hooks or self._backward_hooks):
-                    return self.forward(*args, **kwargs)
-                return self._call_with_hooks(args, kwargs)
+                if (
+                    self._forward_pre_hooks
+                    or self._forward_hooks
+                    or self._backward_pre_hooks
+                    or self._backward_hooks
+                ):
+                    return self._call_with_hooks(args, kwargs)
+                return self.forward(*args, **kwargs)
         except TinygradError as error:
             if error.module_path is None:
                 error.module_path = call.path
@@ -87,94 +88,6 @@ class Module(Tree):
         finally:
             if root is not None:
                 _calls.end(root)
-
-    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
-            changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
-            if changed is None:
-                continue
-            if with_kwargs:
-                args, kwargs = changed
-            else:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        watch = None
-        if self._backward_hooks:
-            watch = _calls.BackwardHooks(self, list(self._backward_hooks.values()))
-            args = watch.watch_inputs(args)
-        result = self.forward(*args, **kwargs)
-        for hook, with_kwargs in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-            if changed is not None:
-                result = changed
-        return result if watch is None else watch.watch_outputs(result)
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before each forward.
-
-        What it returns, if not None, replaces the arguments. With ``with_kwargs`` it is called as
-        ``hook(module, args, kwargs)`` and returns None or ``(args, kwargs)``. ``prepend`` puts it
-        before the hooks that are there. The handle that is returned takes it off again.
-
-        >>> import tinygrad_cv as tg
-        >>> layer = tg.nn.ReLU()
-        >>> handle = layer.register_forward_pre_hook(lambda module, args: -args[0])
-        >>> layer(tg.tensor([-1.0, 2.0]))
-        tensor([1., 0.])
-        >>> handle.remove()
-        >>> layer(tg.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-        """
-        return RemovableHandle(self._forward_pre_hooks, (hook, with_kwargs), prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after each forward.
-
-        What it returns, if not None, replaces the output. ``with_kwargs`` gives the hook the
-        keyword arguments before the output; ``prepend`` puts it before the hooks that are there.
-
-        Raises:
-            ArgumentError: ``always_call`` is asked for.
-
-        >>> import tinygrad_cv as tg
-        >>> net = tg.nn.Sequential(tg.nn.Conv2d(1, 4, 3), tg.nn.ReLU())
-        >>> shapes = []
-        >>> def note(module, args, output):
-        ...     shapes.append(output.shape)
-        >>> with net[0].register_forward_hook(note):  # taken off at the end of the block
-        ...     _ = net(tg.zeros(1, 1, 8, 8))
-        >>> shapes
-        [(1, 4, 6, 6)]
-        """
-        if always_call:
-            raise ArgumentError("register_forward_hook", "always_call=True is not supported")
-        return RemovableHandle(self._forward_hooks, (hook, with_kwargs), prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when a call's input gradients are known.
-
-        Both are tuples with None where no gradient is needed. What it returns, if not None,
-        replaces the gradient of the input (for modules with one input that has a gradient).
-
-        >>> import tinygrad_cv as tg
-        >>> layer = tg.nn.ReLU()
-        >>> def show(module, grad_input, grad_output):
-        ...     print(grad_output[0].tolist(), "->", grad_input[0].tolist())
-        >>> handle = layer.register_full_backward_hook(show)
-        >>> layer(tg.tensor([-1.0, 2.0], requires_grad=True)).sum().backward()
-        [1.0, 1.0] -> [0.0, 1.0]
-        """
-        return RemovableHandle(self._backward_hooks, hook, prepend)
 
     # Doing something to all of it ----------------------------------------------------------------
 

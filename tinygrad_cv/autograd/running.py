@@ -1,0 +1,72 @@
+"""The backward that is going on, for hooks that need to know more of it than one gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from tinygrad_cv.core.engine import Run, as_seen
+from tinygrad_cv.core.node import Node, Source
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["BackwardRun", "this_run"]
+
+
+class BackwardRun(Run):
+    """A run that hooks find with :func:`this_run` while it goes on.
+
+    Attributes:
+        scratch: what a hook keeps for this run only, under a key of its own.
+        at_end: called when the last gradient has passed its hooks.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.scratch: dict[Any, Any] = {}
+        self.at_end: list[Callable[[], None]] = []
+        self._sources: list[Source] = []
+        self._nodes: list[Node] = []
+        self._reached: set[Any] | None = None
+
+    def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Any, Any]:
+        self._sources = [source for source, _, _ in roots]
+        token = _NOW.set(self)
+        try:
+            found = super().__call__(roots)
+            for finish in self.at_end:
+                finish()
+            return found
+        finally:
+            _NOW.reset(token)
+            self._sources, self._nodes, self._reached = [], [], None
+            self.scratch.clear()
+            self.at_end.clear()
+
+    def _walk(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+        super()._walk(nodes)
+
+    def reaches(self, place: Source | None) -> bool:
+        """True if this run brings a gradient to ``place``, a node or a leaf."""
+        if self._reached is None:
+            below = {edge for node in self._nodes for edge in node.edges}.union(self._sources)
+            if self.useful is not None:
+                below &= self.useful
+            self._reached = below.union(self._nodes)
+        return place is not None and place in self._reached
+
+    def arrived_at(self, node: Node | None) -> Tensor | None:
+        """What has arrived so far at output 0 of ``node``, whose rules have not run yet."""
+        gradient = None if node is None else self.grads.get(node)
+        return None if gradient is None else as_seen(gradient)
+
+
+_NOW: ContextVar[BackwardRun | None] = ContextVar("tinygrad_cv_backward_run", default=None)
+
+
+def this_run() -> BackwardRun:
+    """The innermost backward of this thread; to be asked inside a hook."""
+    run = _NOW.get()
+    assert run is not None, "only a backward calls hooks"
+    return run
