@@ -176,64 +176,71 @@ class _Search:
     def __init__(self, plain: MemoryPlan, parts: list[_Part]) -> None:
         self.parts = parts
         self.plain = np.array([step.live for step in plain.steps])
-        self.apart = [
-            frozenset(k for k, other in enumerate(parts) if not part.inside & other.inside)
-            for part in parts
-        ]
-        self.known: dict[tuple[frozenset[int], int], int] = {}
+        self.prices = np.array([part.price for part in parts], float)
+        self.less = np.array([part.less for part in parts]).reshape(len(parts), len(self.plain))
+        longest = max((len(part.live) for part in parts), default=0)
+        self.after = np.zeros((len(parts), longest), int)  # padded with what needs nothing
+        self.live = np.zeros((len(parts), longest), int)
+        for k, part in enumerate(parts):
+            self.after[k, : len(part.live)], self.live[k, : len(part.live)] = part.after, part.live
+        self.apart = np.array(
+            [[not a.inside & b.inside for b in parts] for a in parts], bool
+        ).reshape(len(parts), len(parts))
 
-    def excess(self, chosen: frozenset[int], limit: int) -> int:
+    def excess(self, chosen: frozenset[int], limit: int) -> float:
         """Bytes above the limit, added up over all steps."""
-        key = chosen, limit
-        if key not in self.known:
-            live = self._live(chosen)
-            self.known[key] = int(np.maximum(live - limit, 0).sum())
-        return self.known[key]
+        return float(np.maximum(self._live(chosen) - limit, 0).sum())
+
+    def with_one_more(self, chosen: frozenset[int], limit: int) -> Any:
+        """The same for ``chosen`` and each of all candidates; infinite where they overlap."""
+        saved = self.less[sorted(chosen)].sum(0)
+        found = _above(self.plain - saved - self.less, limit)
+        found += _above(self.live - saved[self.after], limit)
+        for k in chosen:
+            after, live = self.parts[k].after, self.parts[k].live
+            found += _above(live - (saved - self.less[k])[after] - self.less[:, after], limit)
+        return np.where(self._free(chosen), found, np.inf)
 
     def peak(self, chosen: frozenset[int]) -> int:
         return int(self._live(chosen).max(initial=0))
 
-    def _live(self, chosen: frozenset[int]) -> Any:
-        parts = [self.parts[k] for k in sorted(chosen)]
-        less = np.sum([p.less for p in parts], 0) if parts else np.zeros_like(self.plain)
-        again = [p.live - (less - p.less)[p.after] for p in parts]
-        return np.concatenate([self.plain - less, *again])
-
     def price(self, chosen: frozenset[int]) -> float:
-        return sum(self.parts[k].price for k in chosen)
+        return sum(self.parts[k].price for k in sorted(chosen))
 
-    def free(self, chosen: frozenset[int]) -> frozenset[int]:
+    def _live(self, chosen: frozenset[int]) -> Any:
+        numbers = sorted(chosen)
+        saved = self.less[numbers].sum(0)
+        parts = (self.parts[k] for k in numbers)
+        again = [p.live - (saved - p.less)[p.after] for p in parts]
+        return np.concatenate([self.plain - saved, *again])
+
+    def _free(self, chosen: frozenset[int]) -> Any:
         """What overlaps with nothing that is chosen."""
-        return frozenset(range(len(self.parts))).intersection(*(self.apart[k] for k in chosen))
+        return self.apart[sorted(chosen)].all(0)
 
     def best(self, limit: int) -> frozenset[int] | None:
         """The cheapest set that is found to stay below the limit."""
-        starts = [self._greedy(limit, power) for power in POWERS]
+        starts = dict.fromkeys(self._greedy(limit, power) for power in POWERS)
         found = [self._improved(s, limit) for s in starts if not self.excess(s, limit)]
         return min(found, key=lambda s: (self.price(s), sorted(s)), default=None)
 
     def _greedy(self, limit: int, power: float) -> frozenset[int]:
         chosen: frozenset[int] = frozenset()
-        least = min((p.price for p in self.parts if p.price), default=1.0)
-        while now := self.excess(chosen, limit):
-            gains = {
-                k: (now - self.excess(chosen | {k}, limit))
-                / max(self.parts[k].price, least) ** power
-                for k in sorted(self.free(chosen))
-            }
-            best = max(gains, key=gains.__getitem__, default=None)
-            if best is None or gains[best] <= 0:
+        least = self.prices[self.prices > 0].min(initial=np.inf)
+        weights = np.maximum(self.prices, least if least < np.inf else 1.0) ** power
+        while self.parts and (now := self.excess(chosen, limit)):
+            gains = (now - self.with_one_more(chosen, limit)) / weights
+            best = int(gains.argmax())
+            if gains[best] <= 0:
                 break
             chosen |= {best}
         return chosen
 
     def _improved(self, chosen: frozenset[int], limit: int) -> frozenset[int]:
         """Left out what it can do without; then one, or two, exchanged for one that costs less."""
-        while True:
-            cheaper = self._cheaper(chosen, limit)
-            if cheaper is None:
-                return chosen
+        while (cheaper := self._cheaper(chosen, limit)) is not None:
             chosen = cheaper
+        return chosen
 
     def _cheaper(self, chosen: frozenset[int], limit: int) -> frozenset[int] | None:
         by_price = sorted(chosen, key=lambda k: (-self.parts[k].price, k))
@@ -244,25 +251,28 @@ class _Search:
         smaller += [chosen - {a, b} for i, a in enumerate(by_price) for b in by_price[:i]]
         for rest in smaller:
             spare = self.price(chosen) - self.price(rest)
-            for k in sorted(self.free(rest), key=lambda k: (self.parts[k].price, k)):
-                if self.parts[k].price >= spare:
-                    break
-                if not self.excess(rest | {k}, limit):
-                    return rest | {k}
+            fits = (self.with_one_more(rest, limit) == 0) & (self.prices < spare * (1 - 1e-9))
+            if fits.any():
+                return rest | {int(np.where(fits, self.prices, np.inf).argmin())}
         return None
 
     def least(self) -> frozenset[int]:
-        """The set with the smallest peak that is found."""
+        """The set with the smallest peak that is found, at any price."""
         found: frozenset[int] = frozenset()
         low, high = 0, self.peak(found)
-        while high - low > max(high // 1000, 1):
+        while high - low > 1:
             middle = (low + high) // 2
-            here = self.best(middle)
-            if here is None:
+            here = [s for p in POWERS if not self.excess(s := self._greedy(middle, p), middle)]
+            if not here:
                 low = middle
             else:
-                found, high = here, self.peak(here)
+                found = min(here, key=lambda s: (self.peak(s), self.price(s)))
+                high = self.peak(found)
         return found
+
+
+def _above(live: Any, limit: int) -> Any:
+    return np.maximum(live - limit, 0).sum(-1)
 
 
 def cheapest(model: Any, budget: int, planned: Planned) -> MemoryPlan:

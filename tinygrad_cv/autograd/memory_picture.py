@@ -13,8 +13,9 @@ from tinygrad_cv.errors import ArgumentError
 __all__ = ["timeline"]
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 56, 40
-LETTER = 7.2  # about the width of a letter of 12 px
-SMALLEST = {"width": 360, "height": 200}
+LETTER = 6.6  # about the width of a letter of 12 px
+BOLD = 7.3
+SMALLEST = {"width": 480, "height": 200}
 
 LIGHT = {"page": "#ffffff", "ink": "#1f2328", "muted": "#4b535d", "grid": "#dde2e8"}
 LIGHT |= {"back": "#f3f5f8", "saved": "#33618f", "gradients": "#d98a2b", "other": "#a9c3dd"}
@@ -100,7 +101,7 @@ class _Chart:
             if backward:
                 yield _rect("back", x, TOP, wide, self.height - TOP - BOTTOM)
             name = "backward" if backward else "forward"
-            if wide > LETTER * len(name):
+            if wide > BOLD * len(name):
                 yield _text(x + wide / 2, self.height - 6, name, "strong", "middle")
             first += count
 
@@ -110,7 +111,7 @@ class _Chart:
             yield f'<path class="line" d="M{LEFT},{y:.1f}H{self.width - RIGHT}"/>'
             unit = f" {self.unit}" if k else ""
             yield _text(LEFT - 6, y + 4, f"{k * self.tick:.4g}{unit}", "", "end")
-        apart = max(int(_nice(len(self.plan.steps) / 8)), 1)
+        apart = max(int(_nice(len(self.plan.steps) * 90 / (self.width - LEFT - RIGHT))), 1)
         for k in range(0, len(self.plan.steps), apart):
             text = "step 0" if k == 0 else str(k)
             x = self.x(k + 0.5)
@@ -146,7 +147,7 @@ class _Chart:
         text = f"peak {step.live / self.factor:.4g} {self.unit}: step {k}, "
         text += f"{step.operator} {step.phase}{place}"
         text = _short(text, self.width - LEFT - RIGHT)
-        wide = LETTER * len(text) / 2
+        wide = BOLD * len(text) / 2
         middle = min(max(x, LEFT + wide), self.width - RIGHT - wide)
         yield f'<path class="mark" d="M{x:.1f},{self.height - BOTTOM}V{TOP - 4}"/>'
         yield f'<circle class="peak" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
@@ -156,7 +157,7 @@ class _Chart:
         shown = [(n, t) for n, t in BANDS if any(_part(step, n) for step in self.plan.steps)]
         if any(step.phase == "recompute" for step in self.plan.steps):
             shown.append(("again", "computed again"))
-        x = float(LEFT)
+        x = 8.0
         for name, text in shown:
             yield _rect(name, x, 10, 11, 11)
             yield _text(x + 16, 20, text, "", "start")
@@ -181,7 +182,7 @@ def _nice(size: float) -> float:
 
 
 def _short(text: str, width: float) -> str:
-    letters = int(width / LETTER)
+    letters = int(width / BOLD)
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 

@@ -93,7 +93,8 @@ class MemoryPlan:
     @property
     def recompute_time(self) -> float | None:
         """Seconds that it takes to compute again: what the profile measured for the same operators,
-        each the mean of its runs in a forward. None without a profile, since a plan runs nothing.
+        each the mean of its runs in a forward, without the little that a checkpoint does around
+        them. None without a profile, since a plan runs nothing.
 
         Raises:
             ArgumentError: the profile saw no run of an operator in this module, of this size.
@@ -192,7 +193,7 @@ class MemoryPlan:
         named. A pointer over a step shows its name.
 
         Raises:
-            ArgumentError: less than 360 x 200, or no integers.
+            ArgumentError: less than 480 x 200, or no integers.
 
         >>> import tinygrad_cv as tg
         >>> plan_memory(lambda x: x.exp().sum(), tg.ones(256, requires_grad=True)).to_svg()[:4]

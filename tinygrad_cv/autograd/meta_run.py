@@ -158,6 +158,11 @@ class _Planner(mode.Recorder):
             before = self.account.live
             node.saved = self._kept(node, found, arrays, outputs)
             saved = self.account.live - before
+        elif node is not None and hasattr(
+            node.saved, "inputs"
+        ):  # of a checkpoint, which keeps them
+            for tensor in _tensors_in(node.saved.inputs):
+                self.account.keep(tensor.array)
         if not self.rules:
             phase = "recompute" if running_again() else "forward"
             self.step(op.name, phase, scope, made, saved)
@@ -322,19 +327,17 @@ def _tensors(value: Any) -> Any:
     return tuple(map(_tensors, value)) if isinstance(value, tuple) else value
 
 
-def _floats(result: Any) -> Iterator[Tensor]:
-    if isinstance(result, Tensor):
-        if result.node is not None:
-            yield result
-    elif isinstance(result, dict):
-        yield from _floats(list(result.values()))
-    elif isinstance(result, (tuple, list)):
-        for item in result:
-            yield from _floats(item)
+def _tensors_in(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, tuple, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors_in(item)
 
 
 def _roots(result: Any, account: _Account) -> list[Any]:
-    roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in _floats(result)]
+    outputs = [t for t in _tensors_in(result) if t.node is not None]
+    roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in outputs]
     if not roots:
         raise GraphError(
             "plan_memory",

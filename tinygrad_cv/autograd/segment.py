@@ -156,6 +156,11 @@ class _Later:
         """Specs of the saved values."""
         return self.segment.specs[self.number]
 
+    @property
+    def inputs(self) -> Any:
+        """What the second run is called with, nested as the arguments are."""
+        return _restored(self.segment.inputs)
+
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, computed again."""
         saved = self.segment.unpack(self.number)
