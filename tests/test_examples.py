@@ -33,6 +33,7 @@ LINES = {
     "global_pooling": r"^global average +480 +\d+\.\d%$",
     "gradient_penalty": r"^penalty 10 .* at the end (0\.[789]\d|1\.[012]\d)$",
     "hog_against_cnn": r"^anywhere in 12x12 +\d+\.\d% +\d+\.\d% +\d+\.\d%",
+    "implicit_layer": r"^operators in the graph +6 +1605$",
     "maml": r"^MAML +error \d\.\d+, after one step 0\.\d+$",
     "median_filter": r"^median 3x3 +PSNR \d+\.\d+ dB$",
     "pooling": r"^gradient of max pooling$",

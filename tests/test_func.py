@@ -364,3 +364,17 @@ def test_refused_parameters(given, error, text):
 def test_only_a_module_is_called():
     with pytest.raises(DTypeError, match="a Module is called, not a function"):
         func.functional_call(lambda x: x, {}, ONE)
+
+
+def test_a_result_keeps_its_way_to_what_was_computed_from_a_dead_leaf():
+    h = tg.tensor([1.0, 2.0, 3.0], requires_grad=True) * 2
+    v, x = tg.ones(3, requires_grad=True), tg.tensor([1.0, 1.0, 1.0])
+
+    def f(x, y):
+        return (x**2 * h * v).sum() + (y**2 * h).sum()
+
+    gx, gy = tg.func.grad(f, argnums=(0, 1))(x, x)
+    (slope,) = tg.autograd.grad((gx + gy).sum(), h)
+    assert slope.tolist() == [4.0] * 3
+    value, pull = tg.func.vjp(lambda x: (x * h).sum(), x)
+    assert tg.autograd.grad(value + pull(tg.tensor(1.0))[0].sum(), h)[0].tolist() == [2.0] * 3

@@ -10,11 +10,12 @@ import pytest
 
 from tinygrad_cv import cli
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.cli.operators import fields, made_of, operators
+from tinygrad_cv.cli.operators import made_of, operators
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import TinygradError
 from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
 from tinygrad_cv.testing import Case, recorded_calls
+from tinygrad_cv.viz.operators import fields
 from tools import operators as tool
 from tools.gpu_check import collect
 

@@ -181,7 +181,7 @@ def test_nothing_stays_switched_on():
     with pytest.raises(tg.ShapeError), tg.profile() as p:
         x.exp() + tg.ones(3)
     assert kernels.watchers == 0
-    assert mode.state().record is None
+    assert mode.state().record == ()
     tg.ones(2).exp()
     assert len(p.events) == 1
     with p:
@@ -374,3 +374,24 @@ def test_what_is_refused(tmp_path):
     with p, pytest.raises(tg.GraphError, match="runs already"), p:
         pass
     assert kernels.watchers == 0
+
+
+def test_getting_kernels_ready_is_no_time_of_an_operator(slow, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("tinygrad_cv.profiler.record.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(kernels.time, "perf_counter", lambda: clock[0])
+
+    @kernels.register("slow_scratch", provider="late", supports=lambda specs, attrs: True)
+    def late(xp, x):
+        with kernels.preparing():
+            clock[0] += 5
+        clock[0] += 2
+        return x.copy()
+
+    with tg.profile() as p:
+        slow.call(tg.ones(3))
+        slow.call(tg.ones(3))
+    assert [event.time for event in p.events] == [2.0, 2.0]
+    assert [event.start for event in p.events] == [0.0, 2.0]
+    assert p.preparing == 10.0
+    assert "and 10000.000 ms for compiling or loading kernels" in p.table()

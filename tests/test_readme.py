@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 import tinygrad_cv as tg
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.core.op import unregister
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     finally:
         unregister("swish")
+        kernels.unregister("swish", "mine")
 
 
 def test_the_first_block_is_the_example_of_that_name():

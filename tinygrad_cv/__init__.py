@@ -50,7 +50,7 @@ from tinygrad_cv.errors import (
     ShapeError,
     TinygradError,
 )
-from tinygrad_cv.ops._served import kernels, use_kernels
+from tinygrad_cv.ops._served import kernels, register_kernel, use_kernels
 from tinygrad_cv.profiler import profile
 
 # Every public function of ops/, under its own name. Some are builtins' names (sum, abs ...), as in
@@ -94,6 +94,7 @@ __all__ = [
     "memory",
     "no_grad",
     "profile",
+    "register_kernel",
     "set_convolution_precision",
     "set_default_device",
     "set_default_dtype",

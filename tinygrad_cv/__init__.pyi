@@ -47,6 +47,7 @@ from tinygrad_cv.errors import RangeError as RangeError
 from tinygrad_cv.errors import ShapeError as ShapeError
 from tinygrad_cv.errors import TinygradError as TinygradError
 from tinygrad_cv.ops._served import kernels as kernels
+from tinygrad_cv.ops._served import register_kernel as register_kernel
 from tinygrad_cv.ops._served import use_kernels as use_kernels
 from tinygrad_cv.ops.broadcasting import Shape
 from tinygrad_cv.profiler import profile as profile

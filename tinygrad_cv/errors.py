@@ -233,12 +233,12 @@ class Site(NamedTuple):
 
 
 # The line that an error shows is the user's, not ours: frames inside the package are stepped over.
-# A set of file names, filled as files are met, because comparing path prefixes for every operator
+# Sets of file names, filled as files are met, because comparing path prefixes for every operator
 # would be slow.
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _SHOWN = (_HERE + "testing",)
-INTERNAL_FILES: set[str] = {__file__}
-_USER_FILES: set[str] = set()
+_INTERNAL_FILES: set[str] = {__file__}
+USER_FILES: set[str] = set()
 
 
 def user_frame(depth: int = 1) -> FrameType:
@@ -251,11 +251,11 @@ def user_frame(depth: int = 1) -> FrameType:
     outermost = frame
     while True:
         name = frame.f_code.co_filename
-        if name not in INTERNAL_FILES:
-            if name in _USER_FILES:
+        if name not in _INTERNAL_FILES:
+            if name in USER_FILES:
                 return frame
             inside = name.startswith(_HERE) and not name.startswith(_SHOWN)
-            (INTERNAL_FILES if inside else _USER_FILES).add(name)
+            (_INTERNAL_FILES if inside else USER_FILES).add(name)
             if not inside:
                 return frame
         if frame.f_back is None:

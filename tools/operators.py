@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tinygrad_cv.backend import kernels  # noqa: E402
-from tinygrad_cv.cli.operators import fields, operators, page  # noqa: E402
+from tinygrad_cv.cli.operators import operators, page  # noqa: E402
+from tinygrad_cv.viz.operators import fields  # noqa: E402
 
 PAGE = ROOT / "tinygrad_cv" / "ops" / "README.md"
 

@@ -106,3 +106,55 @@ def test_the_graph_is_not_kept_alive():
             assert node() is None
     finally:
         gc.enable()
+
+
+def test_nan_that_was_there_before():
+    net = nn.Linear(2, 1)
+    x = tg.tensor([[1.0, float("nan")], [2.0, 3.0]])
+
+    def step():
+        with detect_anomaly():
+            y = net(x)
+            y.sum().backward()
+
+    line = step.__code__.co_firstlineno + 2
+    before = r"linear was given 1 NaN, of 4 values, as 'input', .* in the data, the parameters"
+    problem = "Mend where 'input' comes from: it held nan when linear ran"
+    source = "linear was given 1 NaN, of 4 values, as 'input', and no operator inside the block"
+    with pytest.warns(UserWarning, match=before) as caught, pytest.raises(tg.GraphError) as raised:
+        step()
+    assert [(w.filename, w.lineno) for w in caught] == [(__file__, line)]
+    text = " ".join(str(raised.value).split())
+    assert problem in text
+    assert source in text
+    assert f"it ran at {__file__}:{line} in step" in text
+
+
+def test_nan_in_a_weight_is_known_at_the_end_of_a_network():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    with tg.no_grad():
+        net[0].weight[0, 0] = float("nan")
+    came_in = "linear was given 1 NaN, of 6 values, as 'weight'"
+
+    def step():
+        with detect_anomaly():
+            net(tg.ones(1, 2)).sum().backward()
+
+    with pytest.warns(UserWarning, match=came_in), pytest.raises(tg.GraphError, match=came_in):
+        step()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x - x, lambda x: x.softmax(0), lambda x: x * 0.0, lambda x: x.sum() - x.sum()],
+)
+def test_nan_out_of_infinities(function):
+    x = tg.full((3,), -float("inf"))
+    problem = r"the first value that is not finite \(nan\) appeared here"
+    with pytest.raises(tg.GraphError, match=problem), detect_anomaly():
+        function(x)
+
+
+def test_infinite_data_is_no_matter_for_a_warning():
+    with detect_anomaly():
+        (tg.zeros(2, 2) + tg.tensor([0.0, -float("inf")])).softmax(1)

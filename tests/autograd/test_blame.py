@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,8 +66,26 @@ def test_a_write_into_what_was_saved() -> None:
         loss.backward()
     text = str(caught.value)
     assert f"mul ran at {LINE}" in text
-    assert f"it was overwritten at {line}" in text
+    assert f"it was overwritten at {line} {_me()} by setitem" in text
     assert text.endswith("in model.0 (Times)")
+
+
+def test_who_has_written_into_what_was_saved() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.ReLU(inplace=True))
+    loss, line = model(tg.rand(1, 1, 5, 5)).sum(), here()
+    with pytest.raises(tg.GraphError, match="'output', which tanh saved") as caught:
+        loss.backward()
+    text = str(caught.value)
+    assert f"tanh ran at {line}" in text
+    assert text.endswith("in model.1 (Tanh)")
+    assert f"it was overwritten at {line} {_me()} by relu_, in model.2 (ReLU)" in text
+    weight = model[0].weight
+    y, optimiser = (weight * weight).sum(), tg.optim.SGD([weight], lr=0.1)
+    y.backward(retain_graph=True)
+    optimiser.step(), (line := here())
+    with pytest.raises(tg.GraphError) as caught:
+        y.backward()
+    assert f"it was overwritten at {line} {_me()} by SGD.step" in str(caught.value)
 
 
 def test_inputs_on_two_devices() -> None:
@@ -143,13 +163,15 @@ def test_what_was_detached() -> None:
         assert "it was cut from the graph by detach() at" in why_no_grad(cut(x * 2))
     with pytest.raises(tg.GraphError) as caught:
         y.sum().backward()
-    assert "retain_all" in str(caught.value)  # what came after is not known without it
+    assert f"from what was cut from the graph by detach() at {line}" in str(caught.value)
     with pytest.raises(tg.GraphError) as caught:
         tg.autograd.grad(x.sum().detach(), x)
-    assert f"this tensor: it was cut from the graph by detach() at {here(-1)}" in str(caught.value)
+    assert f"a gradient: it was cut from the graph by detach() at {here(-1)}" in str(caught.value)
     with pytest.raises(tg.GraphError) as caught:
         y.register_hook(print)
-    assert f"this tensor: it was cut from the graph by detach() at {line}" in str(caught.value)
+    assert f"does not require a gradient: it was cut from the graph by detach() at {line}" in str(
+        caught.value
+    )
 
 
 def _me() -> str:
@@ -173,7 +195,7 @@ def test_what_was_made_under_no_grad() -> None:
         return x * 2
 
     assert f"which begins at {here(-4)}" in why_no_grad(evaluate())
-    with pytest.raises(tg.GraphError, match="this tensor: it was made under no_grad, which begins"):
+    with pytest.raises(tg.GraphError, match="a gradient: it was made under no_grad, which begins"):
         evaluate().backward(tg.ones(3))
 
 
@@ -212,13 +234,55 @@ def test_through_operators_inside_retain_all() -> None:
     assert first == f"it was made by sum at {line} {_me()}, from"
     assert second == f"it was made by add at {line} {_me()}, from"
     assert third == f"it was made by mul at {inside}, in model.0 (Frozen), from"
-    assert fourth == f"  a tensor that was cut from the graph by detach() at {inside}"
+    assert fourth == (
+        f"  a tensor that was cut from the graph by detach() at {inside}, in model.0 (Frozen)"
+    )
     with pytest.raises(tg.GraphError) as caught:
         loss.backward()
     assert f"cut from the graph by detach() at {inside}" in str(caught.value)
+    assert why_no_grad(h * 2).startswith("it was computed, first at ")
+    assert why_no_grad(h * 2).endswith(f"what was made by mul at {inside}, in model.0 (Frozen)")
     with retain_all(), no_grad():
         line = here(-1)
         y = (x * 2).exp()
     text = why_no_grad(y)
     assert "it was made by exp at" in text
     assert f"made under no_grad, which begins at {line} {_me()}" in text
+
+
+def test_what_was_computed_from_what_had_lost_it() -> None:
+    x = tg.ones(2, 3, requires_grad=True)
+    y, cut = (x * 2).detach(), here()
+    (first := y + 1), (line := here())
+    for z in (first, first.exp(), 2 * first, nn.functional.softmax(first, 0), first.sum().detach()):
+        place = f"it was computed, first at {line} {_me()}, from what was cut from the graph by"
+        assert why_no_grad(z) == f"{place} detach() at {cut} {_me()}"
+    assert "from what was cut from the graph" in why_no_grad(tg.ones(2, 3) * first)
+    with no_grad():
+        h = x.sum(0)
+    assert "from what was made under no_grad, which begins at" in why_no_grad(h.tanh())
+    assert "from what was made by argmax, which has no" in why_no_grad(x.argmax(1).float().mean())
+    with pytest.raises(tg.GraphError) as caught:
+        (first * first).sum().backward()
+    text = " ".join(str(caught.value).split())
+    assert f"first at {line} {_me()}, from what was cut" in text
+    assert f"by detach() at {cut} {_me()}" in text
+    assert "Leave that out where the gradient has to go through." in text
+    assert (first * x).requires_grad, "another input still asks for one"
+
+
+def test_nodes_that_rules_record(tmp_path: Path) -> None:
+    """Their line is that of the backward, also the first time that a file of rules is met."""
+    code = """
+import tinygrad_cv as tg
+
+x, w = tg.rand(2, 1, 6, 6), tg.rand(2, 1, 3, 3, requires_grad=True)
+loss = tg.nn.functional.conv2d(x, w).tanh().sum()
+(slope,) = tg.autograd.grad(loss, w, create_graph=True)
+print(*sorted({node.site.line for node in tg.autograd.graph.nodes(slope)}))
+print(*{node.site.filename for node in tg.autograd.graph.nodes(slope)})
+"""
+    path = tmp_path / "second.py"
+    path.write_text(code)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["5", "6", str(path)]

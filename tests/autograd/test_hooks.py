@@ -283,7 +283,7 @@ def test_what_unpack_may_return(unpack: Any, error: Any, match: str) -> None:
     assert f"exp, which saved 'output', ran at {__file__}:{line} in" in str(caught.value)
     with pytest.raises(tg.DTypeError, match="pack_hook must be callable, not int"):
         saved_tensors_hooks(3, unpack)
-    with pytest.raises(tg.DTypeError, match="pin_memory"):
+    with pytest.raises(tg.ArgumentError, match="pin_memory"):
         save_on_cpu(pin_memory=True)
 
 
@@ -320,3 +320,65 @@ def test_a_packed_graph_is_drawn() -> None:
         y = (x * tg.tensor(X)).exp().sum()
     for backward in (False, True):
         assert [n.name for n in tg.viz.draw(y, backward=backward).model.nodes].count("exp") > 0
+
+
+@pytest.mark.parametrize(
+    ("pack", "unpack"),
+    [
+        (lambda t: t.numpy(), tg.tensor),
+        (lambda t: {"kept": [t]}, lambda kept: kept["kept"][0] * 1),
+        (lambda t: (t.numpy()[::-1],), lambda kept: tg.tensor(kept[0][::-1].copy())),
+    ],
+)
+def test_a_write_into_what_a_pack_hook_shares(pack: Any, unpack: Any) -> None:
+    x = tg.tensor(X, requires_grad=True)
+    with saved_tensors_hooks(pack, unpack):
+        y = x * 1
+        z = y * y
+    y.mul_(2), (line := sys._getframe().f_lineno)
+    with pytest.raises(tg.GraphError, match=r"'(input|other)', which mul saved") as caught:
+        z.sum().backward()
+    assert f"it was overwritten at {__file__}:{line} in" in str(caught.value)
+    with saved_tensors_hooks(pack, unpack):
+        y = x * 1
+        y.mul_(y)  # which overwrites what it has saved itself
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * X)
+    with saved_tensors_hooks(lambda t: t.numpy().copy(), tg.tensor):
+        y = x * 1
+        z = y * y
+    y.mul_(2)
+    (slope,) = tg.autograd.grad(z.sum(), x)
+    np.testing.assert_allclose(slope.numpy(), 2 * X)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("kind", ["tensor", "node", "module"])
+def test_a_hook_cannot_write_into_a_gradient(kind: str, create_graph: bool) -> None:
+    """It may be that of another tensor too: here of w."""
+    x, w = (tg.tensor(X, requires_grad=True) for _ in range(2))
+    y = x * 2
+    if kind == "module":
+        layer = tg.nn.Identity()
+        layer.register_full_backward_pre_hook(lambda module, grads: grads[0].mul_(10))
+        y = layer(y)
+    z = y + w
+    if kind == "tensor":
+        y.register_hook(lambda g: g.mul_(10))
+    if kind == "node":
+        y.grad_fn.register_prehook(lambda grads: grads[0].mul_(10))
+    with pytest.raises(tg.GraphError, match="mul_: the memory of this tensor is read-only"):
+        z.sum().backward(create_graph=create_graph)
+
+
+def test_what_hooks_leave_alone_is_not_copied() -> None:
+    x = tg.tensor(X, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda g: None)
+    y.grad_fn.register_prehook(lambda grads: None)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda leaf: seen.append(leaf.grad))
+    y.sum().backward()
+    assert seen[0].tolist() == [[2.0] * 3]
+    seen[0].mul_(3)  # it is the leaf's own
+    assert x.grad.tolist() == [[6.0] * 3]

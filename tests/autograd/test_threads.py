@@ -355,7 +355,7 @@ def test_the_clock_of_writes_never_goes_back(monkeypatch: Any) -> None:
         return now
 
     monkeypatch.setattr(writes.clock, "tick", late)
-    together(lambda: writes.note_write(a), lambda: writes.note_write(b))
+    together(lambda: writes.note_write(a, "a"), lambda: writes.note_write(b, "b"))
     stamps = [writes._writes[id(x)][0] for x in (a, b)]
     assert writes.clock.last_write == max(stamps)
 

@@ -16,8 +16,8 @@ from tests.scratch import scratch
 from tinygrad_cv import nn
 from tinygrad_cv.autograd import graph, retain_all, verify
 from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.contract import names_of
 from tinygrad_cv.core.op import REGISTRY, Op, unregister
-from tinygrad_cv.core.plan import names_of
 from tinygrad_cv.testing import Case
 from tinygrad_cv.testing.case import to_tensors
 from tinygrad_cv.testing.runs import cast

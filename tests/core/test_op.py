@@ -27,18 +27,74 @@ def leaf(*values: float) -> tg.Tensor:
 
 
 def test_a_rule_that_reads_an_unknown_name_is_refused_at_once():
-    with pytest.raises(tg.ArgumentError, match="vjp_input reads 'bogus'"):
+    with pytest.raises(tg.ArgumentError, match="vjp_input reads 'bogus'") as caught:
+        declared("input", vjp_input=lambda g, bogus: g)
+    assert "It can read g, input, output, input_shape." in str(caught.value)
+    assert "scratch_declared" not in REGISTRY
 
-        class Broken(Op):
-            name = "scratch_broken"
 
-            @staticmethod
-            def forward(xp: Any, input: Any) -> Any:
-                return input
+def declared(parameters: str, **parts: Any) -> type[Op]:
+    """An operator whose ``forward`` has these parameters after xp, and returns the first."""
+    scope: dict[str, Any] = {}
+    first = parameters.partition(",")[0]
+    exec(f"def forward(xp, {parameters}): return {first}", scope)
+    exec(f"def infer({parameters}): return {first}", scope)
+    body = {name: staticmethod(part) if callable(part) else part for name, part in parts.items()}
+    base = {"name": "scratch_declared", "forward": staticmethod(scope["forward"])}
+    return type("Declared", (Op,), {**base, "infer": staticmethod(scope["infer"]), **body})
 
-            @staticmethod
-            def vjp_input(g: Any, bogus: Any) -> Any:
-                return g
+
+@pytest.mark.parametrize(
+    ("parameters", "parts", "problem", "repair"),
+    [
+        (
+            "a, b",
+            {"inputs": ("a", "b"), "vjp_a": lambda g: g, "vjp_bb": lambda g: g},
+            "vjp_bb is the rule of no input; the inputs are a, b",
+            "Call it vjp_b, or name its input in inputs.",
+        ),
+        (
+            "a, b",
+            {"vjp_a": lambda g, b: g * b},
+            r"inputs is \('input',\), but after xp forward takes \('a',\)",
+            "inputs = ('a', 'b')",
+        ),
+        ("input, g", {}, "'g' cannot be the name of an input", "choose another name"),
+        ("needs", {"inputs": ("needs",)}, "'needs' cannot be the name", "choose another name"),
+        ("xs, k", {"inputs": ("xs",), "variadic": True}, "'k' cannot be", "choose another name"),
+    ],
+)
+def test_a_slip_in_a_declaration_is_an_error_at_once(parameters, parts, problem, repair):
+    with pytest.raises(tg.ArgumentError, match=problem) as caught:
+        declared(parameters, **parts)
+    assert repair in str(caught.value)
+    assert "scratch_declared" not in REGISTRY
+
+
+def test_an_input_or_attribute_may_be_called_k():
+    q, k = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    op = declared(
+        "q, k", inputs=("q", "k"), forward=lambda xp, q, k: q * k,
+        vjp_q=lambda g, k: g * k, vjp_k=lambda g, q: g * q,
+    )  # fmt: skip
+    op.call(q, k).sum().backward()
+    assert (q.grad.tolist(), k.grad.tolist()) == ([3.0, 4.0], [1.0, 2.0])
+    unregister("scratch_declared")
+    op = declared("input, k", forward=lambda xp, input, k: input * k, vjp_input=lambda g, k: g * k)
+    (slope,) = autograd.grad(op.call(q, 5.0).sum(), q, create_graph=True)
+    assert slope.tolist() == [5.0, 5.0]
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_rule_may_call_public_functions(create_graph):
+    op = declared(
+        "input",
+        forward=lambda xp, input: xp.exp(input),
+        vjp_input=lambda g, input: g * tg.exp(input),
+    )
+    x = leaf(0.5, -1.0)
+    (slope,) = autograd.grad(op.call(x * 3).sum(), x, create_graph=create_graph)
+    np.testing.assert_allclose(slope.detach().numpy(), 3 * np.exp(3 * x.detach().numpy()))
 
 
 def test_a_name_is_taken_once():

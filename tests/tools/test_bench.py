@@ -364,3 +364,10 @@ def test_the_first_step_is_taken_cold_and_then_warm(bench, monkeypatch):
     assert caches[0] == caches[1] != caches[2] == caches[3]
     assert not any(cache.exists() for cache in caches)
     assert {"cold", "warm"} <= set(found["engines"]["torch"])
+
+
+def test_the_look_at_gradients_is_part_of_a_step(bench):
+    import finite_check
+
+    step, look = finite_check.measured("lenet", 2)
+    assert 0 < look < step

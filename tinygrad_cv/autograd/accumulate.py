@@ -48,7 +48,7 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
             tensor._grad = known + Tensor(box[0])
         else:
             add(known.array, box[0], out=known.array)
-            note_write(known.array)
+            note_write(known.array, "backward, which adds to .grad")
 
 
 def owned(box: list[Any]) -> Any:

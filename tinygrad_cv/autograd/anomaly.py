@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tinygrad_cv.autograd.retain import watching
 from tinygrad_cv.backend.array import is_array, on_device_of, to_numpy, xp_of
 from tinygrad_cv.backend.blame import with_origins
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.core.mode import Recorder, Scope
+from tinygrad_cv.core.mode import Recorder, Scope, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, site_of, user_frame
@@ -27,15 +27,17 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
     """Find the first operator that goes wrong inside the block, forward or backward. Slow: every
     value is read once more, and what is saved for backward is read twice.
 
-    * An operator that makes a NaN or an infinity out of finite inputs raises, with the shapes and
-      ranges of its inputs and the line that ran it.
+    * An operator that makes a NaN or an infinity out of finite inputs, or a NaN out of infinities,
+      raises, with the shapes and ranges of its inputs and the line that ran it.
     * A gradient rule that does so raises, with the operator, its line and the range of what it was
       given.
     * A saved value that was changed behind the engine's back, through ``t.numpy()`` or another
       alias, raises when backward is about to use it. (Writes through Tensors are always found.)
 
     Forward and backward must both run inside the block. An operator that was told a non-finite
-    number, such as ``masked_fill(mask, -inf)``, may return it.
+    number, such as ``masked_fill(mask, -inf)``, may return it. NaN that were in the data before
+    make a warning, once, at the first operator that passes them on. Saved values that are packed
+    away (``saved_tensors_hooks``) or computed again (``checkpoint``) are not looked at for writes.
 
     Args:
         check_nan: False looks for unrecorded writes only.
@@ -59,14 +61,16 @@ def detect_anomaly(check_nan: bool = True) -> Iterator[None]:
 class _Detector(Recorder):
     def __init__(self, check_nan: bool) -> None:
         self.check_nan = check_nan
+        self.came_in = ""  # how NaN came in, once it is known
         self.given: Any = None  # the gradient that the rules are reading
         self.sums: WeakKeyDictionary[Node, list[int]] = WeakKeyDictionary()
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         if self.check_nan:
-            found = next(filter(None, (_not_finite(t.array) for t in outputs)), None)
+            found = _worst(t.array for t in outputs)
             given = [t.array if isinstance(t, Tensor) else t for t in inputs]
-            if found and not any(_not_finite(x) for x in (*given, *attrs)):
+            before = _worst((*given, *attrs))
+            if found and before != "nan" and (found == "nan" or not before):
                 error = GraphError(
                     op.name,
                     f"the first value that is not finite ({found}) appeared here",
@@ -75,14 +79,35 @@ class _Detector(Recorder):
                 )
                 with_origins(error, op, inputs, frame)
                 raise _placed(error, scope)
+            if found == "nan" and not self.came_in:
+                self._note(op, given, frame)
         node = outputs[0].node
-        if isinstance(node, Node) and node.op is op:
+        if isinstance(node, Node) and node.op is op and type(node.saved) is tuple:
             self.sums[node] = _checksums(node)
+
+    def _note(self, op: Any, given: list[Any], frame: Any) -> None:
+        """Warn that an input held NaN before: no operator in the block made it."""
+        for name, value in _named(op, given):
+            if _not_finite(value) == "nan":
+                count = int((value != value).sum())
+                self.came_in = (
+                    f"{op.name} was given {count} NaN, of {np.size(value)} values, as {name!r}, "
+                    "and no operator inside the block made them: they were in the data, the "
+                    "parameters or the buffers before"
+                )
+                warnings.warn_explicit(
+                    f"detect_anomaly: {self.came_in}. This warning comes once.",
+                    UserWarning,
+                    frame.f_code.co_filename,
+                    frame.f_lineno,
+                )
+                self.came_in += f"; it ran at {site_of(frame.f_code, frame.f_lasti)}"
+                return
 
     def arrived(self, node: Node, gradient: Any) -> None:
         self.given = gradient
         known = self.sums.get(node)
-        if known is None or type(node.saved) is not tuple:  # before the block, or packed since
+        if known is None or type(node.saved) is not tuple:  # it ran before the block, or is packed
             return
         for name, before, now in zip(node.plan.names, known, _checksums(node), strict=True):
             if before != now:
@@ -113,10 +138,18 @@ class _Detector(Recorder):
                 f"{node.op.name}",
                 law=[f"d{name}: {node.op.gradients[name]}"] if name in node.op.gradients else [],
                 values=[_range("g", _raw(g)) for g in given],
-                repair="The gradient has no finite value at these inputs: keep away from them.",
-                notes=_lines(node),
+                repair=_way_out(node),
+                notes=[*_lines(node), *filter(None, [self.came_in])],
             )
         )
+
+
+def _way_out(node: Node) -> str:
+    for name, value in zip(node.plan.names, node.saved, strict=True):
+        found = next(filter(None, map(_not_finite, value if type(value) is tuple else [value])), "")
+        if found:
+            return f"Mend where {name!r} comes from: it held {found} when {node.op.name} ran."
+    return "The gradient has no finite value at these inputs: keep away from them."
 
 
 def _lines(node: Node) -> list[str]:
@@ -143,15 +176,20 @@ def _named(op: Any, given: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _not_finite(value: Any) -> str:
-    """The first non-finite value as text, empty if all are finite."""
+    """ "nan" if there is one, else the first infinity as text; empty if all values are finite."""
     if isinstance(value, (float, np.floating)):
         return "" if np.isfinite(value) else str(value)
     if not is_array(value) or isinstance(value, Spec) or value.dtype.kind != "f":
         return ""
     with on_device_of(value):
-        xp = xp_of(value)
-        bad = ~xp.isfinite(value)
-        return str(to_numpy(value[bad][:1])[0]) if bool(bad.any()) else ""
+        bad = value[~xp_of(value).isfinite(value)]
+        return "" if not bad.size else "nan" if bool((bad != bad).any()) else str(bad[0])
+
+
+def _worst(values: Iterable[Any]) -> str:
+    """The same of several values: NaN counts more than an infinity."""
+    found = set(map(_not_finite, values)) - {""}
+    return "nan" if "nan" in found else next(iter(found), "")
 
 
 def _range(name: str, value: Any) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cv.autograd.accumulate import add_to_grad, owned
-from tinygrad_cv.autograd.cuts import SEARCH, known_cut
+from tinygrad_cv.autograd.cuts import SEARCH, needs_none
 from tinygrad_cv.autograd.finite import note_loss
 from tinygrad_cv.autograd.hooks import source_of
 from tinygrad_cv.autograd.multi_hooks import accumulated
@@ -16,7 +16,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.engine import Key, key_of
 from tinygrad_cv.core.node import Leaf, Source
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
-from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 __all__ = ["backward", "grad"]
 
@@ -28,6 +28,7 @@ def backward(
     grad_tensors: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    grad_variables: Any = None,
     inputs: Tensors | None = None,
 ) -> None:
     """Add the gradients of the sum of ``tensors`` to ``.grad`` of the leaves, or of ``inputs``.
@@ -41,6 +42,7 @@ def backward(
         grad_tensors: the gradient of each, of its shape; None stands for 1 where a tensor has one
             element.
         retain_graph, create_graph: as in :meth:`Tensor.backward`.
+        grad_variables: the old name of ``grad_tensors``.
         inputs: the Tensors, leaves or results, whose ``.grad`` is wanted; None means all leaves
             that require a gradient.
 
@@ -56,6 +58,12 @@ def backward(
     >>> w.grad  # 3 + 2w
     tensor(7.)
     """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise ArgumentError(
+                "backward", "grad_variables is the old name of grad_tensors: give one"
+            )
+        grad_tensors = grad_variables
     losses = _several("backward", tensors)
     note_loss(losses)
     roots = _roots("backward", losses, grad_tensors, create_graph)
@@ -105,7 +113,7 @@ def _tensor_backward(
     >>> x.grad
     tensor([ 2., 40.])
     """
-    backward(self, gradient, retain_graph, create_graph, inputs)
+    backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
 extend("backward", _tensor_backward)
@@ -117,7 +125,9 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The sum of the gradients of ``outputs`` with respect to each of ``inputs``; ``.grad`` is left
@@ -128,7 +138,9 @@ def grad(
         grad_outputs: one gradient for each output (None means 1 for an output of one element).
         retain_graph: keep the graph for another backward; default: the value of ``create_graph``.
         create_graph: record the backward, so that the results can be differentiated again.
+        only_inputs: True; False, which PyTorch no longer has, is refused.
         allow_unused: give None for an input that the outputs do not depend on, instead of an error.
+        is_grads_batched: False; True is refused.
         materialize_grads: give zeros instead of None for such an input.
 
     Returns:
@@ -140,6 +152,7 @@ def grad(
             a saved value was overwritten.
         ShapeError: a gradient has not its output's shape.
         DTypeError: something that is no Tensor, or a gradient that is not floating.
+        ArgumentError: ``only_inputs`` or ``is_grads_batched`` is not as above.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor(3.0, requires_grad=True)
@@ -148,6 +161,13 @@ def grad(
     >>> first.item(), second.item()
     (27.0, 18.0)
     """
+    if only_inputs is not True:
+        repair = "Call backward(), which adds to .grad of all leaves."
+        raise ArgumentError("grad", f"only_inputs must be True, not {only_inputs!r}", repair=repair)
+    if is_grads_batched is not False:
+        repair = "Call grad for each row of grad_outputs, with retain_graph=True."
+        problem = f"is_grads_batched must be False, not {is_grads_batched!r}"
+        raise ArgumentError("grad", problem, repair=repair)
     ins = _several("grad", inputs)
     roots = _roots("grad", _several("grad", outputs), grad_outputs, create_graph)
     keys = [key_of(source_of(t, "grad"), t.index) for t in ins]
@@ -169,6 +189,9 @@ def grad(
                 f"the outputs do not depend on input {position}",
                 values=[(f"inputs[{position}]", tensor.shape)],
                 repair="Pass allow_unused=True for None, or materialize_grads=True for zeros.",
+                notes=[
+                    "If it should: a detach(), .data or no_grad on the way cuts it. " + SEARCH,
+                ],
             )
     return tuple(results)
 
@@ -186,15 +209,7 @@ def _roots(
     roots = []
     for tensor, gradient in zip(tensors, gradients, strict=True):
         if tensor.node is None:
-            raise GraphError(
-                what,
-                "this tensor does not require a gradient: nothing that asks for one went into it, "
-                "or it was made under no_grad or detached",
-                values=[("tensor", tensor.shape)],
-                repair="Call requires_grad_() on the inputs or parameters before the forward pass. "
-                "If it is itself a gradient, compute that with create_graph=True.",
-                notes=[f"this tensor: {found}" if (found := known_cut(tensor)) else SEARCH],
-            )
+            raise needs_none(what, tensor)
         if isinstance(tensor.array, Spec):
             raise GraphError(what, "a tensor on the meta device has no values to differentiate")
         if gradient is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tinygrad_cv.backend.blame import Detached, Place
+from tinygrad_cv.backend.blame import Detached, Passed, Place
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import GraphError
 
-__all__ = ["Made", "known_cut", "why_no_grad"]
+__all__ = ["Made", "Marked", "needs_none", "why_no_grad"]
 
 SEARCH = (
     'Run the forward inside "with tg.autograd.retain_all():", and why_no_grad names the operators '
@@ -22,12 +23,22 @@ SEARCH = (
 class Made(Place):
     """An operator that ran without being recorded, as :func:`retain_all` keeps it."""
 
-    __slots__ = ("inputs", "op", "reason", "scope")
+    __slots__ = ("inputs", "op", "reason")
 
     def __init__(self, frame: Any, op: Any, inputs: Any, scope: Scope | None, reason: Any) -> None:
-        super().__init__(frame)
-        self.op, self.scope, self.reason = op, scope, reason
+        super().__init__(frame, scope)
+        self.op, self.reason = op, reason
         self.inputs = tuple(t for t in inputs if isinstance(t, Tensor))
+
+
+class Marked(Place):
+    """An output that a Function said has no gradient."""
+
+    __slots__ = ("op",)
+
+    def __init__(self, frame: Any, scope: Scope | None, op: Any) -> None:
+        super().__init__(frame, scope)
+        self.op = op
 
 
 def why_no_grad(tensor: Any) -> str:
@@ -37,9 +48,9 @@ def why_no_grad(tensor: Any) -> str:
     * It came out of ``detach()``: at which line.
     * It was made under ``no_grad``: at which line that begins.
     * It is a leaf that does not ask for one.
-    * Inside ``with autograd.retain_all():`` every operator is kept in mind, so the answer goes
-      through all that lies between. Outside, only where a gradient was lost is known, and not what
-      was computed afterwards.
+    * It was computed from a tensor that had lost its gradient: where it lost it, and at which line
+      it was used first. Inside ``with autograd.retain_all():`` every operator is kept in mind, and
+      the answer goes through all that lies between.
     * It asks for one, but no backward has brought it yet.
 
     Args:
@@ -62,7 +73,7 @@ def why_no_grad(tensor: Any) -> str:
         )
     if tensor.node is not None:
         return _recorded(tensor)
-    cut = getattr(tensor, "cut", None)
+    cut = tensor.cut
     if tensor.dtype.kind != "f":
         found = f"it is {tensor.dtype.name}, and only float tensors have gradients"
         op: Any = cut.op if isinstance(cut, Made) else cut
@@ -70,23 +81,40 @@ def why_no_grad(tensor: Any) -> str:
         return f"{found}: it was made by {op.name}, which has none" if made else found
     if isinstance(cut, Made):
         return "\n".join(_chain(tensor))
-    return known_cut(tensor) or (
+    return _reason(cut) or (
         "it is a leaf that does not ask for a gradient, or was computed from such leaves only; "
         "what was built from .numpy(), .item() or .tolist() is such a leaf\n" + SEARCH
     )
 
 
-def known_cut(tensor: Tensor) -> str:
-    """Where this very tensor lost its gradient, if that is known; else empty."""
-    cut = getattr(tensor, "cut", None)
-    if isinstance(cut, Made):
-        return "\n".join(_chain(tensor))
-    return _reason(cut)
+def needs_none(what: str, tensor: Tensor) -> GraphError:
+    """The error of ``what`` about a tensor that has no gradient, with the reason if it is known."""
+    problem = "this tensor does not require a gradient: "
+    rows = [("tensor", tensor.shape)]
+    found = list(_chain(tensor)) if isinstance(tensor.cut, Made) else [_reason(tensor.cut)]
+    if found[0]:
+        repair = "Leave that out where the gradient has to go through."
+        return GraphError(what, problem + found[0], values=rows, repair=repair, notes=found[1:])
+    return GraphError(
+        what,
+        problem + "nothing that asks for one went into it",
+        values=rows,
+        repair="Call requires_grad_() on the inputs or parameters before the forward pass. "
+        "If it is itself a gradient, compute that with create_graph=True.",
+        notes=[SEARCH],
+    )
 
 
 def _reason(cut: Any) -> str:
     if isinstance(cut, Detached):
-        return f"it was cut from the graph by detach() at {cut.site}"
+        return f"it was cut from the graph by detach() at {cut.where}"
+    if isinstance(cut, Passed):
+        before = _reason(cut.cut).removeprefix("it ")
+        return f"it was computed, first at {cut.where}, from what {before}"
+    if isinstance(cut, Made):
+        return f"it was made by {cut.op.name} at {cut.where}"
+    if isinstance(cut, Marked):
+        return f"it was marked as non-differentiable by {cut.op.name} at {cut.where}"
     if isinstance(cut, Place):
         return f"it was made under no_grad, which begins at {cut.site}"
     if isinstance(cut, type) and issubclass(cut, Op):
@@ -116,18 +144,17 @@ def _chain(tensor: Tensor) -> Iterator[str]:
     stack, seen = [tensor], set()
     while stack:
         t = stack.pop()
-        cut = getattr(t, "cut", None)
+        cut = t.cut
         if id(t) in seen or t.node is not None:
             continue
         seen.add(id(t))
         if isinstance(cut, Made):
-            place = "" if cut.scope is None else f", in {cut.scope.path}"
-            line = f"it was made by {cut.op.name} at {cut.site}{place}"
-            reason = _reason(cut.reason)
+            line = _reason(cut)
+            reason = "" if isinstance(cut.reason, Passed) else _reason(cut.reason)
             if reason:
                 yield f"{line}: {reason.removeprefix('it was ')}"
                 continue
-            losing = [i for i in cut.inputs if getattr(i, "cut", None) is not None]
+            losing = [i for i in cut.inputs if i.cut is not None]
             end = ", from" if losing else ", from leaves that do not ask for a gradient"
             yield line + end
             stack += reversed(losing)

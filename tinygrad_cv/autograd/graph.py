@@ -28,12 +28,12 @@ True
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Any
 
 from tinygrad_cv.autograd.multi_hooks import MultiHookHandle, register_multi_grad_hook
 from tinygrad_cv.autograd.node_hooks import register_hook as _register_hook  # noqa: F401
 from tinygrad_cv.autograd.saved import save_on_cpu, saved_tensors_hooks
+from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 
@@ -50,14 +50,7 @@ def nodes(target: Any) -> list[Node]:
     >>> [node.op.name for node in nodes((x.exp() * 2).sum())]
     ['exp', 'mul', 'sum']
     """
-    stack: list[Any] = [t.node for t in tensors_of(target)]
-    seen: set[Any] = set()
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Node) and node not in seen:
-            seen.add(node)
-            stack += node.edges
-    return sorted(seen, key=attrgetter("stamp"))
+    return reachable(t.node for t in tensors_of(target))[0][::-1]
 
 
 def tensors_of(item: Any) -> Iterable[Tensor]:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tinygrad_cv.autograd.accumulate import add_to_grad
-from tinygrad_cv.autograd.cuts import known_cut
+from tinygrad_cv.autograd.cuts import needs_none
 from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
-from tinygrad_cv.errors import DTypeError, GraphError, ShapeError, TinygradError
+from tinygrad_cv.errors import DTypeError, ShapeError, TinygradError
 
 __all__ = ["HookHandle", "call_hook", "check_callable", "described", "source_of"]
 
@@ -153,12 +153,7 @@ def source_of(tensor: Tensor, what: str) -> Node | Leaf:
     """What made ``tensor``. For ``what``, the name of the caller, to refuse one without a
     gradient."""
     if tensor.node is None:
-        raise GraphError(
-            what,
-            "this tensor does not require a gradient",
-            repair="Call t.requires_grad_() first.",
-            notes=[f"this tensor: {found}"] if (found := known_cut(tensor)) else [],
-        )
+        raise needs_none(what, tensor)
     return tensor.node
 
 

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cv.backend.array import is_array
+from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
+from tinygrad_cv.backend.writes import forget
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.engine import Key, Run
 from tinygrad_cv.core.node import Node
@@ -29,6 +30,8 @@ class MemoryStep(NamedTuple):
         saved_bytes: new memory that only its node holds, such as a mask.
         live: bytes of all arrays that are alive, without what was there before.
         flops: operations, as in a profile; 0 where they depend on values.
+        saved: of ``live`` what nodes keep for backward.
+        gradients: of ``live`` what backward has made.
 
     >>> MemoryStep("exp", "forward", "", 24, 0, 24, 6).live
     24
@@ -41,29 +44,47 @@ class MemoryStep(NamedTuple):
     saved_bytes: int
     live: int
     flops: int
+    saved: int = 0
+    gradients: int = 0
 
 
 class _Memory(Spec):
     """A Spec that is counted while it is alive, or that is a view of one."""
 
     account: Any = None
+    kind: str = ""  # "saved" or "gradients"
     base: Any = None
     view: Any = None  # an array of this form, whose memory nobody touches
 
     def __del__(self) -> None:
+        forget(self)
         if self.account is not None:
             self.account.live -= self.nbytes
+            self.account.of[self.kind] -= self.nbytes
 
 
 class _Account:
+    """Bytes that are alive, and ``of`` each kind."""
+
     def __init__(self) -> None:
         self.live = 0
+        self.of = {"": 0, "saved": 0, "gradients": 0}
 
-    def new(self, spec: Spec) -> _Memory:
+    def new(self, spec: Spec, kind: str = "") -> _Memory:
         made = _Memory(*spec)
-        made.account = self
+        made.account, made.kind = self, kind
         self.live += made.nbytes
+        self.of[kind] += made.nbytes
         return made
+
+    def keep(self, value: Any) -> None:
+        """A node keeps this for backward."""
+        for item in value if type(value) is tuple else (value,):
+            memory = getattr(item, "base", None) or item
+            if getattr(memory, "account", None) is self and not memory.kind:
+                self.of[""] -= memory.nbytes
+                self.of["saved"] += memory.nbytes
+                memory.kind = "saved"
 
 
 def run_on_meta(
@@ -75,7 +96,7 @@ def run_on_meta(
     planner = _Planner(account)
     with _on_meta(function) as held:
         given = _mapped((inputs, kwargs), held)
-        with mode.grad_mode(True), mode.recording(planner):
+        with mode.grad_mode(True), mode.recording(planner), placing(META):
             try:
                 result = function(*given[0], **given[1])
             except BackendError as error:
@@ -103,6 +124,7 @@ class _Planner(mode.Recorder):
         self.flops = 0  # since the last step
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        found = self._counted_inputs(inputs)
         arrays = [t.array if isinstance(t, Tensor) else t for t in inputs]
         with suppress(TinygradError, AttributeError, TypeError):  # it depends on values
             specs = tuple(Spec(*x) if isinstance(x, Spec) else x for x in arrays)
@@ -112,39 +134,73 @@ class _Planner(mode.Recorder):
         made = saved = 0
         for k, out in enumerate(outputs):
             view = views[k] if k < len(views) else None
+            if not isinstance(out.array, Spec):
+                continue  # of tensors that were put on another device
             if view is None:
-                out.array = self.account.new(out.array)
+                out.array = self.account.new(out.array, "gradients" if self.rules else "")
                 made += out.array.nbytes
             else:
                 out.array = view
         if node is not None and node.op is op and type(node.saved) is tuple:
             before = self.account.live
-            node.saved = tuple(
-                self._kept(kind, place, value, arrays, outputs)
-                for (kind, place), value in zip(node.plan.kinds, node.saved, strict=True)
-            )
+            node.saved = self._kept(node, found, arrays, outputs)
             saved = self.account.live - before
         if not self.rules:
             phase = "recompute" if running_again() else "forward"
             self.step(op.name, phase, scope, made, saved)
 
-    def _kept(self, kind: str, place: int, value: Any, arrays: list[Any], outputs: Any) -> Any:
-        if kind == "output":
-            return outputs[place].array
-        if kind == "shape":
-            return value
+    def _counted_inputs(self, inputs: Any) -> dict[int, tuple[Any, Any]]:
+        """Counts the inputs that no operator made, but a function such as ``zeros``. Gives what was
+        there, and what is there now, by the id of what was."""
+        found: dict[int, tuple[Any, Any]] = {}
+        for tensor in inputs:
+            if isinstance(tensor, Tensor):
+                before = tensor.array
+                if type(before) is Spec:
+                    known = found.get(id(before))
+                    tensor.array = self.account.new(before) if known is None else known[1]
+                found[id(before)] = before, tensor.array
+        return found
+
+    def _kept(
+        self, node: Node, found: dict[int, tuple[Any, Any]], arrays: list[Any], outputs: Any
+    ) -> tuple[Any, ...]:
+        """Stand-ins for what the node saves."""
+        op, kept = node.op, []
+        plain = [Spec(*x) if isinstance(x, Spec) else x for x in arrays]
+        aliases = op.aliases(*plain, *node.attrs)
+        owners = dict(zip(op.inputs, arrays, strict=False)) if aliases else {}
+        kinds = zip(node.plan.names, node.plan.kinds, node.saved, strict=True)
+        for name, (kind, place), value in kinds:
+            if kind == "input":
+                value = self._input(value, found)
+            elif kind == "output":
+                value = outputs[place].array
+            elif kind == "residual" and isinstance(value, Spec):
+                owner = aliases.get(name, name)
+                if owner not in owners:
+                    owners[owner] = self.account.new(value)
+                value = owners[owner] if owner == name else _view(owners[owner], value)
+            self.account.keep(value)
+            kept.append(value)
+        return tuple(kept)
+
+    def _input(self, value: Any, found: dict[int, tuple[Any, Any]]) -> Any:
+        """The stand-in for an input; a promoted one has memory of its own."""
         if isinstance(value, tuple) and not isinstance(value, Spec):
-            return tuple(self._kept(kind, place, item, arrays, outputs) for item in value)
-        if not isinstance(value, Spec) or any(value is x for x in arrays):
+            return tuple(self._input(item, found) for item in value)
+        if not isinstance(value, Spec):
             return value
-        return self.account.new(value)
+        return found[id(value)][1] if id(value) in found else self.account.new(value)
 
     def step(
         self, operator: str, phase: str, scope: mode.Scope | None, made: int, saved: int
     ) -> None:
         module = "" if scope is None else scope.name or scope.kind
         live, flops, self.flops = self.account.live, self.flops, 0
-        self.steps.append(MemoryStep(operator, phase, module, made, saved, live, flops))
+        of = self.account.of
+        step = MemoryStep(operator, phase, module, made, saved, live, flops)
+        self.steps.append(step._replace(saved=of["saved"], gradients=of["gradients"]))
 
 
 class _Run(Run):
@@ -159,7 +215,7 @@ class _Run(Run):
         if type(kept) is not tuple:
             kept = kept.unpack()
         several = gradient if type(gradient) is tuple else (gradient,)
-        several = tuple(map(self._counted, several))
+        several = tuple(None if g is None else self._counted(g) for g in several)
         saved = [
             value if kind == "shape" else _tensors(value)
             for (kind, _), value in zip(node.plan.kinds, kept, strict=True)
@@ -180,16 +236,23 @@ class _Run(Run):
         self.planner.step(node.op.name, "backward", node.scope, account.live - before, 0)
         return results
 
+    def _send(self, node: Node, results: Sequence[Any]) -> None:
+        self.planner.rules += 1  # what fits a gradient to its input is no step
+        super()._send(node, [x if x is None else Tensor(x) for x in results])
+        self.planner.rules -= 1
+        self.planner.flops = 0
+
     def _add(self, key: Key, gradient: Any) -> None:
+        gradient = gradient.array if isinstance(gradient, Tensor) else gradient
         known = self.grads.get(key)
         if known is None:
             self.grads[key] = self._counted(gradient)
         elif key not in self.owned:
-            self.grads[key] = self.planner.account.new(known)
+            self.grads[key] = self.planner.account.new(known, "gradients")
             self.owned.add(key)
 
     def _counted(self, spec: Any) -> Any:
-        return spec if type(spec) is _Memory else self.planner.account.new(spec)
+        return spec if type(spec) is _Memory else self.planner.account.new(spec, "gradients")
 
 
 def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
@@ -210,6 +273,13 @@ def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
             view.base, view.view = getattr(first, "base", None) or first, result
         views.append(view)
     return views
+
+
+def _view(memory: Any, spec: Spec) -> _Memory:
+    """A stand-in for a view of this memory, which it keeps alive."""
+    view = _Memory(*spec)
+    view.base = getattr(memory, "base", None) or memory
+    return view
 
 
 def _form(spec: Spec) -> np.ndarray:
@@ -246,7 +316,7 @@ def _floats(result: Any) -> Iterator[Tensor]:
 
 
 def _roots(result: Any, account: _Account) -> list[Any]:
-    roots = [(t.node, t.index, account.new(t.array)) for t in _floats(result)]
+    roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in _floats(result)]
     if not roots:
         raise GraphError(
             "plan_memory",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_cv.autograd.hooks import HookHandle, call_hook, check_callable, described
-from tinygrad_cv.core.engine import fitted
+from tinygrad_cv.core.engine import as_seen, fitted
 from tinygrad_cv.core.node import AFTER, BEFORE, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
@@ -79,22 +79,18 @@ def register_hook(self: Node, hook: Callable[[Gradients, Gradients], Any]) -> Ho
     def run(node: Node, results: Sequence[Any], given: Any, create_graph: bool) -> Any:
         grads = [None if g is None else fitted(node, k, g) for k, g in enumerate(results)]
         outputs = given if isinstance(given, tuple) else (given,)
-        seen = tuple(_tensor(g, create_graph) for g in outputs)
+        seen = tuple(None if g is None else as_seen(g) for g in outputs)
         changed = _changed(node, hook, "grad_inputs", grads, create_graph, seen)
         return grads if changed is None else changed
 
     return HookHandle(self, AFTER, run, checked=False)
 
 
-def _tensor(gradient: Any, create_graph: bool) -> Any:
-    return gradient if gradient is None or create_graph else Tensor(gradient)
-
-
 def _changed(
     node: Node, hook: Any, what: str, grads: Sequence[Any], create_graph: bool, *more: Any
 ) -> list[Any] | None:
     """What the hook makes of ``grads``, checked; None if it leaves them alone."""
-    given = tuple(_tensor(g, create_graph) for g in grads)
+    given = tuple(None if g is None else as_seen(g) for g in grads)
     returned = call_hook(hook, None, given, *more)
     if returned is None:
         return None
@@ -103,7 +99,12 @@ def _changed(
     found = checked_gradients(hook, what, returned, given, where)
     if what == "grad_outputs":  # the rules need one where one was
         found = [old if new is None else new for new, old in zip(found, given, strict=True)]
-    return [g.array if isinstance(g, Tensor) and not create_graph else g for g in found]
+    rows = zip(found, given, grads, strict=True)
+    return [g if new is old else _raw(new, create_graph) for new, old, g in rows]
+
+
+def _raw(gradient: Tensor | None, create_graph: bool) -> Any:
+    return gradient if gradient is None or create_graph else gradient.array
 
 
 def checked_gradients(

@@ -17,7 +17,7 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = ["checkpoint", "checkpoint_sequential", "in_order"]
 
 
 def _no_contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -122,14 +122,20 @@ def checkpoint_sequential(
         )
     size = len(chain) // segments
     for start in range(0, size * (segments - 1), size):
-        piece = _piece(chain[start : start + size])
+        piece = in_order(chain[start : start + size])
         input = checkpoint(
             piece, input, use_reentrant=use_reentrant, preserve_rng_state=preserve_rng_state
         )
-    return _piece(chain[size * (segments - 1) :])(input)
+    return in_order(chain[size * (segments - 1) :])(input)
 
 
-def _piece(functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+def in_order(functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """Functions that run one after the other, as one.
+
+    >>> in_order([abs, str])(-3)
+    '3'
+    """
+
     def run(value: Any) -> Any:
         for function in functions:
             value = function(value)

@@ -93,7 +93,7 @@ class _Replay:
 def replayed(node: Node, kept: Kept, rng: np.random.Generator) -> list[Verdict]:
     """Every check of one node, on the arrays that were kept."""
     first = next(x for x in (*kept.inputs, *kept.outputs) if is_array(x))
-    with on_device_of(first), np.errstate(all="ignore"), grad_mode(False), recording(None):
+    with on_device_of(first), np.errstate(all="ignore"), grad_mode(False), recording():
         try:
             with kernels.use("reference"):
                 replay = _Replay(node, kept, rng)

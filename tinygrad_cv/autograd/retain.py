@@ -11,11 +11,11 @@ from tinygrad_cv.autograd.cuts import Made
 from tinygrad_cv.backend.array import copy_of, is_array
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import clock, written_after
-from tinygrad_cv.core.mode import Recorder, recording, state
+from tinygrad_cv.core.mode import Recorder, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["Kept", "kept_of", "retain_all", "watching"]
+__all__ = ["Kept", "kept_of", "retain_all"]
 
 
 class Kept(NamedTuple):
@@ -63,7 +63,7 @@ class _Keeper(Recorder):
             _KEPT[nodes[0]] = Kept(given, tuple(self._copy(t.array) for t in outputs))
         for out in outputs:
             if out.node is None:
-                out.cut = Made(frame, op, inputs, scope, getattr(out, "cut", None))
+                out.cut = Made(frame, op, inputs, scope, out.cut)
 
     def _copy(self, value: Any) -> Any:
         if not is_array(value) or isinstance(value, Spec):
@@ -72,32 +72,3 @@ class _Keeper(Recorder):
         if known is None or written_after(value, known[1]) is not None:
             known = self.copies[id(value)] = (value, clock.tick(), copy_of(value))
         return known[2]
-
-
-class _Both(Recorder):
-    def __init__(self, first: Recorder, second: Recorder) -> None:
-        self.pair = (first, second)
-
-    def add(self, *run: Any) -> None:
-        for watcher in self.pair:
-            watcher.add(*run)
-
-    def failed(self, *run: Any) -> None:
-        for watcher in self.pair:
-            watcher.failed(*run)
-
-    def arrived(self, node: Any, gradient: Any) -> None:
-        for watcher in self.pair:
-            watcher.arrived(node, gradient)
-
-    def differentiated(self, node: Any, gradients: Any) -> None:
-        for watcher in self.pair:
-            watcher.differentiated(node, gradients)
-
-
-@contextmanager
-def watching(recorder: Recorder) -> Iterator[None]:
-    """Show what runs inside the block to ``recorder`` and to whoever watches already."""
-    outer = state().record
-    with recording(recorder if outer is None else _Both(recorder, outer)):
-        yield

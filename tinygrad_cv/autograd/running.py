@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from tinygrad_cv.core.engine import Run
+from tinygrad_cv.core.engine import Run, as_seen
 from tinygrad_cv.core.node import Node, Source
 from tinygrad_cv.core.tensor import Tensor
 
@@ -59,7 +59,7 @@ class BackwardRun(Run):
     def arrived_at(self, node: Node | None) -> Tensor | None:
         """What has arrived so far at output 0 of ``node``, whose rules have not run yet."""
         gradient = None if node is None else self.grads.get(node)
-        return gradient if gradient is None or self.create_graph else Tensor(gradient)
+        return None if gradient is None else as_seen(gradient)
 
 
 _NOW: ContextVar[BackwardRun | None] = ContextVar("tinygrad_cv_backward_run", default=None)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tinygrad_cv.autograd.retain import watching
 from tinygrad_cv.backend.array import copy_of, is_array
 from tinygrad_cv.backend.blame import overwritten
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import memory_of
-from tinygrad_cv.core.mode import Recorder
+from tinygrad_cv.core.mode import Recorder, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, ShapeError, Site, site_of
+from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError, Site, site_of
 
 __all__ = ["save_on_cpu", "saved_tensors_hooks"]
 
@@ -23,7 +22,9 @@ class saved_tensors_hooks:  # noqa: N801  (PyTorch's name)
     that returns is kept instead, and given to ``unpack_hook`` when backward needs the value.
 
     For example to keep it on disk, compressed, or in lower precision. Of nested blocks the inner
-    one counts. ``pack_hook`` gets a detached Tensor, which it must not write into.
+    one counts. ``pack_hook`` gets a detached Tensor, which it must not write into. If what it
+    returns shares the memory of that Tensor, as ``t.numpy()`` does, and something writes there
+    before backward, backward refuses as it does without hooks.
 
     Args:
         pack_hook: ``pack_hook(tensor) -> anything``.
@@ -69,7 +70,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
         pin_memory: True is not supported.
 
     Raises:
-        DTypeError: ``pin_memory`` is True.
+        ArgumentError: ``pin_memory`` is True.
 
     >>> import tinygrad_cv as tg
     >>> from tinygrad_cv.autograd.graph import save_on_cpu
@@ -83,7 +84,7 @@ class save_on_cpu(saved_tensors_hooks):  # noqa: N801  (PyTorch's name)
 
     def __init__(self, pin_memory: bool = False) -> None:
         if pin_memory:
-            raise DTypeError("save_on_cpu", "pin_memory=True is not supported")
+            raise ArgumentError("save_on_cpu", "pin_memory=True is not supported")
         super().__init__(lambda t: (t.device, t.to("cpu")), lambda kept: kept[1].to(kept[0]))
 
 
@@ -103,7 +104,7 @@ class _Packed:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
     def __init__(self, node: Node, pack: Any, unpack: Any) -> None:
-        self.unpack_hook = unpack
+        self.pack_hook, self.unpack_hook = pack, unpack
         self.op, self.names = node.op, node.plan.names
         self.stamp, self.scope = node.stamp, node.scope
         self.code, self.lasti = node.code, node.lasti
@@ -119,8 +120,8 @@ class _Packed:
 
     @property
     def specs(self) -> tuple[Any, ...]:
-        """The saved values, with Specs in place of arrays."""
-        return tuple(map(_spec, self.values))
+        """The saved values, with a Spec in the place of each array."""
+        return tuple(map(_specs, self.values))
 
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, as rules read them."""
@@ -131,6 +132,7 @@ class _Packed:
             return tuple(self._whole(name, v) for v in value)
         if not isinstance(value, _Box):
             return value
+        overwritten(self, name, value.shared)
         tensor = self.unpack_hook(value.packed)
         notes = [f"{self.op.name}, which saved {name!r}, ran at {self.site}"]
         if not isinstance(tensor, Tensor):
@@ -141,9 +143,8 @@ class _Packed:
             problem = "unpack_hook must return a tensor of the shape that was packed"
             raise ShapeError("saved_tensors_hooks", problem, values=rows, notes=notes)
         if tensor.dtype != value.spec.dtype:
-            wanted = value.spec.dtype.name
-            problem = f"unpack_hook must return {wanted}, not {tensor.dtype.name}"
-            repair = f'Convert it with .to("{wanted}").'
+            problem = f"unpack_hook must return {value.spec.dtype.name}, not {tensor.dtype.name}"
+            repair = f'Convert it with .to("{value.spec.dtype.name}").'
             raise DTypeError("saved_tensors_hooks", problem, repair=repair, notes=notes)
         overwritten(self, name, tensor.array)
         return tensor.array
@@ -152,9 +153,9 @@ class _Packed:
         """Copy what shares memory with ``array``, which is about to be overwritten."""
         for value in self.values:
             for box in value if isinstance(value, tuple) else (value,):
-                kept = box.packed if isinstance(box, _Box) else None
-                if isinstance(kept, Tensor) and memory_of(kept.array) is memory_of(array):
-                    box.packed = Tensor(copy_of(kept.array))
+                shared = box.shared if isinstance(box, _Box) else None
+                if shared is not None and memory_of(shared) is memory_of(array):
+                    box.pack(copy_of(shared), self.pack_hook)
 
     def __iter__(self) -> Iterator[None]:
         return iter((None,) * len(self.values))
@@ -164,22 +165,43 @@ class _Packed:
 
 
 class _Box:
-    """What ``pack_hook`` returned, and what the value was."""
+    """What ``pack_hook`` returned, what the value was, and the value itself, for its memory, if a
+    tensor or array in what was returned shares it."""
 
-    __slots__ = ("packed", "spec")
+    __slots__ = ("packed", "shared", "spec")
 
     def __init__(self, array: Any, pack: Any) -> None:
         self.spec = spec_of(array)
+        self.pack(array, pack)
+
+    def pack(self, array: Any, pack: Any) -> None:
+        """Let the hook pack ``array``."""
         self.packed = pack(Tensor(array))
+        memory = memory_of(array)
+        aliased = any(memory_of(part) is memory for part in _arrays(self.packed))
+        self.shared = array if aliased else None
 
 
-def _spec(value: Any) -> Any:
-    if isinstance(value, tuple) and not isinstance(value, Spec):
-        return tuple(map(_spec, value))
-    return value.spec if isinstance(value, _Box) else value
+def _arrays(packed: Any) -> Iterator[Any]:
+    """The arrays in nested tuples, lists and dicts."""
+    if isinstance(packed, Tensor):
+        packed = packed.array
+    if is_array(packed):
+        yield packed
+    elif isinstance(packed, (tuple, list)):
+        for part in packed:
+            yield from _arrays(part)
+    elif isinstance(packed, Mapping):
+        yield from _arrays(list(packed.values()))
 
 
 def _pack(value: Any, pack: Any) -> Any:
     if isinstance(value, Spec) or not (is_array(value) or isinstance(value, tuple)):
         return value
     return tuple(_pack(v, pack) for v in value) if isinstance(value, tuple) else _Box(value, pack)
+
+
+def _specs(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_specs, value))
+    return value.spec if isinstance(value, _Box) else value

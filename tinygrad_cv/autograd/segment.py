@@ -53,7 +53,7 @@ class Segment:
         self.keys: list[tuple[int, int]] | None = None
         self.nodes: list[weakref.ref[Node]] = []
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
-        self.read: list[weakref.ref[Any]] = []  # memory from outside that its operators read
+        self.read: list[Callable[[], Any]] = []  # memory from outside that its operators read
         self.stamp = clock.tick()  # of the begin of the first run
         self.running = True
         self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
@@ -67,8 +67,9 @@ class Segment:
         around, self.around = contexts()
         tape = replay.Recording(replay.tape())
         self.keys = tape.keys if preserve else None
-        watcher = _First(self, mode.state().record)
-        with around, replay.taping(tape), mode.recording(watcher):
+        first = _First(self)
+        watched = mode.recording(first, *mode.state().record, _Results(first))
+        with around, replay.taping(tape), watched:
             result = self.function(*args, **kwargs)
         self._check_read("the function wrote into a tensor that it reads from outside", True)
         self.running = False
@@ -90,8 +91,8 @@ class Segment:
                 self._check_read(
                     "an input of the checkpoint was overwritten before backward", False
                 )
-                again = _Second(self, mode.state().record)
-                self.context.copy().run(self._again, again)
+                again = _Second(self)
+                self.context.copy().run(self._again, again, mode.state().record)
                 if number not in again.nodes:
                     raise _differs(self.nodes[number](), "it did not run in the second run")
                 for node in again.nodes.values():
@@ -99,11 +100,13 @@ class Segment:
                 self.found = {k: node.saved for k, node in again.nodes.items()}
             return self.found.pop(number)
 
-    def _again(self, watcher: _Second) -> None:
+    def _again(self, watcher: _Second, others: tuple[mode.Recorder, ...]) -> None:
         _DEPTH.set(watcher.depth)
         args, kwargs = _restored(self.inputs)
         tape = replay.Replay(self.keys)
-        with self.around, replay.taping(tape), mode.grad_mode(True), mode.recording(watcher):
+        # The watcher comes last: it may end the run.
+        watched = mode.recording(*others, watcher)
+        with self.around, replay.taping(tape), mode.grad_mode(True), watched:
             try:
                 if watcher.wanted:
                     self.function(*args, **kwargs)
@@ -115,15 +118,15 @@ class Segment:
         """Raise if memory that the second run reads is no longer what it was."""
         for reference in self.read:
             owner = reference()
-            site = None if owner is None else written_after(owner, self.stamp)
-            if site is not None:
+            write = None if owner is None else written_after(owner, self.stamp)
+            if write is not None:
                 raise GraphError(
                     "checkpoint",
                     problem + ", so that it cannot run again",
                     repair="Write out of place (x = x + y) or into a .clone()."
                     if first
                     else "Call backward before, or write to a .clone().",
-                    notes=[f"it was overwritten at {site}"],
+                    notes=[f"it was overwritten at {write}"],
                 )
 
 
@@ -168,63 +171,65 @@ class _Later:
 
 
 class _Watcher(mode.Recorder, ABC):
-    """Watches one run at one depth, and tells all to the watcher around it."""
+    """Watches one run at one depth."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None, depth: int) -> None:
+    def __init__(self, segment: Segment, depth: int) -> None:
         self.segment = segment
-        self.outer = outer or mode.Recorder()
         self.depth = depth
 
-    def failed(self, *run: Any) -> None:
-        self.outer.failed(*run)
-
-    def arrived(self, node: Any, gradient: Any) -> None:
-        self.outer.arrived(node, gradient)
-
-    def differentiated(self, node: Any, gradients: Any) -> None:
-        self.outer.differentiated(node, gradients)
-
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
-        here = _DEPTH.get() == self.depth
-        if here:
+        if _DEPTH.get() == self.depth:
             self.ran(op, inputs, outputs)
-        self.outer.add(op, inputs, outputs, attrs, frame, scope)
-        if here:
-            self.after()
 
     @abstractmethod
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
         """``op`` ran at this depth."""
 
-    def after(self) -> None:
-        pass
+
+_MADE = object()  # stands for memory that was made here
 
 
 class _First(_Watcher):
     """Throws away what the nodes of the first run save, and notes what memory it reads."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None) -> None:
-        super().__init__(segment, outer, _DEPTH.get())
-        self.known: dict[int, weakref.ref[Any]] = {}  # memory from outside, or made here
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _DEPTH.get())
+        self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
 
     def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
-        for outside, tensors in ((True, inputs), (False, outputs)):
-            for owner in map(_owner, tensors):
-                known = self.known.get(id(owner))
-                if owner is not None and (known is None or known() is not owner):
-                    self.known[id(owner)] = reference = weakref.ref(owner)
-                    if outside:
-                        self.segment.read.append(reference)
+        for owner in map(_owner, inputs):
+            if owner is not None and not self._knows(owner):
+                self.known[id(owner)] = reference = _reference(owner, owner)
+                self.segment.read.append(reference)
         node = _recorded(op, outputs)
         if node is not None:
             self.segment.pack(node)
+
+    def _knows(self, owner: Any) -> bool:
+        reference = self.known.get(id(owner))
+        known = None if reference is None else reference()
+        return known is owner or known is _MADE
+
+
+class _Results(_Watcher):
+    """Notes for a :class:`_First` what memory is made, when all others have seen the results and
+    may have put their own arrays into them."""
+
+    def __init__(self, first: _First) -> None:
+        super().__init__(first.segment, first.depth)
+        self.known = first.known
+
+    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+        for owner in map(_owner, outputs):
+            if owner is not None:
+                self.known[id(owner)] = _reference(owner, _MADE)
 
 
 class _Second(_Watcher):
     """Collects the nodes of the second run that stand for nodes that are still alive."""
 
-    def __init__(self, segment: Segment, outer: mode.Recorder | None) -> None:
-        super().__init__(segment, outer, _DEPTH.get() + 1)
+    def __init__(self, segment: Segment) -> None:
+        super().__init__(segment, _DEPTH.get() + 1)
         alive = [(k, reference()) for k, reference in enumerate(segment.nodes)]
         self.wanted = {k for k, n in alive if n is not None and type(n.saved) is _Later}
         self.stop = segment.running or segment.early_stop
@@ -239,8 +244,6 @@ class _Second(_Watcher):
                 self._compare(node, self.segment.nodes[number](), self.segment.specs[number])
                 self.nodes[number] = node
             self.count += 1
-
-    def after(self) -> None:
         if self.stop and len(self.nodes) == len(self.wanted):
             raise _Enough(self)
 
@@ -275,9 +278,17 @@ def _recorded(op: Any, outputs: Any) -> Node | None:
 
 
 def _owner(tensor: Any) -> Any:
-    """What owns the memory of a Tensor; None for a number and on the meta device."""
-    array: Any = tensor.array if isinstance(tensor, Tensor) else None
-    return None if isinstance(array, Spec) else owner_of(array)
+    """What owns the memory of a Tensor; None for a number."""
+    return owner_of(tensor.array) if isinstance(tensor, Tensor) else None
+
+
+def _reference(owner: Any, else_: Any) -> Callable[[], Any]:
+    """A weak reference; of what takes none, such as the bytes that an unpickled array stands in and
+    the stand-ins of the meta device, to ``else_``."""
+    try:
+        return weakref.ref(owner)
+    except TypeError:
+        return lambda: else_
 
 
 def _spec(value: Any) -> Any:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from tinygrad_cv.autograd.backward import grad
 from tinygrad_cv.autograd.tree import Structure, flatten
 from tinygrad_cv.backend.array import zeros
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.mode import grad_mode, is_grad_enabled
-from tinygrad_cv.core.node import Leaf, Node, Source
+from tinygrad_cv.core.node import Source
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops.join import stack
@@ -25,6 +27,10 @@ from tinygrad_cv.ops.shape import reshape
 __all__ = ["Trace", "gradient_of", "zeros_like"]
 
 ArgNums = int | tuple[int, ...]
+
+
+# What transforms have differentiated by.
+_VARIABLES: WeakSet[Source] = WeakSet()
 
 
 class Trace:
@@ -126,24 +132,18 @@ class Trace:
     def _leaf(self, array: Any) -> Tensor:
         leaf = Tensor(array).requires_grad_()
         self._own.add(leaf.node)  # type: ignore[arg-type]
+        _VARIABLES.add(leaf.node)  # type: ignore[arg-type]
         return leaf
 
     # What is left in the graph
 
     def _reaches_others(self, tensors: Sequence[Tensor]) -> bool:
-        """True if what somebody outside may differentiate by went into the tensors: a leaf that
-        lives and is none of ours."""
-        stack: list[Any] = [t.node for t in tensors if t.node is not None]
-        seen = set(stack)
-        while stack:
-            node = stack.pop()
-            if isinstance(node, Node):
-                new = [n for n in node.edges if n is not None and n not in seen]
-                seen.update(new)
-                stack += new
-            elif isinstance(node, Leaf) and node not in self._own and node.tensor() is not None:
-                return True
-        return False
+        """True if what somebody outside may differentiate by went into the tensors: a leaf that is
+        none of ours, alive or not, since a result that was computed from it may be asked about; but
+        not a variable of another transform that is over."""
+        _, leaves = reachable(t.node for t in tensors)
+        others = [leaf for leaf in leaves if leaf not in self._own]
+        return any(leaf.tensor() is not None or leaf not in _VARIABLES for leaf in others)
 
     def settled(self, tensor: Tensor) -> Tensor:
         """``tensor`` as the caller gets it: with its graph only where it leads outside."""

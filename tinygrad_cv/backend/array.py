@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from numbers import Integral
 from types import ModuleType
@@ -38,6 +40,7 @@ __all__ = [
     "is_device",
     "on_device_of",
     "owner_of",
+    "placing",
     "set_default_device",
     "to_device",
     "to_numpy",
@@ -115,6 +118,7 @@ CPU = Device("cpu")
 META = Device("meta")
 _NOTHING: AbstractContextManager[None] = nullcontext()
 _default = CPU
+_placed: ContextVar[Device | None] = ContextVar("tinygrad_cv_device", default=None)
 
 
 def as_device(device: Any = None) -> Device:
@@ -127,7 +131,7 @@ def as_device(device: Any = None) -> Device:
             install it.
     """
     if device is None:
-        return _default
+        return default_device()
     found: Device = device if isinstance(device, Device) else Device(device)
     if found.type != "cuda":
         return found
@@ -149,7 +153,7 @@ def default_device() -> Device:
     >>> tg.default_device(), tg.zeros(2).device == tg.default_device()
     (device('cpu'), True)
     """
-    return _default
+    return _placed.get() or _default
 
 
 def set_default_device(device: Any) -> None:
@@ -168,6 +172,21 @@ def set_default_device(device: Any) -> None:
     """
     global _default
     _default = CPU if device is None else as_device(device)
+
+
+@contextmanager
+def placing(device: Device) -> Iterator[None]:
+    """Inside the block, and in this thread only, new tensors are made on ``device``.
+
+    >>> with placing(META):
+    ...     default_device()
+    device('meta')
+    """
+    token = _placed.set(device)
+    try:
+        yield
+    finally:
+        _placed.reset(token)
 
 
 def cuda_is_available() -> bool:

@@ -18,24 +18,31 @@ from tinygrad_cv.errors import (
     Site,
     TinygradError,
     site_of,
+    user_frame,
 )
 
-__all__ = ["Detached", "Freed", "Place", "check_saved", "no_value", "overwritten", "where"]
-__all__ += ["with_origins", "wrong_shape"]
+__all__ = ["Detached", "Freed", "Passed", "Place", "check_saved", "no_value", "overwritten"]
+__all__ += ["passed_on", "tell", "with_origins", "wrong_shape"]
 
 
 class Place:
     """An instruction of the user's; only when its ``site`` is asked for is the line looked up."""
 
-    __slots__ = ("code", "lasti")
+    __slots__ = ("code", "lasti", "scope")
 
-    def __init__(self, frame: FrameType) -> None:
+    def __init__(self, frame: FrameType, scope: Any = None) -> None:
         self.code, self.lasti = frame.f_code, frame.f_lasti
+        self.scope = scope  # the module call, where it is known
 
     @property
     def site(self) -> Site:
         """Its line."""
         return site_of(self.code, self.lasti)
+
+    @property
+    def where(self) -> str:
+        """Its line, with the module path if that is known."""
+        return str(self.site) if self.scope is None else f"{self.site}, in {self.scope.path}"
 
 
 class Freed(Place):
@@ -51,6 +58,21 @@ class Detached(Place):
     """Where a tensor was cut from the graph by ``detach()``."""
 
     __slots__ = ()
+
+
+class Passed(Place):
+    """Where an operator first computed with what had lost its gradient at ``cut``."""
+
+    __slots__ = ("cut",)
+
+    def __init__(self, frame: FrameType, scope: Any, cut: Any) -> None:
+        super().__init__(frame, scope)
+        self.cut = cut
+
+
+def passed_on(cut: Any, scope: Any) -> Passed:
+    """What the results of an operator have as their ``cut``, if an input had this one."""
+    return cut if type(cut) is Passed else Passed(user_frame(), scope, cut)
 
 
 def check_saved(node: Any) -> None:
@@ -76,8 +98,8 @@ def check_saved(node: Any) -> None:
 
 def overwritten(node: Any, name: str, array: Any) -> None:
     """Raise GraphError if ``array``, which ``node`` saved, was written after that."""
-    site = written_after(array, node.stamp)
-    if site is not None:
+    write = written_after(array, node.stamp)
+    if write is not None:
         op = node.op.name
         raise node.blame(
             GraphError(
@@ -85,7 +107,7 @@ def overwritten(node: Any, name: str, array: Any) -> None:
                 f"{name!r}, which {op} saved for its gradient, was overwritten before backward",
                 repair="Write out of place (x = x + y), write to a .clone(), or call backward "
                 "before.",
-                notes=[f"{op} ran at {node.site}", f"it was overwritten at {site}"],
+                notes=[f"{op} ran at {node.site}", f"it was overwritten at {write}"],
             )
         )
 
@@ -102,9 +124,16 @@ def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: F
             error.notes.append(f"{name} is the parameter {node.name!r}")
 
 
-def where(node: Any) -> str:
-    """A note for an error in a gradient rule."""
-    return f"in the gradient of {node.op.name}, which ran at {node.site}"
+def tell(error: Exception, node: Any) -> None:
+    """Note in ``error`` that it arose in the gradient of ``node``, unless it says so already."""
+    text = f"in the gradient of {node.op.name}, which ran at {node.site}"
+    known = error.notes if isinstance(error, TinygradError) else getattr(error, "__notes__", [])
+    if any(node.op.name in note and str(node.site) in note for note in known):
+        return
+    if isinstance(error, TinygradError):
+        error.notes.append(text)
+    else:
+        error.add_note(text)
 
 
 def wrong_shape(node: Any, k: int, returned: Any, shape: Any) -> ShapeError:

@@ -101,7 +101,8 @@ def run_rules(
     run by ``plan.each``, or for large arrays by ``each`` if it is given. A kernel reads saved
     values and attributes by name, and gets None for what this node had no reason to save.
     """
-    first = gradient[0] if isinstance(gradient, tuple) else gradient
+    several = gradient if isinstance(gradient, tuple) else (gradient,)
+    first = next(x for x in several if x is not None)
     with on_device_of(first):
         fused = _fused(plan, gradient, needs, saved, attrs, xp_of(first))
         if fused is not None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,8 +25,8 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["TABLE", "Kernel", "Watcher", "begins", "candidates", "choose", "providers", "register"]
-__all__ += ["served", "unregister", "use", "watching", "with_parameters"]
+__all__ = ["TABLE", "Kernel", "Watcher", "begins", "candidates", "choose", "preparing", "providers"]
+__all__ += ["register", "served", "unregister", "use", "watching", "with_parameters"]
 
 
 class Kernel(NamedTuple):
@@ -142,64 +143,63 @@ class Watcher:
     def served(self, op: str, provider: str) -> None:
         """A kernel of ``provider`` gave the result of ``op``; not called for the reference."""
 
+    def prepared(self, seconds: float) -> None:
+        """In this time a kernel was compiled or loaded, which happens once in a process."""
+
 
 # How many watchers there are in all threads. While it is 0, nobody looks at the context variable.
 watchers = 0
-_WATCHER: ContextVar[Watcher | None] = ContextVar("tinygrad_cv_kernel_watcher", default=None)
+_WATCHING: ContextVar[tuple[Watcher, ...]] = ContextVar("tinygrad_cv_kernel_watchers", default=())
 _lock = threading.Lock()
-
-
-def _fresh_lock() -> None:
-    global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it at the fork
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
-    """Show to ``watcher`` every operator that runs on arrays inside the block, and to the watcher
-    around it too."""
-    outer = _WATCHER.get()
-    token = _WATCHER.set(watcher if outer is None else _Both(watcher, outer))
+    """Show every operator that runs on arrays inside the block to ``watcher``, and then to those
+    who watch already."""
+    token = _WATCHING.set((watcher, *_WATCHING.get()))
     _count(1)
     try:
         yield
     finally:
         _count(-1)
-        _WATCHER.reset(token)
+        _WATCHING.reset(token)
 
 
 def begins(op: str) -> None:
     """To be called when ``op`` begins, if there are watchers."""
-    watcher = _WATCHER.get()
-    if watcher is not None:
+    for watcher in _WATCHING.get():
         watcher.begins(op)
 
 
 def served(op: str, provider: str) -> None:
     """To be called when ``provider`` has served ``op``, if there are watchers."""
-    watcher = _WATCHER.get()
-    if watcher is not None:
+    for watcher in _WATCHING.get():
         watcher.served(op, provider)
 
 
-class _Both(Watcher):
-    def __init__(self, inner: Watcher, outer: Watcher) -> None:
-        self.all = (inner, outer)
-
-    def begins(self, op: str) -> None:
-        for watcher in self.all:
-            watcher.begins(op)
-
-    def served(self, op: str, provider: str) -> None:
-        for watcher in self.all:
-            watcher.served(op, provider)
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Around what gets a kernel ready."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        for watcher in _WATCHING.get():
+            watcher.prepared(time.perf_counter() - started)
 
 
 def _count(by: int) -> None:
     global watchers
     with _lock:
         watchers += by
+
+
+def _in_the_child() -> None:
+    """Of all threads only the one that forked goes on, with who watches there."""
+    global watchers, _lock
+    watchers, _lock = len(_WATCHING.get()), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_the_child)

@@ -50,11 +50,10 @@ def _by_keys(rows: Any, descending: bool, count: int) -> Any:
         np.invert(keys, out=keys)
     keys <<= 32
     keys |= np.arange(rows.shape[1])
-    if 0 < count < rows.shape[1]:
-        keys.partition(count - 1, axis=1)
+    if count < rows.shape[1]:
+        if count:
+            keys.partition(count - 1, axis=1)
         keys = keys[:, :count].copy()
-    else:
-        keys = keys[:, :count]
     keys.sort(axis=1)
     keys &= 0xFFFFFFFF
     return keys

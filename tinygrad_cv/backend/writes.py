@@ -16,11 +16,20 @@ import threading
 import weakref
 from collections.abc import Iterable
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
-from tinygrad_cv.errors import Site, site_of, user_frame
+from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.errors import site_of, user_frame
 
-__all__ = ["clock", "is_writeable", "memory_of", "note_write", "note_writes", "written_after"]
+__all__ = [
+    "clock",
+    "forget",
+    "is_writeable",
+    "memory_of",
+    "note_write",
+    "note_writes",
+    "written_after",
+]
 
 
 class _Clock:
@@ -45,10 +54,25 @@ def _fresh_lock() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fresh_lock)
 
-# id of the object that owns the memory -> (time of the last write, its instruction, a reference
-# that drops the entry). An id can only be met again while a saved array keeps its owner alive, so
-# a stale entry is never mistaken.
-_writes: dict[int, tuple[int, CodeType, int, Any]] = {}
+
+class _Write(NamedTuple):
+    """The last write into some memory."""
+
+    time: int
+    code: CodeType  # the user's instruction
+    lasti: int
+    what: str  # did it, in the module call ``scope``
+    scope: Any
+    drop: Any  # a reference that forgets the write when the memory's owner dies
+
+    def __str__(self) -> str:
+        inside = "" if self.scope is None else f", in {self.scope.path}"
+        return f"{site_of(self.code, self.lasti)} by {self.what}{inside}"
+
+
+# By the id of the object that owns the memory. An id can only be met again while a saved array
+# keeps its owner alive, so a stale entry is never mistaken.
+_writes: dict[int, _Write] = {}
 
 
 def memory_of(array: Any) -> Any:
@@ -69,37 +93,46 @@ def is_writeable(array: Any) -> bool:
     return not repeated or 0 in array.shape
 
 
-def note_write(array: Any) -> None:
-    """Remember that the memory of ``array`` was written by the user's current line."""
-    note_writes((array,))
+def note_write(array: Any, what: str, scope: Any = None) -> None:
+    """Remember that the memory of ``array`` was written by ``what`` in the user's current line, in
+    a module call if that is known."""
+    note_writes((array,), what, scope)
 
 
-def note_writes(arrays: Iterable[Any]) -> None:
+def note_writes(arrays: Iterable[Any], what: str, scope: Any = None) -> None:
     """The same for several arrays, as one moment (an optimiser step)."""
     frame = user_frame(2)
     with _lock:
         clock.last_write = now = clock.tick()
     for array in arrays:
         owner = memory_of(array)
+        if type(owner) is Spec:  # no memory, and nothing says when it dies
+            continue
         key = id(owner)
         known = _writes.get(key)
-        drop = known[3] if known is not None else _dropper(owner, key)
-        _writes[key] = (now, frame.f_code, frame.f_lasti, drop)
+        drop = known.drop if known is not None else _dropper(owner, key)
+        _writes[key] = _Write(now, frame.f_code, frame.f_lasti, what, scope, drop)
+
+
+def forget(owner: Any) -> None:
+    """Drop the entry of what is about to die, and no weak reference can tell."""
+    _writes.pop(id(owner), None)
 
 
 def _dropper(owner: Any, key: int) -> Any:
     """A weak reference that forgets the entry when the memory's owner dies."""
 
-    def forget(_: Any) -> None:
+    def drop(_: Any) -> None:
         _writes.pop(key, None)
 
     try:
-        return weakref.ref(owner, forget)
+        return weakref.ref(owner, drop)
     except TypeError:  # an object of another library without weak references
         return None
 
 
-def written_after(array: Any, stamp: int) -> Site | None:
-    """The line that wrote to the memory of ``array`` later than ``stamp``, if one did."""
+def written_after(array: Any, stamp: int) -> _Write | None:
+    """What wrote to the memory of ``array`` later than ``stamp``, if something did; as text its
+    line, its name and the module path."""
     known = _writes.get(id(memory_of(array)))
-    return site_of(*known[1:3]) if known is not None and known[0] > stamp else None
+    return known if known is not None and known.time > stamp else None

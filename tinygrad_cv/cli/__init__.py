@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         help="list the operators",
         description="List the operators, or explain an operator, a function or a layer.",
     )
-    ops.add_argument("name", nargs="?", help="what to explain, such as conv, conv2d or Conv2d")
+    ops.add_argument("name", nargs="?", help="what to explain: conv, conv2d, Conv2d, file.py:MyOp")
     ops.set_defaults(run=_ops)
 
     told = "tell what the speed depends on here, and what to do to be faster"
@@ -269,6 +269,7 @@ def _write(graph: Any, options: argparse.Namespace) -> None:
 
 
 def _ops(options: argparse.Namespace) -> int:
+    import tinygrad_cv as tg
     from tinygrad_cv.cli.operators import described, names
     from tinygrad_cv.core.op import REGISTRY
 
@@ -276,6 +277,12 @@ def _ops(options: argparse.Namespace) -> int:
         width = max(len(name) for name in REGISTRY)
         for name in sorted(REGISTRY):
             print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
+        return DONE
+    if ":" in options.name:
+        try:
+            print(tg.viz.explain(_load(options.name)))
+        except ArgumentError as error:
+            raise _Refused(WRONG_COMMAND, str(error)) from error
         return DONE
     lines = described(options.name)
     if not lines:

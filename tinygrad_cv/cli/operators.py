@@ -5,61 +5,21 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import re
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tinygrad_cv import nn
-from tinygrad_cv.backend import kernels
 from tinygrad_cv.core.op import REGISTRY, Op
 from tinygrad_cv.ops import NN_FUNCTIONS, TG_FUNCTIONS
+from tinygrad_cv.viz.operators import explained, fields, first_sentence, signature
 
-__all__ = ["described", "explained", "fields", "made_of", "names", "operators", "page"]
+__all__ = ["described", "made_of", "names", "operators", "page"]
 
 
 def operators() -> list[type[Op]]:
     """The operators of the package, by name; not those that a user has registered."""
     return [op for _, op in sorted(REGISTRY.items()) if op.__module__.startswith("tinygrad_cv.")]
-
-
-def fields(op: type[Op]) -> dict[str, str]:
-    """Everything that is declared about an operator, in words.
-
-    >>> fields(REGISTRY["relu"])["gradient of input"]
-    'g * [y > 0]'
-    """
-    found = {"what": _first_sentence(op), "equation": op.equation}
-    for name in op.inputs:
-        if name in op.rules:
-            found[f"gradient of {name}"] = op.gradients.get(name, "")
-    found["orders"] = "any" if op.rules else "0"
-    if op.rules:
-        needs = 1 if op.variadic else sum(1 << k for k, n in enumerate(op.inputs) if n in op.rules)
-        found["saves"] = ", ".join(_saved(name) for name in op.plan(needs).names) or "nothing"
-    found["edges"] = op.edges
-    found["FLOPs"] = op.cost or ("0" if op.flops is Op.flops else "")
-    found["dtypes"] = op.dtypes
-    found["kernels"] = ", ".join(_providers(op))
-    return found
-
-
-def signature(op: type[Op]) -> str:
-    """Inputs; attributes -> outputs.
-
-    >>> signature(REGISTRY["add"])
-    'add(input, other) -> output'
-    """
-    inputs = ", ".join(("*" if op.variadic else "") + name for name in op.inputs)
-    attributes = f"; {', '.join(op.attributes)}" if op.attributes else ""
-    return f"{op.name}({inputs}{attributes}) -> {', '.join(op.outputs)}"
-
-
-def explained(op: type[Op]) -> list[str]:
-    """An operator for the terminal."""
-    facts = fields(op)
-    what, equation = facts.pop("what"), facts.pop("equation")
-    return [signature(op), f"  {equation}", *(f"  {k}: {v}" for k, v in facts.items()), f"  {what}"]
 
 
 def names() -> list[str]:
@@ -85,10 +45,10 @@ def described(name: str) -> list[str]:
             lines.append(f"  call: {call}")
         else:
             parts = ", ".join(sorted(made_of(function))) or "none"
-            lines = [call, f"  {_first_sentence(function)}", f"  operators: {parts}"]
+            lines = [call, f"  {first_sentence(function)}", f"  operators: {parts}"]
     layer = _layers().get(short)
     if layer is not None:
-        lines = [f"nn.{short}{_parameters(layer)}", f"  {_first_sentence(layer)}"]
+        lines = [f"nn.{short}{_parameters(layer)}", f"  {first_sentence(layer)}"]
     return lines
 
 
@@ -130,7 +90,7 @@ def page() -> str:
     lines += ["| function | what | operators |", "|---|---|---|"]
     for name, function in _functions():
         parts = ", ".join(sorted(made_of(function))) or "none"
-        lines.append(f"| `{name}` | {_cell(_first_sentence(function))} | {parts} |")
+        lines.append(f"| `{name}` | {_cell(first_sentence(function))} | {parts} |")
     return "\n".join(lines) + "\n"
 
 
@@ -188,26 +148,6 @@ def _functions() -> list[tuple[str, Callable[..., Any]]]:
     named = {f"tg.{name}": function for name, function in TG_FUNCTIONS.items()}
     named |= {f"F.{name}": f for name, f in NN_FUNCTIONS.items() if name not in TG_FUNCTIONS}
     return sorted(named.items())
-
-
-def _first_sentence(thing: Any) -> str:
-    text = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
-    return re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"`\1`", text).replace("``", "`")
-
-
-def _saved(name: str) -> str:
-    return f"the shape of {name.removesuffix('_shape')}" if name.endswith("_shape") else name
-
-
-def _providers(op: type[Op]) -> list[str]:
-    """Who serves the operator; the reference on NumPy and CuPy always does."""
-    found = ["reference"]
-    for what, words in ((op.name, ""), (f"{op.name}.vjp", " (gradient)")):
-        rows = kernels.candidates(what) or []
-        found += sorted(f"{row.provider}{words}" for row in rows)
-    if op.fused_vjp is not None:
-        found.append("reference (gradient)")
-    return found
 
 
 def _code(key: str, value: str) -> str:

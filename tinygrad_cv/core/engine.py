@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of, zeros
-from tinygrad_cv.backend.blame import Freed, check_saved, where, wrong_shape
+from tinygrad_cv.backend.blame import Freed, check_saved, tell, wrong_shape
 from tinygrad_cv.backend.dispatch import run_rules, sum_of
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
@@ -23,9 +23,9 @@ from tinygrad_cv.core.node import AFTER, BEFORE, Leaf, Node, Source
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import TinygradError, user_frame
+from tinygrad_cv.errors import user_frame
 
-__all__ = ["Key", "Run", "fitted", "key_of"]
+__all__ = ["Key", "Run", "as_seen", "fitted", "key_of", "reachable"]
 
 Key = Source | tuple[Source, int]  # output 0 of a node is keyed by the node alone
 
@@ -48,11 +48,11 @@ class Run:
         self.owned: set[Key] = set()  # gradients that this run allocated, and may add to in place
         self.useful: set[Any] | None = None  # what a wanted place can be reached from
         self.running: set[Node] = set()  # nodes whose rules run, if not all do
-        self.watcher = mode.state().record
+        self.watchers = mode.state().record
         self.freed = Freed(user_frame(2))  # what takes the place of saved values
 
     def __call__(self, roots: list[tuple[Source, int, Any]]) -> dict[Key, Any]:
-        nodes, leaves = _reachable([node for node, _, _ in roots])
+        nodes, leaves = reachable([node for node, _, _ in roots])
         if self.only is not None:
             nodes = self._prune(nodes, self.only)
         quiet: AbstractContextManager[Any] = (
@@ -83,31 +83,28 @@ class Run:
         elementwise operator on equal shapes stands in this loop without calls of its own, since
         for a small array a call costs as much as the arithmetic."""
         grads, owned = self.grads, self.owned
-        keep, plain = self.retain, self.only is None and self.watcher is None
+        keep, plain = self.retain, self.only is None and not self.watchers
         plain = plain and not self.create_graph
         ndarray, add_into = np.ndarray, np.add
         for node in nodes:
             gradient = grads.pop(node, None)
             simple = plain and node.fits and type(gradient) is ndarray and node.hooks is None
-            if not simple:
-                gradient = self._arrived(node, gradient)
-                if self.useful is not None and node not in self.running:
-                    continue
-            if gradient is None:  # no rule sent anything here
-                continue
-            saved = node.saved
-            if type(saved) is not tuple or clock.last_write > node.stamp:
-                check_saved(node)
             try:
+                if not simple:
+                    gradient = self._arrived(node, gradient)
+                    if self.useful is not None and node not in self.running:
+                        continue
+                if gradient is None:  # no rule sent anything here
+                    continue
+                saved = node.saved
+                if type(saved) is not tuple or clock.last_write > node.stamp:
+                    check_saved(node)
                 if simple:
                     results = node.plan.run(gradient, saved, node.attrs)
                 else:
                     results = self._rules(node, gradient)
-            except TinygradError as error:
-                error.notes.append(where(node))
-                raise
             except Exception as error:
-                error.add_note(where(node))
+                tell(error, node)
                 raise
             if not keep:
                 node.saved = self.freed
@@ -160,9 +157,11 @@ class Run:
         outputs = node.outputs
         floats = [i for i, (_, dtype) in enumerate(outputs) if dtype.kind == "f"]
         for i in floats:
-            if arrived[i] is None and self.create_graph:
+            if arrived[i] is not None or not node.op.fills_zeros:
+                continue
+            if self.create_graph:
                 arrived[i] = Tensor(zeros(*outputs[i], like.array))
-            elif arrived[i] is None:
+            else:
                 arrived[i] = zeros(*outputs[i], like)
         return tuple([arrived[i] for i in floats]) if len(floats) > 1 else arrived[floats[0]]
 
@@ -171,10 +170,10 @@ class Run:
         hooks = place.hooks.get(index) if place.hooks else None
         if not hooks:
             return gradient
-        tensor = gradient if self.create_graph else Tensor(gradient)
+        given = seen = as_seen(gradient)
         for hook in tuple(hooks.values()):
-            tensor = hook(tensor)
-        return tensor if self.create_graph else tensor.array
+            seen = hook(seen)
+        return gradient if seen is given else seen if self.create_graph else seen.array
 
     def _keep(self, key: Key, place: Source, gradient: Any) -> None:
         if key in self.only if self.only is not None else isinstance(place, Leaf):
@@ -182,13 +181,13 @@ class Run:
 
     def _rules(self, node: Node, gradient: Any) -> Sequence[Any]:
         """The gradients of the inputs of ``node``: recorded, or by the best first-order kernel."""
-        plan, useful, watcher, kept = node.plan, self.useful, self.watcher, node.saved
+        plan, useful, kept = node.plan, self.useful, node.saved
         hooks = node.hooks or {}
         for hook in tuple(hooks.get(BEFORE, {}).values()):
             gradient = hook(node, gradient, self.create_graph)
         if type(kept) is not tuple:
             kept = kept.unpack()
-        if watcher is not None:
+        for watcher in self.watchers:
             watcher.arrived(node, gradient)
         needs = tuple([e is not None and (useful is None or e in useful) for e in node.edges])
         if self.create_graph:
@@ -196,8 +195,9 @@ class Run:
             saved = [self._restored(node, *kind, value) for kind, value in values]
             results: Sequence[Any] = plan.each(gradient, needs, saved, node.attrs)
         else:
-            results = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
-        if watcher is not None:
+            found = run_rules(plan, gradient, needs, kept, node.attrs, _each_on_tensors)
+            results = [x.array if isinstance(x, Tensor) else x for x in found]  # from tg functions
+        for watcher in self.watchers:
             watcher.differentiated(node, results)
         for hook in tuple(hooks.get(AFTER, {}).values()):
             results = hook(node, results, gradient, self.create_graph)
@@ -215,16 +215,16 @@ class Run:
         return _restore(value, node if recorded else None, position if recorded else 0)
 
 
-def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
+def reachable(sources: Iterable[Any]) -> tuple[list[Node], list[Leaf]]:
     """Every node below ``sources``, the latest made first, and every leaf.
 
     A node is made after everything that it was computed from, so this order hands each node its
     complete gradient before its rules run.
     """
-    seen: set[Any] = {None, *sources}
+    stack: list[Any] = [*{*sources} - {None}]
+    seen: set[Any] = {None, *stack}
     nodes: list[Node] = []
     leaves: list[Leaf] = []
-    stack = list({*sources})
     while stack:
         node = stack.pop()
         if type(node) is Leaf:
@@ -239,6 +239,18 @@ def _reachable(sources: list[Any]) -> tuple[list[Node], list[Leaf]]:
     return nodes, leaves
 
 
+def as_seen(gradient: Any) -> Tensor:
+    """A gradient as hooks see it, not to be written: it may be that of another tensor as well."""
+    array = gradient.array if isinstance(gradient, Tensor) else gradient
+    if isinstance(array, np.ndarray):
+        array = array.view()
+        array.flags.writeable = False
+    tensor = Tensor(array)
+    if isinstance(gradient, Tensor):
+        tensor.node, tensor.index = gradient.node, gradient.index
+    return tensor
+
+
 def _each_on_tensors(
     plan: Plan, gradient: Any, needs: Sequence[bool], saved: Sequence[Any], attrs: tuple[Any, ...]
 ) -> list[Any]:
@@ -246,7 +258,7 @@ def _each_on_tensors(
     is that of the operators, with kernels and recycled memory, and not NumPy's."""
     values = zip(plan.kinds, saved, strict=True)
     constants = [value if kind == "shape" else _constant(value) for (kind, _), value in values]
-    with mode.recording(None) if mode.state().record is not None else nullcontext():
+    with mode.recording() if mode.state().record else nullcontext():
         results = plan.each(_constant(gradient), needs, constants, attrs)
     return [x.array if isinstance(x, Tensor) else x for x in results]
 

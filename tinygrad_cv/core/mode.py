@@ -23,6 +23,7 @@ __all__ = [
     "scope",
     "set_grad",
     "state",
+    "watching",
 ]
 
 
@@ -43,7 +44,7 @@ class Scope(NamedTuple):
 
 
 class Recorder:
-    """Sees every operator, forward and backward, while it is installed by :func:`recording`; a
+    """Sees every operator, forward and backward, while it is installed by :func:`watching`; a
     subclass overrides what it wants to see."""
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
@@ -60,8 +61,8 @@ class Recorder:
 
 
 class State:
-    """``grad``: record the graph; ``scope``: the current module call; ``record``: a watcher or
-    None; ``place``: where the user set ``grad``, if it is known.
+    """``grad``: record the graph; ``scope``: the current module call; ``record``: who
+    watches; ``place``: where the user set ``grad``, if it is known.
 
     Never changed once made; a class with slots because every operator reads it.
     """
@@ -69,7 +70,11 @@ class State:
     __slots__ = ("grad", "place", "record", "scope")
 
     def __init__(
-        self, grad: bool, scope: Scope | None, record: Recorder | None, place: Place | None = None
+        self,
+        grad: bool,
+        scope: Scope | None,
+        record: tuple[Recorder, ...],
+        place: Place | None = None,
     ) -> None:
         self.place = place
         self.grad = grad
@@ -77,7 +82,7 @@ class State:
         self.record = record
 
 
-_AT_START = State(grad=True, scope=None, record=None)
+_AT_START = State(grad=True, scope=None, record=())
 _STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
 state = _STATE.get
 
@@ -123,12 +128,26 @@ def scope(call: Scope) -> Iterator[None]:
 
 
 @contextmanager
-def recording(recorder: Recorder | None) -> Iterator[None]:
-    """Show every operator that runs inside the block to ``recorder``, with or without a
-    gradient."""
+def recording(*recorders: Recorder) -> Iterator[None]:
+    """Show every operator that runs inside the block, with or without a gradient, to these in turn,
+    and to nobody else."""
     now = state()
-    token = _STATE.set(State(now.grad, now.scope, recorder, now.place))
+    token = _STATE.set(State(now.grad, now.scope, recorders, now.place))
     try:
         yield
     finally:
         _STATE.reset(token)
+
+
+@contextmanager
+def watching(recorder: Recorder) -> Iterator[None]:
+    """Show what runs inside the block to ``recorder``, and then to those who watch already. Blocks
+    may end in any order, as those of generators do."""
+    now = state()
+    _STATE.set(State(now.grad, now.scope, (recorder, *now.record), now.place))
+    try:
+        yield
+    finally:
+        now = state()
+        others = tuple(r for r in now.record if r is not recorder)
+        _STATE.set(State(now.grad, now.scope, others, now.place))

@@ -7,6 +7,10 @@ and one vjp rule for each differentiable input::
         name, equation, inputs = "mul", "y = a * b", ("a", "b")
 
         @staticmethod
+        def infer(a, b):  # what the output is: here of the shape, dtype and layout of a
+            return a
+
+        @staticmethod
         def forward(xp, a, b):
             return a * b
 
@@ -31,16 +35,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinygrad_cv.backend.blame import no_value, with_origins
+from tinygrad_cv.backend.blame import no_value, passed_on, with_origins
+from tinygrad_cv.backend.contract import check_operator, check_rules, names_of
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import State, state
 from tinygrad_cv.core.node import Node
-from tinygrad_cv.core.plan import Plan, check_names, names_of
+from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, TinygradError, user_frame
+from tinygrad_cv.errors import BackendError, DTypeError, TinygradError, user_frame
 
-__all__ = ["REGISTRY", "Op", "apply", "general_call", "unregister"]
+__all__ = ["REGISTRY", "Op", "apply", "general_call", "record", "unregister"]
 
 REGISTRY: dict[str, type[Op]] = {}
 
@@ -66,6 +71,8 @@ class Op:
             k-th gradient.
         public_name: for an operator behind several functions: which of them was meant, from the
             attributes; errors speak of it.
+        fills_zeros: of several outputs those that nothing was computed from have the gradient 0;
+            False gives None for them.
     """
 
     name: ClassVar[str] = ""
@@ -83,6 +90,7 @@ class Op:
     variadic: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     public_name: ClassVar[Callable[..., str] | None] = None
+    fills_zeros: ClassVar[bool] = True
 
     # Derived when the class is made.
     attributes: ClassVar[tuple[str, ...]]
@@ -100,8 +108,7 @@ class Op:
         super().__init_subclass__(**kwargs)
         if abstract:
             return
-        cls._check_name()
-        cls._check_part("forward")
+        check_operator(cls, REGISTRY.get(cls.name))
         cls.attributes = names_of(cls.forward)[1 + len(cls.inputs) :]
         defaults = getattr(cls.forward, "__defaults__", None) or ()
         cls.defaults = defaults[max(0, len(defaults) - len(cls.attributes)) :]
@@ -111,37 +118,24 @@ class Op:
         cls._plans = {}
         if cls.view:
             cls.may_warn = False
-        for rule in cls.rules.values():
-            check_names(cls, rule, ("g", "k"))
-        if cls.fused_vjp is not None:
-            check_names(cls, cls.fused_vjp, ("xp", "g", "needs"))
-        if cls.shaped:
-            cls._check_part("infer")
+        check_rules(cls)
         cls.call = staticmethod(cls._make_call())
         cls.call.__doc__, cls.call.__module__ = cls.__doc__, cls.__module__
         cls.call.__name__ = cls.call.__qualname__ = cls.name
         cls.call.op = cls  # type: ignore[attr-defined]
         REGISTRY[cls.name] = cls
 
-    @classmethod
-    def _check_name(cls) -> None:
-        if not cls.name:
-            raise ArgumentError(cls.__name__, "an operator needs a name")
-        known = REGISTRY.get(cls.name, cls)
-        taken, here = (f"{op.__module__}.{op.__qualname__}" for op in (known, cls))
-        if taken != here:  # the same class once more is a module that was reloaded
-            raise ArgumentError(cls.name, f"this name is taken by {taken}")
-
-    @classmethod
-    def _check_part(cls, method: str) -> None:
-        if not hasattr(cls, method):
-            raise ArgumentError(cls.name, f"an operator needs the static method {method}")
-
     @staticmethod
     def flops(*_: Any) -> int:
         """Floating-point operations of one run, from the arguments of ``infer``; 0 if data only
         moves."""
         return 0
+
+    @staticmethod
+    def aliases(*_: Any) -> dict[str, str]:
+        """Residuals that are no memory of their own, and the input or residual whose memory they
+        are, from the arguments of ``infer``; for memory plans."""
+        return {}
 
     @classmethod
     def count_flops(cls, specs: tuple[Any, ...], attrs: tuple[Any, ...]) -> int:
@@ -194,7 +188,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     asked for, and return its output Tensor, or a tuple of them."""
     mode = state()
     tensors, arrays = [], []
-    needs, bit = 0, 0 if op.variadic else 1
+    needs, bit, cut = 0, 0 if op.variadic else 1, None
     for t in inputs:
         if not isinstance(t, Tensor) and (t is not None or op.elementwise):
             t = _constant(op, t)
@@ -202,6 +196,8 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             arrays.append(t.array)
             if t.node is not None:
                 needs |= bit
+            elif t.cut is not None:
+                cut = t.cut
         else:
             arrays.append(t)
         tensors.append(t)
@@ -220,18 +216,19 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             error.module_path = mode.scope.path
         if isinstance(error, BackendError):
             with_origins(error, op, tensors, user_frame(2))
-        if mode.record is not None:
-            mode.record.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
+        for watcher in mode.record:
+            watcher.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
     outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
     wanted, needs = needs, needs & op.differentiable
     if needs and mode.grad:
-        _record(op, needs, tensors, used, results, outputs, attrs, mode)
-    elif wanted:
+        record(op, needs, tensors, used, results, outputs, attrs, mode)
+    elif wanted or cut is not None:
+        cut = passed_on(cut, mode.scope) if not wanted else mode.place if needs else op
         for out in outputs:
-            out.cut = mode.place if needs else op
-    if mode.record is not None:
-        mode.record.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
+            out.cut = cut
+    for watcher in mode.record:
+        watcher.add(op, tuple(tensors), outputs, attrs, user_frame(2), mode.scope)
     return outputs[0] if len(outputs) == 1 else outputs
 
 
@@ -250,13 +247,13 @@ def _wrapped(array: Any, is_view: bool) -> Tensor:
     """``Tensor(array)`` for what is known to be an array."""
     tensor: Tensor = object.__new__(Tensor)
     tensor.array = array
-    tensor.node = tensor._grad = None
+    tensor.node = tensor._grad = tensor.cut = None
     tensor.index = 0
     tensor.is_view = is_view
     return tensor
 
 
-def _record(
+def record(
     op: type[Op],
     needs: int,
     tensors: list[Any],

@@ -7,16 +7,15 @@ fused rule. Unpacking argument lists at run time instead would cost more than a 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.backend.contract import names_of
 
 if TYPE_CHECKING:
     from tinygrad_cv.core.op import Op
 
-__all__ = ["Plan", "check_names", "names_of"]
+__all__ = ["Plan"]
 
 
 class Plan:
@@ -43,7 +42,7 @@ class Plan:
         fused = op.fused_vjp
         different = dict.fromkeys(rules.values())  # one for all inputs of a variadic operator
         readers = [*different, *([fused] if fused is not None else [])]
-        skip = {"g", "k", "xp", "needs", *op.attributes}
+        skip = {"g", "xp", "needs", *(("k",) if op.variadic else ()), *op.attributes}
         self.names = tuple(dict.fromkeys(n for r in readers for n in names_of(r) if n not in skip))
         self.kinds = tuple(self._kind(name) for name in self.names)
         self.save = self._compile_save()
@@ -90,21 +89,12 @@ class Plan:
         """The text of a call of ``rule``, its arguments taken from g, s (saved), a (attributes)."""
         texts = {name: f"s[{i}]" for i, name in enumerate(self.names)}
         texts |= {name: f"a[{i}]" for i, name in enumerate(self.op.attributes)}
-        texts["k"] = k
+        if self.op.variadic:
+            texts["k"] = k
         return f"{function}({', '.join(texts.get(name, name) for name in names_of(rule))})"
 
     def __repr__(self) -> str:
         return f"<Plan {self.op.name} inputs {self.needed} saves {self.names}>"
-
-
-def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The parameter names of a function; `inspect.signature` would make importing slow."""
-    made = getattr(function, "__signature__", None)
-    code = getattr(function, "__code__", None)
-    if made is None and code is not None and not hasattr(function, "__wrapped__"):
-        names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        return names
-    return tuple((made or inspect.signature(function)).parameters)
 
 
 def _tuple(items: Iterable[str]) -> str:
@@ -112,22 +102,7 @@ def _tuple(items: Iterable[str]) -> str:
 
 
 def _compiled(head: str, body: str, names: dict[str, Any]) -> Callable[..., Any]:
-    made: Callable[..., Any] = eval(f"lambda {head}: {body}", names)  # our own text only
+    # Our own text only. Its file name is inside the package, so that no line of it is the user's.
+    code = compile(f"lambda {head}: {body}", f"{__file__} <compiled>", "eval")
+    made: Callable[..., Any] = eval(code, names)
     return made
-
-
-def check_names(op: type[Op], rule: Callable[..., Any], extra: tuple[str, ...]) -> None:
-    """Refuse a rule that reads what no node could save.
-
-    Raises:
-        ArgumentError: a parameter of ``rule`` is no input, output, residual, attribute or shape.
-    """
-    shapes = tuple(name + "_shape" for name in op.inputs)
-    known = (*extra, *op.inputs, *op.outputs, *op.residuals, *op.attributes, *shapes)
-    for name in names_of(rule):
-        if name not in known:
-            raise ArgumentError(
-                op.name,
-                f"{rule.__name__} reads {name!r}, which is no input, output, residual or attribute",
-                repair="It can read " + ", ".join(known) + ".",
-            )

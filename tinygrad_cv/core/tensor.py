@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_cv.backend.array import Device, asarray, device_of
 from tinygrad_cv.backend.blame import Detached
 from tinygrad_cv.backend.dtypes import as_dtype, supported
+from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Leaf, Node, Source
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, user_frame
 
@@ -37,8 +38,8 @@ class Tensor(TensorMethods):
         array: the raw NumPy or CuPy array, or a Spec on the meta device.
         node, index: who made it (Node or Leaf), and which output of that node it is; None without a
             gradient.
-        cut: set only where a gradient was lost: by ``detach()``, under ``no_grad``, or by an
-            operator without one; ``autograd.why_no_grad`` reads it.
+        cut: None, or where a gradient was lost, here or before: by ``detach()``, under ``no_grad``,
+            or by an operator without one; ``autograd.why_no_grad`` reads it.
         grad: after ``backward()``, the gradient of a leaf; a Tensor, or None.
 
     Raises:
@@ -69,9 +70,8 @@ class Tensor(TensorMethods):
                 repair=f"For a tensor of these sizes use tg.empty({numbers or '2, 3'}).",
             )
         self.array = data if type(data) is np.ndarray and data.dtype in _DTYPES else asarray(data)
-        self.node = None
+        self.node = self._grad = self.cut = None
         self.index = 0
-        self._grad = None
         self.is_view = False
         if requires_grad:
             self.requires_grad_()
@@ -199,8 +199,7 @@ class Tensor(TensorMethods):
         tensor([1.])
         """
         tensor = Tensor(self.array)
-        if self.node is not None:
-            tensor.cut = Detached(user_frame(2))
+        tensor.cut = Detached(user_frame(2), state().scope) if self.node is not None else self.cut
         return tensor
 
     def detach_(self) -> Tensor:
@@ -211,7 +210,7 @@ class Tensor(TensorMethods):
         >>> y.detach_().requires_grad
         False
         """
-        self.cut = Detached(user_frame(2)) if self.node is not None else None
+        self.cut = Detached(user_frame(2), state().scope) if self.node is not None else self.cut
         self.node = None
         self.index = 0
         return self

@@ -10,6 +10,7 @@ from tinygrad_cv.autograd.hooks import HookHandle, call_hook, described
 from tinygrad_cv.autograd.node_hooks import checked_gradients
 from tinygrad_cv.autograd.running import BackwardRun, this_run
 from tinygrad_cv.backend.array import zeros
+from tinygrad_cv.core.engine import as_seen
 from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.node import AFTER, Node
 from tinygrad_cv.core.tensor import Tensor
@@ -126,11 +127,13 @@ class _Gate:
         self.zeros[place] = (value.shape, value.dtype)
 
         def hook(node: Node, results: Sequence[Any], _: Any, create_graph: bool) -> list[Any]:
-            gradient = results[0] if create_graph else Tensor(results[0])
+            gradient = as_seen(results[0])
             try:
                 going = self._arrived(place, gradient)
             except TinygradError as error:
                 raise node.blame(error)  # noqa: B904  (the same error)
+            if going is gradient:
+                return [results[0]]
             return [going if create_graph or going is None else going.array]
 
         HookHandle(node, AFTER, hook, checked=False)

@@ -34,5 +34,5 @@ def fill(tensor: Tensor, values: Any) -> Tensor:
         values = to_device(values.astype(array.dtype, copy=False), device_of(array))
     with on_device_of(array):
         array[...] = values
-    note_write(array)
+    note_write(array, "nn.init")
     return tensor

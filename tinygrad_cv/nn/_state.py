@@ -121,7 +121,7 @@ def load_state_dict(
                 current.array[...] = value
             written.append(current.array)
     if written:
-        note_writes(written)
+        note_writes(written, "load_state_dict")
     return IncompatibleKeys(missing, unexpected)
 
 

@@ -40,6 +40,9 @@ class Module(Hooked):
 
     _optional_state: ClassVar[tuple[str, ...]] = ()  # keys that a checkpoint may lack
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own_init(cls)

@@ -173,7 +173,7 @@ def _advance(count: Any) -> None:
     if not isinstance(count.array, Spec):
         with on_device_of(count.array):
             count.array[...] += 1
-        note_write(count.array)
+        note_write(count.array, "batch_norm")
 
 
 class BatchNorm1d(_BatchNorm):

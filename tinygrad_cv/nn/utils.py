@@ -9,7 +9,7 @@ from typing import Any
 
 from tinygrad_cv.autograd.modes import no_grad
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.errors import DTypeError, GraphError
 from tinygrad_cv.ops.creation import zeros
 from tinygrad_cv.ops.join import stack
 from tinygrad_cv.ops.vector_norm import norm
@@ -39,7 +39,7 @@ def clip_grad_norm_(
 
     Raises:
         DTypeError: ``parameters`` are no tensors, or the others no numbers.
-        ArgumentError: a norm that is not finite, with ``error_if_nonfinite``.
+        GraphError: a norm that is not finite, with ``error_if_nonfinite``.
 
     Source: Pascanu, Mikolov and Bengio, "On the difficulty of training recurrent neural networks"
     (ICML 2013).
@@ -60,7 +60,7 @@ def clip_grad_norm_(
         return zeros(())
     total = norm(stack([norm(g, norm_type) for g in gradients]), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
-        raise ArgumentError(
+        raise GraphError(
             op,
             f"the norm of the gradients is {total.item()}",
             repair="Find where it begins: with tg.autograd.detect_anomaly().",

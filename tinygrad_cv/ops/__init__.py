@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import is_array
-from tinygrad_cv.core.plan import names_of
+from tinygrad_cv.backend.contract import names_of
 from tinygrad_cv.core.tensor import Tensor, as_tensor, extend
 from tinygrad_cv.ops._refusal import FAILURES, refusal, tensor_arguments
 

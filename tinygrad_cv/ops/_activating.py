@@ -7,6 +7,7 @@ from typing import Any
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.ops.layout import clone
+from tinygrad_cv.ops.writing import write
 
 __all__ = ["applied", "check_floating", "refuse_bool"]
 
@@ -34,4 +35,4 @@ def applied(function: Callable[..., Any], input: Any, inplace: bool, *attributes
     if not inplace:
         return function(input, *attributes)
     source = clone(input) if input.requires_grad else input
-    return input.copy_(function(source, *attributes))
+    return write(input, function(source, *attributes), f"{function.__name__}_")

@@ -65,7 +65,7 @@ def record(
         for old, new in zip(recorded, batch, strict=True):
             old *= 1 - momentum
             old += momentum * (new.mean(0) if new.ndim == 2 else new)
-    note_writes(recorded)
+    note_writes(recorded, "the update of running statistics")
 
 
 def check_channels(op: str, input: Any, argument: str = "num_features", **channels: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend.blame import passed_on
 from tinygrad_cv.backend.dtypes import bool_, get_default_dtype, promote
 from tinygrad_cv.backend.elementwise import SMALL, quietly, run_ufunc
 from tinygrad_cv.backend.spec import Spec, broadcast_layout
@@ -23,7 +24,7 @@ from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.op import Op, apply, general_call
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import INTERNAL_FILES, user_frame
+from tinygrad_cv.errors import USER_FILES, user_frame
 from tinygrad_cv.ops._broadcast import common_shape
 
 __all__ = ["Binary", "Elementwise", "Unary"]
@@ -139,7 +140,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
     has_rule = "input" in op.rules
     plan: Any = None  # made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, users, f32, f64 = clock.tick, USER_FILES, _F32, _F64
 
     def call(input: Any) -> Any:
         nonlocal plan
@@ -147,7 +148,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
             return raw(input)
         x = input.array
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > SMALL or mode.record:
             return apply(op, (input,), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -165,13 +166,15 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result._grad = None
+        result._grad = result.cut = None
         result.is_view = False
         source = input.node
         if source is None or not has_rule or not mode.grad:
             result.node = None
             if source is not None:
                 result.cut = mode.place if has_rule else op
+            elif input.cut is not None:
+                result.cut = passed_on(input.cut, mode.scope)
             return result
         if plan is None:
             plan = op.plan(1)
@@ -190,7 +193,7 @@ def _short_unary(op: type[Unary]) -> Callable[..., Any]:
         node.fits = not input.index and source.shape == node.shape
         frame = getframe(1)
         node.code = code = frame.f_code
-        if code.co_filename in internal:
+        if code.co_filename not in users:
             frame = user_frame(1)
             node.code = frame.f_code
         node.lasti = frame.f_lasti
@@ -204,7 +207,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
     compute, raw = op._on_numpy(), general_call(op)
     plans: list[Any] = [None] * 4  # by which of the two need a gradient; made when first met
     isinstance_, new, getframe, ndarray = isinstance, object.__new__, sys._getframe, np.ndarray
-    tick, internal, f32, f64 = clock.tick, INTERNAL_FILES, _F32, _F64
+    tick, users, f32, f64 = clock.tick, USER_FILES, _F32, _F64
 
     def call(input: Any, other: Any) -> Any:
         if isinstance_(input, Tensor):
@@ -224,7 +227,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         else:
             return raw(input, other)
         mode = state()
-        if type(x) is not ndarray or x.size > SMALL or mode.record is not None:
+        if type(x) is not ndarray or x.size > SMALL or mode.record:
             return apply(op, (input, other), ())
         d = x.dtype
         if d is not f32 and d is not f64:
@@ -250,11 +253,15 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         result = new(Tensor)
         result.array = out
         result.index = 0
-        result._grad = None
+        result._grad = result.cut = None
         result.is_view = False
         left = input.node
         if left is None and right is None:
             result.node = None
+            if input.cut is not None:
+                result.cut = passed_on(input.cut, mode.scope)
+            elif not number and other.cut is not None:
+                result.cut = passed_on(other.cut, mode.scope)
             return result
         if not mode.grad:
             result.node = None
@@ -291,7 +298,7 @@ def _short_binary(op: type[Binary]) -> Callable[..., Any]:
         node.hooks = None
         frame = getframe(1)
         node.code = code = frame.f_code
-        if code.co_filename in internal:
+        if code.co_filename not in users:
             frame = user_frame(1)
             node.code = frame.f_code
         node.lasti = frame.f_lasti

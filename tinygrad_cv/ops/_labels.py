@@ -14,6 +14,7 @@ __all__ = [
     "as_batch",
     "check_options",
     "check_weight",
+    "label_aliases",
     "label_specs",
     "raise_no_class",
 ]
@@ -59,6 +60,12 @@ def label_specs(
     positions = (expected[0], 1, *expected[1:])
     output = Spec(expected if reduction == "none" else (), input.dtype)
     return output, Spec(positions, int64), Spec(positions, input.dtype)
+
+
+def label_aliases(target: Spec, weight: Spec | None) -> dict[str, str]:
+    """The memory that ``shares`` gives twice, if every label is a class."""
+    aliases = {} if weight is not None else {"even": "share"}
+    return aliases | ({"label": "target"} if target.dtype == int64 else {})
 
 
 def as_batch(input: Any, target: Any) -> tuple[Any, Any, bool]:

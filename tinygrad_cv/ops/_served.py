@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
+from typing import Any
 
-from tinygrad_cv.backend.kernels import TABLE, use
-from tinygrad_cv.core.op import REGISTRY
+from tinygrad_cv.backend.kernels import TABLE, register, use
+from tinygrad_cv.core.op import REGISTRY, Op
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["kernels", "use_kernels"]
+__all__ = ["kernels", "register_kernel", "use_kernels"]
 
 use_kernels = use
 
@@ -34,13 +36,8 @@ def kernels(name: str | None = None) -> dict[str, list[str]]:
     >>> tg.kernels("floor_divide"), tg.kernels("batch_norm")["batch_norm.vjp"][-2:]
     ({'floor_divide': ['reference']}, ['fused_vjp', 'rules'])
     """
-    if name is not None and name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=5)
-        raise ArgumentError(
-            "kernels",
-            f"there is no operator {name!r}",
-            repair=f"Near it: {', '.join(near)}." if near else None,
-        )
+    if name is not None:
+        _check_known("kernels", name)
     served = {}
     for op in sorted(REGISTRY) if name is None else (name,):
         run, vjp = op, f"{op}.vjp"
@@ -54,3 +51,65 @@ def kernels(name: str | None = None) -> dict[str, list[str]]:
         if of_vjp:
             served[vjp] = [*of_vjp, "rules"]
     return served
+
+
+def register_kernel(
+    op: str | type[Op],
+    *,
+    provider: str,
+    supports: Callable[[tuple[Any, ...], tuple[Any, ...]], bool] | None = None,
+    device: str = "cpu",
+    priority: int = 0,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates a function that computes an operator faster than its ``forward`` does.
+
+    It takes and returns what ``forward`` takes and returns (outputs, then residuals), never writes
+    into its inputs, and returns None for a case that it leaves to others. For the gradients of all
+    inputs at once, ``"<op>.vjp"`` takes ``(xp, g, needs, ...)``, where the further parameters name
+    what it reads of the saved values and attributes, and returns one gradient, or None, for each
+    input. ``testing.check_case`` and ``autograd.verify`` compare both with the reference, and
+    ``use_kernels("reference")`` takes them out of the way.
+
+    Args:
+        op: an operator, by its class or name, or ``"<name>.vjp"``.
+        provider: what it is called. The same provider and device once more replaces it.
+        supports: ``supports(specs, attributes)``: does it take this case? ``specs`` have shape,
+            dtype and layout of the inputs. None: every case.
+        device: "cpu" or "cuda".
+        priority: of those that take a case the highest serves; of equal ones the first entered.
+
+    Raises:
+        ArgumentError: there is no such operator, no such device, or the provider is called as the
+            operator's own ``forward`` is.
+
+    >>> import numpy as np, tinygrad_cv as tg
+    >>> from tinygrad_cv.backend.kernels import unregister
+    >>> @register_kernel("expm1", provider="mine", supports=lambda specs, attributes: True)
+    ... def expm1(xp, input):
+    ...     return xp.exp(input) - 1
+    >>> tg.kernels("expm1")["expm1"][0]
+    'mine (cpu)'
+    >>> unregister("expm1", "mine")
+    """
+    name = op if isinstance(op, str) else getattr(op, "name", repr(op))
+    _check_known("register_kernel", name.removesuffix(".vjp"))
+    if provider == "reference":
+        raise ArgumentError(
+            "register_kernel",
+            "'reference' is what the forward of every operator is called",
+            repair="Give the provider another name.",
+        )
+    if device not in ("cpu", "cuda"):
+        raise ArgumentError("register_kernel", f'device is "cpu" or "cuda", not {device!r}')
+    takes = (lambda specs, attributes: True) if supports is None else supports
+    return register(name, provider=provider, supports=takes, device=device, priority=priority)
+
+
+def _check_known(what: str, name: str) -> None:
+    if name not in REGISTRY:
+        near = difflib.get_close_matches(name, REGISTRY, n=5)
+        raise ArgumentError(
+            what,
+            f"there is no operator {name!r}",
+            repair=f"Near it: {', '.join(near)}." if near else None,
+        )

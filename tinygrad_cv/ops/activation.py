@@ -19,6 +19,7 @@ from tinygrad_cv.ops._elementwise import Unary
 from tinygrad_cv.ops.logic import logical_not
 from tinygrad_cv.ops.math import erf, exp
 from tinygrad_cv.ops.select import clamp, masked, where
+from tinygrad_cv.ops.writing import write
 
 __all__ = [
     "Elu",
@@ -330,7 +331,7 @@ def relu(input: Any, inplace: bool = False) -> Any:
     """
     refuse_bool("relu", input)
     output = _relu(input)  # its gradient reads the output, which may stand in the input's place
-    return input.copy_(output) if inplace else output
+    return write(input, output, "relu_") if inplace else output
 
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:

@@ -12,6 +12,7 @@ from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import DTypeError, ShapeError
 from tinygrad_cv.ops.dropout import check_probability, drawn_shape, next_key
+from tinygrad_cv.ops.writing import write
 
 __all__ = ["AlphaDropout", "alpha_dropout", "feature_alpha_dropout"]
 
@@ -155,4 +156,4 @@ def _dropped(
     if not training or p == 0:
         return input
     output = AlphaDropout.call(input, float(p), next_key(input, generator), shared)
-    return input.copy_(output) if inplace else output
+    return write(input, output, f"{function}_") if inplace else output

@@ -11,6 +11,7 @@ from tinygrad_cv.backend.random import Generator, default_generator, keep_mask
 from tinygrad_cv.backend.spec import CONTIGUOUS, Spec, layout_of
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
+from tinygrad_cv.ops.writing import write
 
 __all__ = ["Dropout", "dropout", "dropout1d", "dropout2d", "dropout3d"]
 __all__ += ["check_probability", "drawn_shape", "next_key"]
@@ -183,7 +184,7 @@ def _drop(
     if not training or p == 0:
         return input
     output = _dropout(input, float(p), next_key(input, generator), spatial)
-    return input.copy_(output) if inplace else output
+    return write(input, output, f"{function}_") if inplace else output
 
 
 def check_probability(function: str, p: float) -> None:

@@ -19,6 +19,7 @@ from tinygrad_cv.ops._labels import (
     as_batch,
     check_options,
     check_weight,
+    label_aliases,
     label_specs,
     raise_no_class,
 )
@@ -142,6 +143,10 @@ class CrossEntropy(Op):
         return output, label, share, share, share
 
     @staticmethod
+    def aliases(input: Spec, target: Spec, weight: Spec | None, *_: Any) -> dict[str, str]:
+        return label_aliases(target, weight)
+
+    @staticmethod
     def forward(
         xp: Any,
         input: Any,
@@ -228,6 +233,10 @@ class NLLLoss(Op):
     ) -> tuple[Spec, ...]:
         output, label, share = label_specs("nll_loss", input, target, weight, reduction)
         return output, label, share, share
+
+    @staticmethod
+    def aliases(input: Spec, target: Spec, weight: Spec | None, *_: Any) -> dict[str, str]:
+        return label_aliases(target, weight)
 
     @staticmethod
     def forward(

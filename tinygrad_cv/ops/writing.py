@@ -21,7 +21,7 @@ from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops import arithmetic, index, layout, power
 
-__all__ = ["METHODS", "inplace", "write"]
+__all__ = ["METHODS", "check_writable", "inplace", "write"]
 
 
 def write(target: Tensor, result: Tensor, what: str) -> Tensor:
@@ -34,7 +34,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
         ShapeError: ``result`` does not have the shape of ``target``.
         DTypeError: a float result cannot go into an integer target.
     """
-    _check_writable(target, what)
+    check_writable(target, what)
     if result.shape != target.shape:
         raise ShapeError(
             what,
@@ -53,13 +53,19 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
     if not isinstance(target.array, Spec):
         with on_device_of(target.array):
             xp_of(target.array).copyto(target.array, result.array)
-        note_write(target.array)
+    note_write(target.array, what, state().scope)
     if state().grad:
         target.node, target.index = result.node, result.index
     return target
 
 
-def _check_writable(target: Tensor, what: str) -> None:
+def check_writable(target: Tensor, what: str) -> None:
+    """Refuse a write that could not be done or recorded.
+
+    Raises:
+        GraphError: read-only memory; or, while gradients are recorded, a view, or a leaf that
+            requires a gradient.
+    """
     if not is_writeable(target.array):
         raise GraphError(
             what,
@@ -94,17 +100,16 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     if with_grad:
         write(self, index.index_put(self, key, value), "setitem")
         return
-    _check_writable(self, "setitem")
+    check_writable(self, "setitem")
     index.assign(self, key, value)
-    if not isinstance(self.array, Spec):
-        note_write(self.array)
+    note_write(self.array, "setitem", state().scope)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     """The method ``name`` that writes what ``function`` gives into its tensor."""
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        _check_writable(self, name)
+        check_writable(self, name)
         result = function(self, *args, **kwargs)
         node = result.node
         if isinstance(node, Node):  # the write is about to overwrite what it needs: save a copy

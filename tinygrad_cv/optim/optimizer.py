@@ -132,7 +132,8 @@ class Optimizer:
                 _check_gradient(self._name, param)
                 _check_writeable(self._name, param)
         self._watch.look(self._name, [param for _, params in active for param in params])
-        note_writes(param.array for _, params in active for param in params)
+        written = (param.array for _, params in active for param in params)
+        note_writes(written, f"{self._name}.step")
         for group, params in active:
             for param in self._update_together(params, group):
                 with on_device_of(param.array):
@@ -203,7 +204,7 @@ class Optimizer:
                 param.grad = param.grad.detach()  # a gradient with a graph lets go of it
                 if not is_writeable(param.grad.array):
                     param.grad = param.grad.clone()
-                note_writes((param.grad.array,))
+                note_writes((param.grad.array,), "zero_grad")
                 with on_device_of(param.grad.array):
                     param.grad.array[...] = 0
 

@@ -37,7 +37,8 @@ class Event(NamedTuple):
             FLOPs and bytes are in those of the rule too.
         shapes: of the inputs; for rules of the gradient that they got.
         flops: by the operator's own formula; of rules the sum over the operators that they are
-            made of, whatever kernel served; None where it depends on values.
+            made of, whatever kernel served; None where it depends on values, and for the
+            backward of an ``autograd.Function``.
         output_bytes: new memory of the results: outputs, or gradients of the inputs.
         saved_bytes: memory that the graph keeps for the gradient rules because of this run: what
             belongs to a leaf, or is kept by an earlier operator, is not counted again.
@@ -68,15 +69,14 @@ class Event(NamedTuple):
 
 
 class Recording(mode.Recorder, kernels.Watcher):
-    """Takes the time first, when it is told something, and does all else off the clock. Tells a
-    recorder that was there before, such as that of ``detect_anomaly``, what it is told itself."""
+    """Takes the time first, when it is told something, and does all else off the clock."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.scopes: list[mode.Scope | None] = []  # of each event
         self.nodes: list[Callable[[], Node | None]] = []
-        self.zero = perf_counter()
-        self.outer: mode.Recorder = mode.Recorder()
+        self.preparing = 0.0  # seconds that the clock stood still
+        self.zero = self._now()
         self.thread = threading.get_ident()
         self._begun: dict[str, float] = {}  # operator -> when its last run began
         self._served = ("", "")  # (operator, provider) of the last kernel that served
@@ -86,20 +86,25 @@ class Recording(mode.Recorder, kernels.Watcher):
 
     def stop(self) -> None:
         """The block is over."""
-        self.outer = mode.Recorder()
         self._open.clear()
         self._begun.clear()
 
+    def _now(self) -> float:
+        """Seconds on a clock that stands still while kernels are compiled or loaded."""
+        return perf_counter() - self.preparing
+
+    def prepared(self, seconds: float) -> None:
+        self.preparing += seconds
+
     def begins(self, op: str) -> None:
-        self._begun[op] = perf_counter()
+        self._begun[op] = self._now()
 
     def served(self, op: str, provider: str) -> None:
         self._served = (op, provider)
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         _wait_for(outputs)
-        now = perf_counter()
-        self.outer.add(op, inputs, outputs, attrs, frame, scope)
+        now = self._now()
         arrays = [_raw(x) for x in inputs]
         specs = tuple(map(_as_spec, arrays))
         site = site_of(frame.f_code, frame.f_lasti)
@@ -122,20 +127,15 @@ class Recording(mode.Recorder, kernels.Watcher):
         )
         self._served = ("", "")
 
-    def failed(self, *args: Any) -> None:
-        self.outer.failed(*args)
-
     def arrived(self, node: Any, gradient: Any) -> None:
-        self.outer.arrived(node, gradient)
         given = gradient if isinstance(gradient, tuple) else (gradient,)
         self._served = ("", "")
         _wait_for(given)
-        self._open.append((node, given, perf_counter()))
+        self._open.append((node, given, self._now()))
 
     def differentiated(self, node: Any, gradients: Any) -> None:
         _wait_for(gradients)
-        now = perf_counter()
-        self.outer.differentiated(node, gradients)
+        now = self._now()
         given: Any = ()
         begun = now
         while self._open:  # several if a rule above has failed
@@ -207,6 +207,8 @@ class Recording(mode.Recorder, kernels.Watcher):
         return total
 
     def _rule_flops(self, node: Node, given: tuple[Any, ...], results: Any) -> int | None:
+        if not node.op.rules:  # a Function, whose backward is not run a second time
+            return None
         kept = node.saved if isinstance(node.saved, tuple) else node.saved.specs
         needs = tuple(result is not None for result in results)
         saved = tuple(map(_as_spec, kept))

@@ -90,7 +90,7 @@ def check_infer(case: Case, device: str) -> None:
     calls = recorded_calls(case, device, leaves)
     if any(leaf.ndim > 2 for leaf in leaves):
         calls += recorded_calls(case, device, leaves, "channels_last")
-    for op, inputs, attrs in calls:
+    for op, inputs, attrs in (c for c in calls if hasattr(c[0], "infer")):  # a Function has none
         promised = as_tuple(op.infer(*map_arrays(spec_of, inputs), *attrs))
         real = as_tuple(forward(op, inputs, attrs))
         labels = [*op.outputs, *op.residuals]

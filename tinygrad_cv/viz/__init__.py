@@ -29,6 +29,7 @@ from tinygrad_cv.viz.model import (
     GraphNode,
     TensorInfo,
 )
+from tinygrad_cv.viz.operators import explain
 from tinygrad_cv.viz.transforms import MAX_NODES
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "GraphNode",
     "TensorInfo",
     "draw",
+    "explain",
     "trace",
 ]
 

@@ -71,7 +71,7 @@ def from_call(
     recorder = _Recorder()
     error = ""
     outputs: list[tuple[str, Tensor]] = []
-    with mode.recording(recorder):
+    with mode.watching(recorder):
         try:
             outputs = list(_named([("output", function(*args, **kwargs))]))
         except TinygradError as problem:
