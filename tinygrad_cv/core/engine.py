@@ -279,7 +279,7 @@ def _restore(array: Any, node: Source | None, index: int) -> Tensor:
 def fitted(node: Node, k: int, gradient: Any) -> Any:
     """The gradient of input ``k`` in that input's shape and dtype: of an elementwise operator
     un-broadcast; any other rule must give the shape itself."""
-    source, index = node.inputs[k]
+    source, index = node.edges[k], node.indices[k] if node.indices else 0
     shape, dtype = source.outputs[index] if source is not None else (gradient.shape, gradient.dtype)
     if gradient.shape != shape:
         if not node.op.elementwise:
