@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.autograd.outside import tensors_behind
+from tinygrad_cv.autograd.tree import map_leaves, tensors_of
 from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
@@ -98,7 +98,7 @@ def run_on_meta(
     account = _Account()
     planner = _Planner(account)
     with _on_meta(function, (inputs, kwargs)) as held:
-        given = _mapped((inputs, kwargs), held)
+        given = map_leaves(lambda x: _stand_in(x, held), (inputs, kwargs))
         with mode.grad_mode(True), mode.recording(planner), placing(META):
             try:
                 result = function(*given[0], **given[1])
@@ -161,7 +161,7 @@ class _Planner(mode.Recorder):
         elif node is not None and hasattr(
             node.saved, "inputs"
         ):  # of a checkpoint, which keeps them
-            for tensor in _tensors_in(node.saved.inputs):
+            for tensor in tensors_of(node.saved.inputs):
                 self.account.keep(tensor.array)
         if not self.rules:
             phase = "recompute" if running_again() else "forward"
@@ -327,16 +327,8 @@ def _tensors(value: Any) -> Any:
     return tuple(map(_tensors, value)) if isinstance(value, tuple) else value
 
 
-def _tensors_in(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (dict, tuple, list)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors_in(item)
-
-
 def _roots(result: Any, account: _Account) -> list[Any]:
-    outputs = [t for t in _tensors_in(result) if t.node is not None]
+    outputs = [t for t in tensors_of(result) if t.node is not None]
     roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in outputs]
     if not roots:
         raise GraphError(
@@ -347,20 +339,13 @@ def _roots(result: Any, account: _Account) -> list[Any]:
     return roots
 
 
-def _mapped(value: Any, held: dict[int, _Memory]) -> Any:
-    """The arguments, with stand-ins for Tensors and arrays."""
+def _stand_in(value: Any, held: dict[int, _Memory]) -> Any:
+    """One of the arguments, if it is a Tensor or an array one without data."""
     if isinstance(value, Tensor) or is_array(value):
         tensor = as_tensor(value)
         if id(tensor.array) not in held:
             held[id(tensor.array)] = _Memory(*spec_of(tensor.array))
         return Tensor(held[id(tensor.array)], requires_grad=tensor.requires_grad)
-    if isinstance(value, (tuple, list)):
-        items = [_mapped(item, held) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if isinstance(value, dict):
-        made = copy.copy(value)
-        made.update((key, _mapped(item, held)) for key, item in value.items())
-        return made
     return value
 
 

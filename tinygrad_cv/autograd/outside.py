@@ -5,9 +5,10 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
+from tinygrad_cv.autograd.tree import flatten, tensors_of
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import is_internal
 
@@ -27,8 +28,8 @@ def tensors_behind(function: Any, given: Any = ()) -> Iterator[Tensor]:
     [(1, 2), (1,), (1,)]
     """
     seen: set[int] = set()
-    arguments = {id(t) for t in _of(given) if isinstance(t, Tensor)}
-    stack = [*_of(given), function]
+    arguments = {id(t) for t in tensors_of(given)}
+    stack = [*flatten(given)[0], function]
     while stack:
         item = stack.pop()
         if id(item) in seen:
@@ -50,8 +51,8 @@ def _behind(item: Any) -> Iterator[Any]:
             yield from _named(item)
     elif isinstance(item, functools.partial):
         yield from (item.func, *item.args, *item.keywords.values())
-    elif isinstance(item, (tuple, list, Mapping)):
-        yield from _of(item)
+    elif isinstance(item, (tuple, list, dict)):
+        yield from flatten(item)[0]
     elif callable(item) and not isinstance(item, type):  # a module, or an object that is called
         yield from _attributes(item)
         yield from (getattr(type(item), name, None) for name in ("__call__", "forward"))
@@ -81,15 +82,3 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 def _attributes(item: Any) -> Iterator[Any]:
     yield from vars(item).values() if hasattr(item, "__dict__") else ()
-
-
-def _of(value: Any) -> Iterator[Any]:
-    """The items of nested containers."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from _of(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _of(item)
-    else:
-        yield value

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tinygrad_cv.autograd.segment import Contexts, Segment
+from tinygrad_cv.autograd.tree import flatten
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -167,15 +168,11 @@ def _check_arguments(function: Any, reentrant: Any, check: Any, debug: Any) -> N
 
 
 def _check_result(result: Any, place: str) -> None:
-    if isinstance(result, dict):
-        for key, item in result.items():
-            _check_result(item, f"{place}[{key!r}]")
-    elif isinstance(result, (tuple, list)):
-        for k, item in enumerate(result):
-            _check_result(item, f"{place}[{k}]")
-    elif result is not None and not isinstance(result, Tensor):
-        raise DTypeError(
-            "checkpoint",
-            f"{place} of the function is no tensor, but {type(result).__name__} {result!r:.60}",
-            repair="Return Tensors, or tuples, lists and dicts of them.",
-        )
+    leaves, structure = flatten(result)
+    for leaf, path in zip(leaves, structure.paths(place), strict=True):
+        if leaf is not None and not isinstance(leaf, Tensor):
+            raise DTypeError(
+                "checkpoint",
+                f"{path} of the function is no tensor, but {type(leaf).__name__} {leaf!r:.60}",
+                repair="Return Tensors, or tuples, lists and dicts of them.",
+            )

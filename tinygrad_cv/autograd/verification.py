@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cv.autograd.graph import nodes, tensors_of
+from tinygrad_cv.autograd.graph import nodes
 from tinygrad_cv.autograd.replay import replayed
 from tinygrad_cv.autograd.retain import kept_of, retain_all
+from tinygrad_cv.autograd.tree import tensors_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.mode import grad_mode
 from tinygrad_cv.core.node import Node
