@@ -23,7 +23,7 @@ from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, GraphError, 
 from tinygrad_cv.ops.join import stack
 from tinygrad_cv.ops.shape import reshape
 
-__all__ = ["Trace", "gradient_of", "zeros_like"]
+__all__ = ["Trace", "check_function", "gradient_of", "zeros_like"]
 
 ArgNums = int | tuple[int, ...]
 
@@ -57,8 +57,7 @@ class Trace:
         strict: bool = False,
     ) -> None:
         self.what, self.strict = what, strict
-        if not callable(function):
-            raise DTypeError(what, f"it differentiates a function, not a {_kind(function)}")
+        check_function(what, function)
         self._record = record and is_grad_enabled()
         self._own: set[Source] = set()  # leaves that nobody outside can ask about
         self._duals: list[Tensor | None] = []
@@ -332,6 +331,17 @@ def gradient_of(
         return trace.structure.rebuild(slopes), value, trace.aux
 
     return gradient
+
+
+def check_function(what: str, function: Any) -> None:
+    """Refuse what is no function, as in ``hessian(x, f)``."""
+    if not callable(function):
+        name = what.rpartition(".")[2]
+        raise DTypeError(
+            what,
+            f"it differentiates a function, not a {_kind(function)}",
+            repair=f"The function comes first, as in {name}(function, ...).",
+        )
 
 
 def zeros_like(tensor: Tensor) -> Tensor:
