@@ -13,7 +13,7 @@ from typing import Any
 
 from tinygrad_cv.autograd.backward import grad
 from tinygrad_cv.autograd.tree import Structure, flatten
-from tinygrad_cv.backend.array import zeros
+from tinygrad_cv.backend.array import on_device_of, zeros
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.mode import grad_mode, is_grad_enabled
@@ -309,6 +309,7 @@ def gradient_of(
 
     ``scalar``: its shape must be (); else one element of any shape will do.
     """
+    check_function(what, function)
 
     def gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         trace = Trace(what, function, args, kwargs, argnums, has_aux, record, strict)
@@ -352,7 +353,8 @@ def zeros_like(tensor: Tensor) -> Tensor:
 def ones_like(tensor: Tensor) -> Tensor:
     """Ones of its shape, dtype and device."""
     ones = zeros_like(tensor)
-    ones.array[...] = 1
+    with on_device_of(ones.array):
+        ones.array[...] = 1
     return ones
 
 
@@ -360,7 +362,8 @@ def _basis(like: Tensor) -> Iterator[Tensor]:
     """The unit vectors of the space of a tensor."""
     for k in range(like.numel()):
         unit = zeros_like(like)
-        unit.array.reshape(-1)[k] = 1
+        with on_device_of(unit.array):
+            unit.array.reshape(-1)[k] = 1
         yield unit
 
 

@@ -147,7 +147,12 @@ def verify(
     ``forward`` in float64; each gradient rule, in float64, against differences along random
     directions; the fused rule, every compiled ``<op>.vjp`` kernel that takes the case, and the
     rules with the kernels that their operators have, against the rules by the reference. So a
-    fault is named where it is, and not where it shows.
+    fault is named where it is, and not where it shows. Residuals that were saved (a mask, the
+    winners of a maximum) are compared as outputs are, and a rule that writes into what it was given
+    is a fault.
+
+    A rule is found that is off by 1e-5 of its gradient, a kernel that is off by 1e-9 of its largest
+    element in float64, by 2e-4 in float32; less may be rounding.
 
     At a kink (relu at 0, max at a tie) a function has no derivative: there the rule is checked at
     inputs shifted off it, and the node is reported as a kink.
