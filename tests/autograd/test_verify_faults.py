@@ -263,6 +263,8 @@ def test_inputs_with_a_graph_of_their_own() -> None:
     assert (report.ok, report.nodes) == (True, 2)
     with planted(REGISTRY["mul"], "other", lambda g: g * 1.01):
         assert len(verify(lambda x: (x * before).sum(), tg.rand(3)).faults) == 1
+    report = verify(lambda x: x.mul_(3).sum(), w * 2)  # which a leaf would not allow
+    assert (report.ok, report.nodes) == (True, 2)
     assert w.grad is None
     with retain_all():
         whole = (w * 2).exp()

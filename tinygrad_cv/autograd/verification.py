@@ -18,7 +18,7 @@ from tinygrad_cv.backend.array import is_array, on_device_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core.mode import grad_mode, recording
-from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, Site, TinygradError
 
@@ -151,7 +151,7 @@ def verify(
     winners of a maximum) are compared as outputs are, and a rule that writes into what it was given
     is a fault.
 
-    A rule is found that is off by 1e-5 of its gradient, a kernel that is off by 1e-9 of its largest
+    A rule is found that is off by 1e-5 of its gradient, a kernel that is off by 2e-9 of its largest
     element in float64, by 2e-4 in float32; less may be rounding.
 
     At a kink (relu at 0, max at a tie) a function has no derivative: there the rule is checked at
@@ -245,8 +245,8 @@ def _replayed(node: Node, kept: Kept, rng: np.random.Generator) -> list[Verdict]
 
 
 def _variable(value: Any) -> Any:
-    """A floating input as a leaf that asks for a gradient, whatever it was made from."""
-    if not isinstance(value, Tensor) or value.dtype.kind != "f" or isinstance(value.node, Leaf):
+    """A floating input without a gradient as one that asks for it."""
+    if not isinstance(value, Tensor) or value.dtype.kind != "f" or value.requires_grad:
         return value
     return value.detach().requires_grad_()
 
