@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
 
-__all__ = ["rule_reads", "run_kernel", "run_rules", "sum_of"]
+__all__ = ["fused_rules", "run_kernel", "run_rules", "sum_of"]
 
 Arrays = tuple[Any, ...]
 
@@ -119,31 +120,40 @@ def run_rules(
 def _fused(
     plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays, xp: Any
 ) -> Arrays | None:
+    name = plan.op.name + ".vjp"
+    if plan.fused is None and kernels.candidates(name) is None:
+        return None
+    for provider, run in fused_rules(plan, gradient, needs, saved, attrs, xp):
+        found = run()
+        if found is not None:
+            if kernels.watchers:
+                kernels.served(name, provider)
+            return found
+    return None
+
+
+def fused_rules(
+    plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays, xp: Any
+) -> Iterator[tuple[str, Callable[[], Arrays | None]]]:
+    """What can give all gradients of a node at once, the best first: who provides it, and its run,
+    which gives None if these arrays are no case for it."""
     op = plan.op
     rows = kernels.candidates(op.name + ".vjp")
     if rows is not None:
         known = dict(zip(plan.names, saved, strict=True))
         arrays = tuple(known.get(name) for name in op.inputs)
         specs = _specs((arrays[0] or ()) if op.variadic else arrays)
-        kernel = kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs)
-        if kernel is not None:
-            known |= zip(op.attributes, attrs, strict=True)
-            reads = (known.get(name) for name in rule_reads(kernel.function))
-            result: Arrays | None = kernel.function(xp, gradient, needs, *reads)
-            if result is not None:
-                if kernels.watchers:
-                    kernels.served(op.name + ".vjp", kernel.provider)
-                return result
-    if plan.fused is None:
-        return None
-    found: Arrays | None = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
-    if kernels.watchers and found is not None:
-        kernels.served(op.name + ".vjp", "fused_vjp")
-    return found
+        known |= zip(op.attributes, attrs, strict=True)
+        while kernel := kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs):
+            reads = (known.get(name) for name in _reads(kernel.function))
+            yield kernel.provider, partial(kernel.function, xp, gradient, needs, *reads)
+            rows = rows[rows.index(kernel) + 1 :]
+    if plan.fused is not None:
+        yield "fused_vjp", partial(plan.fused, op.fused_vjp, xp, gradient, needs, saved, attrs)
 
 
 @functools.cache
-def rule_reads(kernel: Any) -> tuple[str, ...]:
+def _reads(kernel: Any) -> tuple[str, ...]:
     """What a fused kernel reads: its parameters after ``xp, g, needs``."""
     return tuple(inspect.signature(kernel).parameters)[3:]
 
