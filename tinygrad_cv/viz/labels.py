@@ -173,6 +173,7 @@ def node_lines(node: GraphNode) -> list[Line]:
     lines += [Line(text, "fact") for text in overlay_lines(node)]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+    lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 
 

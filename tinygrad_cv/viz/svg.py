@@ -29,7 +29,7 @@ from tinygrad_cv.viz.overlay import LEVELS
 from tinygrad_cv.viz.palette import DARK, LIGHT
 from tinygrad_cv.viz.titles import place_titles
 
-__all__ = ["finish"]
+__all__ = ["finish", "variables"]
 
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
@@ -146,8 +146,8 @@ def _description(model: GraphModel) -> str:
 
 def _style(root: str) -> str:
     rules = [
-        _variables(root, LIGHT),
-        "@media (prefers-color-scheme: dark){" + _variables(root, DARK) + "}",
+        variables(root, LIGHT),
+        "@media (prefers-color-scheme: dark){" + variables(root, DARK) + "}",
         f"{root}{{max-width:100%;height:auto;font-family:Helvetica,Arial,sans-serif}}",
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
@@ -182,7 +182,8 @@ def _shapes(group: str, colours: str) -> str:
     return f"{shapes}{{{colours}}}"
 
 
-def _variables(root: str, colours: dict[str, str]) -> str:
+def variables(root: str, colours: dict[str, str]) -> str:
+    """The CSS rule that gives ``root`` a palette."""
     return root + "{" + ";".join(f"--tg-{name}:{value}" for name, value in colours.items()) + "}"
 
 
