@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.model import Cluster, GraphModel
+from tinygrad_cv.viz.notebook import mimebundle
 from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
@@ -309,6 +310,12 @@ class Graph:
           in model.0 (Linear)
         """
         return self.model.error
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: the picture, and the text."""
+        return mimebundle(self.model, include, exclude)
 
     def __repr__(self) -> str:
         model = self.model
