@@ -219,8 +219,15 @@ def save(
 def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> bytes:
     """The content of a picture file: "svg", "html", "png" or "pdf".
 
+    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further.
+
     Raises:
         BackendError: no engine, or it failed.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
+    >>> if engines():
+    ...     assert picture(model, "png").startswith(b"\\x89PNG")
     """
     most = MAX_NODES
     while True:

@@ -208,14 +208,14 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "id": node.id,
         "kind": node.kind,
         "phase": node.phase,
-        "name": clean(node.name, _LONGEST_TITLE),
+        "name": node.name,
         "role": role(node),
         "shape": "; ".join(tensor_text(t) for t in node.outputs),
         "count": node.count if node.count > 1 else "",
         "pair": "" if node.pair is None else node.pair,
         "flops": node.facts.get("flops", ""),
         "saved-bytes": node.facts.get("saved_bytes", ""),
-        "error": clean(node.error, _LONGEST_TITLE),
+        "error": node.error,
     }
     shown = node.facts.get("overlay")
     if shown:
@@ -226,7 +226,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
             facts[f"{name.replace('_', '-')}-{phase}"] = value
     for name, value in facts.items():
         if value != "":
-            group.set(f"data-{name}", str(value))
+            group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _facts(node: GraphNode) -> Iterable[str]:
