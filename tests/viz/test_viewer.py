@@ -186,7 +186,10 @@ def test_a_failed_graph_says_why(look):
     m = Maker()
     x = m.node("input", "x", (3,))
     m.op("conv", None, ("input", x), error="the kernel does not fit\nMake padding 2.")
-    page = look(m.model("failed", error="conv: the kernel does not fit"))
+    whole = "conv: the kernel does not fit\n  H_out = -3"
+    page = look(m.model("failed", notes=("one note",), error=whole, totals={"operators": 1234}))
+    found = facts(page)  # of the whole graph, while no node is chosen
+    assert found == {"failed": [whole], "operators": ["1,234"], "notes": ["one note"]}
     page.click(*page.middle(node(1)))
     assert facts(page)["failed"] == ["the kernel does not fit", "Make padding 2."]
 

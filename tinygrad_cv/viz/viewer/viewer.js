@@ -215,7 +215,7 @@
       if (id !== null) element.setAttribute("tabindex", other === id ? "0" : "-1");
     }
     reach(reaches ? id : null);
-    $("facts").replaceChildren(...(id === null ? [hint()] : factsOf(nodes.get(id))));
+    $("facts").replaceChildren(...(id === null ? factsOfAll() : factsOf(nodes.get(id))));
     if (id !== null && focuses) elements.get(id).focus({ preventScroll: true });
     if (id !== null && reveals) reveal(id);
   }
@@ -226,8 +226,30 @@
     return element;
   }
 
-  function hint() {
-    return make("p", "Choose a node: click it, search, or Tab to the picture and use arrow keys.");
+  // A list of facts, and the function that adds one: a name, and texts or elements.
+  function factList() {
+    const list = make("dl");
+    const add = (name, ...values) => {
+      const told = values.flat().filter((value) => value || value === 0);
+      if (told.length) list.append(make("dt", name));
+      for (const value of told) {
+        const entry = make("dd");
+        entry.append(value);
+        list.append(entry);
+      }
+    };
+    return [list, add];
+  }
+
+  function factsOfAll() {
+    const [list, add] = factList();
+    add("failed", model.error);
+    for (const [name, value] of Object.entries(model.totals)) {
+      if (value) add(spaced(name), grouped(value));
+    }
+    add("notes", model.notes);
+    const hint = "Choose a node: click it, search, or Tab to the picture and use the arrow keys.";
+    return [make("p", hint), list];
   }
 
   function link(id, before = "", after = "") {
@@ -249,23 +271,14 @@
 
   function factsOf(node) {
     const { id, facts } = node;
-    const list = make("dl");
-    const add = (name, ...values) => {
-      const told = values.flat().filter((value) => value || value === 0);
-      if (told.length) list.append(make("dt", name));
-      for (const value of told) {
-        const entry = make("dd");
-        entry.append(value);
-        list.append(entry);
-      }
-    };
+    const [list, add] = factList();
     const held = (of, kind) =>
       of.held
         .filter((item) => item.kind === kind)
         .map(({ role, tensor, value }) => {
           const what = words(role || tensor.name, tensor.shape && tensorText(tensor));
-          if (!value) return what;
-          return kind === "const" ? words(role, `= ${value}`) : `${what} (${value})`;
+          if (value && kind === "const") return words(role, `= ${value}`);
+          return value ? `${what} (${value})` : what;
         });
     const measured = (name) => overlays.find((other) => other.name === name)?.lines[id] ?? [];
     const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
