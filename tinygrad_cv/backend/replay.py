@@ -3,18 +3,24 @@ leaving traces twice.
 
 While a tape is on, it hears of every key that a generator gives. A tape that records notes them;
 one that replays gives them again, and no generator moves. What else a run leaves behind, such as
-running statistics, asks :func:`running_again` whether it has been done already.
+running statistics, asks :func:`running_again` whether it has been done already; a hook that it
+registers is taken off at its end, and the gradients that it adds to ``.grad`` only it can see.
+
+What held around the first run for the time of a call, such as other parameters in a module, says
+with :func:`surrounded` how it can hold once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from tinygrad_cv.errors import GraphError
 
-__all__ = ["Recording", "Replay", "Tape", "running_again", "tape", "taping"]
+__all__ = ["Recording", "Replay", "Tape", "at_end", "own_grads", "running_again", "surrounded"]
+__all__ += ["surroundings", "tape", "taping"]
 
 Key = tuple[int, int]
 
@@ -24,9 +30,14 @@ class Tape:
 
     Attributes:
         again: what runs has run before.
+        grads: in a run that has run before, what ``.grad`` of a tensor is for it, by the id of the
+            tensor: (tensor, gradient). The tensors themselves are left alone.
+        undo: called when such a run ends.
     """
 
     again = False
+    grads: dict[int, tuple[Any, Any]]
+    undo: list[Callable[[], None]]
 
     def take(self, draw: Callable[[], Key]) -> Key:
         """The next key; ``draw`` takes it from the generator."""
@@ -39,6 +50,8 @@ class Recording(Tape):
     def __init__(self, outer: Tape | None) -> None:
         self.outer = outer
         self.again = outer is not None and outer.again
+        if outer is not None and outer.again:
+            self.grads, self.undo = outer.grads, outer.undo
         self.keys: list[Key] = []
 
     def take(self, draw: Callable[[], Key]) -> Key:
@@ -54,6 +67,18 @@ class Replay(Tape):
 
     def __init__(self, keys: list[Key] | None) -> None:
         self.keys = None if keys is None else iter(list(keys))
+        outer = _TAPE.get()
+        self.grads = dict(outer.grads) if outer is not None and outer.again else {}
+        self.undo = []
+
+    @contextmanager
+    def without_traces(self) -> Iterator[None]:
+        """A block around the run."""
+        try:
+            yield
+        finally:
+            for undo in reversed(self.undo):
+                undo()
 
     def take(self, draw: Callable[[], Key]) -> Key:
         if self.keys is None:
@@ -91,3 +116,37 @@ def running_again() -> bool:
     """
     now = tape()
     return now is not None and now.again
+
+
+def at_end(undo: Callable[[], None]) -> None:
+    """In a run that has run before: call ``undo`` when it ends."""
+    now = tape()
+    if now is not None and now.again:
+        now.undo.append(undo)
+
+
+def own_grads() -> dict[int, tuple[Any, Any]] | None:
+    """In a run that has run before: the gradients that it sees in place of those of the tensors, by
+    the id of the tensor."""
+    now = tape()
+    return now.grads if now is not None and now.again else None
+
+
+Again = Callable[[], AbstractContextManager[Any]]
+_AROUND: ContextVar[tuple[Callable[[], Again], ...]] = ContextVar("tinygrad_cv_around", default=())
+
+
+@contextmanager
+def surrounded(take: Callable[[], Again]) -> Iterator[None]:
+    """Inside the block something holds that will no longer do so when a piece of it runs again:
+    ``take()`` notes it as it is then, and returns what makes a block in which it holds again."""
+    token = _AROUND.set((*_AROUND.get(), take))
+    try:
+        yield
+    finally:
+        _AROUND.reset(token)
+
+
+def surroundings() -> tuple[Again, ...]:
+    """What makes the blocks in which a piece that runs now can run again, the outer first."""
+    return tuple([take() for take in _AROUND.get()])
