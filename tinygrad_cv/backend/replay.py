@@ -12,17 +12,36 @@ with :func:`surrounded` how it can hold once more.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import GraphError
 
-__all__ = ["Recording", "Replay", "Tape", "at_end", "own_grads", "running_again", "surrounded"]
-__all__ += ["surroundings", "tape", "taping"]
+__all__ = [
+    "OwnGrad",
+    "Recording",
+    "Replay",
+    "Tape",
+    "at_end",
+    "note_grad",
+    "own_grads",
+    "running_again",
+]
+__all__ += ["surrounded", "surroundings", "tape", "taping"]
 
 Key = tuple[int, int]
+Unset = dict[int, tuple[weakref.ref[Any], bool]]
+
+
+class OwnGrad(NamedTuple):
+    """What a run has in place of ``tensor.grad``; it is ``mine`` if this run has made it."""
+
+    tensor: Any
+    grad: Any
+    mine: bool
 
 
 class Tape:
@@ -31,21 +50,26 @@ class Tape:
     Attributes:
         again: what runs has run before.
         grads: in a run that has run before, what ``.grad`` of a tensor is for it, by the id of the
-            tensor: (tensor, gradient). The tensors themselves are left alone.
+            tensor. The tensors themselves are left alone.
         undo: called when such a run ends.
     """
 
     again = False
-    grads: dict[int, tuple[Any, Any]]
+    grads: dict[int, OwnGrad]
     undo: list[Callable[[], None]]
 
     def take(self, draw: Callable[[], Key]) -> Key:
         """The next key; ``draw`` takes it from the generator."""
         raise NotImplementedError
 
+    def note_grad(self, tensor: Any, known: Any) -> None:
+        """``.grad`` of this tensor, which is ``known``, is about to be set."""
+
 
 class Recording(Tape):
-    """Notes the keys in ``keys``; they come from the tape around it, if there is one."""
+    """Notes the keys in ``keys``; they come from the tape around it, if there is one. In ``unset``
+    it notes which tensors had no ``.grad`` when the run first gave them one: id -> (a weak
+    reference, True if there was none)."""
 
     def __init__(self, outer: Tape | None) -> None:
         self.outer = outer
@@ -53,6 +77,12 @@ class Recording(Tape):
         if outer is not None and outer.again:
             self.grads, self.undo = outer.grads, outer.undo
         self.keys: list[Key] = []
+        self.unset: Unset = {}
+
+    def note_grad(self, tensor: Any, known: Any) -> None:
+        self.unset.setdefault(id(tensor), (weakref.ref(tensor), known is None))
+        if self.outer is not None:
+            self.outer.note_grad(tensor, known)
 
     def take(self, draw: Callable[[], Key]) -> Key:
         key = draw() if self.outer is None else self.outer.take(draw)
@@ -61,14 +91,20 @@ class Recording(Tape):
 
 
 class Replay(Tape):
-    """Gives ``keys`` again, in their order; without any it draws anew."""
+    """Gives ``keys`` again, in their order; without any it draws anew. What is ``unset`` has no
+    ``.grad`` for it at first, as in the first run."""
 
     again = True
 
-    def __init__(self, keys: list[Key] | None) -> None:
+    def __init__(self, keys: list[Key] | None, unset: Unset | None = None) -> None:
         self.keys = None if keys is None else iter(list(keys))
         outer = _TAPE.get()
-        self.grads = dict(outer.grads) if outer is not None and outer.again else {}
+        known = outer.grads if outer is not None and outer.again else {}
+        self.grads = {key: own._replace(mine=False) for key, own in known.items()}
+        for key, (reference, was_none) in (unset or {}).items():
+            tensor = reference()
+            if tensor is not None and was_none:
+                self.grads[key] = OwnGrad(tensor, None, False)
         self.undo = []
 
     @contextmanager
@@ -125,7 +161,14 @@ def at_end(undo: Callable[[], None]) -> None:
         now.undo.append(undo)
 
 
-def own_grads() -> dict[int, tuple[Any, Any]] | None:
+def note_grad(tensor: Any, known: Any) -> None:
+    """``.grad`` of this tensor, which is ``known``, is about to be set."""
+    now = tape()
+    if now is not None:
+        now.note_grad(tensor, known)
+
+
+def own_grads() -> dict[int, OwnGrad] | None:
     """In a run that has run before: the gradients that it sees in place of those of the tensors, by
     the id of the tensor."""
     now = tape()
