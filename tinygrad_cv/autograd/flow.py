@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.autograd.function_node import FunctionOp
+from tinygrad_cv.autograd.function_plan import State as FunctionState
 from tinygrad_cv.backend.array import is_array, to_numpy
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import clock, written_after
@@ -27,7 +29,8 @@ __all__ = ["Computation", "Flow", "difference"]
 
 SMALL = 1 << 16  # bytes of a leaf up to which its values count, and not that it is the same array
 
-Computation = tuple[Any, tuple[Any, ...], tuple[Any, ...]]
+# (operator, attributes, origins of the inputs), and of a user's Function what it gave.
+Computation = tuple[Any, ...]
 
 
 class Flow:
@@ -47,9 +50,15 @@ class Flow:
         for array in arguments:
             self._from_outside(array)
 
-    def number(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> int:
-        """The number of the computation that just ran."""
-        computation = (op, tuple(map(_frozen, attrs)), tuple(map(self._origin, inputs)))
+    def number(self, op: Any, inputs: Any, outputs: Any, attrs: Any, node: Node | None) -> int:
+        """The number of the computation that just ran, and that ``node`` stands for."""
+        computation: Computation = (
+            op,
+            tuple(map(_frozen, attrs)),
+            tuple(map(self._origin, inputs)),
+        )
+        if issubclass(op, FunctionOp):  # may depend on more than its arguments
+            computation += (_given(outputs, node),)
         number = self._numbers.get(computation)
         if number is None:
             number = self._numbers[computation] = len(self.computations)
@@ -98,11 +107,12 @@ def difference(op: Any, now: Computation, before: Computation) -> str:
     for name, a, b in zip(op.attributes, now[1], before[1], strict=False):
         if a != b:
             return _told(name, a, b)
-    count = len(now[2])
     for k, (a, b) in enumerate(zip(now[2], before[2], strict=False)):
         if a != b:
             return _told(f"{op.inputs[0]}[{k}]" if op.variadic else op.inputs[k], a, b)
-    return f"it has {count} inputs, it had {len(before[2])}"
+    if len(now[2]) != len(before[2]):
+        return f"it has {len(now[2])} inputs, it had {len(before[2])}"
+    return "it returned or saved other values"
 
 
 def _told(name: str, now: Any, before: Any) -> str:
@@ -153,6 +163,8 @@ def _frozen(value: Any) -> Any:
         return float, struct.pack("d", value)  # tells 0.0 from -0.0, and NaN is itself
     if isinstance(value, Tensor):
         value = value.array
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
     if is_array(value):
         return _values(value)
     if isinstance(value, (tuple, list)):
@@ -168,6 +180,24 @@ def _frozen(value: Any) -> Any:
     except TypeError:
         return type(value), _Object(value)
     return type(value), value
+
+
+def _given(outputs: Any, node: Node | None) -> Any:
+    """What a user's Function returned and saved."""
+    saved = node.saved if node is not None and type(node.saved) is tuple else ()
+    kept = [x.attributes if isinstance(x, FunctionState) else x for x in saved]
+    return _plain(list(outputs)), _plain(kept)
+
+
+def _plain(value: Any) -> Any:
+    """As ``_frozen``, but of the user's own objects only the types: they may be new in each run."""
+    if isinstance(value, (tuple, list)):
+        return type(value), tuple(map(_plain, value))
+    if isinstance(value, dict):
+        return dict, tuple((_frozen(k), _plain(v)) for k, v in value.items())
+    if isinstance(value, Tensor) or is_array(value) or type(value) in (bool, int, float, str):
+        return _frozen(value)
+    return type(value)
 
 
 class _Object:

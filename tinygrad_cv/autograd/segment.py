@@ -60,11 +60,11 @@ class Segment:
         self.promises: dict[int, weakref.ref[_Later]] = {}  # by number of the node
         self.numbers: list[int] = []  # of the computation behind each node
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
-        self.read: list[weakref.ref[Any]] = []  # memory from outside that its operators read
+        # Memory from outside that its operators read, and when they did so first.
+        self.read: list[tuple[weakref.ref[Any], int]] = []
         arrays: list[Any] = []
         mapped(self.inputs, Held, lambda value: arrays.append(value.array))
         self.flow = Flow(arrays)
-        self.stamp = self.flow.begin  # of the first run
         self.surroundings = replay.surroundings()
         self.running = True
         # What has been computed again, by number of the node, and when it was saved.
@@ -82,10 +82,14 @@ class Segment:
         watcher = _First(self)
         with around, replay.taping(tape), mode.watching(watcher):
             result = self.function(*args, **kwargs)
-        self._check_read(WROTE, OUT_OF_PLACE, self.stamp)
+        self._check_read(WROTE, OUT_OF_PLACE)
         self.running = False
         self.flow.forget()
         return result
+
+    def number(self, *ran: Any) -> int:
+        """The number of what just ran, if runs are compared."""
+        return self.flow.number(*ran) if self.compare else 0
 
     def pack(self, node: Node, computation: int) -> None:
         """Put a promise where ``node`` has its saved values, unless they are shapes only."""
@@ -108,7 +112,6 @@ class Segment:
             self._check_read(
                 "an input of the checkpoint was overwritten before backward",
                 "Call backward before, or write to a .clone().",
-                self.stamp,
             )
             begin = clock.tick()
             again = _Second(self)
@@ -142,11 +145,11 @@ class Segment:
                 if signal.watcher is not watcher:
                     raise
 
-    def _check_read(self, problem: str, repair: str, stamp: int) -> None:
-        """Raise if memory that the second run reads was written after ``stamp``."""
-        for reference in self.read:
+    def _check_read(self, problem: str, repair: str, begin: int = 0) -> None:
+        """Raise if memory was written after the first run read it, and after ``begin``."""
+        for reference, time in self.read:
             owner = reference()
-            write = None if owner is None else written_after(owner, stamp)
+            write = None if owner is None else written_after(owner, max(time, begin))
             if write is not None:
                 raise GraphError(
                     "checkpoint",
@@ -229,10 +232,10 @@ class _First(_Watcher):
                 if owner is not None and (known is None or known() is not owner):
                     self.known[id(owner)] = reference = weakref.ref(owner)
                     if outside:
-                        self.segment.read.append(reference)
+                        self.segment.read.append((reference, clock.tick()))
         segment = self.segment
-        number = segment.flow.number(op, inputs, outputs, attrs) if segment.compare else 0
         node = _recorded(op, outputs)
+        number = segment.number(op, inputs, outputs, attrs, node)
         if node is not None:
             segment.pack(node, number)
 
@@ -249,8 +252,8 @@ class _Second(_Watcher):
 
     def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
         segment = self.segment
-        number = segment.flow.number(op, inputs, outputs, attrs) if segment.compare else 0
         node = _recorded(op, outputs)
+        number = segment.number(op, inputs, outputs, attrs, node)
         if node is not None:
             if self.count < len(segment.nodes):
                 self._compare(node, segment.nodes[self.count](), number)
