@@ -24,6 +24,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.ops.places import Places
 
 __all__ = ["Computation", "Flow", "difference"]
 
@@ -124,6 +125,8 @@ def _told(name: str, now: Any, before: Any) -> str:
         return f"{name!r} is {now[1]} {now[2]}, it was {before[1]} {before[2]}"
     if any(type(kind) is str for kind in (now[0], before[0])):
         return f"{name!r} was not computed as it was before"
+    if now[0] is before[0] is Places:
+        return f"{name} are other positions than they were"
     one, other = f"{_thawed(now)!r:.60}", f"{_thawed(before)!r:.60}"
     return (
         f"{name} is not what it was, {one}" if one == other else f"{name} is {one}, it was {other}"
@@ -167,6 +170,8 @@ def _frozen(value: Any) -> Any:
         value = np.asarray(value)
     if is_array(value):
         return _values(value)
+    if isinstance(value, Places):
+        return Places, _frozen((value.dims, value.sizes, value.flat, value.unique))
     if isinstance(value, (tuple, list)):
         return type(value), tuple(map(_frozen, value))
     if isinstance(value, dict):

@@ -144,6 +144,9 @@ class Segment:
             except _Enough as signal:
                 if signal.watcher is not watcher:
                     raise
+            except Exception as error:
+                _told(error)
+                raise
 
     def _check_read(self, problem: str, repair: str, begin: int = 0) -> None:
         """Raise if memory was written after the first run read it, and after ``begin``."""
@@ -318,6 +321,17 @@ def _overwritten(saved: Any, stamp: int) -> bool:
     if type(saved) is tuple:
         return clock.last_write > stamp and any(_overwritten(value, stamp) for value in saved)
     return is_array(saved) and written_after(saved, stamp) is not None
+
+
+def _told(error: Exception) -> None:
+    """Note in an error of the second run that the first had none; ours say so themselves."""
+    text = (
+        "it did not fail when checkpoint ran the function first: something has changed since then"
+    )
+    if not isinstance(error, TinygradError):
+        error.add_note(text)
+    elif error.op != "checkpoint" and text not in error.notes:
+        error.notes.append(text)
 
 
 def _shapes(node: Node) -> str:

@@ -87,16 +87,6 @@ class Places:
             self.last = last_of_each(xp, self.flat.reshape(-1)).reshape(self.flat.shape)
         return self.last
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Places):
-            return NotImplemented
-        known = (self.dims, self.sizes, self.unique) == (other.dims, other.sizes, other.unique)
-        same = known and self.flat.shape == other.flat.shape
-        return same and bool((self.flat == other.flat).all())
-
-    def __hash__(self) -> int:
-        return hash((self.dims, self.sizes, self.unique, self.flat.shape))
-
     def __repr__(self) -> str:
         return f"Places(dims={self.dims}, shape={self.flat.shape})"
 
