@@ -91,7 +91,7 @@ def test_rebinding() -> None:
         y.sum().backward()
     assert "mul ran at" in str(caught.value)
     assert "'input' has other values than it had" in str(caught.value)
-    large = tg.ones(200, 200, requires_grad=True)
+    large = tg.ones(100, 100, dtype="float64", requires_grad=True)
     y = checkpoint(lambda x: (large * x[0]).exp(), x)
     large = large.detach().requires_grad_() * 2
     with pytest.raises(tg.GraphError, match=r"'input' (is another tensor|was not computed)"):
@@ -201,6 +201,33 @@ def test_a_write_of_the_second_run_only() -> None:
     y = checkpoint(function, leaf(1, 2), early_stop=False)
     with pytest.raises(tg.GraphError, match="the function wrote into a tensor"):
         y.sum().backward()
+
+
+def test_what_is_compared_keeps_nothing_alive() -> None:
+    x, made = leaf(1, 2, 3), []
+
+    def function(x: Any) -> Any:
+        constant, places = tg.tensor([3.0], dtype="float64"), np.array([2, 1])
+        y = x[places] * constant
+        made.extend(weakref.ref(array) for array in (constant.array, places, y.array))
+        return y.sin()
+
+    gc.disable()
+    try:
+        y = checkpoint(function, x, early_stop=False)
+        assert [array() for array in made] == [None] * 3
+        segment = y.grad_fn.saved.segment
+        for _ in range(3):
+            y.sum().backward(retain_graph=True)
+            sizes = len(segment.flow.computations), len(segment.flow._known), len(segment.read)
+            assert sizes == (3, 3, 2)
+        assert [array() for array in made] == [None] * 12
+        gone = weakref.ref(segment)
+        del segment
+        y.sum().backward()
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_what_may_differ_between_the_runs() -> None:

@@ -115,7 +115,6 @@ class Segment:
             )
             begin = clock.tick()
             again = _Second(self)
-            self.flow.forget()
             self.context.copy().run(self._again, again, mode.state().record)
             missing = again.wanted - again.nodes.keys()
             if missing:
@@ -134,6 +133,7 @@ class Segment:
         # The watcher comes last: it may end the run.
         watched = mode.recording(*others, watcher)
         with ExitStack() as stack:
+            stack.callback(self.flow.forget)
             for around in (*self.surroundings, tape.without_traces):
                 stack.enter_context(around())
             for block in (self.around, replay.taping(tape), mode.grad_mode(True), watched):
