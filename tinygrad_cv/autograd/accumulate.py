@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_cv.backend.array import add, copy_of
 from tinygrad_cv.backend.memory import Block
-from tinygrad_cv.backend.replay import OwnGrad, note_grad, own_grads
+from tinygrad_cv.backend.replay import OwnGrad, tape
 from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.mode import grad_mode
 from tinygrad_cv.core.op import REGISTRY
@@ -39,7 +39,6 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
     else. The gradient comes in a box so that nobody but the box refers to it."""
     with _lock, grad_mode(create_graph):
         known: Any = grad_of(tensor)
-        note_grad(tensor, known)
         if known is not None:
             _check_grad(known, box[0])
         if create_graph:
@@ -58,26 +57,30 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
 
 
 def grad_of(tensor: Tensor) -> Any:
-    """What ``.grad`` is, for a run that has run before its own."""
-    own = own_grads()
-    known = None if own is None else own.get(id(tensor))
+    """What ``.grad`` is; a run that has run before may have its own."""
+    now = tape()
+    known = now.grads.get(id(tensor)) if now is not None and now.again else None
     return tensor._grad if known is None else known.grad
 
 
 def put_grad(tensor: Tensor, gradient: Any) -> None:
     """Set ``.grad``; a run that has run before sets its own, which is gone at its end."""
-    own = own_grads()
-    note_grad(tensor, tensor._grad)
-    if own is None:
-        tensor._grad = gradient
-    else:
-        own[id(tensor)] = OwnGrad(tensor, gradient, True)
+    now = tape()
+    if now is not None:
+        now.note_grad(tensor, grad_of(tensor))
+        if now.again:
+            now.grads[id(tensor)] = OwnGrad(tensor, gradient, True)
+            return
+    tensor._grad = gradient
 
 
 def _may_write(tensor: Tensor) -> bool:
     """False in a run that has run before, for a gradient that it has not made."""
-    own = own_grads()
-    return own is None or (id(tensor) in own and own[id(tensor)].mine)
+    now = tape()
+    if now is None or not now.again:
+        return True
+    known = now.grads.get(id(tensor))
+    return known is not None and known.mine
 
 
 def owned(box: list[Any]) -> Any:

@@ -26,8 +26,6 @@ __all__ = [
     "Replay",
     "Tape",
     "at_end",
-    "note_grad",
-    "own_grads",
     "running_again",
 ]
 __all__ += ["surrounded", "surroundings", "tape", "taping"]
@@ -159,20 +157,6 @@ def at_end(undo: Callable[[], None]) -> None:
     now = tape()
     if now is not None and now.again:
         now.undo.append(undo)
-
-
-def note_grad(tensor: Any, known: Any) -> None:
-    """``.grad`` of this tensor, which is ``known``, is about to be set."""
-    now = tape()
-    if now is not None:
-        now.note_grad(tensor, known)
-
-
-def own_grads() -> dict[int, OwnGrad] | None:
-    """In a run that has run before: the gradients that it sees in place of those of the tensors, by
-    the id of the tensor."""
-    now = tape()
-    return now.grads if now is not None and now.again else None
 
 
 Again = Callable[[], AbstractContextManager[Any]]
