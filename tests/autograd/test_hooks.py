@@ -144,7 +144,9 @@ def test_the_walk_over_the_graph() -> None:
     assert below.next_functions[1] == (None, 0)
     leaf = below.next_functions[0][0]
     assert leaf.tensor() is x
-    assert leaf.next_functions == ()
+    assert leaf.next_functions == leaf.inputs == ()
+    assert leaf.name() == "leaf"
+    assert nn.Linear(1, 1).weight.node.name() == "weight"
     assert (below.site.filename, below.site.line) == (__file__, line)
     assert below.scope.path == "Twice"
     assert below.plan.names == ("other",)

@@ -120,8 +120,8 @@ def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: F
         name = f"{op.inputs[0]}[{k}]" if op.variadic else op.inputs[k]
         if hasattr(node, "site"):
             error.notes.append(f"{name} was made by {node.op.name} at {node.site}")
-        elif getattr(node, "name", None):
-            error.notes.append(f"{name} is the parameter {node.name!r}")
+        elif getattr(node, "label", None):
+            error.notes.append(f"{name} is the parameter {node.label!r}")
 
 
 def tell(error: Exception, node: Any) -> None:

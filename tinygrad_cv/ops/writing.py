@@ -86,7 +86,7 @@ def check_writable(target: Tensor, what: str) -> None:
         raise GraphError(
             what,
             "a leaf that requires a gradient cannot be written while gradients are recorded",
-            values=[("leaf", target.node.name or target.shape)],
+            values=[("leaf", target.node.label or target.shape)],
             repair="Write under tg.no_grad(), or compute a new tensor (y = x + 1).",
         )
 
