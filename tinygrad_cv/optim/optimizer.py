@@ -134,10 +134,11 @@ class Optimizer:
         self._watch.look(self._name, [param for _, params in active for param in params])
         written = (param.array for _, params in active for param in params)
         note_writes(written, f"{self._name}.step")
-        for group, params in active:
-            for param in self._update_together(params, group):
-                with on_device_of(param.array):
-                    self._update(param.array, param.grad.array, group, self.state[param])
+        with np.errstate(all="ignore"):  # values that are not finite are told by the watch
+            for group, params in active:
+                for param in self._update_together(params, group):
+                    with on_device_of(param.array):
+                        self._update(param.array, param.grad.array, group, self.state[param])
         return loss
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
