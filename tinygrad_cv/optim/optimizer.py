@@ -24,9 +24,9 @@ __all__ = ["Optimizer"]
 class Optimizer:
     """Base of all optimisers; a subclass gives the defaults and the rule for one parameter.
 
-    ``param_groups`` is a list of dictionaries: the group's parameters under ``"params"`` and one
-    value per hyper-parameter. They are read at every step, so a schedule writes into them. ``state[p]``
-    holds what the rule remembers of parameter ``p``.
+    ``param_groups`` is a list of dictionaries: the group's parameters under ``"params"`` and
+    one value per hyper-parameter. They are read at every step, so a schedule writes into them.
+    ``state[p]`` holds what the rule remembers of parameter ``p``.
 
     Args:
         params: tensors, or dictionaries with ``"params"`` and hyper-parameters of their own.
