@@ -378,3 +378,24 @@ def test_a_result_keeps_its_way_to_what_was_computed_from_a_dead_leaf():
     assert slope.tolist() == [4.0] * 3
     value, pull = tg.func.vjp(lambda x: (x * h).sum(), x)
     assert tg.autograd.grad(value + pull(tg.tensor(1.0))[0].sum(), h)[0].tolist() == [2.0] * 3
+
+
+@pytest.mark.parametrize(
+    "name", ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "value_and_grad"]
+)
+def test_swapped_arguments(name):
+    x = tg.ones(2)
+    with pytest.raises(DTypeError, match=r"differentiates a function, not a Tensor") as caught:
+        getattr(func, name)(x, tg.exp)
+    first = "grad_and_value" if name == "value_and_grad" else name
+    assert caught.value.repair == f"The function comes first, as in {first}(function, ...)."
+
+
+@pytest.mark.parametrize("name", tg.autograd.functional.__all__)
+def test_swapped_arguments_of_the_other_face(name):
+    with pytest.raises(
+        DTypeError, match=rf"not a Tensor\n  The function comes first, as in {name}"
+    ):
+        getattr(tg.autograd.functional, name)(tg.ones(2), tg.exp)
+    with pytest.raises(DTypeError, match="The function comes first"):
+        func.hvp(tg.ones(2), (tg.exp,), (tg.ones(2),))

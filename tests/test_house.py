@@ -27,7 +27,18 @@ PACKAGE = ROOT / "tinygrad_cv"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up: a floor imports from those before it.
-FLOORS = ("_version", "errors", "backend", "core", "ops", "autograd", "nn", "func", "optim")
+FLOORS = (
+    "_version",
+    "errors",
+    "backend",
+    "core",
+    "ops",
+    "autograd",
+    "utils",
+    "nn",
+    "func",
+    "optim",
+)
 FLOORS += ("testing", "data", "models", "io", "viz", "profiler", "distributed", "cli")
 STRANGERS = {("optim", "nn")}  # not to be imported although it lies below
 OPTIONAL = ("cupy", "graphviz", "matplotlib", "numba", "PIL", "pygraphviz", "safetensors", "scipy")

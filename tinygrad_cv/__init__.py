@@ -58,7 +58,19 @@ from tinygrad_cv.profiler import profile
 globals().update(_ops.TG_FUNCTIONS)
 
 # Floors above ops/ are loaded when first used, so that importing the package stays quick.
-_LAZY = ("cli", "data", "func", "io", "models", "nn", "optim", "profiler", "testing", "viz")
+_LAZY = (
+    "cli",
+    "data",
+    "func",
+    "io",
+    "models",
+    "nn",
+    "optim",
+    "profiler",
+    "testing",
+    "utils",
+    "viz",
+)
 
 __all__ = [
     "ArgumentError",

@@ -9,6 +9,7 @@ from tinygrad_cv import nn as nn
 from tinygrad_cv import optim as optim
 from tinygrad_cv import profiler as profiler
 from tinygrad_cv import testing as testing
+from tinygrad_cv import utils as utils
 from tinygrad_cv import viz as viz
 from tinygrad_cv._version import __version__ as __version__
 from tinygrad_cv.autograd.modes import enable_grad as enable_grad

@@ -241,6 +241,15 @@ _INTERNAL_FILES: set[str] = {__file__}
 USER_FILES: set[str] = set()
 
 
+def is_internal(filename: str) -> bool:
+    """True for a file of the package whose lines are none of the user's.
+
+    >>> is_internal(__file__), is_internal("train.py")
+    (True, False)
+    """
+    return filename.startswith(_HERE) and not filename.startswith(_SHOWN)
+
+
 def user_frame(depth: int = 1) -> FrameType:
     """The nearest frame above ``depth`` that is not inside the package.
 
@@ -254,7 +263,7 @@ def user_frame(depth: int = 1) -> FrameType:
         if name not in _INTERNAL_FILES:
             if name in USER_FILES:
                 return frame
-            inside = name.startswith(_HERE) and not name.startswith(_SHOWN)
+            inside = is_internal(name)
             (_INTERNAL_FILES if inside else USER_FILES).add(name)
             if not inside:
                 return frame

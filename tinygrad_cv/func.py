@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tinygrad_cv.autograd.held import held, restored
-from tinygrad_cv.autograd.trace import ArgNums, Trace, gradient_of
+from tinygrad_cv.autograd.trace import ArgNums, Trace, check_function, gradient_of
 from tinygrad_cv.backend.replay import surrounded
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
@@ -64,6 +64,12 @@ def grad(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Functio
 def grad_and_value(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Function:
     """As :func:`grad`; the result is (gradient, value), with ``has_aux`` (gradient, (value, aux)).
 
+    Args:
+        func, argnums, has_aux: as in :func:`grad`.
+
+    Raises:
+        As :func:`grad`.
+
     >>> import tinygrad_cv as tg
     >>> grad_and_value(lambda x: x**2)(tg.tensor(3.0))
     (tensor(6.), tensor(9.))
@@ -80,6 +86,12 @@ def grad_and_value(func: Function, argnums: ArgNums = 0, has_aux: bool = False) 
 
 def value_and_grad(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Function:
     """:func:`grad_and_value` in the order of JAX: (value, gradient), or ((value, aux), gradient).
+
+    Args:
+        func, argnums, has_aux: as in :func:`grad`.
+
+    Raises:
+        As :func:`grad`.
 
     >>> import tinygrad_cv as tg
     >>> value_and_grad(lambda x: x**2)(tg.tensor(3.0))
@@ -202,6 +214,12 @@ def jacrev(func: Function, argnums: ArgNums = 0, *, has_aux: bool = False) -> Fu
 def jacfwd(func: Function, argnums: ArgNums = 0, has_aux: bool = False) -> Function:
     """As :func:`jacrev`, column by column: one :func:`jvp` for each element of x.
 
+    Args:
+        func, argnums, has_aux: as in :func:`jacrev`.
+
+    Raises:
+        As :func:`jacrev`.
+
     >>> import tinygrad_cv as tg
     >>> jacfwd(lambda x: x * x.sum())(tg.tensor([1.0, 2.0]))
     tensor([[4., 1.],
@@ -214,11 +232,19 @@ def hessian(func: Function, argnums: ArgNums = 0) -> Function:
     """The function that gives d2y/dx2, of shape [*y.shape, *x.shape, *x.shape]:
     ``jacfwd(jacrev(func))``.
 
+    Args:
+        func: of tensors, to tensors; one number for the usual Hessian.
+        argnums: which positional argument is x; of a tuple of positions blocks, nested twice.
+
+    Raises:
+        As :func:`jacrev`.
+
     >>> import tinygrad_cv as tg
     >>> hessian(lambda x: x[0] ** 2 * x[1])(tg.tensor([1.0, 3.0]))
     tensor([[6., 2.],
             [2., 0.]])
     """
+    check_function("func.hessian", func)
     return jacfwd(jacrev(func, argnums), argnums)
 
 
@@ -236,6 +262,7 @@ def _jacobian(
 
 def _named(name: str, func: Function) -> Callable[[Function], Function]:
     """The made function says what it was made from."""
+    check_function(f"func.{name}", func)
 
     def named(wrapper: Function) -> Function:
         if hasattr(func, "__name__"):

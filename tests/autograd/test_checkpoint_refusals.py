@@ -114,3 +114,16 @@ def test_arguments():
             checkpoint(lambda x, w=wrong: w, x)
     with tg.no_grad(), pytest.raises(tg.DTypeError, match="is no tensor, but float"):
         checkpoint(lambda x: x.sum().item(), x)
+
+
+def test_the_address_of_pytorch():
+    from tinygrad_cv.utils import checkpoint as module
+
+    assert tg.utils.checkpoint is module
+    assert module.checkpoint is checkpoint
+    assert module.checkpoint_sequential is tg.autograd.checkpoint_sequential
+    x = tg.ones(2, requires_grad=True)
+    for accepted in (None, False):
+        module.checkpoint(tg.exp, x, use_reentrant=accepted).sum().backward()
+    with pytest.raises(tg.ArgumentError, match="use_reentrant=True is not supported"):
+        module.checkpoint(tg.exp, x, use_reentrant=True)

@@ -129,31 +129,59 @@ def test_a_second_derivative_that_is_wrong(op, fast):
     assert re.search(r"by backward +0\n", text)
 
 
+# The rule gives a slope to one side, or 0 where there is none.
 @FAST
 @pytest.mark.parametrize(
     ("function", "values", "sides"),
     [
         (F.relu, [1.0, 0.0], ("0", "1")),
-        (tg.abs, [0.0, 2.0], ("-1", "1")),
-        (lambda x: x.amax(), [2.0, 2.0], ("0", "1")),
+        (F.relu6, [6.0, 1.0], ("1", "0")),
+        (lambda x: x.max(dim=0)[0], [2.0, 2.0], ("0", "1")),
         (tg.floor, [0.5, 1.0], ("1e+06", "0")),
     ],
-    ids=["relu", "abs", "amax", "floor"],
+    ids=["relu", "relu6", "max", "floor"],
 )
 def test_a_kink_is_no_fault(function, values, sides, fast):
-    def shifted(x):  # no gradient is the mean of the slopes to both sides
-        return function(x) + (function(x) - function(x)) + 0 * x.sum()
-
-    check = {"fast_mode": fast}
-    if function in (tg.abs,) or values == [2.0, 2.0]:  # the rule gives the mean: it passes
-        assert gradcheck(shifted, variable(values), **check)
-        return
-    text = failure(gradcheck, shifted, variable(values), **check)
+    text = failure(gradcheck, function, variable(values), fast_mode=fast)
     assert "gradcheck: the function has a kink at this input: its one-sided slopes differ; " in text
-    assert re.search(
-        rf"slope to the left  +{re.escape(sides[0])}\n +slope to the right +{sides[1]}\n", text
-    )
+    found = re.search(r"slope to the left  +(\S+)\n +slope to the right +(\S+)\n", text)
+    assert found.groups() == sides
     assert "here no gradient equals the differences" in text
+
+
+@FAST
+@pytest.mark.parametrize(
+    ("function", "values", "sides"),
+    [(tg.abs, [0.0, 2.0], ("-1", "1")), (lambda x: x.amax(), [2.0, 2.0], ("0", "1"))],
+    ids=["abs", "amax"],
+)
+def test_where_the_rule_gives_the_mean_of_both_sides(function, values, sides, fast):
+    """Central differences are the mean, too: nothing is said, until something else is added."""
+    assert gradcheck(function, variable(values), fast_mode=fast)
+    text = failure(
+        gradcheck,
+        lambda x: function(x) + 0.5 * F.relu(x - values[0]).sum(),
+        variable(values),
+        fast_mode=fast,
+    )
+    assert "the function has a kink at this input" in text
+    found = re.search(r"slope to the left  +(\S+)\n +slope to the right +(\S+)\n", text)
+    left, right = map(float, sides)
+    assert tuple(map(float, found.groups())) == pytest.approx((left, right + 0.5))
+
+
+@FAST
+def test_a_fault_at_a_kink_of_both_sides(op, fast):
+    """At x = 0 the slopes of w|x| + x differ, and the gradient of w is wrong all the same."""
+    wrong = op(
+        forward=lambda xp, input, weight: weight * xp.abs(input) + input,
+        vjp_input=lambda g, input, weight: g * weight * 0 + g,
+        vjp_weight=lambda g, input: g * input + g,
+    )
+    inputs = tg.zeros(2, dtype="float64"), variable([1.0, 2.0])
+    text = failure(gradcheck, wrong.call, inputs, fast_mode=fast)
+    assert "gradcheck: the gradient is wrong; " in text
+    assert "d input[1]" in text
 
 
 @FAST
@@ -189,6 +217,19 @@ def test_a_dtype_that_is_too_coarse(fast):
     large = failure(gradcheck, lambda x: x + 1e12, single.double(), fast_mode=fast)
     assert "output is float64, too coarse" in large
     assert "The values are large: use a larger eps" in large
+
+
+@FAST
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_that_is_too_small(fast, dtype):
+    values = variable([0.5, 1.0], dtype)
+    text = failure(gradcheck, tg.exp, values, eps=1e-17, fast_mode=fast)
+    assert f"input[0] is {dtype}, too coarse for eps=1e-17: rounding alone changes" in text
+    assert "large" not in text
+    also, eps = re.search(r"small for these values: use (.*)eps=(\S+) or more\.$", text).groups()
+    assert also == {"float32": "float64 and ", "float64": ""}[dtype]
+    assert 1e-17 < float(eps) < 1e-6
+    assert gradcheck(tg.exp, values.double(), eps=float(eps), fast_mode=fast)  # as the text says
 
 
 def test_what_is_not_the_same_every_time():

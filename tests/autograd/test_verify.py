@@ -2,80 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tests.autograd.planting import CASES, FLAT, cases_of, kernel, planted, recorded, smallest_of
 from tests.scratch import scratch
 from tinygrad_cv import nn
 from tinygrad_cv.autograd import graph, retain_all, verify
 from tinygrad_cv.backend import kernels
-from tinygrad_cv.backend.contract import names_of
-from tinygrad_cv.core.op import REGISTRY, Op, unregister
-from tinygrad_cv.testing import Case
-from tinygrad_cv.testing.case import to_tensors
-from tinygrad_cv.testing.runs import cast
-from tools.gpu_check import collect
-
-CASES = [case for case in collect("CASES") if isinstance(case, Case) and case.order]
-
-
-def recorded(case: Case, dtype: Any = np.float64) -> list[tg.Tensor]:
-    """The graph of a case between other operators."""
-    with retain_all():
-        leaves = to_tensors(cast(case.leaves(), dtype), "cpu", case.differentiable())
-        given = [x.clone() if x.requires_grad else x for x in leaves]
-        outputs = [y for y in case.call(given) if y.requires_grad]
-        return [y.reshape(-1) for y in outputs]
-
-
-@functools.cache
-def cases_of() -> dict[tuple[str, str], list[Case]]:
-    """The cases that run a rule: (operator, input) -> cases, the smallest first."""
-    found: dict[tuple[str, str], list[Case]] = {}
-    for case in CASES:
-        for node in graph.nodes(recorded(case)):
-            for k in node.plan.needed:
-                name = node.op.inputs[0 if node.op.variadic else k]
-                found.setdefault((node.op.name, name), []).append(case)
-    size = {case: sum(leaf.size for leaf in case.leaves()) for case in CASES}
-    return {key: sorted(cases, key=size.__getitem__) for key, cases in found.items()}
-
-
-@contextmanager
-def planted(op: type[Op], name: str, wrong: Callable[..., Any]) -> Iterator[None]:
-    """``wrong(right gradient)`` instead of the rule of one input."""
-    rule = op.rules[name]
-
-    def other(*args: Any) -> Any:
-        return wrong(rule(*args))
-
-    op.rules[name] = kernels.with_parameters(other, names_of(rule))
-    plans = dict(op._plans)
-    op._plans.clear()
-    try:
-        yield
-    finally:
-        op.rules[name] = rule
-        op._plans.clear()
-        op._plans.update(plans)
-
-
-@contextmanager
-def kernel(name: str, function: Callable[..., Any]) -> Iterator[None]:
-    kernels.register(name, provider="planted", supports=lambda specs, attrs: True, priority=10**6)(
-        function
-    )
-    try:
-        yield
-    finally:
-        kernels.unregister(name, "planted")
+from tinygrad_cv.core.op import REGISTRY, unregister
 
 
 def test_nothing_is_said_of_any_case() -> None:
@@ -87,22 +26,20 @@ def test_nothing_is_said_of_any_case() -> None:
             assert not report.open, f"{case.id}: {report}"
 
 
-# Whatever factor stands before them, these gradients are zero.
-FLAT = {"ceil.input", "copysign.other", "floor.input", "floor_divide.input", "floor_divide.other"}
-FLAT |= {"heaviside.input", "heaviside.values", "round.input", "sign.input", "trunc.input"}
-FLAT |= {"trunc_divide.input", "trunc_divide.other", "zero_map.input"}
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
 
 
 def needed(node: Any) -> set[str]:
     return {node.op.inputs[0 if node.op.variadic else k] for k in node.plan.needed}
 
 
-def test_a_wrong_factor_in_any_rule() -> None:
+@DTYPES
+def test_a_wrong_factor_in_any_rule(dtype: Any) -> None:
     missed = set()
     for (op, name), cases in cases_of().items():
         for case in cases:
             with planted(REGISTRY[op], name, lambda g: g * 1.01):
-                outputs = recorded(case)
+                outputs = recorded(case, dtype)
                 report = verify(outputs)
             nodes = graph.nodes(outputs)
             meant = {n for n in nodes if n.op.name == op and name in needed(n)}
@@ -116,22 +53,19 @@ def test_a_wrong_factor_in_any_rule() -> None:
     assert missed == FLAT
 
 
-def smallest_of() -> dict[str, Case]:
-    """A case for each operator that has rules."""
-    return {op: cases[-1] for (op, _), cases in cases_of().items()}
-
-
-def test_a_wrong_forward_kernel_of_any_operator() -> None:
+@DTYPES
+def test_a_wrong_forward_kernel_of_any_operator(dtype: Any) -> None:
     for name, case in smallest_of().items():
         op = REGISTRY[name]
 
         def wrong(xp: Any, *given: Any, op: Any = op) -> Any:
             result = op.forward(xp, *given)
             first, *rest = result if type(result) is tuple else (result,)
-            return (first * 1.01 + 1, *rest) if rest else first * 1.01 + 1
+            first = first * first.dtype.type(1.01) + first.dtype.type(1)
+            return (first, *rest) if rest else first
 
         with kernel(name, wrong):
-            outputs = recorded(case)
+            outputs = recorded(case, dtype)
             report = verify(outputs)
         own = {f.node for f in report.faults if f.part == "forward by planted"}
         assert own == {n for n in graph.nodes(outputs) if n.op is op}, f"{case.id}: {report}"
@@ -141,20 +75,21 @@ def test_a_wrong_forward_kernel_of_any_operator() -> None:
         assert {f.part for f in others} <= {whose}, f"{case.id}: {report}"
 
 
-def test_a_wrong_compiled_rule_of_any_operator() -> None:
+@DTYPES
+def test_a_wrong_compiled_rule_of_any_operator(dtype: Any) -> None:
     missed = set()
     for name, case in smallest_of().items():
         op = REGISTRY[name]
-        node = next(n for n in graph.nodes(recorded(case)) if n.op is op)
+        node = next(n for n in graph.nodes(recorded(case, dtype)) if n.op is op)
 
         def wrong(xp: Any, g: Any, needs: Any, *saved: Any, plan: Any = node.plan) -> Any:
             values, attrs = saved[: len(plan.names)], saved[len(plan.names) :]
             found = plan.each(g, needs, values, attrs)
-            return [None if x is None else x * 1.01 for x in found]
+            return [None if x is None else x * x.dtype.type(1.01) for x in found]
 
         reads = ("xp", "g", "needs", *node.plan.names, *op.attributes)
         with kernel(f"{name}.vjp", kernels.with_parameters(wrong, reads)):
-            outputs = recorded(case)
+            outputs = recorded(case, dtype)
             report = verify(outputs)
         assert {f.part for f in report.faults} <= {f"{name}.vjp by planted"}, f"{case.id}: {report}"
         assert all(f.node.op is op for f in report.faults)
@@ -163,7 +98,8 @@ def test_a_wrong_compiled_rule_of_any_operator() -> None:
     assert missed <= {rule.partition(".")[0] for rule in FLAT}
 
 
-def test_a_wrong_fused_rule_of_any_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+@DTYPES
+def test_a_wrong_fused_rule_of_any_operator(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
     fused = [(op, case) for op, case in smallest_of().items() if REGISTRY[op].fused_vjp]
     assert fused
     for name, case in fused:
@@ -172,11 +108,11 @@ def test_a_wrong_fused_rule_of_any_operator(monkeypatch: pytest.MonkeyPatch) -> 
 
         def wrong(*given: Any, right: Any = right) -> Any:
             found = right(*given)
-            return found and tuple(None if x is None else x * 1.01 for x in found)
+            return found and tuple(None if x is None else x * x.dtype.type(1.01) for x in found)
 
         with monkeypatch.context() as patch:
             patch.setattr(op, "fused_vjp", staticmethod(wrong))
-            report = verify(recorded(case))
+            report = verify(recorded(case, dtype))
         assert {(f.node.op, f.part) for f in report.faults} == {(op, "fused_vjp")}, str(report)
 
 

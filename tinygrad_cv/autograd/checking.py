@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cv.autograd.comparison import Check, Flat
+from tinygrad_cv.autograd.comparison import EPS, Check, Flat
 from tinygrad_cv.autograd.differences import random_like, variable, vjp
 from tinygrad_cv.autograd.tree import flatten
 from tinygrad_cv.core.mode import grad_mode
@@ -21,7 +21,7 @@ def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
     *,
-    eps: float = 1e-6,
+    eps: float = EPS,
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
@@ -88,7 +88,7 @@ def gradgradcheck(
     inputs: Any,
     grad_outputs: Any = None,
     *,
-    eps: float = 1e-6,
+    eps: float = EPS,
     atol: float = 1e-5,
     rtol: float = 1e-3,
     raise_exception: bool = True,
@@ -103,9 +103,8 @@ def gradgradcheck(
     Args:
         grad_outputs: the gradient of each floating output, one tensor or nested as they are;
             default: random numbers, the same every time.
-        check_fwd_over_rev: check the derivative of the gradient by
-            :func:`~tinygrad_cv.func.jvp` as well.
-        check_rev_over_rev: False checks that only.
+        check_fwd_over_rev, check_rev_over_rev: ``check_forward_ad`` and ``check_backward_ad`` of
+            the gradients.
         others: as in :func:`gradcheck`.
 
     Raises:

@@ -16,13 +16,16 @@ from tinygrad_cv.autograd.differences import (
     one_sided,
     products,
     random_like,
+    sides,
     variable,
 )
 from tinygrad_cv.autograd.trace import Trace
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, GradcheckError
 
-__all__ = ["Check", "Flat"]
+__all__ = ["EPS", "Check", "Flat"]
+
+EPS = 1e-6  # the step of the defaults
 
 Flat = Callable[[Sequence[Tensor]], list[Tensor]]
 
@@ -124,17 +127,28 @@ class Check:
         known = [(n, x, slope) for n, x in zip(self.names, self.points, strict=True)]
         known += [(n, y, 1.0) for n, y in zip(self.places, self.outputs, strict=True)]
         for name, t, factor in known:
-            error = float(np.finfo(t.dtype).eps) * _largest(t) * factor / (2 * self.eps)
-            if error > allowed:
-                single = t.dtype != np.float64
+            # What rounding leaves of a difference, for a step of 1.
+            error = _resolution(t) * _largest(t) * factor / 2
+            if error / self.eps > allowed:
                 raise GradcheckError(
                     self.what,
                     f"{name} is {t.dtype.name}, too coarse for eps={self.eps:g}: rounding alone "
-                    f"changes differences by {error:.2g}, and atol + rtol*|slope| is {allowed:.2g}",
-                    repair="Use float64 (t.double()) for the inputs and inside the function."
-                    if single
-                    else "The values are large: use a larger eps, wider tolerances, or scale them.",
+                    f"changes differences by {error / self.eps:.2g}, and atol + rtol*|slope| is "
+                    f"{allowed:.2g}",
+                    repair=self._finer(t, error, allowed),
                 )
+
+    def _finer(self, t: Tensor, error: float, allowed: float) -> str:
+        """How differences of this size become exact enough."""
+        double = error * float(np.finfo(np.float64).eps) / _resolution(t)
+        single = t.dtype != np.float64
+        if single and double / self.eps <= allowed:
+            return "Use float64 (t.double()) for the inputs and inside the function."
+        if double / EPS > allowed:
+            return "The values are large: use a larger eps, wider tolerances, or scale them."
+        enough = 10 * double / allowed  # rounding inside the function is not counted
+        also = "float64 and " if single else ""
+        return f"The step is too small for these values: use {also}eps={enough:.2g} or more."
 
     # Random directions
 
@@ -259,24 +273,20 @@ class Check:
         )
 
     def _verdict(self, line: Line, exact: float) -> str:
-        """Kink or fault? One-sided slopes of a smooth function meet as the step shrinks, in
-        proportion to it; at a kink their distance stays."""
-        size = line(0.0)[1]
-        resolution = max(float(np.finfo(t.dtype).eps) for t in (*self.points, *self.outputs))
-        gaps: list[float] = []
-        for step in (self.eps / 4**n for n in range(5)):
-            left, right = one_sided(line, step)
-            if not np.isfinite(left + right + exact):
-                return OUTSIDE
-            allowed = self.atol + self.rtol * max(abs(left), abs(right))
-            if gaps and 8 * resolution * size / step > allowed / 2:
-                break  # rounding would speak from here on
-            gaps.append(abs(right - left))
-            agrees = abs(exact - (left + right) / 2) <= allowed
-            bent = gaps[0] > allowed
-        if bent and gaps[-1] > gaps[0] / 2:
+        """Kink or fault?"""
+        resolution = max(_resolution(t) for t in (*self.points, *self.outputs))
+        steps = [self.eps / 4**n for n in range(5)]  # to 1/256: as far as `NEAR` promises
+        left, right, kink = sides(line, steps, self.atol, self.rtol, 8 * resolution)
+        if not np.isfinite(left + right + exact):
+            return OUTSIDE
+        if kink:
             return KINK
-        return NEAR if agrees else FAULT
+        allowed = self.atol + self.rtol * max(abs(left), abs(right))
+        return NEAR if abs(exact - (left + right) / 2) <= allowed else FAULT
+
+
+def _resolution(tensor: Tensor) -> float:
+    return float(np.finfo(tensor.dtype).eps)
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -12,12 +12,30 @@ from tinygrad_cv.autograd.trace import zeros_like
 from tinygrad_cv.backend import array as backend_array
 from tinygrad_cv.core.tensor import Tensor
 
-__all__ = ["Line", "Slope", "along", "directional_derivative", "numpy_of", "on_device"]
-__all__ += ["one_sided", "random_like", "slope", "variable", "vjp"]
+__all__ = ["Line", "Sides", "Slope", "along", "directional_derivative", "numpy_of", "on_device"]
+__all__ += ["one_sided", "random_like", "sides", "slope", "variable", "vjp"]
 
 Function = Callable[[list[Tensor]], Sequence[Tensor]]
 Line = Callable[[float], tuple[float, float]]
+
+# Rounding leaves u/h of a difference, and the extrapolation h^4: the two meet near h = u^(1/5),
+# which is 7e-4. The smaller steps are for a kink or pole nearby.
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+# A value of a few operations is off by some units in the last place; 8 are seldom exceeded.
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+# At the first step a difference is right to 1e-11 or so; terms may be 1e4 times their sum.
+EXACT = 1e-7
+# The bound is the last correction of the extrapolation, which the true error may exceed somewhat.
+MARGIN = 3
+# A kink leaves a bound as large as the slope; a hundred times EXACT is far from both.
+SETTLED = 1e-5
+# Of the function's own size, what rounding leaves at the smallest step: ROUNDING / 1e-6, and more.
+FLAT = 1e-8
+# Where slopes of both sides are compared: the gap of a smooth function falls tenfold between these.
+SIDE_STEPS = (1e-4, 1e-5)
+# As the step shrinks by 4 or more, so does the gap of a smooth function; that of a kink stays.
+SHRINKS = 0.5
+TINY = 1e-300  # above 0 and below every number that arithmetic meets; its products stay above 0
 
 
 def vjp(
@@ -68,13 +86,13 @@ def directional_derivative(function: Line, steps: Sequence[float] = STEPS) -> tu
         wide = (high[0] - low[0]) / (2 * step)
         narrow = (mid_high[0] - mid_low[0]) / step
         estimate = (4 * narrow - wide) / 3
-        rounding = 8 * np.finfo(np.float64).eps * max(high[1], low[1]) / step
+        rounding = ROUNDING * max(high[1], low[1]) / step
         bound = abs(narrow - wide) / 3 + rounding
         if not np.isfinite(bound):
             continue
         if bound < best[1]:
             best = (estimate, bound)
-        if bound <= 1e-7 * abs(estimate) or abs(narrow - wide) <= 4 * rounding:
+        if bound <= EXACT * abs(estimate) or abs(narrow - wide) <= MARGIN * rounding:
             break
     return best
 
@@ -87,6 +105,7 @@ class Slope(NamedTuple):
         differences, bound: the difference quotient, and how far it may be off.
         scale: how large the terms of both are.
         size: how large the terms of the function itself are.
+        kink: the slopes to both sides differ; looked at only where ``rule`` and ``differences`` do.
 
     >>> Slope(rule=2.0, differences=2.0, bound=1e-12, scale=2.0, size=1.0).agrees
     True
@@ -97,6 +116,19 @@ class Slope(NamedTuple):
     bound: float
     scale: float
     size: float
+    kink: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "right"; "fault"; "kink", where no rule equals the differences; "open", where these do
+        not settle or the rule gives no finite number.
+
+        >>> Slope(rule=2.0, differences=1.9, bound=1e-12, scale=2.0, size=1.0).kind
+        'fault'
+        """
+        if not (np.isfinite(self.rule) and self.settled):
+            return "open"
+        return "right" if self.agrees else "kink" if self.kink else "fault"
 
     @property
     def settled(self) -> bool:
@@ -105,7 +137,7 @@ class Slope(NamedTuple):
         >>> Slope(rule=2.0, differences=1.0, bound=0.3, scale=2.0, size=1.0).settled
         False
         """
-        return self.bound <= 1e-5 * self.scale + 1e-8 * max(self.size, 1e-300)
+        return self.bound <= SETTLED * self.scale + FLAT * max(self.size, TINY)
 
     @property
     def agrees(self) -> bool:
@@ -114,7 +146,8 @@ class Slope(NamedTuple):
         >>> Slope(rule=2.0, differences=1.9, bound=1e-12, scale=2.0, size=1.0).agrees
         False
         """
-        return abs(self.rule - self.differences) <= max(1e-7 * self.scale, 3 * self.bound)
+        off = abs(self.rule - self.differences)
+        return off <= max(EXACT * self.scale, MARGIN * self.bound)
 
     def __str__(self) -> str:
         differences = f"{self.differences:.12g} +- {self.bound:.1g}"
@@ -136,7 +169,58 @@ def slope(
     rule = float(sum(t.sum() for t in terms))
     size = float(sum(np.abs(t).sum() for t in terms))
     differences, bound = directional_derivative(along)
-    return Slope(rule, differences, bound, max(size, abs(differences)), along(0.0)[1])
+    scale = max(size, abs(differences)) if np.isfinite(size) else abs(differences)
+    found = Slope(rule, differences, bound, scale, along(0.0)[1])
+    if found.kind != "fault":
+        return found
+    # A smaller gap cannot be why the two differ; twice what rounding leaves at the last step.
+    atol = EXACT * scale + 2 * ROUNDING * found.size / SIDE_STEPS[-1]
+    return found._replace(kink=sides(along, SIDE_STEPS, atol).kink)
+
+
+class Sides(NamedTuple):
+    """The slopes to the left and to the right of 0, and whether there is a kink between them."""
+
+    left: float
+    right: float
+    kink: bool
+
+
+def sides(
+    function: Line,
+    steps: Sequence[float],
+    atol: float,
+    rtol: float = 0.0,
+    rounding: float = ROUNDING,
+) -> Sides:
+    """Kink or no kink? The one-sided slopes of a smooth function meet as the step shrinks, in
+    proportion to it; at a kink their distance stays. Every check of gradients asks this.
+
+    Args:
+        steps: at least 4 times smaller each; they end where rounding would speak.
+        atol, rtol: a gap up to ``atol + rtol*|slope|`` is none.
+        rounding: how far a value is off, relative to its magnitude.
+
+    Returns:
+        The slopes at the last step; NaN where the function is not finite.
+
+    >>> sides(lambda t: (abs(t), abs(t)), (1e-4, 1e-5), atol=1e-6)
+    Sides(left=-1.0, right=1.0, kink=True)
+    >>> sides(lambda t: (t * t, t * t), (1e-4, 1e-5), atol=1e-6).kink
+    False
+    """
+    size = function(0.0)[1]
+    gaps: list[float] = []
+    for step in steps:
+        low, high = one_sided(function, step)
+        if not np.isfinite(low + high):
+            return Sides(np.nan, np.nan, False)
+        tolerance = atol + rtol * max(abs(low), abs(high))
+        if gaps and rounding * size / step > tolerance / 2:
+            break
+        left, right, allowed = low, high, tolerance
+        gaps.append(abs(right - left))
+    return Sides(left, right, gaps[-1] > max(allowed, SHRINKS * gaps[0]))
 
 
 def one_sided(function: Line, step: float) -> tuple[float, float]:

@@ -64,9 +64,12 @@ class Flow:
         if number is None:
             number = self._numbers[computation] = len(self.computations)
             self.computations.append(computation)
+        return number
+
+    def made(self, outputs: Any, number: int) -> None:
+        """The computation of this number gave ``outputs``."""
         for k, tensor in enumerate(outputs):
             self._know(tensor.array, ("computed", number, k))
-        return number
 
     def forget(self) -> None:
         """Between two runs: drop what is known of arrays that are gone, and of those known by their

@@ -62,10 +62,8 @@ def jvp(
     products", 2017).
 
     Args:
-        func: of tensors, to tensors.
-        inputs: where; a tensor or a tuple of arguments.
         v: nested and shaped as the inputs; may be left out if they have one element.
-        create_graph, strict: see the module's text.
+        others: as in :func:`vjp`.
 
     Raises:
         As :func:`vjp`, with v compared to the inputs.
@@ -88,9 +86,7 @@ def vhp(
 
     Args:
         func: of tensors, to one number.
-        inputs: where; a tensor or a tuple of arguments.
-        v: nested and shaped as the inputs; may be left out if they have one element.
-        create_graph, strict: see the module's text.
+        others: as in :func:`jvp`.
 
     Raises:
         ShapeError: the function returns more than one number. Otherwise as :func:`vjp`.
@@ -112,10 +108,7 @@ def hvp(
     second derivatives are continuous.
 
     Args:
-        func: of tensors, to one number.
-        inputs: where; a tensor or a tuple of arguments.
-        v: nested and shaped as the inputs; may be left out if they have one element.
-        create_graph, strict: see the module's text.
+        all: as in :func:`vhp`.
 
     Raises:
         As :func:`vhp`.
@@ -141,9 +134,7 @@ def jacobian(
     the outputs and, inside, as the inputs.
 
     Args:
-        func: of tensors, to tensors.
-        inputs: where; a tensor or a tuple of arguments.
-        create_graph, strict: see the module's text.
+        func, inputs, create_graph, strict: as in :func:`vjp`.
         strategy: "reverse-mode", one backward for each element of the output, or "forward-mode",
             one for each element of the inputs.
 
@@ -175,8 +166,7 @@ def hessian(
 
     Args:
         func: of tensors, to one number.
-        inputs: where; a tensor or a tuple of arguments.
-        create_graph, strict: see the module's text.
+        inputs, create_graph, strict: as in :func:`vjp`.
         outer_jacobian_strategy: as ``strategy`` of :func:`jacobian`.
 
     Raises:

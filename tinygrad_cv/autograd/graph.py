@@ -27,15 +27,14 @@ True
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tinygrad_cv.autograd.multi_hooks import MultiHookHandle, register_multi_grad_hook
 from tinygrad_cv.autograd.node_hooks import register_hook as _register_hook  # noqa: F401
 from tinygrad_cv.autograd.saved import save_on_cpu, saved_tensors_hooks
+from tinygrad_cv.autograd.tree import tensors_of
 from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.node import Node
-from tinygrad_cv.core.tensor import Tensor
 
 __all__ = ["MultiHookHandle", "Node", "nodes", "register_multi_grad_hook", "save_on_cpu"]
 __all__ += ["saved_tensors_hooks"]
@@ -51,15 +50,3 @@ def nodes(target: Any) -> list[Node]:
     ['exp', 'mul', 'sum']
     """
     return reachable(t.node for t in tensors_of(target))[0][::-1]
-
-
-def tensors_of(item: Any) -> Iterable[Tensor]:
-    """The Tensors in nested tuples, lists and dicts, in order."""
-    if isinstance(item, Tensor):
-        yield item
-    elif isinstance(item, (tuple, list)):
-        for part in item:
-            yield from tensors_of(part)
-    elif isinstance(item, Mapping):
-        for part in item.values():
-            yield from tensors_of(part)

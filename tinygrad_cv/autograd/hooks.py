@@ -142,7 +142,7 @@ def _blamed(error: Any, hook: Any, place: Any) -> Any:
     if isinstance(place, Node):
         notes.append(f"it saw the gradient of what {place.op.name} made at {place.site}")
     elif place is not None:
-        name = f"{place.name!r} of" if place.name else "of"
+        name = f"{place.label!r} of" if place.label else "of"
         notes.append(f"it saw the gradient of the leaf {name} shape {place.shape}")
     if isinstance(error, TinygradError):
         error.notes += notes

@@ -6,17 +6,16 @@ saved values when they would be freed. Only the arrays are stand-ins that know t
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
+from tinygrad_cv.autograd.memory_budget import Applied, cheapest
+from tinygrad_cv.autograd.memory_picture import timeline
 from tinygrad_cv.autograd.meta_run import MemoryStep, run_on_meta
-from tinygrad_cv.autograd.recompute import checkpoint
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
-__all__ = ["Applied", "MemoryPlan", "MemoryStep", "plan_memory"]
+__all__ = ["MemoryPlan", "MemoryStep", "plan_memory"]
 
 
 class MemoryPlan:
@@ -26,7 +25,8 @@ class MemoryPlan:
         steps: a :class:`MemoryStep` for each operator, then for the rules of each node.
         held_bytes: parameters, buffers and inputs, which are there before.
         gradient_bytes: the gradients of the leaves, at the end.
-        recompute: paths of the modules that a budget wants under :func:`checkpoint`.
+        recompute: what a budget wants under :func:`checkpoint`: paths of modules, and runs of
+            layers of a Sequential, such as "features[3:7]".
 
     >>> import tinygrad_cv as tg
     >>> w = tg.ones(256, requires_grad=True)
@@ -37,10 +37,16 @@ class MemoryPlan:
     """
 
     def __init__(
-        self, steps: list[MemoryStep], held: int, gradients: int, recompute: Sequence[str] = ()
+        self,
+        steps: list[MemoryStep],
+        held: int,
+        gradients: int,
+        recompute: Sequence[str] = (),
+        times: dict[Kind, float] | None = None,
     ) -> None:
         self.steps = steps
         self.recompute = tuple(recompute)
+        self._times = times
         self.held_bytes = held
         self.gradient_bytes = gradients
 
@@ -84,6 +90,52 @@ class MemoryPlan:
         """
         return sum(step.flops for step in self.steps if step.phase == "recompute")
 
+    @property
+    def recompute_time(self) -> float | None:
+        """Seconds that it takes to compute again: what the profile measured for the same operators,
+        each the mean of its runs in a forward, without the little that a checkpoint does around
+        them. None without a profile, since a plan runs nothing.
+
+        Raises:
+            ArgumentError: the profile saw no run of an operator in this module, of this size.
+
+        >>> import tinygrad_cv as tg
+        >>> block = lambda: tg.nn.Sequential(tg.nn.Linear(4, 64), tg.nn.ReLU(), tg.nn.Linear(64, 4))
+        >>> net, x = tg.nn.Sequential(block(), block(), block()), tg.zeros(128, 4)
+        >>> with tg.profile() as p:
+        ...     net(x).sum().backward()
+        >>> plan = plan_memory(net, x, budget="120kB", profile=p)
+        >>> 0 < plan.recompute_time < p.time
+        True
+        """
+        if self._times is None:
+            return None
+        total = 0.0
+        for step in self.steps:
+            if step.phase == "recompute":
+                if _kind(step) not in self._times:
+                    place = f" in {step.module}" if step.module else ""
+                    raise ArgumentError(
+                        "plan_memory",
+                        f"the profile saw no forward run of {step.operator}{place} that makes "
+                        f"{step.output_bytes:,} B",
+                        repair="Profile the same model, with inputs of the same shapes.",
+                    )
+                total += self._times[_kind(step)]
+        return total
+
+    @property
+    def recompute_price(self) -> float:
+        """What a budget keeps small: :attr:`recompute_time`, or without a profile
+        :attr:`recompute_flops`.
+
+        >>> import tinygrad_cv as tg
+        >>> plan_memory(lambda x: x.exp(), tg.ones(256, requires_grad=True)).recompute_price
+        0
+        """
+        time = self.recompute_time
+        return self.recompute_flops if time is None else time
+
     def apply(self, model: Any) -> Applied:
         """Put the modules of :attr:`recompute` under :func:`checkpoint`, until the handle that is
         returned is removed, or its ``with`` block ends.
@@ -98,7 +150,7 @@ class MemoryPlan:
         182080
         >>> plan = plan_memory(net, x, budget="120kB")
         >>> plan.recompute, plan.total_bytes <= 120_000
-        (('0', '1'), True)
+        (('[0:2]',), True)
         >>> with plan.apply(net):
         ...     net(x).sum().backward()
         """
@@ -124,55 +176,58 @@ class MemoryPlan:
         lines = [head]
         if self.recompute:
             share = 100 * self.recompute_flops / max(self.flops, 1)
+            seconds = self.recompute_time
+            time = "" if seconds is None else f", {1e3 * seconds:.3g} ms by the profile"
             lines.append(
                 f"computed again: {', '.join(self.recompute)}; {self.recompute_flops:,} FLOPs, "
-                f"{share:.1f} % more"
+                f"{share:.1f} % more{time}"
             )
         for k, step in rows:
             place = f" in {step.module}" if step.module else ""
             lines.append(f"step {k}: {step.live:,} B after {step.operator} {step.phase}{place}")
         return "\n".join(lines)
 
-    def to_svg(self, width: int = 800, height: int = 240) -> str:
-        """The live bytes of every step as the text of an SVG picture; the peak is marked. A pointer
-        over a step shows its name.
+    def to_svg(self, width: int = 800, height: int = 320) -> str:
+        """The live bytes after every step as the text of an SVG picture, in light and dark: what is
+        saved for backward, gradients, and the rest, forward and backward; the peak is marked and
+        named. A pointer over a step shows its name.
 
         Raises:
-            ArgumentError: no positive width and height.
+            ArgumentError: less than 480 x 200, or no integers.
 
         >>> import tinygrad_cv as tg
         >>> plan_memory(lambda x: x.exp().sum(), tg.ones(256, requires_grad=True)).to_svg()[:4]
         '<svg'
         """
-        for name, size in (("width", width), ("height", height)):
-            if type(size) is not int or size < 1:
-                raise ArgumentError("to_svg", f"{name} is a positive integer, not {size!r}")
-        top, step_width = 24, width / max(len(self.steps), 1)
-        bars = []
-        for k, step in enumerate(self.steps):
-            tall = (height - top) * step.live / max(self.peak_bytes, 1)
-            place = f" in {step.module}" if step.module else ""
-            text = escape(f"{k}: {step.operator} {step.phase}{place}, {step.live:,} B")
-            colour = "#c0392b" if k == self.peak else COLOURS[step.phase]
-            bars.append(
-                f'<rect x="{k * step_width:.2f}" y="{height - tall:.2f}" width="{step_width:.2f}" '
-                f'height="{tall:.2f}" fill="{colour}"><title>{text}</title></rect>'
-            )
-        title = escape(f"live bytes, {len(self.steps)} steps; peak {self.peak_bytes:,} B")
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" role="img"><title>{title}</title>'
-            f'<text x="4" y="16" font-family="sans-serif" font-size="13">{title}</text>'
-            + "".join(bars)
-            + "</svg>"
-        )
+        return timeline(self, width, height)
 
 
-COLOURS = {"forward": "#4c78a8", "backward": "#f2a154", "recompute": "#72b07e"}
+Kind = tuple[str, str, int, int]
+
+
+def _kind(run: Any) -> Kind:
+    """By what the runs of a profile and the steps of a plan are the same."""
+    return run.operator, run.module, run.flops or 0, run.output_bytes
+
+
+def _measured(profile: Any) -> dict[Kind, float]:
+    """The mean time of each kind of forward run."""
+    if not hasattr(profile, "events"):
+        kind = type(profile).__name__
+        raise DTypeError("plan_memory", f"profile= takes what tg.profile() recorded, not {kind}")
+    found: dict[Kind, list[float]] = {}
+    for event in profile.events:
+        if event.phase == "forward":
+            found.setdefault(_kind(event), []).append(event.time)
+    return {kind: sum(times) / len(times) for kind, times in found.items()}
 
 
 def plan_memory(
-    function: Any, *inputs: Any, budget: int | str | None = None, **kwargs: Any
+    function: Any,
+    *inputs: Any,
+    budget: int | str | None = None,
+    profile: Any = None,
+    **kwargs: Any,
 ) -> MemoryPlan:
     """The bytes that ``function(*inputs, **kwargs)`` and its backward need, without computing it.
 
@@ -190,13 +245,19 @@ def plan_memory(
             stand-ins for the time of the call.
         inputs, kwargs: its arguments; a Tensor may lie on the meta device, and stays as it is.
         budget: the most bytes that may be taken in all, a number or a text such as "200MB" or
-            "1.5GiB". Then modules are chosen to be computed again, each a call that keeps its
-            inputs only: first the one that suffices at the least price, or else saves most, and so
-            on. ``plan.apply(model)`` does it.
+            "1.5GiB". Then modules, and runs of layers of a Sequential, are chosen to be computed
+            again, each a call that keeps its inputs only, so that the price is small: first
+            greedily, then by exchanges. On small models the price is that of the best choice in
+            most cases (it is compared in the tests); it is not proved to be. ``plan.apply(model)``
+            does it.
+        profile: a :func:`tinygrad_cv.profile` of the model as it is, with inputs of these shapes.
+            The price is then the time that the profile measured for the operators that are
+            computed again, and ``plan.recompute_time`` says it; without, the price is FLOPs.
 
     Raises:
         DTypeError: ``function`` cannot be called.
-        ArgumentError: the budget is no number of bytes, or cannot be kept.
+        ArgumentError: the budget is no number of bytes, or cannot be kept (the message says what
+            the least is), or the profile is of another model.
         GraphError: the function needs values, or nothing in it requires a gradient.
         BackendError: a function uses a tensor with values that is no input. What it makes itself,
             it makes on the meta device.
@@ -212,96 +273,13 @@ def plan_memory(
     if not callable(function):
         kind = type(function).__name__
         raise DTypeError("plan_memory", f"a module or a function is needed, not {kind}")
-    if budget is None:
-        return _planned(function, inputs, kwargs, ())
-    return _within(_bytes_of(budget), function, inputs, kwargs)
+    times = None if profile is None else _measured(profile)
 
+    def planned(paths: Sequence[str]) -> MemoryPlan:
+        with Applied(function, paths):
+            return MemoryPlan(*run_on_meta(function, inputs, kwargs), paths, times)
 
-class Applied:
-    """Modules under :func:`checkpoint`; ``remove()`` or the end of a ``with`` block takes it off.
-
-    >>> import tinygrad_cv as tg
-    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2))
-    >>> with Applied(net, ["0"]):
-    ...     y = net(tg.ones(1, 2))
-    >>> list(y.grad_fn.saved)[0] is None  # the input will be computed again
-    True
-    """
-
-    def __init__(self, model: Any, paths: Sequence[str]) -> None:
-        known = dict(model.named_modules()) if hasattr(model, "named_modules") else {}
-        missing = [path for path in paths if path not in known]
-        if missing:
-            raise ArgumentError(
-                "plan_memory",
-                f"the model has no module {missing[0]!r}",
-                repair="Apply a plan to a model built as the one that was planned.",
-            )
-        self._before: list[tuple[dict[str, Any], Any]] = []
-        for path in paths:
-            module = known[path]
-            self._before.append((module.__dict__, module.__dict__.get("forward")))
-            module.__dict__["forward"] = functools.partial(checkpoint, module.forward)
-
-    def remove(self) -> None:
-        """Take it off; a second time does nothing.
-
-        >>> import tinygrad_cv as tg
-        >>> net = tg.nn.Sequential(tg.nn.Linear(2, 2))
-        >>> Applied(net, ["0"]).remove()
-        >>> "forward" in vars(net[0])
-        False
-        """
-        while self._before:
-            place, forward = self._before.pop()
-            place.pop("forward")
-            if forward is not None:
-                place["forward"] = forward
-
-    def __enter__(self) -> Applied:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-def _planned(function: Any, inputs: Any, kwargs: Any, paths: Sequence[str]) -> MemoryPlan:
-    with Applied(function, paths):
-        return MemoryPlan(*run_on_meta(function, inputs, kwargs), paths)
-
-
-def _within(budget: int, function: Any, inputs: Any, kwargs: Any) -> MemoryPlan:
-    """Modules are added to the plan one by one, and those left out again that it can do without."""
-    walk = getattr(function, "named_modules", None)
-    paths = [path for path, _ in walk() if path] if callable(walk) else []
-    best = _planned(function, inputs, kwargs, ())
-    while best.total_bytes > budget:
-        free = [p for p in paths if not any(_related(p, chosen) for chosen in best.recompute)]
-        plans = [_planned(function, inputs, kwargs, (*best.recompute, p)) for p in free]
-        found = min(plans, key=lambda p: _price(p, budget), default=best)
-        if found.total_bytes >= best.total_bytes:
-            raise ArgumentError(
-                "plan_memory",
-                f"a budget of {budget:,} B cannot be kept",
-                values=[("the least that was found", f"{best.total_bytes:,} B")],
-                repair="Use a smaller batch, or give the network modules around several layers: "
-                "each can be computed again from its inputs.",
-            )
-        best = found
-    for path in best.recompute[:-1]:
-        fewer = _planned(function, inputs, kwargs, [p for p in best.recompute if p != path])
-        best = fewer if fewer.total_bytes <= budget else best
-    return best
-
-
-def _price(plan: MemoryPlan, budget: int) -> tuple[int, int]:
-    """What to choose by: the price among those that suffice, else the bytes."""
-    return max(plan.total_bytes, budget), plan.recompute_flops
-
-
-def _related(path: str, other: str) -> bool:
-    """One module lies in the other, or is it."""
-    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+    return planned(()) if budget is None else cheapest(function, _bytes_of(budget), planned)
 
 
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_cv.autograd.outside import tensors_behind
+from tinygrad_cv.autograd.tree import map_leaves, tensors_of
 from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
+from tinygrad_cv.backend.writes import forget
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.engine import Key, Run
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
-from tinygrad_cv.errors import BackendError, GraphError, TinygradError
+from tinygrad_cv.errors import BackendError, GraphError, TinygradError, is_internal, site_of
 
 __all__ = ["MemoryStep", "run_on_meta"]
 
@@ -29,6 +33,8 @@ class MemoryStep(NamedTuple):
         saved_bytes: new memory that only its node holds, such as a mask.
         live: bytes of all arrays that are alive, without what was there before.
         flops: operations, as in a profile; 0 where they depend on values.
+        saved: of ``live`` what nodes keep for backward.
+        gradients: of ``live`` what backward has made.
 
     >>> MemoryStep("exp", "forward", "", 24, 0, 24, 6).live
     24
@@ -41,29 +47,47 @@ class MemoryStep(NamedTuple):
     saved_bytes: int
     live: int
     flops: int
+    saved: int = 0
+    gradients: int = 0
 
 
 class _Memory(Spec):
     """A Spec that is counted while it is alive, or that is a view of one."""
 
     account: Any = None
+    kind: str = ""  # "saved" or "gradients"
     base: Any = None
     view: Any = None  # an array of this form, whose memory nobody touches
 
     def __del__(self) -> None:
+        forget(self)
         if self.account is not None:
             self.account.live -= self.nbytes
+            self.account.of[self.kind] -= self.nbytes
 
 
 class _Account:
+    """Bytes that are alive, and ``of`` each kind."""
+
     def __init__(self) -> None:
         self.live = 0
+        self.of = {"": 0, "saved": 0, "gradients": 0}
 
-    def new(self, spec: Spec) -> _Memory:
+    def new(self, spec: Spec, kind: str = "") -> _Memory:
         made = _Memory(*spec)
-        made.account = self
+        made.account, made.kind = self, kind
         self.live += made.nbytes
+        self.of[kind] += made.nbytes
         return made
+
+    def keep(self, value: Any) -> None:
+        """A node keeps this for backward."""
+        for item in value if type(value) is tuple else (value,):
+            memory = getattr(item, "base", None) or item
+            if getattr(memory, "account", None) is self and not memory.kind:
+                self.of[""] -= memory.nbytes
+                self.of["saved"] += memory.nbytes
+                memory.kind = "saved"
 
 
 def run_on_meta(
@@ -73,17 +97,13 @@ def run_on_meta(
     gradients."""
     account = _Account()
     planner = _Planner(account)
-    with _on_meta(function) as held:
-        given = _mapped((inputs, kwargs), held)
+    with _on_meta(function, (inputs, kwargs)) as held:
+        given = map_leaves(lambda x: _stand_in(x, held), (inputs, kwargs))
         with mode.grad_mode(True), mode.recording(planner), placing(META):
             try:
                 result = function(*given[0], **given[1])
-            except BackendError as error:
-                error.notes.append(
-                    "plan_memory runs it on the meta device: give it the tensors that it finds "
-                    "outside as inputs"
-                )
-                raise
+            except TinygradError as error:
+                raise _explained(error)  # noqa: B904  (the same error)
             roots = _roots(result, account)
             run = _Run(planner)
             del given
@@ -91,6 +111,20 @@ def run_on_meta(
         gradients = sum(x.nbytes for x in found.values())
         held_bytes = sum(x.nbytes for x in held.values())
     return planner.steps, held_bytes, gradients
+
+
+def _explained(error: TinygradError) -> TinygradError:
+    """``error`` with the line that it is about, and what plan_memory has to do with it."""
+    if isinstance(error, BackendError):
+        error.repair = "Make it a buffer of the module, or an argument."
+        error.notes.append("plan_memory has found no stand-in for the one that has values")
+        return error
+    if "meta device" in error.problem:
+        error.notes.append("plan_memory runs the function without values, on the meta device")
+        frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+        users = [f for f in frames if not is_internal(f.f_code.co_filename)]
+        error.notes += [f"they are asked for at {site_of(f.f_code, f.f_lasti)}" for f in users[-1:]]
+    return error
 
 
 class _Planner(mode.Recorder):
@@ -116,7 +150,7 @@ class _Planner(mode.Recorder):
             if not isinstance(out.array, Spec):
                 continue  # of tensors that were put on another device
             if view is None:
-                out.array = self.account.new(out.array)
+                out.array = self.account.new(out.array, "gradients" if self.rules else "")
                 made += out.array.nbytes
             else:
                 out.array = view
@@ -124,6 +158,11 @@ class _Planner(mode.Recorder):
             before = self.account.live
             node.saved = self._kept(node, found, arrays, outputs)
             saved = self.account.live - before
+        elif node is not None and hasattr(
+            node.saved, "inputs"
+        ):  # of a checkpoint, which keeps them
+            for tensor in tensors_of(node.saved.inputs):
+                self.account.keep(tensor.array)
         if not self.rules:
             phase = "recompute" if running_again() else "forward"
             self.step(op.name, phase, scope, made, saved)
@@ -160,6 +199,7 @@ class _Planner(mode.Recorder):
                 if owner not in owners:
                     owners[owner] = self.account.new(value)
                 value = owners[owner] if owner == name else _view(owners[owner], value)
+            self.account.keep(value)
             kept.append(value)
         return tuple(kept)
 
@@ -176,7 +216,9 @@ class _Planner(mode.Recorder):
     ) -> None:
         module = "" if scope is None else scope.name or scope.kind
         live, flops, self.flops = self.account.live, self.flops, 0
-        self.steps.append(MemoryStep(operator, phase, module, made, saved, live, flops))
+        of = self.account.of
+        step = MemoryStep(operator, phase, module, made, saved, live, flops)
+        self.steps.append(step._replace(saved=of["saved"], gradients=of["gradients"]))
 
 
 class _Run(Run):
@@ -224,11 +266,11 @@ class _Run(Run):
         if known is None:
             self.grads[key] = self._counted(gradient)
         elif key not in self.owned:
-            self.grads[key] = self.planner.account.new(known)
+            self.grads[key] = self.planner.account.new(known, "gradients")
             self.owned.add(key)
 
     def _counted(self, spec: Any) -> Any:
-        return spec if type(spec) is _Memory else self.planner.account.new(spec)
+        return spec if type(spec) is _Memory else self.planner.account.new(spec, "gradients")
 
 
 def _views(op: Any, arrays: list[Any], attrs: tuple[Any, ...]) -> list[Any]:
@@ -265,7 +307,12 @@ def _form(spec: Spec) -> np.ndarray:
     if known is not None:
         return known
     size, _, strides = form_of(spec.shape, spec.dtype.itemsize, spec.layout)
-    return np.ndarray(spec.shape, spec.dtype, np.empty(max(size, 1), np.uint8), strides=strides)
+    try:
+        memory = np.empty(max(size, 1), np.uint8)
+    except MemoryError:
+        problem = f"a view of {size:,} bytes is more than this system has addresses for"
+        raise GraphError("plan_memory", problem, values=[("tensor", spec.shape)]) from None
+    return np.ndarray(spec.shape, spec.dtype, memory, strides=strides)
 
 
 def _root(array: Any) -> Any:
@@ -280,19 +327,9 @@ def _tensors(value: Any) -> Any:
     return tuple(map(_tensors, value)) if isinstance(value, tuple) else value
 
 
-def _floats(result: Any) -> Iterator[Tensor]:
-    if isinstance(result, Tensor):
-        if result.node is not None:
-            yield result
-    elif isinstance(result, dict):
-        yield from _floats(list(result.values()))
-    elif isinstance(result, (tuple, list)):
-        for item in result:
-            yield from _floats(item)
-
-
 def _roots(result: Any, account: _Account) -> list[Any]:
-    roots = [(t.node, t.index, account.new(t.array)) for t in _floats(result)]
+    outputs = [t for t in tensors_of(result) if t.node is not None]
+    roots = [(t.node, t.index, account.new(t.array, "gradients")) for t in outputs]
     if not roots:
         raise GraphError(
             "plan_memory",
@@ -302,36 +339,28 @@ def _roots(result: Any, account: _Account) -> list[Any]:
     return roots
 
 
-def _mapped(value: Any, held: dict[int, _Memory]) -> Any:
-    """The arguments, with stand-ins for Tensors and arrays."""
+def _stand_in(value: Any, held: dict[int, _Memory]) -> Any:
+    """One of the arguments, if it is a Tensor or an array one without data."""
     if isinstance(value, Tensor) or is_array(value):
         tensor = as_tensor(value)
         if id(tensor.array) not in held:
             held[id(tensor.array)] = _Memory(*spec_of(tensor.array))
         return Tensor(held[id(tensor.array)], requires_grad=tensor.requires_grad)
-    if isinstance(value, (tuple, list)):
-        items = [_mapped(item, held) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if type(value) is dict:
-        return {key: _mapped(item, held) for key, item in value.items()}
     return value
 
 
 @contextmanager
-def _on_meta(function: Any) -> Iterator[dict[int, _Memory]]:
-    """Inside the block parameters and buffers have no data. Gives the stand-ins of what was there
-    before, which are not counted, by the id of the array."""
-    tensors: dict[int, Tensor] = {}
-    for name in ("parameters", "buffers"):
-        walk = getattr(function, name, None)
-        for tensor in walk() if callable(walk) else ():
-            tensors[id(tensor)] = tensor
-    arrays = [tensor.array for tensor in tensors.values()]
+def _on_meta(function: Any, given: Any) -> Iterator[dict[int, _Memory]]:
+    """Inside the block parameters, buffers and other tensors that the function refers to have no
+    data. Gives the stand-ins of what was there before, which are not counted, by the id of the
+    array."""
+    tensors = list(tensors_behind(function, given))
+    arrays = [tensor.array for tensor in tensors]
     held = {id(array): _Memory(*spec_of(array)) for array in arrays}
     try:
-        for tensor in tensors.values():
+        for tensor in tensors:
             tensor.array = held[id(tensor.array)]
         yield held
     finally:
-        for tensor, array in zip(tensors.values(), arrays, strict=True):
+        for tensor, array in zip(tensors, arrays, strict=True):
             tensor.array = array

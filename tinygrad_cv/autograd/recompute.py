@@ -13,11 +13,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tinygrad_cv.autograd.segment import Contexts, Segment
+from tinygrad_cv.autograd.tree import flatten
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = ["checkpoint", "checkpoint_sequential", "in_order"]
 
 
 def _no_contexts() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
@@ -130,14 +131,20 @@ def checkpoint_sequential(
         )
     size = len(chain) // segments
     for start in range(0, size * (segments - 1), size):
-        piece = _piece(chain[start : start + size])
+        piece = in_order(chain[start : start + size])
         input = checkpoint(
             piece, input, use_reentrant=use_reentrant, preserve_rng_state=preserve_rng_state
         )
-    return _piece(chain[size * (segments - 1) :])(input)
+    return in_order(chain[size * (segments - 1) :])(input)
 
 
-def _piece(functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+def in_order(functions: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """Functions that run one after the other, as one.
+
+    >>> in_order([abs, str])(-3)
+    '3'
+    """
+
     def run(value: Any) -> Any:
         for function in functions:
             value = function(value)
@@ -169,15 +176,11 @@ def _check_arguments(function: Any, reentrant: Any, check: Any, debug: Any) -> N
 
 
 def _check_result(result: Any, place: str) -> None:
-    if isinstance(result, dict):
-        for key, item in result.items():
-            _check_result(item, f"{place}[{key!r}]")
-    elif isinstance(result, (tuple, list)):
-        for k, item in enumerate(result):
-            _check_result(item, f"{place}[{k}]")
-    elif result is not None and not isinstance(result, Tensor):
-        raise DTypeError(
-            "checkpoint",
-            f"{place} of the function is no tensor, but {type(result).__name__} {result!r:.60}",
-            repair="Return Tensors, or tuples, lists and dicts of them.",
-        )
+    leaves, structure = flatten(result)
+    for leaf, path in zip(leaves, structure.paths(place), strict=True):
+        if leaf is not None and not isinstance(leaf, Tensor):
+            raise DTypeError(
+                "checkpoint",
+                f"{path} of the function is no tensor, but {type(leaf).__name__} {leaf!r:.60}",
+                repair="Return Tensors, or tuples, lists and dicts of them.",
+            )

@@ -19,10 +19,12 @@ __all__ = ["Kept", "kept_of", "retain_all"]
 
 
 class Kept(NamedTuple):
-    """What one node was given, and what it gave: raw arrays, numbers and None."""
+    """What one node was given, and what it gave: raw arrays, numbers and None. Of the residuals
+    those that it saved, by their place among the results; none if they were packed."""
 
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
+    residuals: dict[int, Any]
 
 
 _KEPT: WeakKeyDictionary[Node, Kept] = WeakKeyDictionary()
@@ -60,10 +62,17 @@ class _Keeper(Recorder):
         nodes = [t.node for t in outputs if isinstance(t.node, Node) and t.node.op is op]
         if nodes:
             given = tuple(self._copy(t.array if isinstance(t, Tensor) else t) for t in inputs)
-            _KEPT[nodes[0]] = Kept(given, tuple(self._copy(t.array) for t in outputs))
+            _KEPT[nodes[0]] = Kept(
+                given, tuple(self._copy(t.array) for t in outputs), self._residuals(nodes[0])
+            )
         for out in outputs:
             if out.node is None:
                 out.cut = Made(frame, op, inputs, scope, out.cut)
+
+    def _residuals(self, node: Node) -> dict[int, Any]:
+        values = zip(node.plan.kinds, node.saved, strict=True)
+        found = {place: v for (kind, place), v in values if kind == "residual"}
+        return {place: self._copy(v) for place, v in found.items() if is_array(v)}
 
     def _copy(self, value: Any) -> Any:
         if not is_array(value) or isinstance(value, Spec):

@@ -61,7 +61,7 @@ class Segment:
         self.numbers: list[int] = []  # of the computation behind each node
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
         # Memory from outside that its operators read, and when they did so first.
-        self.read: list[tuple[weakref.ref[Any], int]] = []
+        self.read: list[tuple[Callable[[], Any], int]] = []
         arrays: list[Any] = []
         mapped(self.inputs, Held, lambda value: arrays.append(value.array))
         self.flow = Flow(arrays)
@@ -79,8 +79,9 @@ class Segment:
         around, self.around = contexts()
         tape = replay.Recording(replay.tape())
         self.keys, self.unset = tape.keys if preserve else None, tape.unset
-        watcher = _First(self)
-        with around, replay.taping(tape), mode.watching(watcher):
+        first = _First(self)
+        watched = mode.recording(first, *mode.state().record, _Results(first))
+        with around, replay.taping(tape), watched:
             result = self.function(*args, **kwargs)
         self._check_read(WROTE, OUT_OF_PLACE)
         self.running = False
@@ -191,6 +192,11 @@ class _Later:
         """Specs of the saved values."""
         return self.segment.specs[self.number]
 
+    @property
+    def inputs(self) -> Any:
+        """What the second run is called with, nested as the arguments are."""
+        return restored(self.segment.inputs)
+
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, computed again."""
         saved = self.segment.unpack(self.number)
@@ -221,26 +227,47 @@ class _Watcher(mode.Recorder, ABC):
         """``op`` ran at this depth."""
 
 
+_MADE = object()  # stands for memory that was made here
+
+
 class _First(_Watcher):
     """Throws away what the nodes of the first run save, and notes what memory it reads."""
 
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment, _DEPTH.get())
-        self.known: dict[int, weakref.ref[Any]] = {}  # memory from outside, or made here
+        self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
+        self.number = 0  # of the last computation
 
     def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
-        for outside, tensors in ((True, inputs), (False, outputs)):
-            for owner in map(_owner, tensors):
-                known = self.known.get(id(owner))
-                if owner is not None and (known is None or known() is not owner):
-                    self.known[id(owner)] = reference = weakref.ref(owner)
-                    if outside:
-                        self.segment.read.append((reference, clock.tick()))
         segment = self.segment
+        for owner in map(_owner, inputs):
+            if owner is not None and not self._knows(owner):
+                self.known[id(owner)] = reference = _reference(owner, owner)
+                segment.read.append((reference, clock.tick()))
         node = _recorded(op, outputs)
-        number = segment.number(op, inputs, outputs, attrs, node)
+        self.number = segment.number(op, inputs, outputs, attrs, node)
         if node is not None:
-            segment.pack(node, number)
+            segment.pack(node, self.number)
+
+    def _knows(self, owner: Any) -> bool:
+        reference = self.known.get(id(owner))
+        known = None if reference is None else reference()
+        return known is owner or known is _MADE
+
+
+class _Results(_Watcher):
+    """Notes for a :class:`_First` what memory is made, when all others have seen the results and
+    may have put their own arrays into them."""
+
+    def __init__(self, first: _First) -> None:
+        super().__init__(first.segment, first.depth)
+        self.first = first
+
+    def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
+        for owner in map(_owner, outputs):
+            if owner is not None:
+                self.first.known[id(owner)] = _reference(owner, _MADE)
+        self.segment.flow.made(outputs, self.first.number)
 
 
 class _Second(_Watcher):
@@ -257,6 +284,7 @@ class _Second(_Watcher):
         segment = self.segment
         node = _recorded(op, outputs)
         number = segment.number(op, inputs, outputs, attrs, node)
+        segment.flow.made(outputs, number)
         if node is not None:
             if self.count < len(segment.nodes):
                 self._compare(node, segment.nodes[self.count](), number)
@@ -301,9 +329,17 @@ def _recorded(op: Any, outputs: Any) -> Node | None:
 
 
 def _owner(tensor: Any) -> Any:
-    """What owns the memory of a Tensor; None for a number and on the meta device."""
-    array: Any = tensor.array if isinstance(tensor, Tensor) else None
-    return None if isinstance(array, Spec) else owner_of(array)
+    """What owns the memory of a Tensor; None for a number."""
+    return owner_of(tensor.array) if isinstance(tensor, Tensor) else None
+
+
+def _reference(owner: Any, else_: Any) -> Callable[[], Any]:
+    """A weak reference; of what takes none, such as the bytes that an unpickled array stands in and
+    the stand-ins of the meta device, to ``else_``."""
+    try:
+        return weakref.ref(owner)
+    except TypeError:
+        return lambda: else_
 
 
 def _spec(value: Any) -> Any:

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from tinygrad_cv.autograd.backward import grad
 from tinygrad_cv.autograd.tree import Structure, flatten
-from tinygrad_cv.backend.array import zeros
+from tinygrad_cv.backend.array import on_device_of, zeros
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.engine import reachable
 from tinygrad_cv.core.mode import grad_mode, is_grad_enabled
@@ -24,7 +24,7 @@ from tinygrad_cv.errors import NO_VALUE, ArgumentError, DTypeError, GraphError, 
 from tinygrad_cv.ops.join import stack
 from tinygrad_cv.ops.shape import reshape
 
-__all__ = ["Trace", "gradient_of", "zeros_like"]
+__all__ = ["Trace", "check_function", "gradient_of", "zeros_like"]
 
 ArgNums = int | tuple[int, ...]
 
@@ -62,8 +62,7 @@ class Trace:
         strict: bool = False,
     ) -> None:
         self.what, self.strict = what, strict
-        if not callable(function):
-            raise DTypeError(what, f"it differentiates a function, not a {_kind(function)}")
+        check_function(what, function)
         self._record = record and is_grad_enabled()
         self._own: set[Source] = set()  # leaves that nobody outside can ask about
         self._duals: list[Tensor | None] = []
@@ -318,6 +317,7 @@ def gradient_of(
 
     ``scalar``: its shape must be (); else one element of any shape will do.
     """
+    check_function(what, function)
 
     def gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
         trace = Trace(what, function, args, kwargs, argnums, has_aux, record, strict)
@@ -342,6 +342,17 @@ def gradient_of(
     return gradient
 
 
+def check_function(what: str, function: Any) -> None:
+    """Refuse what is no function, as in ``hessian(x, f)``."""
+    if not callable(function):
+        name = what.rpartition(".")[2]
+        raise DTypeError(
+            what,
+            f"it differentiates a function, not a {_kind(function)}",
+            repair=f"The function comes first, as in {name}(function, ...).",
+        )
+
+
 def zeros_like(tensor: Tensor) -> Tensor:
     """Zeros of its shape, dtype and device."""
     return Tensor(zeros(tensor.shape, tensor.dtype, tensor.array))
@@ -350,7 +361,8 @@ def zeros_like(tensor: Tensor) -> Tensor:
 def ones_like(tensor: Tensor) -> Tensor:
     """Ones of its shape, dtype and device."""
     ones = zeros_like(tensor)
-    ones.array[...] = 1
+    with on_device_of(ones.array):
+        ones.array[...] = 1
     return ones
 
 
@@ -358,7 +370,8 @@ def _basis(like: Tensor) -> Iterator[Tensor]:
     """The unit vectors of the space of a tensor."""
     for k in range(like.numel()):
         unit = zeros_like(like)
-        unit.array.reshape(-1)[k] = 1
+        with on_device_of(unit.array):
+            unit.array.reshape(-1)[k] = 1
         yield unit
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["Structure", "flatten"]
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["Structure", "flatten", "map_leaves", "tensors_of"]
 
 
 class Structure(NamedTuple):
@@ -87,3 +89,23 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         leaves += found
         parts.append(part)
     return leaves, Structure(type(tree), keys, tuple(parts))
+
+
+def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The same nesting, with ``change(leaf)`` in place of each leaf.
+
+    >>> map_leaves(lambda x: x + 1, [1, (2, {"a": 3})])
+    [2, (3, {'a': 4})]
+    """
+    leaves, structure = flatten(tree)
+    return structure.rebuild([change(leaf) for leaf in leaves])
+
+
+def tensors_of(tree: Any) -> list[Tensor]:
+    """The leaves that are Tensors, in order.
+
+    >>> import tinygrad_cv as tg
+    >>> [t.shape for t in tensors_of({"x": [tg.ones(2), 3]})]
+    [(2,)]
+    """
+    return [leaf for leaf in flatten(tree)[0] if isinstance(leaf, Tensor)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,9 @@ from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import CPU, add, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.backend.spec import Spec, spec_of
-from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
+from tinygrad_cv.errors import NO_VALUE, ArgumentError, BackendError, DTypeError, TinygradError
 
-__all__ = ["rule_reads", "run_kernel", "run_rules", "sum_of"]
+__all__ = ["fused_rules", "run_kernel", "run_rules", "sum_of"]
 
 Arrays = tuple[Any, ...]
 
@@ -74,8 +75,8 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     if op.elementwise:
         result = in_promised_order(op, xp, arrays, attrs, result)
     if type(result) is tuple:
-        return arrays, tuple(_whole(item) for item in result)
-    return arrays, (_whole(result),)
+        return arrays, tuple([_whole(op, k, item) for k, item in enumerate(result)])
+    return arrays, (_whole(op, 0, result),)
 
 
 def sum_of(a: Any, b: Any, out: Any = None) -> Any:
@@ -119,31 +120,40 @@ def run_rules(
 def _fused(
     plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays, xp: Any
 ) -> Arrays | None:
+    name = plan.op.name + ".vjp"
+    if plan.fused is None and kernels.candidates(name) is None:
+        return None
+    for provider, run in fused_rules(plan, gradient, needs, saved, attrs, xp):
+        found = run()
+        if found is not None:
+            if kernels.watchers:
+                kernels.served(name, provider)
+            return found
+    return None
+
+
+def fused_rules(
+    plan: Any, gradient: Any, needs: tuple[bool, ...], saved: Sequence[Any], attrs: Arrays, xp: Any
+) -> Iterator[tuple[str, Callable[[], Arrays | None]]]:
+    """What can give all gradients of a node at once, the best first: who provides it, and its run,
+    which gives None if these arrays are no case for it."""
     op = plan.op
     rows = kernels.candidates(op.name + ".vjp")
     if rows is not None:
         known = dict(zip(plan.names, saved, strict=True))
         arrays = tuple(known.get(name) for name in op.inputs)
         specs = _specs((arrays[0] or ()) if op.variadic else arrays)
-        kernel = kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs)
-        if kernel is not None:
-            known |= zip(op.attributes, attrs, strict=True)
-            reads = (known.get(name) for name in rule_reads(kernel.function))
-            result: Arrays | None = kernel.function(xp, gradient, needs, *reads)
-            if result is not None:
-                if kernels.watchers:
-                    kernels.served(op.name + ".vjp", kernel.provider)
-                return result
-    if plan.fused is None:
-        return None
-    found: Arrays | None = plan.fused(op.fused_vjp, xp, gradient, needs, saved, attrs)
-    if kernels.watchers and found is not None:
-        kernels.served(op.name + ".vjp", "fused_vjp")
-    return found
+        known |= zip(op.attributes, attrs, strict=True)
+        while kernel := kernels.choose(rows, "cpu" if xp is np else "cuda", specs, attrs):
+            reads = (known.get(name) for name in _reads(kernel.function))
+            yield kernel.provider, partial(kernel.function, xp, gradient, needs, *reads)
+            rows = rows[rows.index(kernel) + 1 :]
+    if plan.fused is not None:
+        yield "fused_vjp", partial(plan.fused, op.fused_vjp, xp, gradient, needs, saved, attrs)
 
 
 @functools.cache
-def rule_reads(kernel: Any) -> tuple[str, ...]:
+def _reads(kernel: Any) -> tuple[str, ...]:
     """What a fused kernel reads: its parameters after ``xp, g, needs``."""
     return tuple(inspect.signature(kernel).parameters)[3:]
 
@@ -168,8 +178,17 @@ def _not_computable(op: Any, arrays: Arrays, problem: Exception) -> DTypeError:
     )
 
 
-def _whole(result: Any) -> Any:
-    """What NumPy makes of 0-d results is a scalar; here it is an array again."""
+def _whole(op: Any, k: int, result: Any) -> Any:
+    """Result ``k`` of ``op``. What NumPy makes of 0-d results is a scalar; here it is an array
+    again."""
+    if isinstance(result, np.ndarray):
+        return result
+    if k < len(op.outputs) and not hasattr(result, "dtype"):
+        raise ArgumentError(
+            op.name,
+            f"forward must return an array, or a tuple of arrays, not {type(result).__name__}",
+            repair=NO_VALUE if result is None else None,
+        )
     return np.asarray(result) if isinstance(result, np.generic) else result
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,8 +25,8 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError
 
-__all__ = ["TABLE", "Kernel", "Watcher", "begins", "candidates", "choose", "providers", "register"]
-__all__ += ["served", "unregister", "use", "watching", "with_parameters"]
+__all__ = ["TABLE", "Kernel", "Watcher", "begins", "candidates", "choose", "preparing", "providers"]
+__all__ += ["register", "served", "unregister", "use", "watching", "with_parameters"]
 
 
 class Kernel(NamedTuple):
@@ -142,6 +143,9 @@ class Watcher:
     def served(self, op: str, provider: str) -> None:
         """A kernel of ``provider`` gave the result of ``op``; not called for the reference."""
 
+    def prepared(self, seconds: float) -> None:
+        """In this time a kernel was compiled or loaded, which happens once in a process."""
+
 
 # How many watchers there are in all threads. While it is 0, nobody looks at the context variable.
 watchers = 0
@@ -172,6 +176,17 @@ def served(op: str, provider: str) -> None:
     """To be called when ``provider`` has served ``op``, if there are watchers."""
     for watcher in _WATCHING.get():
         watcher.served(op, provider)
+
+
+@contextmanager
+def preparing() -> Iterator[None]:
+    """Around what gets a kernel ready."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        for watcher in _WATCHING.get():
+            watcher.prepared(time.perf_counter() - started)
 
 
 def _count(by: int) -> None:

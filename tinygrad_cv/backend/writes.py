@@ -18,9 +18,18 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.array import owner_of
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import site_of, user_frame
 
-__all__ = ["clock", "is_writeable", "memory_of", "note_write", "note_writes", "written_after"]
+__all__ = [
+    "clock",
+    "forget",
+    "is_writeable",
+    "note_write",
+    "note_writes",
+    "written_after",
+]
 
 
 class _Clock:
@@ -66,14 +75,6 @@ class _Write(NamedTuple):
 _writes: dict[int, _Write] = {}
 
 
-def memory_of(array: Any) -> Any:
-    """The object that owns the memory of an array."""
-    base = getattr(array, "base", None)
-    while base is not None:
-        array, base = base, getattr(base, "base", None)
-    return array
-
-
 def is_writeable(array: Any) -> bool:
     """False where a write would fail, or would change several elements at once: read-only memory,
     and an axis along which one element stands for many."""
@@ -96,21 +97,28 @@ def note_writes(arrays: Iterable[Any], what: str, scope: Any = None) -> None:
     with _lock:
         clock.last_write = now = clock.tick()
     for array in arrays:
-        owner = memory_of(array)
+        owner = owner_of(array)
+        if type(owner) is Spec:  # no memory, and nothing says when it dies
+            continue
         key = id(owner)
         known = _writes.get(key)
         drop = known.drop if known is not None else _dropper(owner, key)
         _writes[key] = _Write(now, frame.f_code, frame.f_lasti, what, scope, drop)
 
 
+def forget(owner: Any) -> None:
+    """Drop the entry of what is about to die, and no weak reference can tell."""
+    _writes.pop(id(owner), None)
+
+
 def _dropper(owner: Any, key: int) -> Any:
     """A weak reference that forgets the entry when the memory's owner dies."""
 
-    def forget(_: Any) -> None:
+    def drop(_: Any) -> None:
         _writes.pop(key, None)
 
     try:
-        return weakref.ref(owner, forget)
+        return weakref.ref(owner, drop)
     except TypeError:  # an object of another library without weak references
         return None
 
@@ -118,5 +126,5 @@ def _dropper(owner: Any, key: int) -> Any:
 def written_after(array: Any, stamp: int) -> _Write | None:
     """What wrote to the memory of ``array`` later than ``stamp``, if something did; as text its
     line, its name and the module path."""
-    known = _writes.get(id(memory_of(array)))
+    known = _writes.get(id(owner_of(array)))
     return known if known is not None and known.time > stamp else None

@@ -188,7 +188,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
     asked for, and return its output Tensor, or a tuple of them."""
     mode = state()
     tensors, arrays = [], []
-    needs, bit, cut = 0, 1, None
+    needs, bit, cut = 0, 0 if op.variadic else 1, None
     for t in inputs:
         if not isinstance(t, Tensor) and (t is not None or op.elementwise):
             t = _constant(op, t)
@@ -202,6 +202,9 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
             arrays.append(t)
         tensors.append(t)
         bit += bit
+    if op.variadic:  # of a million tensors: bit by bit would take quadratic time
+        asks = ["01"[getattr(t, "node", None) is not None] for t in reversed(tensors)]
+        needs = int("".join(asks) or "0", 2)
     try:
         if op.may_warn:
             with np.errstate(all="ignore"):
@@ -267,7 +270,10 @@ def record(
             out.node, out.index = node, index
     node.plan = plan = op.plan(needs)
     node.attrs = attrs
-    edges = tuple([t.node if needs >> k & 1 else None for k, t in enumerate(tensors)])
+    if op.variadic:
+        edges = tuple([getattr(t, "node", None) for t in tensors])
+    else:
+        edges = tuple([t.node if needs >> k & 1 else None for k, t in enumerate(tensors)])
     indices = [0 if e is None else t.index for e, t in zip(edges, tensors, strict=True)]
     node.edges, node.indices = edges, tuple(indices) if any(indices) else None
     kept = results[0] if len(results) == 1 else results

@@ -37,18 +37,18 @@ class Plan:
     def __init__(self, op: type[Op], needs: int) -> None:
         self.op = op
         self.needs = needs
-        self.needed = tuple(k for k in range(needs.bit_length()) if needs >> k & 1)
+        self.needed = tuple(k for k, bit in enumerate(reversed(f"{needs:b}")) if bit == "1")
         rules = {k: op.rules[op.inputs[0 if op.variadic else k]] for k in self.needed}
         fused = op.fused_vjp
-        readers = [*rules.values(), *([fused] if fused is not None else [])]
+        different = dict.fromkeys(rules.values())  # one for all inputs of a variadic operator
+        readers = [*different, *([fused] if fused is not None else [])]
         skip = {"g", "xp", "needs", *(("k",) if op.variadic else ()), *op.attributes}
         self.names = tuple(dict.fromkeys(n for r in readers for n in names_of(r) if n not in skip))
         self.kinds = tuple(self._kind(name) for name in self.names)
         self.save = self._compile_save()
-        self.rules = {
-            k: _compiled("g, s, a, k", self._call("rule", rule), {"rule": rule})
-            for k, rule in rules.items()
-        }
+        made = {r: _compiled("g, s, a, k", self._call("r", r), {"r": r}) for r in different}
+        self.rules = {k: made[rule] for k, rule in rules.items()}
+        rules = {} if op.variadic else rules
         texts = {k: self._call(f"r{k}", rule, str(k)) for k, rule in rules.items()}
         calls = [texts.get(k, "None") for k in range(len(op.inputs))]
         scope = {f"r{k}": rule for k, rule in rules.items()}

@@ -454,6 +454,7 @@ class TensorMethods:
         names: Mapping[str, Tensor] | None = None,
         title: str | None = None,
         max_nodes: builtins.int = 300,
+        profile: Any = None,
         **kwargs: Any,
     ) -> Graph:
         """The graph that made this tensor (or, of a module, the graph of its call with ..."""

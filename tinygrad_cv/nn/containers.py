@@ -141,6 +141,8 @@ class Sequential(_Numbered):
             input = module(input)  # type: ignore[misc]
         return input
 
+    _in_order = forward  # a memory plan tells by it that layers run one after the other
+
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return type(self)(dict(list(self._modules.items())[index]))

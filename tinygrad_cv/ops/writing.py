@@ -53,7 +53,7 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
     if not isinstance(target.array, Spec):
         with on_device_of(target.array):
             xp_of(target.array).copyto(target.array, result.array)
-        note_write(target.array, what, state().scope)
+    note_write(target.array, what, state().scope)
     if state().grad:
         move_on(target, result)
     return target
@@ -98,7 +98,7 @@ def check_writable(target: Tensor, what: str) -> None:
         raise GraphError(
             what,
             "a leaf that requires a gradient cannot be written while gradients are recorded",
-            values=[("leaf", target.node.name or target.shape)],
+            values=[("leaf", target.node.label or target.shape)],
             repair="Write under tg.no_grad(), or compute a new tensor (y = x + 1).",
         )
 
@@ -131,8 +131,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     check_writable(self, "setitem")
     index.assign(self, key, value)
-    if not isinstance(self.array, Spec):
-        note_write(self.array, "setitem", state().scope)
+    note_write(self.array, "setitem", state().scope)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:

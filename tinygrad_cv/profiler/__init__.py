@@ -105,9 +105,9 @@ class profile:  # noqa: N801  (PyTorch's name)
 
     Outside of a block nothing is measured, and the engine does nothing for it. Inside, an operator
     is measured from its arguments to its recorded result, and of a node the run of its gradient
-    rules; neither the user's Python between them, nor the adding up of gradients that meet. On a
-    CUDA device each operator is waited for, so that its time is its own. A profile that is entered
-    again goes on.
+    rules; neither the user's Python between them, nor the adding up of gradients that meet, nor the
+    compiling and loading of kernels, which happens once (``preparing``). On a CUDA device each
+    operator is waited for, so that its time is its own. A profile that is entered again goes on.
 
     Attributes:
         events: an :class:`Event` for each run, in the order in which they ended.
@@ -158,6 +158,18 @@ class profile:  # noqa: N801  (PyTorch's name)
         [('exp', 'forward'), ('sum', 'forward'), ('sum', 'backward'), ('exp', 'backward')]
         """
         return self._recording.events
+
+    @property
+    def preparing(self) -> float:
+        """Seconds in which kernels were compiled, or loaded from the disk.
+
+        >>> import tinygrad_cv as tg
+        >>> with tg.profile() as p, tg.use_kernels("reference"):
+        ...     y = tg.ones(3).exp()
+        >>> p.preparing
+        0.0
+        """
+        return self._recording.preparing
 
     @property
     def time(self) -> float:
@@ -279,7 +291,7 @@ class profile:  # noqa: N801  (PyTorch's name)
         if by not in ("operator", "module"):
             raise ArgumentError("profile", f'a table is by "operator" or "module", not {by!r}')
         rows: list[Any] = self.by_operator(sort_by) if by == "operator" else self.by_module(sort_by)
-        return table_text(rows, row_limit, self.events)
+        return table_text(rows, row_limit, self.events, self.preparing)
 
     def values(self, of: str = "time", phase: str | None = None) -> dict[Node, float]:
         """One number for each node of the graph that is still alive, such as for colours in its

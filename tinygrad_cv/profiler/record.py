@@ -75,7 +75,8 @@ class Recording(mode.Recorder, kernels.Watcher):
         self.events: list[Event] = []
         self.scopes: list[mode.Scope | None] = []  # of each event
         self.nodes: list[Callable[[], Node | None]] = []
-        self.zero = perf_counter()
+        self.preparing = 0.0  # seconds that the clock stood still
+        self.zero = self._now()
         self.thread = threading.get_ident()
         self._begun: dict[str, float] = {}  # operator -> when its last run began
         self._served = ("", "")  # (operator, provider) of the last kernel that served
@@ -88,15 +89,22 @@ class Recording(mode.Recorder, kernels.Watcher):
         self._open.clear()
         self._begun.clear()
 
+    def _now(self) -> float:
+        """Seconds on a clock that stands still while kernels are compiled or loaded."""
+        return perf_counter() - self.preparing
+
+    def prepared(self, seconds: float) -> None:
+        self.preparing += seconds
+
     def begins(self, op: str) -> None:
-        self._begun[op] = perf_counter()
+        self._begun[op] = self._now()
 
     def served(self, op: str, provider: str) -> None:
         self._served = (op, provider)
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         _wait_for(outputs)
-        now = perf_counter()
+        now = self._now()
         arrays = [_raw(x) for x in inputs]
         specs = tuple(map(_as_spec, arrays))
         site = site_of(frame.f_code, frame.f_lasti)
@@ -123,11 +131,11 @@ class Recording(mode.Recorder, kernels.Watcher):
         given = gradient if isinstance(gradient, tuple) else (gradient,)
         self._served = ("", "")
         _wait_for(given)
-        self._open.append((node, given, perf_counter()))
+        self._open.append((node, given, self._now()))
 
     def differentiated(self, node: Any, gradients: Any) -> None:
         _wait_for(gradients)
-        now = perf_counter()
+        now = self._now()
         given: Any = ()
         begun = now
         while self._open:  # several if a rule above has failed

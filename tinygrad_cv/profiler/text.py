@@ -9,8 +9,9 @@ from tinygrad_cv.profiler.record import Event
 __all__ = ["bytes_text", "number_text", "table_text"]
 
 
-def table_text(rows: list[Any], limit: int | None, events: list[Event]) -> str:
-    """Rows by operator or by module, of a profile with these events."""
+def table_text(rows: list[Any], limit: int | None, events: list[Event], preparing: float) -> str:
+    """Rows by operator or by module, of a profile with these events, in which kernels were made
+    ready for so many seconds."""
     whole = sum(e.time for e in events if e.depth == 0) or 1.0
     by_module = bool(rows) and hasattr(rows[0], "module")
     head = ["module", "type", "calls", "forward", "backward"] if by_module else []
@@ -45,6 +46,8 @@ def table_text(rows: list[Any], limit: int | None, events: list[Event]) -> str:
     if len(shown) < len(rows):
         text.append(f"... and {len(rows) - len(shown)} more rows")
     text.append(f"total: {_time(sum(e.time for e in events if e.depth == 0))}")
+    if preparing:
+        text.append(f"and {_time(preparing)} for compiling or loading kernels, once in a process")
     unknown = sum(e.flops is None and e.depth == 0 for e in events)
     if unknown:
         text.append(f"the FLOPs of {unknown} runs depend on values and are not counted")

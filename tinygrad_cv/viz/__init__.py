@@ -53,6 +53,7 @@ def trace(
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     verify: Report | None = None,
+    profile: Any = None,
     **kwargs: Any,
 ) -> Graph:
     """The whole graph, every node and edge of it.
@@ -68,6 +69,9 @@ def trace(
         title: first line of the picture.
         verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
             faulty nodes are red and say what is wrong.
+        profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
+            its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
+            by time; :meth:`Graph.overlay` has the other colours.
 
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
@@ -105,6 +109,7 @@ def trace(
                 backward,
                 _title(title, "computation graph", backward),
                 {} if verify is None else verify.marks(),
+                profile,
             )
         )
     if verify is not None:
@@ -112,6 +117,12 @@ def trace(
             "trace",
             "verify= marks the recorded graph of a Tensor, not a call that makes a new one",
             repair="Pass the Tensor that was verified.",
+        )
+    if profile is not None:
+        raise ArgumentError(
+            "trace",
+            "profile= is of the recorded graph of a Tensor, not of a call that makes a new one",
+            repair="Pass the Tensor that was computed under the profile.",
         )
     if not callable(target):
         raise DTypeError(
@@ -138,13 +149,15 @@ def draw(
     title: str | None = None,
     max_nodes: int = MAX_NODES,
     verify: Report | None = None,
+    profile: Any = None,
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
     parameters and constants inside their operators, what an operator saves in one box, layers of
     one operator without a box, and at most ``max_nodes`` nodes.
 
-    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10.
+    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
+    operators are coloured by time.
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)
@@ -155,8 +168,9 @@ def draw(
     PosixPath('product.svg')
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    graph = trace(target, *inputs, verify=verify, **options, **kwargs)
-    return graph.simplify(max_nodes)
+    graph = trace(target, *inputs, verify=verify, profile=profile, **options, **kwargs)
+    graph = graph.simplify(max_nodes)
+    return graph if profile is None else graph.overlay("time")
 
 
 def _graph(
@@ -166,6 +180,7 @@ def _graph(
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     max_nodes: int = MAX_NODES,
+    profile: Any = None,
     **kwargs: Any,
 ) -> Graph:
     """The graph that made this tensor (or, of a module, the graph of its call with ``inputs``),
@@ -177,7 +192,7 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
+    return draw(self, *inputs, max_nodes=max_nodes, profile=profile, **options, **kwargs)
 
 
 _graph.__name__ = _graph.__qualname__ = "graph"

@@ -17,6 +17,7 @@ from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 
 __all__ = ["from_call", "from_tensors"]
@@ -30,9 +31,11 @@ def from_tensors(
     backward: bool,
     title: str,
     marks: Mapping[Node, str] | None = None,
+    profile: Any = None,
 ) -> GraphModel:
     """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
-    nodes.
+    nodes,
+    ``profile`` what they took.
 
     Raises:
         GraphError: none of them has a graph, or ``backward`` is asked for and its saved values are
@@ -51,7 +54,8 @@ def from_tensors(
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node, (marks or {}).get(node, ""))
-    return _finish(translator, outputs, backward, title)
+    model = _finish(translator, outputs, backward, title)
+    return model if profile is None else measure(model, translator.number, profile)
 
 
 def from_call(

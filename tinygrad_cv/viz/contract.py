@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.overlay import combined
 
 __all__ = ["contract", "saved_bytes", "storages"]
 
@@ -101,6 +102,7 @@ def _block(
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
+    facts |= combined(operators)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
@@ -132,6 +133,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     for node in model.nodes:
         inside[node.cluster].append(node)
     boxes: dict[int | None, Any] = {None: graph}
+    shades = overlays.levels(model)
     levels: dict[int | None, int] = {None: -1}
     for cluster in model.clusters:
         levels[cluster.id] = level = levels[cluster.parent] + 1
@@ -140,7 +142,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
         )
     for key, box in boxes.items():
         for node in inside[key]:
-            box.node(f"n{node.id}", **_node_attributes(node))
+            box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
         for row in _rows(inside[key]):
             box.body.append("\t{ rank=same; " + "; ".join(f"n{i}" for i in row) + " }\n")
     for cluster in reversed(
@@ -174,7 +176,7 @@ def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
     }
 
 
-def _node_attributes(node: GraphNode) -> dict[str, str]:
+def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
     name = role(node)
     lines = node_lines(node)
     width = max((text_width(line.text, NODE_SIZE) for line in lines), default=0.0)
@@ -189,6 +191,10 @@ def _node_attributes(node: GraphNode) -> dict[str, str]:
     if node.kind != "op":
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
+    if shade and not node.error:
+        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[shade]}
+    if shade == "unmeasured":
+        attributes["style"] = "rounded,filled,dashed"
     if node.kind in ("input", "output") or node.error:
         attributes["penwidth"] = "2"
     if node.error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.model import Cluster, GraphModel
+from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, save
 from tinygrad_cv.viz.text import to_text
 
@@ -162,6 +163,34 @@ class Graph:
         (True, ('102 nodes: 86 operators in the middle are drawn as one node',))
         """
         return Graph(transforms.limit(self.model, max_nodes))
+
+    def overlay(self, values: str | Mapping[int, float], unit: str = "") -> Graph:
+        """Each operator with a number, as a line of text and as a shade; an operator without one is
+        hatched. A module call drawn as one node has the sum.
+
+        Args:
+            values: "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
+                (:func:`trace` with ``profile=``; FLOPs and bytes of outputs are known without); or
+                a dict of numbers by node id.
+            unit: of the numbers of a dict.
+
+        Raises:
+            ArgumentError: another name, no operator has such a value, or the dict names a node that
+                is no operator.
+            DTypeError: a value is no finite number.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4))
+        >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
+        <lambda>: 2 operators
+        8 FLOPs forward
+        coloured by value: 4 V in all; the stronger, the more
+        #0 input x   4 float32
+        #1 exp <- #0   → 4 float32; value 3 V (75 %)
+        #2 sum dims=(0,) <- #1   → scalar float32; value 1 V (25 %)
+        #3 output <- #2   scalar float32
+        """
+        return Graph(overlay(self.model, values, unit))
 
     # Out ------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.overlay import overlay_lines
 
 __all__ = [
     "Line",
@@ -168,6 +169,7 @@ def node_lines(node: GraphNode) -> list[Line]:
         lines = _saved_lines(node)
     else:
         lines = _tensor_lines(node)
+    lines += [Line(text, "fact") for text in overlay_lines(node)]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]

@@ -11,6 +11,7 @@ import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
+from typing import Any
 
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
@@ -25,6 +26,7 @@ from tinygrad_cv.viz.labels import (
     text_width,
 )
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.overlay import LEVELS
 from tinygrad_cv.viz.palette import DARK, LIGHT
 
 __all__ = ["finish"]
@@ -91,6 +93,20 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
     root[:0] = [title, description, style]
+    if any(node.facts.get("overlay", {}).get("value", 0) is None for node in model.nodes):
+        root.insert(3, _hatch(f"{prefix}-hatch"))
+
+
+def _hatch(name: str) -> ET.Element:
+    """Stripes for what was not measured."""
+    size = {"width": "8", "height": "8"}
+    units = {"patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"}
+    definitions = ET.Element(f"{{{SVG}}}defs")
+    pattern = ET.SubElement(definitions, f"{{{SVG}}}pattern", {"id": name, **size, **units})
+    ET.SubElement(pattern, f"{{{SVG}}}rect", {**size, "fill": LIGHT["unmeasured"]})
+    stripe = {"d": "M0,0V8", "stroke": LIGHT["hatch"], "stroke-width": "2"}
+    ET.SubElement(pattern, f"{{{SVG}}}path", stripe)
+    return definitions
 
 
 def _add_page(root: ET.Element, model: GraphModel) -> None:
@@ -145,6 +161,11 @@ def _style(root: str) -> str:
     for name in ROLES:
         colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
         rules.append(_shapes(f"{root} .node.{name}", colours))
+    for heat in range(LEVELS):
+        rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
+    rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
+    rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
     for name in ("cluster-even", "cluster-odd"):
         level = name.replace("cluster", "level")
         colours = f"fill:var(--tg-{name});stroke:var(--tg-cluster-line)"
@@ -184,7 +205,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
     for index, text in enumerate(texts):
         text.set("y", f"{middle + LINE_HEIGHT * (index - (len(texts) - 1) / 2):.2f}")
     _set_title(group, "\n".join(_facts(node)))
-    facts = {
+    facts: dict[str, Any] = {
         "id": node.id,
         "kind": node.kind,
         "phase": node.phase,
@@ -197,6 +218,13 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": clean(node.error, _LONGEST_TITLE),
     }
+    shown = node.facts.get("overlay")
+    if shown:
+        facts["overlay"] = shown["name"]
+        facts["value"] = "unmeasured" if shown["value"] is None else shown["value"]
+    for name, parts in node.facts.get("measured", {}).items():
+        for phase, value in parts.items():
+            facts[f"{name.replace('_', '-')}-{phase}"] = value
     for name, value in facts.items():
         if value != "":
             group.set(f"data-{name}", str(value))

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_cv.backend.cpu import cache, checking, threads
+from tinygrad_cv.backend.kernels import preparing
 
 __all__ = ["Compiled", "compiled", "kernels", "routine", "usable"]
 
@@ -42,7 +43,8 @@ def usable() -> bool:
     """True if Numba can compile: an installed Numba may be too old for this NumPy, or told not
     to."""
     try:
-        import numba
+        with preparing():
+            import numba
     except ImportError:
         return False
     return not numba.config.DISABLE_JIT
@@ -88,7 +90,8 @@ class Compiled:
 
     def ready(self) -> Callable[..., None]:
         """What to call, compiled if need be."""
-        self.compile()
+        with preparing():
+            self.compile()
         return self.made  # type: ignore[no-any-return]
 
     def is_kept(self) -> bool:

@@ -1,0 +1,178 @@
+"""What served one recorded node, forward and backward, against the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cv.autograd.differences import TINY, numpy_of
+from tinygrad_cv.autograd.replay import Overwritten, Replay, Verdict, double, double_dtype, guarded
+from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.array import device_of, is_array, xp_of
+from tinygrad_cv.backend.dispatch import fused_rules, run_kernel
+from tinygrad_cv.backend.spec import spec_of
+from tinygrad_cv.core.mode import Recorder, recording
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["check_forward", "check_served"]
+
+# How far a kernel may be from the reference in float64, relative to the largest element. A sum of n
+# terms in another order differs by n*u at worst (1e-9: four million), by sqrt(n)*u as a rule (1e-4
+# in float32: 700 thousand).
+CLOSE = {"float64": 1e-9, "float32": 1e-4}
+# A kernel with fewer or other steps (Winograd, one pass for a variance) may lose some times what
+# the reference loses in this dtype ...
+NOISE = 8
+# ... but where cancellation makes that much, a fault of a thousandth is still seen.
+NOISE_AT_MOST = 1e-3
+
+
+def check_forward(replay: Replay) -> Verdict:
+    """What was computed when the node was recorded, outputs and residuals, against the
+    reference."""
+    op, kept = replay.op, replay.kept
+    part = f"forward by {_provider(op.name, kept.inputs, replay.node.attrs)}"
+    names = (*op.outputs, *op.residuals)
+    recorded = dict(enumerate(kept.outputs)) | kept.residuals
+    for place, actual in recorded.items():
+        problem = _far(actual, replay.exact.results[place], replay.own.results[place])
+        if problem:
+            text = f"{names[place]} is not what the reference gives: {problem}"
+            return Verdict("fault", part, text)
+    return Verdict("right", part)
+
+
+def check_served(replay: Replay, known: dict[int, Any]) -> Iterator[Verdict]:
+    """The fused rule, the compiled kernels, and the rules with the kernels that their operators
+    have, against the rules by the reference, of which ``known`` are right, by input."""
+    first = replay.own.g[0] if isinstance(replay.own.g, tuple) else replay.own.g
+    xp = xp_of(first)
+    with kernels.use("reference"):
+        own = {k: replay.own.rule(k) for k in known}
+        for part, verdict in _fused(replay, "exact", xp, known, known):
+            yield verdict._replace(part=part)
+    for provider, verdict in _fused(replay, "own", xp, known, own):
+        if provider != "fused_vjp":  # by the reference, above: its operators have kernels too
+            yield verdict._replace(part=f"{replay.op.name}.vjp by {provider}")
+    yield from _by_operators(replay, known, own)
+
+
+def _fused(
+    replay: Replay, which: str, xp: Any, known: dict[int, Any], own: dict[int, Any]
+) -> Iterator[tuple[str, Verdict]]:
+    run = replay.exact if which == "exact" else replay.own
+    given = (replay.plan, run.g, replay.needs, run.saved, run.attrs, xp)
+    for provider, serve in fused_rules(*given):
+        try:
+            with guarded(g=run.g, **run.named):
+                found = serve()
+        except Overwritten as problem:
+            yield provider, Verdict("fault", provider, str(problem))
+        else:
+            yield provider, _compared(replay, provider, found, known, own)
+
+
+def _by_operators(replay: Replay, known: dict[int, Any], own: dict[int, Any]) -> Iterator[Verdict]:
+    """The rules on Tensors, as a recorded backward runs them."""
+    plan, run, met = replay.plan, replay.own, _Met()
+    with recording(met):
+        values = zip(plan.kinds, run.saved, strict=True)
+        saved = [v if kind == "shape" else _tensors(v) for (kind, _), v in values]
+        rules = {k: plan.rules[k](_tensors(run.g), saved, run.attrs, k) for k in known}
+    found = [rules.get(k) for k in range(len(replay.needs))]
+    verdict = _compared(replay, "the rules with kernels", found, known, own)
+    if verdict.kind == "fault" and met.wrong():
+        part = f"the kernel of {met.wrong()}, which its rules run"
+        verdict = verdict._replace(part=part)
+    if met.kernels or verdict.kind == "fault":
+        yield verdict
+
+
+def _compared(
+    replay: Replay, part: str, found: Any, known: dict[int, Any], own: dict[int, Any]
+) -> Verdict:
+    if found is None:  # it declines this case
+        return Verdict("right", part)
+    for k, exact in known.items():
+        which = replay.name_of(k)
+        if found[k] is None:
+            if np.any(exact):
+                return Verdict("fault", part, f"no gradient of {which}")
+            continue
+        try:
+            actual, ours = replay.fitted(k, found[k]), replay.fitted(k, own[k])
+        except ValueError as problem:
+            return Verdict("fault", part, str(problem))
+        problem_text = _far(actual, exact, ours)
+        if problem_text:
+            return Verdict("fault", part, f"the gradient of {which}: {problem_text}")
+    return Verdict("right", part)
+
+
+def _far(actual: Any, exact: Any, own: Any) -> str:
+    """Where ``actual`` is neither the reference in float64 nor that in its own dtype; empty if it
+    is close."""
+    a, e, o = numpy_of(actual), numpy_of(exact), numpy_of(own)
+    if a.shape != o.shape or a.dtype != o.dtype:
+        return f"{a.dtype} {a.shape} instead of {o.dtype} {o.shape}"
+    if a.dtype.kind != "f":
+        wrong = np.asarray(a != o)
+        error = wrong.astype(float)
+    else:
+        close = CLOSE[a.dtype.name]
+        a, e, o = (x.astype(np.float64) for x in (a, e, o))
+        finite = np.isfinite(e) & np.isfinite(o)
+        noise = float(np.abs(o - e)[finite].max(initial=0.0))
+        size = float(np.abs(e[finite]).max(initial=0.0))
+        error = np.fmin(np.abs(a - e), np.abs(a - o))
+        same = (a == e) | (a == o) | (np.isnan(a) & (np.isnan(e) | np.isnan(o)))
+        error = np.where(same, 0.0, np.where(np.isfinite(error), error, np.inf))
+        wrong = error > max(close * size + min(NOISE * noise, NOISE_AT_MOST * size), TINY)
+    if not wrong.any():
+        return ""
+    at = tuple(int(i) for i in np.unravel_index(np.argmax(error), a.shape))
+    places = f"at {int(wrong.sum())} of {a.size} places, worst at {list(at)}"
+    shown = e if a.dtype.kind == "f" else o
+    return f"{a[at]:g} instead of {shown[at]:g} {places}"
+
+
+def _provider(name: str, inputs: Sequence[Any], attrs: tuple[Any, ...]) -> str:
+    """Who serves such a case."""
+    rows = kernels.candidates(name)
+    device = device_of(next(x for x in inputs if is_array(x))).type if inputs else "cpu"
+    specs = tuple(spec_of(x) if is_array(x) else x for x in inputs)
+    kernel = kernels.choose(rows, device, specs, attrs) if rows is not None else None
+    return "the reference" if kernel is None else kernel.provider
+
+
+class _Met(Recorder):
+    """The operators that rules run, with what they were given and gave."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, Any, Any, Any]] = []
+
+    @property
+    def kernels(self) -> bool:
+        return any(kernels.candidates(op.name) for op, *_ in self.calls)
+
+    def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        given = tuple(t.array if isinstance(t, Tensor) else t for t in inputs)
+        self.calls.append((op, given, tuple(t.array for t in outputs), attrs))
+
+    def wrong(self) -> str:
+        """The first operator whose kernel did not give what the reference gives."""
+        for op, given, outputs, attrs in self.calls:
+            with kernels.use("reference"):
+                _, own = run_kernel(op, given, attrs)
+                _, exact = run_kernel(op, tuple(double(x) for x in given), double_dtype(attrs))
+            if any(_far(a, e, o) for a, e, o in zip(outputs, exact, own, strict=False)):
+                return f"{op.name} by {_provider(op.name, given, attrs)}"
+        return ""
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_tensors, value))
+    return Tensor(value) if is_array(value) else value
