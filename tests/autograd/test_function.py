@@ -442,12 +442,3 @@ def test_an_implicit_layer():
         found[0].numpy(), np.outer(slope * u, z.detach().numpy()), rtol=1e-12
     )
     assert tg.autograd.gradgradcheck(layer, (w, c))
-
-
-def test_arguments_that_stand_in_bytes():
-    values = np.array([1.0, 2.0, 3.0])
-    x = tg.from_numpy(np.frombuffer(values.tobytes())).requires_grad_()
-    with tg.profile():
-        cube_of(Engine(tg)).apply(x, 1.0).sum().backward()
-        (x * x).sum().backward()
-    np.testing.assert_allclose(x.grad.numpy(), 3 * values**2 + 2 * values)
