@@ -15,7 +15,7 @@ from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
-    cluster_text,
+    cluster_lines,
     legend_lines,
     node_lines,
     shape_text,
@@ -102,12 +102,12 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("&", "&amp;")
 
 
-def _label(lines: Iterable[Line], end: str = "n") -> str:
+def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
     """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
     import graphviz
 
     texts = [escape(line.text) for line in lines]
-    if end == "l" and texts:
+    if end == "l" and texts and apart:
         texts.append("")  # an empty line keeps the legend off the graph
     joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
     return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
@@ -162,12 +162,19 @@ def _rows(nodes: list[GraphNode]) -> list[list[int]]:
 
 
 def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
+    """Half of the label's width stays empty, so that an edge that enters the box can pass beside
+    its text, wherever it enters (the SVG stage moves the text there).
+    """
     parity = "even" if level % 2 == 0 else "odd"
+    lines = cluster_lines(cluster)
+    width = max((text_width(line.text, SMALL_SIZE) for line in lines), default=0)
+    empty = "\N{NO-BREAK SPACE}" * round((width + 12) / (0.278 * SMALL_SIZE))
     return {
         "id": f"c{cluster.id}",
         "class": f"level-{parity}",
-        "label": _label([Line(cluster_text(cluster))]),
+        "label": _label([Line(line.text + empty) for line in lines], "l", apart=False),
         "labeljust": "l",
+        "fontsize": str(SMALL_SIZE),
         "style": "rounded,filled",
         "fillcolor": LIGHT[f"cluster-{parity}"],
         "color": LIGHT["cluster-line"],

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.model import Cluster, GraphModel
+from tinygrad_cv.viz.notebook import mimebundle
 from tinygrad_cv.viz.overlay import overlay
-from tinygrad_cv.viz.render import TIME_LIMIT, save
+from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 
 __all__ = ["Graph"]
@@ -196,11 +197,11 @@ class Graph:
     # Out ------------------------------------------------------------------------------------------
 
     def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
-        """Write the graph to a file: ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.json`` or ``.txt``
-        by its ending. An existing file is replaced only by a complete one.
+        """Write the graph to a file: ``.svg``, ``.html``, ``.png``, ``.pdf``, ``.dot``, ``.json``
+        or ``.txt`` by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-        wheel. The other three formats need none.
+        wheel. Texts (``.dot``, ``.json``, ``.txt``) need none.
 
         Args:
             path: where to.
@@ -223,6 +224,25 @@ class Graph:
         True
         """
         return save(self.model, path, self.to_text(), time_limit)
+
+    def to_html(self, time_limit: float = TIME_LIMIT) -> str:
+        """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
+        it and what it leads to, overlays, themes, and the execution order step by step, all by
+        mouse or keyboard. One text that loads nothing else; ``render("graph.html")`` writes it.
+
+        Args:
+            time_limit: as for :meth:`render`.
+
+        Raises:
+            BackendError: there is no Graphviz engine, or it failed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda x: x.relu(), tg.zeros(2, 3), title="one ReLU")
+        >>> text = graph.to_html() if tg.viz.render.engines() else "<title>one ReLU</title>"
+        >>> "<title>one ReLU</title>" in text
+        True
+        """
+        return picture(self.model, "html", time_limit).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.
@@ -291,6 +311,12 @@ class Graph:
           in model.0 (Linear)
         """
         return self.model.error
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: the picture, and the text."""
+        return mimebundle(self.model, include, exclude)
 
     def __repr__(self) -> str:
         model = self.model

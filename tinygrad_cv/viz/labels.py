@@ -18,6 +18,7 @@ __all__ = [
     "Line",
     "bytes_text",
     "clean",
+    "cluster_lines",
     "cluster_text",
     "legend_lines",
     "node_lines",
@@ -172,6 +173,7 @@ def node_lines(node: GraphNode) -> list[Line]:
     lines += [Line(text, "fact") for text in overlay_lines(node)]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+    lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 
 
@@ -272,6 +274,14 @@ def cluster_text(cluster: Cluster) -> str:
     """``features : Sequential, 73,984 parameters``."""
     text = clean(cluster.label, MAX_LINE)
     return f"{text}  ({cluster.parameters:,} parameters)" if cluster.parameters else text
+
+
+def cluster_lines(cluster: Cluster) -> list[Line]:
+    """The same in short lines, which find room beside an edge that enters the box."""
+    label, _, rest = cluster_text(cluster).partition("  (")
+    path, colon, kind = label.partition(" : ")
+    lines = [label] if len(label) <= 18 or not colon else [path, kind]
+    return [Line(text) for text in (*lines, rest.removesuffix(")")) if text]
 
 
 def legend_lines(model: GraphModel) -> list[Line]:

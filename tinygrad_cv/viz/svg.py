@@ -8,7 +8,6 @@ light picture.
 from __future__ import annotations
 
 import hashlib
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
@@ -28,14 +27,13 @@ from tinygrad_cv.viz.labels import (
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import LEVELS
 from tinygrad_cv.viz.palette import DARK, LIGHT
+from tinygrad_cv.viz.titles import place_titles
 
-__all__ = ["finish"]
+__all__ = ["finish", "variables"]
 
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
-_LABEL_INDENT = 8
-_LEFT = re.compile(r"(?<=[\s\"MLC])(-?[0-9.]+),-?[0-9.]+")  # x of each point of a path or polygon
 _LONGEST_TITLE = 2000
 
 
@@ -70,7 +68,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif "graph" in group.get("class", "").split():
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
-    _lift_cluster_labels(root, prefix)
+    place_titles(root, prefix)
     _add_page(root, model)
     ET.register_namespace("", SVG)
     ET.indent(root, space="")
@@ -148,8 +146,8 @@ def _description(model: GraphModel) -> str:
 
 def _style(root: str) -> str:
     rules = [
-        _variables(root, LIGHT),
-        "@media (prefers-color-scheme: dark){" + _variables(root, DARK) + "}",
+        variables(root, LIGHT),
+        "@media (prefers-color-scheme: dark){" + variables(root, DARK) + "}",
         f"{root}{{max-width:100%;height:auto;font-family:Helvetica,Arial,sans-serif}}",
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
@@ -184,7 +182,8 @@ def _shapes(group: str, colours: str) -> str:
     return f"{shapes}{{{colours}}}"
 
 
-def _variables(root: str, colours: dict[str, str]) -> str:
+def variables(root: str, colours: dict[str, str]) -> str:
+    """The CSS rule that gives ``root`` a palette."""
     return root + "{" + ";".join(f"--tg-{name}:{value}" for name, value in colours.items()) + "}"
 
 
@@ -261,27 +260,6 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
     group.set("data-parameters", str(cluster.parameters))
     if cluster.calls > 1:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
-
-
-def _lift_cluster_labels(root: ET.Element, prefix: str) -> None:
-    """Draw the labels of module calls last: an edge that enters a box would otherwise run through
-    its name.
-    """
-    graph = root.find(f"{{{SVG}}}g")
-    if graph is None:
-        return
-    top = ET.SubElement(graph, f"{{{SVG}}}g", {"id": f"{prefix}-labels", "class": "cluster-labels"})
-    for group in graph:
-        kinds = group.get("class", "").split()
-        if "cluster" in kinds:
-            edges = [float(x) for x in _LEFT.findall(ET.tostring(group, "unicode"))]
-            for text in group.findall(f"{{{SVG}}}text"):
-                group.remove(text)
-                text.set("class", kinds[-1])
-                if edges:  # at the border, however wide the engine thought the text
-                    text.set("text-anchor", "start")
-                    text.set("x", f"{min(edges) + _LABEL_INDENT:.2f}")
-                top.append(text)
 
 
 def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
