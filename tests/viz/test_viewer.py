@@ -10,7 +10,7 @@ import pytest
 
 from tests.viz.handmade import Maker, small_net
 from tests.viz.test_svg import HOSTILE, hostile_graph
-from tests.viz.viewing import chosen, classes, facts, node, text
+from tests.viz.viewing import choose, chosen, classes, facts, node, text
 from tests.viz.zoo import ZOO
 from tinygrad_cv import viz
 from tinygrad_cv.viz import transforms
@@ -180,6 +180,17 @@ def test_hostile_names_are_text(number, look):
     page.key("/")
     page.type("script")
     assert text(page, "#matches") == f"{len(model.nodes)} matches"
+
+
+@pytest.mark.parametrize("name", ["", " ", "\n", "plain"])
+def test_the_line_of_an_overlay_is_found_whatever_the_other_lines_are(name, look):
+    m = Maker()
+    m.op(name, (2,), ("input", m.node("input", name, (2,))), title=name)
+    page = look(m.model())
+    said = f"(document.querySelector('{node(1)}').textContent.match(/100 %/g) ?? []).length"
+    assert page.run(said) == 0
+    choose(page, "#overlay", "output_bytes")
+    assert page.run(said) == 1
 
 
 def test_a_failed_graph_says_why(look):

@@ -238,3 +238,51 @@ def test_a_graph_with_nothing_in_it(look):
     page.key("f")
     page.key("]")
     assert text(page, "#step") == "step 0 of 0"
+
+
+def test_what_a_key_chooses_is_brought_into_view(look):
+    function, inputs = ZOO["lenet"]()
+    model = viz.draw(function, *inputs.values(), backward=True).model
+    page = look(model, 700, 500)
+    for _ in range(4):
+        page.key("+")
+    frame = page.run("document.querySelector('#picture').getBoundingClientRect().toJSON()")
+
+    def seen(number: int) -> bool:
+        x, y = page.middle(node(number))
+        return frame["left"] < x < frame["right"] and frame["top"] < y < frame["bottom"]
+
+    hidden = [n for n in model.nodes if not seen(n.id)]
+    assert len(hidden) > 10
+    page.key("/")
+    page.type("output")
+    page.key("Enter")
+    assert seen(chosen(page)[0])
+    page.key("Escape")
+    page.run(f"document.querySelector({json.dumps(node(0))}).focus()")
+    for _ in range(6):
+        page.key("ArrowDown")
+        assert seen(chosen(page)[0])
+    for _ in range(8):
+        page.key("]")
+        assert seen(chosen(page)[0])
+
+
+def test_two_fingers(look):
+    page = look(net(), 700, 500)
+    before = view(page)
+    x, y = page.middle("#picture")
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": px, "y": py, "id": i} for i, (px, py) in enumerate(places)]
+        page.call("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for far in (50, 60, 70, 80):
+        touch("touchMove", (x - far, y), (x + far, y))
+    touch("touchEnd")
+    after = view(page)
+    assert after[2] == pytest.approx(before[2] / 2, rel=0.05)
+    middle = [before[i] + before[i + 2] / 2 for i in (0, 1)]
+    assert [after[i] + after[i + 2] / 2 for i in (0, 1)] == pytest.approx(middle, abs=8)
+    assert chosen(page) == []

@@ -404,8 +404,10 @@
     const lines = [...element.querySelectorAll("text")];
     const ys = lines.map((line) => Number(line.getAttribute("y")));
     const middle = ys.reduce((sum, y) => sum + y, 0) / ys.length;
-    spare.set(id, { lines, middle, free: lines.filter((line) => !line.getAttribute("class")) });
-    for (const line of spare.get(id).free) line.classList.add("t-fact");
+    const room = Math.max(0, ...overlays.map((overlay) => overlay.lines[id]?.length ?? 0));
+    const free = room ? lines.slice(-room) : [];
+    for (const line of free) line.setAttribute("class", "t-fact");
+    spare.set(id, { lines, middle, free });
   }
 
   function setOverlay(name) {
