@@ -79,7 +79,7 @@ def _dtypes(model: GraphModel) -> dict[int, str]:
     found = {}
     for node in model.nodes:
         tensors = node.outputs or tuple(held.tensor for held in node.held)
-        kinds = list(dict.fromkeys(t.dtype or "unknown" for t in tensors))
+        kinds = list(dict.fromkeys(t.dtype for t in tensors if t.dtype))
         if kinds:
             found[node.id] = kinds[0] if len(kinds) == 1 else " and ".join(kinds)
     return found

@@ -142,7 +142,7 @@ def add_plan(model: GraphModel, plan: Any) -> GraphModel:
     if not isinstance(steps, list) or not hasattr(plan, "peak_bytes"):
         kind = type(plan).__name__
         raise DTypeError("trace", f"plan= takes what plan_memory(...) returned, not {kind}")
-    paths = {cluster.id: cluster.path for cluster in model.clusters}
+    paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
     operators = [node for node in model.nodes if node.kind == "op"]
     forward = [node for node in operators if node.phase == "forward"]
     planned = [step for step in steps if step.phase == "forward"]
@@ -227,13 +227,14 @@ def show(model: GraphModel, name: str) -> GraphModel:
         shown = fact(name, known)
         if shown is not None or node.kind == "op":
             shown = shown or {"name": name, "value": None, "applies": False}
-            if node.kind == "op":
-                facts.append(shown)
+            facts.append(shown)
             node = replace(node, facts={**node.facts, "overlay": {"unit": unit, **shown}})
         nodes.append(node)
     values = [f["value"] for f in facts if f["value"] is not None]
-    dead = sum(f.get("dead", 0) for f in facts)
-    if not values and not dead:
+    entries = {k: e for node in model.nodes for k, e in node.facts.get("norms", {}).items()}
+    dead = [e for e in entries.values() if not e.get("grad", 1)] if name == "grad_norm" else []
+    found = any(f.get("applies", True) for f in facts)
+    if not found:
         raise ArgumentError(
             "overlay", f"no operator of this graph has a value of {name}", repair=source
         )
@@ -251,7 +252,7 @@ def show(model: GraphModel, name: str) -> GraphModel:
         total = model.totals.get("parameters", sum(sizes.values()))
         note = f"coloured by {name}: {total:,} in all; the stronger, the more"
     if dead:
-        note += f"; red border: dead gradient, None or exactly zero ({dead:,})"
+        note += f"; red border: dead gradient, None or exactly zero ({len(dead):,})"
     lines = [line for line in model.notes if not line.startswith("coloured by ")]
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
 
