@@ -24,7 +24,16 @@ from tinygrad_cv.viz.labels import (
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
-__all__ = ["LINE_HEIGHT", "NODE_SIZE", "ROLES", "edge_label", "escape", "role", "to_dot"]
+__all__ = [
+    "LINE_HEIGHT",
+    "NODE_SIZE",
+    "ROLES",
+    "edge_label",
+    "escape",
+    "role",
+    "stub_text",
+    "to_dot",
+]
 
 FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
@@ -120,7 +129,7 @@ def role(node: GraphNode) -> str:
     if node.kind == "op":
         if node.phase == "backward":
             return "backward"
-        return "block" if node.count > 1 else "op"
+        return "block" if "operators" in node.facts else "op"
     if node.phase == "backward":
         return "backward"
     return node.kind
@@ -132,6 +141,11 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     inside: dict[int | None, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
         inside[node.cluster].append(node)
+    nodes = {node.id: node for node in model.nodes}
+    copies: dict[int, list[tuple[int, GraphNode]]] = defaultdict(list)
+    for index, edge in enumerate(model.edges):
+        if edge.stub:
+            copies[edge.target].append((index, nodes[edge.source]))
     boxes: dict[int | None, Any] = {None: graph}
     shades = overlays.levels(model)
     levels: dict[int | None, int] = {None: -1}
@@ -143,6 +157,8 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     for key, box in boxes.items():
         for node in inside[key]:
             box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
+            for index, source in copies.get(node.id, ()):
+                box.node(f"s{index}", **_stub_attributes(index, source))
         for row in _rows(inside[key]):
             box.body.append("\t{ rank=same; " + "; ".join(f"n{i}" for i in row) + " }\n")
     for cluster in reversed(
@@ -199,14 +215,44 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
     if shade and not node.error:
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[shade]}
-    if shade == "unmeasured":
+        level, _, dead = shade.partition(" ")
+        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
+        if dead or level.startswith("hue-"):
+            attributes["color"] = LIGHT["error-line" if dead else f"{level}-line"]
+        if dead:
+            attributes["penwidth"] = "2"
+    if shade.startswith("unmeasured"):
         attributes["style"] = "rounded,filled,dashed"
     if node.kind in ("input", "output") or node.error:
         attributes["penwidth"] = "2"
     if node.error:
         attributes["fontcolor"] = LIGHT["error-ink"]
     return attributes
+
+
+def _stub_attributes(index: int, source: GraphNode) -> dict[str, str]:
+    """A small copy of the source of an edge, beside its target."""
+    text = stub_text(source)
+    return {
+        **_role_attributes("const"),
+        "id": f"s{index}",
+        "class": "const stub",
+        "label": _label([Line(text)]),
+        "style": "filled,dashed",
+        "fontsize": str(SMALL_SIZE),
+        "width": f"{(text_width(text, SMALL_SIZE) + 13) / 72:.2f}",
+        "height": f"{(LINE_HEIGHT + 5) / 72:.2f}",
+    }
+
+
+def stub_text(source: GraphNode) -> str:
+    """What a stub says: ``↪ relu #12``, or the name of an input or parameter.
+
+    >>> stub_text(GraphNode(12, "op", "relu")), stub_text(GraphNode(0, "input", "x"))
+    ('↪ relu #12', '↪ x')
+    """
+    name = source.title or source.name or source.kind
+    return clean(f"↪ {name} #{source.id}" if source.kind == "op" else f"↪ {name}", 40)
 
 
 def _role_attributes(name: str) -> dict[str, str]:
@@ -233,9 +279,9 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             attributes["label"] = _label(
                 [Line(f"  {clean(text, 48)}  ")]
             )  # spaces keep it off the line
-        if source.cluster != target.cluster:  # keeps the picture narrow
+        if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
-        tail, head = f"n{edge.source}", f"n{edge.target}"
+        tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
         if edge.kind == "saved":
             attributes |= {
                 "style": "dotted",
@@ -250,7 +296,7 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and (both or arguments[edge.target] > 1):
+        elif edge.slot == 0 and not edge.stub and (both or arguments[edge.target] > 1):
             attributes["weight"] = "12"  # a straight path of the first arguments
         graph.edge(tail, head, **attributes)
 
@@ -259,7 +305,7 @@ def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> 
     """The text beside an edge: the argument where there are several, the shape where it changes, a
     count.
     """
-    parts = []
+    parts = ["… hidden"] if edge.hidden else []
     if edge.kind == "data" and several and edge.argument:
         parts.append(edge.argument)
     shown = edge.kind == "data" or (edge.kind == "gradient" and not both)

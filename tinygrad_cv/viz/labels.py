@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import overlay_lines
 
@@ -304,6 +305,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
         lines.append(Line(", ".join(work)))
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
+    lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
         lines += [Line(text, "error") for text in _wrap("failed: " + problem, 52, 3)]
