@@ -150,6 +150,7 @@ def draw(
     max_nodes: int = MAX_NODES,
     verify: Report | None = None,
     profile: Any = None,
+    explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
@@ -157,7 +158,8 @@ def draw(
     one operator without a box, and at most ``max_nodes`` nodes.
 
     Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
-    operators are coloured by time.
+    operators are coloured by time; with ``explain`` they have their equations
+    (:meth:`Graph.explain`).
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)
@@ -170,7 +172,9 @@ def draw(
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
     graph = trace(target, *inputs, verify=verify, profile=profile, **options, **kwargs)
     graph = graph.simplify(max_nodes)
-    return graph if profile is None else graph.overlay("time")
+    if profile is not None:
+        graph = graph.overlay("time")
+    return graph.explain() if explain else graph
 
 
 def _graph(
@@ -181,6 +185,7 @@ def _graph(
     title: str | None = None,
     max_nodes: int = MAX_NODES,
     profile: Any = None,
+    explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
     """The graph that made this tensor (or, of a module, the graph of its call with ``inputs``),
@@ -192,7 +197,8 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    return draw(self, *inputs, max_nodes=max_nodes, profile=profile, **options, **kwargs)
+    options |= {"max_nodes": max_nodes, "profile": profile, "explain": explain}
+    return draw(self, *inputs, **options, **kwargs)
 
 
 _graph.__name__ = _graph.__qualname__ = "graph"

@@ -21,6 +21,7 @@ from tinygrad_cv.viz.labels import (
     shape_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
@@ -103,13 +104,15 @@ def escape(text: str) -> str:
 
 
 def _label(lines: Iterable[Line], end: str = "n") -> str:
-    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
+    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l), as
+    equations always are.
+    """
     import graphviz
 
-    texts = [escape(line.text) for line in lines]
-    if end == "l" and texts:
-        texts.append("")  # an empty line keeps the legend off the graph
-    joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
+    ends = [(escape(line.text), "l" if line.style == "equation" else end) for line in lines]
+    if end == "l" and ends:
+        ends.append(("", "l"))  # an empty line keeps the legend off the graph
+    joined = "".join(f"{text}\\{how}" for text, how in ends).removesuffix("\\n")
     return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
 
 
@@ -191,7 +194,15 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
     if node.kind != "op":
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
-    if shade and not node.error:
+    mark = mark_of(node)
+    if mark and not node.error:
+        attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
+        attributes["color"] = LIGHT[f"{mark}-line"]
+        if mark in ("added", "changed"):
+            attributes["penwidth"] = "2"
+        elif mark == "removed":
+            attributes["style"] = "filled,dashed"
+    elif shade and not node.error:
         attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[shade]}
     if shade == "unmeasured":
         attributes["style"] = "rounded,filled,dashed"
@@ -222,6 +233,8 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         attributes = {"id": f"e{index}"}
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
         text = edge_label(edge, several=arguments[edge.target] > 1, changed=changed, both=both)
+        if edge.mark and mark_of(source) != edge.mark != mark_of(target):
+            text = f"{sign(edge.mark)}{text}"  # else the mark of the node says it
         if text:
             attributes["label"] = _label(
                 [Line(f"  {clean(text, 48)}  ")]
@@ -243,8 +256,12 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and (both or arguments[edge.target] > 1):
+        elif edge.slot == 0 and edge.mark != "removed" and (both or arguments[edge.target] > 1):
             attributes["weight"] = "12"  # a straight path of the first arguments
+        if edge.mark:
+            kind = attributes.get("class", "data")
+            attributes |= {"class": f"{kind} {edge.mark}", "color": LIGHT[f"{edge.mark}-line"]}
+            attributes |= {"penwidth": "2"}
         graph.edge(tail, head, **attributes)
 
 

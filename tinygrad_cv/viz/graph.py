@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
+from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import Cluster, GraphModel
 from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, save
@@ -191,6 +192,29 @@ class Graph:
         #3 output <- #2   scalar float32
         """
         return Graph(overlay(self.model, values, unit))
+
+    def explain(self) -> Graph:
+        """Each operator with its equation and, beside its backward operator or in it, the equations
+        of its gradients, and the shapes that they have here; g is the gradient of the output.
+
+        Raises:
+            GraphError: no operator has an equation: all are collapsed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda a, b: a * b, tg.zeros(2, 3), tg.zeros(3)).explain()
+        >>> print(graph.to_text(), end="")
+        <lambda>: 1 operator
+        6 FLOPs forward
+        #0 input a   2×3 float32
+        #1 input b   3 float32
+        #2 mul <- input #0, other #1   → 2×3 float32
+              y = a * b
+              d input = g * b
+              d other = g * a
+              where input is 2×3, other is 3, g is 2×3
+        #3 output <- #2   2×3 float32
+        """
+        return Graph(with_equations(self.model))
 
     # Out ------------------------------------------------------------------------------------------
 

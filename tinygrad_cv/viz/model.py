@@ -146,6 +146,7 @@ class GraphEdge:
         output: which output of the source it is.
         tensor: what flows.
         count: the number of tensors that it stands for.
+        mark: in a comparison, "added" or "removed".
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
@@ -162,6 +163,7 @@ class GraphEdge:
     output: int = 0
     tensor: TensorInfo = field(default_factory=lambda: TensorInfo(""))
     count: int = 1
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
