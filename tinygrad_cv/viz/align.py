@@ -35,16 +35,50 @@ def align(a: GraphModel, b: GraphModel) -> list[tuple[int, int]]:
     >>> align(short, long)
     [(0, 0), (1, 2), (2, 3), (3, 4)]
     """
-    first, second = _keys(a), _keys(b)
-    if repr(first) > repr(second):  # one way round, so that the result has no direction
-        return [(i, j) for j, i in _align(second, first)]
-    return _align(first, second)
+    first, second = _Nodes(a), _Nodes(b)
+    if repr(first.keys) > repr(second.keys):  # one way round, so that the result has no direction
+        return sorted((i, j) for j, i in _both(second, first))
+    return _both(first, second)
+
+
+class _Nodes:
+    """The nodes of a graph: those that are matched, and those that follow what they belong to: a
+    saved tensor its operator, a backward operator its forward one.
+    """
+
+    def __init__(self, model: GraphModel) -> None:
+        self.keys = _keys(model)
+        here = {node.id: position for position, node in enumerate(model.nodes)}
+        self.main = [i for i, node in enumerate(model.nodes) if node.pair not in here]
+        self.belonging: dict[tuple[int, tuple[Hashable, int]], int] = {}
+        seen: Counter[tuple[int, Hashable]] = Counter()
+        for i, node in enumerate(model.nodes):
+            if node.pair is not None and node.pair in here:
+                key = here[node.pair], _does(node)
+                self.belonging[key[0], (key[1], seen[key])] = i
+                seen[key] += 1
+
+
+def _both(a: _Nodes, b: _Nodes) -> list[tuple[int, int]]:
+    main = _align([a.keys[i] for i in a.main], [b.keys[j] for j in b.main])
+    pairs = [(a.main[i], b.main[j]) for i, j in main]
+    of = dict(pairs)
+    for (owner, what), i in sorted(a.belonging.items(), key=lambda item: item[1]):
+        if owner in of:
+            j = b.belonging.get((of[owner], what))
+            if j is not None:
+                pairs.append((i, j))
+    return _increasing(sorted(pairs))
 
 
 def signature(node: GraphNode) -> tuple[Hashable, ...]:
     """What makes two nodes equal, apart from their place: attributes, tensors, values, error."""
     outputs = tuple((t.name, t.shape, t.dtype) for t in node.outputs)
-    held = tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held)
+    held = tuple(
+        (h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value)
+        for h in node.held
+        if h.kind != "gradient"  # it is an output as well
+    )
     name = "" if node.kind == "op" else node.name.rpartition(".")[2]
     return name, node.attributes, outputs, held, node.value, node.error, node.count
 
@@ -140,7 +174,11 @@ def _by_place(a: Sequence[Key], b: Sequence[Key]) -> list[tuple[int, int]]:
     there with the first and so on; of these the longest row that keeps the order in both.
     """
     where = dict(zip(_numbered(b), range(len(b)), strict=True))
-    pairs = [(i, where[key]) for i, key in enumerate(_numbered(a)) if key in where]
+    return _increasing([(i, where[key]) for i, key in enumerate(_numbered(a)) if key in where])
+
+
+def _increasing(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest part of ``pairs`` that rises in the second number as in the first."""
     ends: list[int] = []  # the least last position in b of an ordered row of each length
     last: list[int] = []  # and the pair it is of
     before: list[int] = []

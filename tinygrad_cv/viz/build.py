@@ -278,7 +278,7 @@ class Builder:
 
 
 @functools.cache
-def gradient_lines(op: type[Op], of: tuple[str, ...] | None = None) -> str:
+def gradient_lines(op: Any, of: tuple[str, ...] | None = None) -> str:
     """``d input: g * y``, a line for each rule (or for the rules of the arguments ``of``)."""
     given = op.gradients.items()
     return "\n".join(f"d {name}: {text}" for name, text in given if of is None or name in of)

@@ -220,11 +220,11 @@ def _role_attributes(name: str) -> dict[str, str]:
 def _add_edges(graph: Any, model: GraphModel) -> None:
     nodes = {node.id: node for node in model.nodes}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
-    arguments: dict[int, int] = defaultdict(int)
+    arguments: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
         if edge.kind == "data":
-            arguments[edge.target] += 1
+            arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
         elif edge.kind == "gradient" and not both:
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -232,9 +232,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         source, target = nodes[edge.source], nodes[edge.target]
         attributes = {"id": f"e{index}"}
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
-        text = edge_label(edge, several=arguments[edge.target] > 1, changed=changed, both=both)
+        text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
-            text = f"{sign(edge.mark)}{text}"  # else the mark of the node says it
+            text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
+            # beside an added or removed node, the mark of the node says it
         if text:
             attributes["label"] = _label(
                 [Line(f"  {clean(text, 48)}  ")]
@@ -256,7 +257,9 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and edge.mark != "removed" and (both or arguments[edge.target] > 1):
+        elif (
+            edge.slot == 0 and edge.mark != "removed" and (both or len(arguments[edge.target]) > 1)
+        ):
             attributes["weight"] = "12"  # a straight path of the first arguments
         if edge.mark:
             kind = attributes.get("class", "data")

@@ -69,7 +69,9 @@ def with_equations(model: GraphModel) -> GraphModel:
 def _forward(node: GraphNode, arguments: dict[str, TensorInfo], gradients: bool) -> list[str]:
     given = {held.role: held.tensor for held in node.held if held.role}
     given = {**arguments, **given}
-    shapes = [f"{name} is {shape_text(t.shape)}" for name, t in given.items() if t.shape is not None]
+    shapes = [
+        f"{name} is {shape_text(t.shape)}" for name, t in given.items() if t.shape is not None
+    ]
     lines = broken(str(node.facts.get("equation", "")))
     if gradients:
         before = len(lines)
@@ -106,9 +108,8 @@ def broken(text: str, width: int = WIDTH) -> list[str]:
     """A formula in lines of at most ``width`` characters, broken where the fewest brackets are
     open, rather before an operator, and indented from the second line on.
 
-    >>> print(*broken("y = f(a, b + c) + g(d)", 18), sep="\\n")
-    y = f(a, b + c)
-       + g(d)
+    >>> [line.replace(INDENT, "   ") for line in broken("y = f(a, b + c) + g(d)", 18)]
+    ['y = f(a, b + c)', '   + g(d)']
     """
     lines: list[str] = []
     rest = text.strip()
