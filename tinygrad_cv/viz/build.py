@@ -277,11 +277,14 @@ class Builder:
         return tuple(replace(c, calls=calls[c.path, c.kind]) for c in numbered)
 
 
-@functools.cache
-def gradient_lines(op: Any, of: tuple[str, ...] | None = None) -> str:
+def gradient_lines(op: type[Op], of: tuple[str, ...] | None = None) -> str:
     """``d input: g * y``, a line for each rule (or for the rules of the arguments ``of``)."""
-    given = op.gradients.items()
-    return "\n".join(f"d {name}: {text}" for name, text in given if of is None or name in of)
+    return _lines(tuple(op.gradients.items()), of)
+
+
+@functools.cache
+def _lines(rules: tuple[tuple[str, str], ...], of: tuple[str, ...] | None) -> str:
+    return "\n".join(f"d {name}: {text}" for name, text in rules if of is None or name in of)
 
 
 def argument(op: type[Op], slot: int) -> str:

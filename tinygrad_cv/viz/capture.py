@@ -20,7 +20,7 @@ from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 
-__all__ = ["from_call", "from_tensors"]
+__all__ = ["from_call", "from_tensors", "named_inputs"]
 
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
@@ -70,7 +70,7 @@ def from_call(
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
-    inputs = list(_named(_arguments(function, args, kwargs)))
+    inputs = named_inputs(function, args, kwargs)
     translator = Translator(dict(inputs), function)
     recorder = _Recorder()
     error = ""
@@ -85,6 +85,19 @@ def from_call(
     for run in recorder.runs:
         translator.run(*run)
     return _finish(translator, outputs, backward and not error, title, error)
+
+
+def named_inputs(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[tuple[str, Tensor]]:
+    """The Tensors in the arguments of a call, named after the function's parameters.
+
+    >>> import tinygrad_cv as tg
+    >>> def loss(image, scale=1): ...
+    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
+    ['image', 'scale[0]']
+    """
+    return list(_named(_arguments(function, args, kwargs)))
 
 
 class _Recorder(mode.Recorder):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
@@ -31,6 +32,12 @@ class Graph:
     """
 
     def __init__(self, model: GraphModel) -> None:
+        if not isinstance(model, GraphModel):
+            raise DTypeError(
+                "graph",
+                f"a GraphModel is needed, not {model!r:.60}",
+                repair="viz.trace and viz.draw make a Graph of a Tensor, a module or a function.",
+            )
         self.model = model
 
     # Transforms -----------------------------------------------------------------------------------
