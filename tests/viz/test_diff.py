@@ -168,6 +168,13 @@ def test_the_way_without_a_table_gives_the_same_for_numbered_places(monkeypatch)
     assert align.align(a, b) == wanted
 
 
+def test_another_random_draw_is_no_difference():
+    net = nn.Dropout(0.5)
+    assert not viz.diff(viz.draw(net, IMAGE), viz.draw(net, IMAGE))
+    diff = viz.diff(net, nn.Dropout(0.25), IMAGE)
+    assert diff.changes[0].what == ("p 0.5 → 0.25",)
+
+
 def test_tensors_and_graphs():
     x = tg.ones(3, requires_grad=True)
     assert viz.diff(x.exp(), x.exp().sum()).counts == {"added": 1, "changed": 1, "same": 2}

@@ -18,8 +18,9 @@ import numpy as np
 
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 
-__all__ = ["align", "place", "signature"]
+__all__ = ["CHANCE", "align", "place", "signature"]
 
+CHANCE = ("key", "drawn")  # attributes that say which random draw it is
 MOST_CELLS = 20_000_000  # of the table of an alignment, 4 bytes each
 _TITLE = re.compile(r"(?:(?P<path>.*) : )?[^:]*?(?:, call (?P<call>\d+) of \d+)?$", re.DOTALL)
 
@@ -79,8 +80,9 @@ def signature(node: GraphNode) -> tuple[Hashable, ...]:
         for h in node.held
         if h.kind != "gradient"  # it is an output as well
     )
+    attributes = tuple(item for item in node.attributes if item[0] not in CHANCE)
     name = "" if node.kind == "op" else node.name.rpartition(".")[2]
-    return name, node.attributes, outputs, held, node.value, node.error, node.count
+    return name, attributes, outputs, held, node.value, node.error, node.count
 
 
 def place(node: GraphNode, labels: dict[int | None, tuple[str, int]]) -> tuple[str, int]:

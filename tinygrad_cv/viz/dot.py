@@ -31,6 +31,7 @@ FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
 LINE_HEIGHT = 13.2
 SMALL_SIZE = 10
+FAR = 4  # nodes between both ends of a long edge
 
 ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
 _SHAPES = {
@@ -219,6 +220,7 @@ def _role_attributes(name: str) -> dict[str, str]:
 
 def _add_edges(graph: Any, model: GraphModel) -> None:
     nodes = {node.id: node for node in model.nodes}
+    order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
     arguments: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
@@ -232,14 +234,15 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         source, target = nodes[edge.source], nodes[edge.target]
         attributes = {"id": f"e{index}"}
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
+        far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
+        changed = changed and not far  # its source says the shape
         text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
             # beside an added or removed node, the mark of the node says it
         if text:
-            attributes["label"] = _label(
-                [Line(f"  {clean(text, 48)}  ")]
-            )  # spaces keep it off the line
+            space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
+            attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
         if source.cluster != target.cluster:  # keeps the picture narrow
             attributes["minlen"] = "2"
         tail, head = f"n{edge.source}", f"n{edge.target}"
@@ -257,9 +260,7 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif (
-            edge.slot == 0 and edge.mark != "removed" and (both or len(arguments[edge.target]) > 1)
-        ):
+        elif edge.slot == 0 and edge.mark != "removed":
             attributes["weight"] = "12"  # a straight path of the first arguments
         if edge.mark:
             kind = attributes.get("class", "data")

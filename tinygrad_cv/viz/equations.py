@@ -123,14 +123,15 @@ def broken(text: str, width: int = WIDTH) -> list[str]:
 
 def _cut(text: str, room: int) -> int:
     """Where to break: at the space with the least cost, costs being open brackets, a short line,
-    and a line that does not begin with an operator.
+    a line that does not begin with an operator, and one that begins with "=".
     """
     best, cost = room, float("inf")
     for place, depth in _spaces(text):
         if place > room:
             break
         operator = re.match(r" [-+*/=;] ", text[place:]) or text[place - 1] in ",;:"
-        price = 3 * depth + 4 * (1 - place / room) + (0 if operator else 1.5)
+        price = 5 * depth + 4 * (1 - place / room) + (0 if operator else 1.5)
+        price += text.startswith(" = ", place)
         if text[:place].endswith((" =", " +", " *", " /", " -")) or text[:place].endswith(" sum"):
             price += 3  # the operator goes with what follows
         if price <= cost and place > len(INDENT):

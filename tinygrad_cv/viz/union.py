@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tinygrad_cv.viz.align import places, signature
+from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.labels import flops_text, shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
@@ -212,7 +212,7 @@ def differences(old: GraphNode, new: GraphNode) -> tuple[str, ...]:
     lines = []
     if old.kind != "op" and old.name != new.name:
         lines.append(f"name {old.name} → {new.name}")
-    lines += _changed(dict(old.attributes), dict(new.attributes))
+    lines += _changed(_attributes(old), _attributes(new))
     lines += _changed(_held(old), _held(new))
     lines += _changed(_outputs(old), _outputs(new))
     lines += _changed({"value": old.value}, {"value": new.value})
@@ -234,6 +234,10 @@ def _changed(old: dict[str, str], new: dict[str, str]) -> list[str]:
         else:
             lines.append(f"{name} {before} → {after}")
     return lines
+
+
+def _attributes(node: GraphNode) -> dict[str, str]:
+    return {name: text for name, text in node.attributes if name not in CHANCE}
 
 
 def _held(node: GraphNode) -> dict[str, str]:
