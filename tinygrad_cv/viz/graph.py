@@ -6,8 +6,10 @@ import os
 from collections.abc import Container, Mapping
 from pathlib import Path
 
+from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
+from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.notebook import mimebundle
 from tinygrad_cv.viz.overlay import overlay
@@ -32,6 +34,12 @@ class Graph(Views):
     """
 
     def __init__(self, model: GraphModel) -> None:
+        if not isinstance(model, GraphModel):
+            raise DTypeError(
+                "graph",
+                f"a GraphModel is needed, not {model!r:.60}",
+                repair="viz.trace and viz.draw make a Graph of a Tensor, a module or a function.",
+            )
         self.model = model
 
     # Transforms -----------------------------------------------------------------------------------
@@ -187,6 +195,29 @@ class Graph(Views):
         #3 output <- #2   scalar float32
         """
         return self._step(overlay, values, unit)
+
+    def explain(self) -> Graph:
+        """Each operator with its equation and, beside its backward operator or in it, the equations
+        of its gradients, and the shapes that they have here; g is the gradient of the output.
+
+        Raises:
+            GraphError: no operator has an equation: all are collapsed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda a, b: a * b, tg.zeros(2, 3), tg.zeros(3)).explain()
+        >>> print(graph.to_text(), end="")
+        <lambda>: 1 operator
+        6 FLOPs forward
+        #0 input a   2×3 float32
+        #1 input b   3 float32
+        #2 mul <- input #0, other #1   → 2×3 float32
+              y = a * b
+              d input = g * b
+              d other = g * a
+              where input is 2×3, other is 3, g is 2×3
+        #3 output <- #2   2×3 float32
+        """
+        return Graph(with_equations(self.model))
 
     # Out ------------------------------------------------------------------------------------------
 

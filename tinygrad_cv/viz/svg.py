@@ -24,6 +24,7 @@ from tinygrad_cv.viz.labels import (
     tensor_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import LEVELS
 from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
@@ -169,6 +170,9 @@ def _style(root: str) -> str:
         rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
     rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -182,6 +186,9 @@ def _style(root: str) -> str:
         edge = f"{root} .edge.{kind.removesuffix('-edge')}"
         rules.append(f"{edge}>path{{stroke:var(--tg-{kind})}}")
         rules.append(f"{edge}>polygon{{fill:var(--tg-{kind});stroke:var(--tg-{kind})}}")
+    for mark in ("added", "removed"):
+        edge, line = f"{root} .edge.{mark}", f"var(--tg-{mark}-line)"
+        rules += [f"{edge}>path{{stroke:{line}}}", f"{edge}>polygon{{fill:{line};stroke:{line}}}"]
     return "\n" + "\n".join(rules) + "\n"
 
 
@@ -224,6 +231,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "flops": node.facts.get("flops", ""),
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
+        "mark": mark_of(node),
     }
     shown = node.facts.get("overlay")
     if shown:
@@ -289,6 +297,8 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         "slot": edge.slot,
         "count": edge.count,
     }
+    if edge.mark:
+        facts["mark"] = edge.mark
     for name, value in facts.items():
         group.set(f"data-{name}", str(value))
 
