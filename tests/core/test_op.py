@@ -65,6 +65,18 @@ def declared(parameters: str, **parts: Any) -> type[Op]:
             "vjp_input returns nothing: is a return missing",
             "scratch_declared",
         ),
+        (
+            "input",
+            {"vjp_input": lambda input: input},
+            "vjp_input does not read g, the gradient of the output",
+            "scratch_declared",
+        ),
+        (
+            "input",
+            {"vjp_input": lambda g, *rest: g},
+            r"must name what it reads as plain parameters, not \* or",
+            "scratch_declared",
+        ),
         ("input, g", {}, "'g' cannot be the name of an input", "choose another name"),
         ("needs", {"inputs": ("needs",)}, "'needs' cannot be the name", "choose another name"),
         ("xs, k", {"inputs": ("xs",), "variadic": True}, "'k' cannot be", "choose another name"),
