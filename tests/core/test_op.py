@@ -111,6 +111,15 @@ def test_forward_must_return_an_array(returned, kind):
     assert caught.value.op == "scratch_declared"
 
 
+@pytest.mark.parametrize("forward", [lambda xp, input: input, lambda xp, input: input[::-1]])
+def test_what_shares_memory_with_an_input_is_a_view(forward):
+    op = declared("input", forward=forward, vjp_input=lambda g: -g)
+    h = leaf(1.0, 2.0) * 3
+    with pytest.raises(tg.GraphError, match="a view of another one"):
+        op.call(h).mul_(5)
+    assert h.tolist() == [3.0, 6.0]
+
+
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_a_rule_may_call_public_functions(create_graph):
     op = declared(
