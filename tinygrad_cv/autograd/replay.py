@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cv.autograd.differences import Line, numpy_of, random_like
+from tinygrad_cv.autograd.differences import numpy_of, random_like
+from tinygrad_cv.autograd.quotients import Curve
 from tinygrad_cv.autograd.retain import Kept
 from tinygrad_cv.autograd.tree import flatten
 from tinygrad_cv.backend.array import copy_of, is_array, on_device_of, xp_of
@@ -51,14 +52,20 @@ class Run:
         self.g: Any = None
 
     def weighted(self, weights: dict[int, Any]) -> Run:
-        found = [w.astype(self.results[i].dtype) for i, w in weights.items()]
-        self.g = tuple(found) if len(found) > 1 else found[0]
+        self.g = self.cotangents(weights)
         return self
 
-    def rule(self, k: int) -> Any:
-        """What the rule of input ``k`` gives, on raw arrays."""
-        with guarded(g=self.g, **self.named):
-            return self.plan.rules[k](self.g, self.saved, self.attrs, k)
+    def cotangents(self, weights: dict[int, Any]) -> Any:
+        """Weights by the place of the output, as rules are given them."""
+        found = [w.astype(self.results[i].dtype) for i, w in weights.items()]
+        return tuple(found) if len(found) > 1 else found[0]
+
+    def rule(self, k: int, g: Any = None) -> Any:
+        """What the rule of input ``k`` gives, on raw arrays; of other cotangents than its own if
+        ``g`` are there."""
+        g = self.g if g is None else g
+        with guarded(g=g, **self.named):
+            return self.plan.rules[k](g, self.saved, self.attrs, k)
 
     @property
     def named(self) -> dict[str, Any]:
@@ -102,20 +109,19 @@ class Replay:
         inputs[k] = _placed(values, inputs[k])
         return Run(self.node, inputs, self.exact.attrs).weighted(self.weights)
 
-    def along(self, run: Run, k: int, direction: np.ndarray) -> Line:
-        """t -> <weights, outputs> with input ``k`` moved, and the sum of the absolute terms."""
+    def curve(self, run: Run, k: int, direction: np.ndarray) -> Curve:
+        """t -> the floating outputs, flat, with input ``k`` moved."""
         base = run.inputs[k]
         arrow = _placed(direction, base)
-        weights = {i: numpy_of(w) for i, w in self.weights.items()}
 
-        def value(t: float) -> tuple[float, float]:
-            moved, there = list(run.inputs), base + t * arrow
+        def outputs(t: float) -> np.ndarray:
+            moved, there = list(run.inputs), base + t * arrow if t else base
             moved[k] = np.asarray(there) if isinstance(there, np.generic) else there  # of 0-d
             _, results = run_kernel(self.op, tuple(moved), run.attrs)
-            terms = [np.where(w, numpy_of(results[i]), 0.0) * w for i, w in weights.items()]
-            return float(sum(x.sum() for x in terms)), float(sum(np.abs(x).sum() for x in terms))
+            found = [numpy_of(results[i]).ravel() for i in self.weights]
+            return found[0] if len(found) == 1 else np.concatenate(found)
 
-        return value
+        return outputs
 
     def fitted(self, k: int, gradient: Any) -> np.ndarray:
         """The gradient in the shape of its input, as the engine makes it."""

@@ -1,0 +1,285 @@
+"""One gradient rule at one set of inputs, against the difference quotients of every output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cv.autograd.differences import (
+    EXACT,
+    MARGIN,
+    ROUNDING,
+    Slope,
+    numpy_of,
+    random_like,
+)
+from tinygrad_cv.autograd.quotients import Curve, Quotients, quotients
+from tinygrad_cv.autograd.replay import Overwritten, Replay, Run
+from tinygrad_cv.core.tensor import Tensor
+
+__all__ = ["BrokenRule", "Outcome", "Probe", "size_of"]
+
+# Where an element's own size is the measure, exact zeros move as one of this part of the whole.
+LEAST = 1e-8
+# Other directions, to see whether the derivative is linear.
+DIRECTIONS = 3
+# So few elements seldom stand near a kink, where a sum of all does.
+FEW = 16
+# How many elements without a finite gradient are looked at.
+LOST = 4
+
+
+class BrokenRule(Exception):
+    """A rule that writes, raises, or gives another shape."""
+
+
+class Outcome(NamedTuple):
+    """What was seen: ``kind`` is "right", "fault", "kink" (right but for some outputs that have no
+    derivative), or "open": no output has one that can be measured. ``bends`` tells of that kink
+    from noise."""
+
+    kind: str
+    text: str
+    bends: bool = True
+
+
+class Probe:
+    """The rule of input ``k`` at the inputs of ``run``."""
+
+    def __init__(self, replay: Replay, run: Run, k: int) -> None:
+        self.replay, self.run, self.k, self.rng = replay, run, k, replay.rng
+        self.values = numpy_of(run.inputs[k])
+        self.size = size_of(self.values)
+        self.weights = np.concatenate([numpy_of(w).ravel() for w in replay.weights.values()])
+        self.live = np.flatnonzero(self.weights)
+        self.weights = self.weights[self.live]
+        self.gradient = self._rule(run.g)
+        self.usable = np.isfinite(self.gradient)
+        floats = [x for x in run.inputs if getattr(x, "dtype", None) == np.float64]
+        self.largest = max(size_of(numpy_of(x), np.max) for x in floats)
+
+    def outcome(self) -> Outcome:
+        if not self.usable.all():
+            lost = self._lost()
+            if lost is not None:
+                return lost
+            if not self.usable.any():
+                return Outcome("open", f"the rule gives {self.gradient.flat[0]:.12g} everywhere")
+        left = np.ones(self.weights.shape, bool)  # outputs that no direction has measured
+        found, worst, bends = False, "", np.zeros(self.weights.shape, bool)
+        for number, arrow in enumerate(self._arrows()):
+            if number == 2 and found:
+                break
+            if not left.any() and (found or not left.size):
+                break
+            measured = self._measured(arrow, left)
+            if measured.fault:
+                return Outcome("fault", str(measured.slope))
+            found |= bool(measured.known.any())
+            left &= ~measured.known
+            if number == 0:
+                worst = str(measured.slope)
+                if not measured.known.any():
+                    worst = str(self._slope(arrow, self.gradient, measured.quotients, left))
+            if number == 0:
+                bends = left & measured.bent
+                mean = self._mean(arrow, measured.quotients, left)
+                if mean is not None and mean.agrees:
+                    left[:] = False
+                    found |= mean.scale > 0
+        if not found and self.weights.size:
+            return Outcome("open", worst, bool(bends.any()))
+        if (left & bends).any():
+            which = f"{int((left & bends).sum())} of {left.size} outputs are at a kink or next to one"
+            return Outcome("kink", f"{which}; at the others they agree")
+        if not self.usable.all():
+            which = f"{int((~self.usable).sum())} of {self.usable.size} elements"
+            return Outcome("kink", f"the rule gives no finite number at {which}, nor do differences")
+        return Outcome("right", worst)
+
+    # Directions
+
+    def _arrows(self) -> Iterator[np.ndarray]:
+        """Of the size of the whole input; of each element's own, which does not cross zero; of a
+        few elements only. The signs are those of the gradient, so that no term cancels another."""
+        random = self._random()
+        sign = np.where(self.usable & (self.gradient != 0), np.sign(self.gradient), np.sign(random))
+        arrow = np.where(self.usable, np.abs(random) * sign, 0.0)
+        yield arrow * self.size
+        own = np.where(np.isfinite(self.values), np.abs(self.values), 0.0)
+        yield arrow * np.maximum(own, LEAST * self.size)
+        few = self.rng.permutation(np.flatnonzero(arrow))[:FEW]
+        yield self._only(arrow, few) * self.size
+
+    def _random(self) -> np.ndarray:
+        return numpy_of(random_like(Tensor(self.run.inputs[self.k]), self.rng))
+
+    @staticmethod
+    def _only(arrow: np.ndarray, places: Any) -> np.ndarray:
+        only = np.zeros(arrow.shape)
+        only.reshape(-1)[places] = arrow.reshape(-1)[places]
+        return only
+
+    def _curve(self, arrow: np.ndarray) -> Curve:
+        curve = self.replay.curve(self.run, self.k, arrow)
+        if len(self.live) == sum(w.size for w in self.replay.weights.values()):
+            return curve
+        return lambda t: curve(t)[self.live]
+
+    # One direction
+
+    def _measured(self, arrow: np.ndarray, wanted: np.ndarray) -> _Measured:
+        found = quotients(self._curve(arrow), self.largest, wanted)
+        known = found.settled(wanted)
+        _, slope = self._compared(arrow, found, known)
+        bent = wanted & ~known & ~found.noisy(self.largest)
+        if not (slope.agrees or not np.isfinite(slope.rule)):
+            return self._doubted(arrow, known, found, bent)
+        told = np.isfinite(slope.rule) and slope.settled
+        return _Measured(found, known & told, bent, slope)
+
+    def _doubted(
+        self, arrow: np.ndarray, known: np.ndarray, found: Quotients, bent: np.ndarray
+    ) -> _Measured:
+        """Near many kinks or ties the differences may look smooth, and rounding may repeat itself:
+        a fault is what is still there when less and less is left that may be doubted."""
+        careful = self._carefully(arrow)
+        known = careful.settled(known)
+        gradient, slope = self._compared(arrow, careful, known)
+        for _ in range(DIRECTIONS):
+            if slope.agrees or not known.any():
+                break
+            other = self._random() * np.abs(arrow)
+            one, both = (self._carefully(x) for x in (other, other + arrow))
+            sums = both.sums(one, careful)
+            bent = bent | (known & ~sums)
+            known = known & sums
+            gradient, slope = self._compared(arrow, careful, known)
+        if slope.agrees:
+            return _Measured(careful, known & slope.settled, bent, slope)
+        # The rule has rounding of its own: sigmoid(x) - 1 is one part of 1e16 of 1, and no less.
+        least = ROUNDING * float(np.abs(arrow).sum()) * float(np.abs(self.weights[known]).max())
+        if abs(slope.rule - slope.differences) <= least:
+            return _Measured(careful, known & False, bent, slope)
+        fault = bool(known.any()) and self._stays(arrow, gradient, known)
+        return _Measured(careful, known & fault, bent, slope, fault)
+
+    def _carefully(self, arrow: np.ndarray) -> Quotients:
+        return quotients(self._curve(arrow), self.largest, careful=True)
+
+    def _compared(
+        self, arrow: np.ndarray, found: Quotients, known: np.ndarray
+    ) -> tuple[np.ndarray, Slope]:
+        """<rule(g), arrow> beside <g, differences>, with g zero where these are not known."""
+        gradient = self.gradient if known.all() else self._gradient(known)
+        return gradient, self._slope(arrow, gradient, found, known)
+
+    def _slope(
+        self, arrow: np.ndarray, gradient: np.ndarray, found: Quotients, known: np.ndarray
+    ) -> Slope:
+        terms = gradient[arrow != 0] * arrow[arrow != 0]
+        weights = self.weights[known]
+        differences = float((weights * found.slope[known]).sum())
+        bound = float((np.abs(weights) * found.bound[known]).sum())
+        scale = max(float(np.abs(terms).sum()), abs(differences))
+        size = float(np.abs(weights * found.here[known]).sum())
+        return Slope(float(terms.sum()), differences, bound, scale, size)
+
+    def _gradient(self, known: np.ndarray) -> np.ndarray:
+        """What the rule gives of the outputs that are known."""
+        flat = np.zeros(sum(w.size for w in self.replay.weights.values()))
+        flat[self.live] = self.weights * known
+        given, start = {}, 0
+        for i, w in self.replay.weights.items():
+            given[i] = flat[start : start + w.size].reshape(w.shape)
+            start += w.size
+        return self._rule(self.run.cotangents(given))
+
+    def _rule(self, g: Any) -> np.ndarray:
+        try:
+            return self.replay.fitted(self.k, self.run.rule(self.k, g))
+        except Overwritten as problem:
+            raise BrokenRule(str(problem)) from None
+        except Exception as problem:
+            text = f"the rule raised {type(problem).__name__}: {str(problem).splitlines()[0]}"
+            raise BrokenRule(text) from problem
+
+    # Is a difference a fault?
+
+    def _stays(self, arrow: np.ndarray, gradient: np.ndarray, known: np.ndarray) -> bool:
+        """True if the difference is still there when fewer and fewer elements move: a sum over
+        many kinks passes for a slope, a single one does not."""
+        places = self.rng.permutation(np.flatnonzero(arrow))
+        while len(places) > 1:
+            for half in np.array_split(places, 2):
+                only = self._only(arrow, half)
+                found = self._carefully(only)
+                slope = self._slope(only, gradient, found, known)
+                if not slope.agrees:
+                    places = half
+                    break
+                limit = float((np.abs(self.weights) * found.rounding)[known].sum())
+                if MARGIN * slope.bound > EXACT * slope.scale and slope.bound <= 2 * limit:
+                    return True  # a part is too small to be seen beside rounding
+            else:
+                return False
+        return True
+
+    # What the rule leaves open
+
+    def _mean(self, arrow: np.ndarray, found: Quotients, left: np.ndarray) -> Slope | None:
+        """Differences across a kink are the mean of the slopes to both sides, which is what the
+        rule of abs gives, too."""
+        if not left.any() or not np.isfinite(found.central[left]).all():
+            return None
+        central = found._replace(slope=found.central, bound=found.rounding)
+        return self._compared(arrow, central, left)[1]
+
+    def _lost(self) -> Outcome | None:
+        """A rule that gives NaN or infinity where the function has a finite slope."""
+        outputs = [numpy_of(self.run.results[i]) for i in self.replay.weights]
+        wrong = [~np.isfinite(y) for y in outputs]
+        excused = ~np.isfinite(self.values)
+        if any(w.any() for w in wrong):
+            if not self.replay.op.elementwise:
+                return None
+            excused |= self.replay.fitted(self.k, wrong[0].astype(np.float64)) != 0
+        places = np.flatnonzero(~self.usable & ~excused)
+        for j in self.rng.permutation(places)[:LOST]:
+            for size in (self.size, abs(float(self.values.reshape(-1)[j]))):
+                arrow = self._only(np.full(self.values.shape, size), j)
+                found = quotients(self.replay.curve(self.run, self.k, arrow), self.largest)
+                fine = found.settled() | ~np.isfinite(found.here)
+                if size and fine.all() and not _jumps(found):
+                    known = np.ones(self.weights.shape, bool)
+                    live = Quotients(*(part[self.live] for part in found))
+                    slope = self._slope(arrow, self.gradient, live, known)
+                    at = [int(i) for i in np.unravel_index(j, self.values.shape)]
+                    return Outcome("fault", f"{slope}, along element {at} alone")
+        return None
+
+
+class _Measured(NamedTuple):
+    quotients: Quotients
+    known: np.ndarray
+    bent: np.ndarray
+    slope: Slope
+    fault: bool = False
+
+
+def size_of(values: np.ndarray, mean: Any = None) -> float:
+    """The size of typical elements: the root of their mean square, or what ``mean`` makes of the
+    absolute ones; 1 if all are zero."""
+    finite = np.abs(values[np.isfinite(values)])
+    top = float(finite.max(initial=0.0))
+    if not top:
+        return 1.0
+    return top if mean is np.max else top * float(np.sqrt(np.square(finite / top).mean()))
+
+
+def _jumps(found: Quotients) -> bool:
+    """True if an output that is not finite becomes so."""
+    wrong = ~np.isfinite(found.here)
+    return bool((np.isfinite(found.central) & wrong).any())
