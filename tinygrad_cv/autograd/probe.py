@@ -24,7 +24,9 @@ __all__ = ["BrokenRule", "Outcome", "Probe", "size_of"]
 # Where an element's own size is the measure, exact zeros move as one of this part of the whole.
 LEAST = 1e-8
 # Other directions, to see whether the derivative is linear.
-DIRECTIONS = 3
+DIRECTIONS = 12
+# So much more moves along them that they break ties in another way.
+MORE = 3
 # So few elements seldom stand near a kink, where a sum of all does.
 FEW = 16
 # How many elements without a finite gradient are looked at.
@@ -53,7 +55,7 @@ class Probe:
         self.values = numpy_of(run.inputs[k])
         self.size = size_of(self.values)
         self.weights = np.concatenate([numpy_of(w).ravel() for w in replay.weights.values()])
-        self.live = np.flatnonzero(self.weights)
+        self.live, self.size_of_outputs = np.flatnonzero(self.weights), self.weights.size
         self.weights = self.weights[self.live]
         self.gradient = self._rule(run.g)
         self.usable = np.isfinite(self.gradient)
@@ -68,13 +70,13 @@ class Probe:
             if not self.usable.any():
                 return Outcome("open", f"the rule gives {self.gradient.flat[0]:.12g} everywhere")
         left = np.ones(self.weights.shape, bool)  # outputs that no direction has measured
-        found, worst, bends = False, "", np.zeros(self.weights.shape, bool)
-        for number, arrow in enumerate(self._arrows()):
+        found, worst, bends = False, "no output is finite", np.zeros(self.weights.shape, bool)
+        for number, (arrow, pattern) in enumerate(self._arrows()):
             if number == 2 and found:
                 break
-            if not left.any() and (found or not left.size):
+            if not left.any():
                 break
-            measured = self._measured(arrow, left)
+            measured = self._measured(arrow, pattern, left)
             if measured.fault:
                 return Outcome("fault", str(measured.slope))
             found |= bool(measured.known.any())
@@ -86,32 +88,38 @@ class Probe:
             if number == 0:
                 bends = left & measured.bent
                 mean = self._mean(arrow, measured.quotients, left)
-                if mean is not None and mean.agrees:
+                if mean is not None and mean.agrees and (mean.settled or not mean.scale):
                     left[:] = False
                     found |= mean.scale > 0
-        if not found and self.weights.size:
+        if not found and self.size_of_outputs:
             return Outcome("open", worst, bool(bends.any()))
         if (left & bends).any():
-            which = f"{int((left & bends).sum())} of {left.size} outputs are at a kink or next to one"
+            which = (
+                f"{int((left & bends).sum())} of {left.size} outputs are at a kink or next to one"
+            )
             return Outcome("kink", f"{which}; at the others they agree")
         if not self.usable.all():
             which = f"{int((~self.usable).sum())} of {self.usable.size} elements"
-            return Outcome("kink", f"the rule gives no finite number at {which}, nor do differences")
+            return Outcome(
+                "kink", f"the rule gives no finite number at {which}, nor do differences"
+            )
         return Outcome("right", worst)
 
     # Directions
 
-    def _arrows(self) -> Iterator[np.ndarray]:
+    def _arrows(self) -> Iterator[tuple[np.ndarray, Any]]:
         """Of the size of the whole input; of each element's own, which does not cross zero; of a
-        few elements only. The signs are those of the gradient, so that no term cancels another."""
+        few elements only; and how much each may move. The signs are those of the gradient, so that
+        no term cancels another."""
         random = self._random()
         sign = np.where(self.usable & (self.gradient != 0), np.sign(self.gradient), np.sign(random))
         arrow = np.where(self.usable, np.abs(random) * sign, 0.0)
-        yield arrow * self.size
+        yield arrow * self.size, self.size
         own = np.where(np.isfinite(self.values), np.abs(self.values), 0.0)
-        yield arrow * np.maximum(own, LEAST * self.size)
+        own = np.maximum(own, LEAST * self.size)
+        yield arrow * own, own
         few = self.rng.permutation(np.flatnonzero(arrow))[:FEW]
-        yield self._only(arrow, few) * self.size
+        yield self._only(arrow, few) * self.size, self.size
 
     def _random(self) -> np.ndarray:
         return numpy_of(random_like(Tensor(self.run.inputs[self.k]), self.rng))
@@ -124,24 +132,24 @@ class Probe:
 
     def _curve(self, arrow: np.ndarray) -> Curve:
         curve = self.replay.curve(self.run, self.k, arrow)
-        if len(self.live) == sum(w.size for w in self.replay.weights.values()):
+        if len(self.live) == self.size_of_outputs:
             return curve
         return lambda t: curve(t)[self.live]
 
     # One direction
 
-    def _measured(self, arrow: np.ndarray, wanted: np.ndarray) -> _Measured:
+    def _measured(self, arrow: np.ndarray, pattern: Any, wanted: np.ndarray) -> _Measured:
         found = quotients(self._curve(arrow), self.largest, wanted)
         known = found.settled(wanted)
         _, slope = self._compared(arrow, found, known)
         bent = wanted & ~known & ~found.noisy(self.largest)
         if not (slope.agrees or not np.isfinite(slope.rule)):
-            return self._doubted(arrow, known, found, bent)
+            return self._doubted(arrow, pattern, known, bent)
         told = np.isfinite(slope.rule) and slope.settled
         return _Measured(found, known & told, bent, slope)
 
     def _doubted(
-        self, arrow: np.ndarray, known: np.ndarray, found: Quotients, bent: np.ndarray
+        self, arrow: np.ndarray, pattern: Any, known: np.ndarray, bent: np.ndarray
     ) -> _Measured:
         """Near many kinks or ties the differences may look smooth, and rounding may repeat itself:
         a fault is what is still there when less and less is left that may be doubted."""
@@ -151,11 +159,14 @@ class Probe:
         for _ in range(DIRECTIONS):
             if slope.agrees or not known.any():
                 break
-            other = self._random() * np.abs(arrow)
-            one, both = (self._carefully(x) for x in (other, other + arrow))
-            sums = both.sums(one, careful)
-            bent = bent | (known & ~sums)
-            known = known & sums
+            other = MORE * self._random() * np.where(self.usable, pattern, 0.0)
+            one, both = (
+                quotients(self._curve(v), self.largest, known) for v in (other, other + arrow)
+            )
+            doubts = ~both.sums(one, careful)
+            for some in (one, both):
+                doubts |= ~some.settled(known) & ~some.noisy(self.largest)
+            bent, known = bent | (known & doubts), known & ~doubts
             gradient, slope = self._compared(arrow, careful, known)
         if slope.agrees:
             return _Measured(careful, known & slope.settled, bent, slope)
@@ -179,6 +190,10 @@ class Probe:
     def _slope(
         self, arrow: np.ndarray, gradient: np.ndarray, found: Quotients, known: np.ndarray
     ) -> Slope:
+        if self.replay.op.elementwise:
+            worst = self._worst(arrow, gradient, found, known)
+            if worst is not None:
+                return worst
         terms = gradient[arrow != 0] * arrow[arrow != 0]
         weights = self.weights[known]
         differences = float((weights * found.slope[known]).sum())
@@ -187,9 +202,36 @@ class Probe:
         size = float(np.abs(weights * found.here[known]).sum())
         return Slope(float(terms.sum()), differences, bound, scale, size)
 
+    def _worst(
+        self, arrow: np.ndarray, gradient: np.ndarray, found: Quotients, known: np.ndarray
+    ) -> Slope | None:
+        """Each element of the input moves elements of the output that no other moves: the one at
+        which rule and differences are apart."""
+        weights = np.where(known, self.weights, 0.0)
+        slope, bound = (np.where(known, x, 0.0) for x in (found.slope, found.bound))
+        rule, differences = gradient * arrow, self._fitted(weights * slope)
+        bound = self._fitted(np.abs(weights) * bound)
+        bound = bound + ROUNDING * self._fitted(np.abs(weights)) * np.abs(arrow)  # of the rule
+        scale = np.maximum(np.abs(rule), np.abs(differences))
+        excess = np.abs(rule - differences) - EXACT * scale - MARGIN * bound
+        excess = np.where((arrow != 0) & np.isfinite(rule), excess, 0.0)
+        if not (excess > 0).any():
+            return None
+        at = np.argmax(excess)
+        numbers = (float(x.reshape(-1)[at]) for x in (rule, differences, bound, scale))
+        size = self._fitted(np.abs(weights * found.here)).reshape(-1)[at]
+        return Slope(*numbers, float(size))
+
+    def _fitted(self, values: np.ndarray) -> np.ndarray:
+        """Values of the outputs that count, summed to the shape of the input."""
+        (weight,) = self.replay.weights.values()
+        whole = np.zeros(weight.size)
+        whole[self.live] = values
+        return self.replay.fitted(self.k, whole.reshape(weight.shape))
+
     def _gradient(self, known: np.ndarray) -> np.ndarray:
         """What the rule gives of the outputs that are known."""
-        flat = np.zeros(sum(w.size for w in self.replay.weights.values()))
+        flat = np.zeros(self.size_of_outputs)
         flat[self.live] = self.weights * known
         given, start = {}, 0
         for i, w in self.replay.weights.items():

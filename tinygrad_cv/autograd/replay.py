@@ -16,6 +16,7 @@ from tinygrad_cv.backend.array import copy_of, is_array, on_device_of, xp_of
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import TinygradError
 
 __all__ = ["Overwritten", "Replay", "Run", "Verdict", "double", "double_dtype", "guarded"]
 
@@ -109,6 +110,15 @@ class Replay:
         inputs[k] = _placed(values, inputs[k])
         return Run(self.node, inputs, self.exact.attrs).weighted(self.weights)
 
+    def scaled(self) -> Replay | None:
+        """The same with the largest element of each floating input 1, where rounding inside the
+        operator does not drown what it gives; None if it refuses such inputs."""
+        inputs = [_to_size_one(x) for x in self.kept.inputs]
+        try:
+            return Replay(self.node, self.kept._replace(inputs=tuple(inputs)), self.rng)
+        except (TinygradError, ValueError, TypeError):
+            return None
+
     def curve(self, run: Run, k: int, direction: np.ndarray) -> Curve:
         """t -> the floating outputs, flat, with input ``k`` moved."""
         base = run.inputs[k]
@@ -117,7 +127,10 @@ class Replay:
         def outputs(t: float) -> np.ndarray:
             moved, there = list(run.inputs), base + t * arrow if t else base
             moved[k] = np.asarray(there) if isinstance(there, np.generic) else there  # of 0-d
-            _, results = run_kernel(self.op, tuple(moved), run.attrs)
+            try:
+                _, results = run_kernel(self.op, tuple(moved), run.attrs)
+            except (TinygradError, ValueError):  # outside the domain
+                return np.full(sum(w.size for w in self.weights.values()), np.nan)
             found = [numpy_of(results[i]).ravel() for i in self.weights]
             return found[0] if len(found) == 1 else np.concatenate(found)
 
@@ -171,6 +184,15 @@ def double_dtype(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The attributes, with float64 for the dtype to compute in."""
     floating = [isinstance(a, np.dtype) and a.kind == "f" for a in attrs]
     return tuple(np.dtype(np.float64) if f else a for f, a in zip(floating, attrs, strict=True))
+
+
+def _to_size_one(value: Any) -> Any:
+    if not is_array(value) or value.dtype.kind != "f":
+        return value
+    with on_device_of(value):
+        finite = abs(value[xp_of(value).isfinite(value)])
+        top = float(finite.max()) if finite.size else 0.0
+        return xp_of(value).asarray(value / value.dtype.type(top or 1.0))
 
 
 def _placed(values: np.ndarray, like: Any) -> Any:

@@ -66,4 +66,4 @@ def _beside(replay: Replay, k: int, here: Outcome) -> Iterator[tuple[np.ndarray,
         away = np.where(values != 0, np.sign(values), replay.rng.choice([-1.0, 1.0], values.shape))
         moved = values + sign * amount * away * np.maximum(np.abs(values), NEAR_ZERO * size)
         yield moved, "shifted off a kink" if here.bends else "beside them"
-    yield values / size, "of size 1"
+    yield values / size_of(values, np.max), "of size 1"
