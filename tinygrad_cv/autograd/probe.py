@@ -57,7 +57,7 @@ class Probe:
         self.weights = np.concatenate([numpy_of(w).ravel() for w in replay.weights.values()])
         self.live, self.size_of_outputs = np.flatnonzero(self.weights), self.weights.size
         self.weights = self.weights[self.live]
-        self.gradient = self._rule(run.g)
+        self.gradient = self._rule()
         self.usable = np.isfinite(self.gradient)
         floats = [x for x in run.inputs if getattr(x, "dtype", None) == np.float64]
         self.largest = max(size_of(numpy_of(x), np.max) for x in floats)
@@ -88,7 +88,7 @@ class Probe:
             if number == 0:
                 bends = left & measured.bent
                 mean = self._mean(arrow, measured.quotients, left)
-                if mean is not None and mean.agrees and (mean.settled or not mean.scale):
+                if mean is not None and mean.agrees and _tells(mean):
                     left[:] = False
                     found |= mean.scale > 0
         if not found and self.size_of_outputs:
@@ -145,8 +145,7 @@ class Probe:
         bent = wanted & ~known & ~found.noisy(self.largest)
         if not (slope.agrees or not np.isfinite(slope.rule)):
             return self._doubted(arrow, pattern, known, bent)
-        told = np.isfinite(slope.rule) and slope.settled
-        return _Measured(found, known & told, bent, slope)
+        return _Measured(found, known & _tells(slope), bent, slope)
 
     def _doubted(
         self, arrow: np.ndarray, pattern: Any, known: np.ndarray, bent: np.ndarray
@@ -169,7 +168,7 @@ class Probe:
             bent, known = bent | (known & doubts), known & ~doubts
             gradient, slope = self._compared(arrow, careful, known)
         if slope.agrees:
-            return _Measured(careful, known & slope.settled, bent, slope)
+            return _Measured(careful, known & _tells(slope), bent, slope)
         # The rule has rounding of its own: sigmoid(x) - 1 is one part of 1e16 of 1, and no less.
         least = ROUNDING * float(np.abs(arrow).sum()) * float(np.abs(self.weights[known]).max())
         if abs(slope.rule - slope.differences) <= least:
@@ -218,9 +217,9 @@ class Probe:
         if not (excess > 0).any():
             return None
         at = np.argmax(excess)
-        numbers = (float(x.reshape(-1)[at]) for x in (rule, differences, bound, scale))
-        size = self._fitted(np.abs(weights * found.here)).reshape(-1)[at]
-        return Slope(*numbers, float(size))
+        size = self._fitted(np.abs(weights * found.here))
+        parts = (float(x.reshape(-1)[at]) for x in (rule, differences, bound, scale, size))
+        return Slope._make([*parts, False])
 
     def _fitted(self, values: np.ndarray) -> np.ndarray:
         """Values of the outputs that count, summed to the shape of the input."""
@@ -239,7 +238,7 @@ class Probe:
             start += w.size
         return self._rule(self.run.cotangents(given))
 
-    def _rule(self, g: Any) -> np.ndarray:
+    def _rule(self, g: Any = None) -> np.ndarray:
         try:
             return self.replay.fitted(self.k, self.run.rule(self.k, g))
         except Overwritten as problem:
@@ -309,6 +308,11 @@ class _Measured(NamedTuple):
     bent: np.ndarray
     slope: Slope
     fault: bool = False
+
+
+def _tells(slope: Slope) -> bool:
+    """True if the differences are exact enough to say something, or both are zero."""
+    return bool(np.isfinite(slope.rule)) and (slope.settled or not slope.scale)
 
 
 def size_of(values: np.ndarray, mean: Any = None) -> float:

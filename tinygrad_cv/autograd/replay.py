@@ -51,6 +51,7 @@ class Run:
         save = node.plan.save
         self.saved: tuple[Any, ...] = save(used, kept) if op.variadic else save(*used, kept)
         self.g: Any = None
+        self.gradients: dict[int, Any] = {}  # of g, as far as they were asked for
 
     def weighted(self, weights: dict[int, Any]) -> Run:
         self.g = self.cotangents(weights)
@@ -64,9 +65,14 @@ class Run:
     def rule(self, k: int, g: Any = None) -> Any:
         """What the rule of input ``k`` gives, on raw arrays; of other cotangents than its own if
         ``g`` are there."""
-        g = self.g if g is None else g
-        with guarded(g=g, **self.named):
-            return self.plan.rules[k](g, self.saved, self.attrs, k)
+        if g is None and k in self.gradients:
+            return self.gradients[k]
+        given = self.g if g is None else g
+        with guarded(g=given, **self.named):
+            found = self.plan.rules[k](given, self.saved, self.attrs, k)
+        if g is None:
+            self.gradients[k] = found
+        return found
 
     @property
     def named(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,9 @@ def check_forward(replay: Replay) -> Verdict:
     problem, little = _far_forward(replay, recorded)
     if problem and not (little and _is_rounding(replay, "forward")):
         return Verdict("fault", part, problem)
-    problem = _far_own(replay)
-    if problem:
-        other = replay.scaled()
-        if other is not None and _far_own(other):
+    for i in replay.weights:
+        problem = _wrong_in_own(replay, partial(_result, i))
+        if problem:
             return Verdict("fault", "forward by the reference", problem)
     return Verdict("right", part)
 
@@ -82,33 +82,55 @@ def _is_rounding(replay: Replay, part: str) -> bool:
     return all(v.part != part or v.kind != "fault" for v, _ in _served(other, known))
 
 
-def _far_own(replay: Replay) -> str:
-    """Where the reference in float32 is farther from that in float64 than rounding of its inputs
-    and its sums takes it."""
-    single = any(replay.own.results[i].dtype != np.float64 for i in replay.weights)
-    if not (single and replay.in_float64):
+def _wrong_in_own(replay: Replay, value: Callable[[Replay, Run], Any]) -> str:
+    """Where something that the reference gives in float32 is farther from what it gives in float64
+    than rounding of its inputs takes it, here and at inputs of size 1."""
+    if not replay.in_float64:
+        return ""
+    with kernels.use("reference"):
+        problem = _far_in_own(replay, value)
+        other = replay.scaled() if problem else None
+        if other is None or not _far_in_own(other, value):
+            return ""
+    return f"in float32 it is not what it is in float64: {problem}"
+
+
+def _result(i: int, replay: Replay, run: Run) -> Any:
+    return run.results[i]
+
+
+def _gradient(k: int, replay: Replay, run: Run) -> Any:
+    return replay.fitted(k, run.rule(k))
+
+
+def _far_in_own(replay: Replay, value: Callable[[Replay, Run], Any]) -> str:
+    own, exact = (numpy_of(value(replay, run)) for run in (replay.own, replay.exact))
+    if own.dtype == exact.dtype:
+        return ""
+    close = CLOSE[own.dtype.name] * np.abs(exact).max(initial=0.0)
+    if (np.abs(own - exact) <= close).all():
+        return ""
+    there = exact.astype(own.dtype)
+    problem, _ = _far(own, exact, there)
+    if not problem:
         return ""
     pairs = list(zip(replay.exact.inputs, replay.own.inputs, strict=True))
-    nearby = []
-    with kernels.use("reference"):
-        for _ in range(NEARBY):
-            moved = [_rounded(x, y, replay.rng) for x, y in pairs]
-            nearby.append(Run(replay.node, moved, replay.exact.attrs).results)
-    for i in replay.weights:
-        own, exact = replay.own.results[i], replay.exact.results[i]
-        if own.dtype == exact.dtype:
-            continue
-        reach = np.max([np.abs(numpy_of(r[i]) - numpy_of(exact)) for r in nearby], axis=0)
-        reach = np.where(np.isfinite(reach), reach, np.inf)
-        problem, _ = _far(own, exact, exact.astype(own.dtype), reach=reach)
-        if problem:
-            return f"{replay.op.outputs[i]} in {own.dtype} is not what it is in float64: {problem}"
-    return ""
+    reach = np.zeros(exact.shape)
+    for _ in range(NEARBY):
+        moved = [_rounded(x, y, replay.rng) for x, y in pairs]
+        near = Run(replay.node, moved, replay.exact.attrs).weighted(replay.weights)
+        reach = np.maximum(reach, np.abs(numpy_of(value(replay, near)) - exact))
+    return _far(own, exact, there, reach=np.where(np.isfinite(reach), reach, np.inf))[0]
 
 
 def check_served(replay: Replay, known: dict[int, Any]) -> Iterator[Verdict]:
     """The fused rule, the compiled kernels, and the rules with the kernels that their operators
     have, against the rules by the reference, of which ``known`` are right, by input."""
+    for k in known:
+        problem = _wrong_in_own(replay, partial(_gradient, k))
+        if problem:
+            yield Verdict("fault", f"vjp_{replay.name_of(k)}", problem)
+            return
     for verdict, little in _served(replay, known):
         if verdict.kind == "fault" and little and _is_rounding(replay, verdict.part):
             verdict = Verdict("right", verdict.part)
