@@ -29,6 +29,8 @@ DIRECTIONS = 12
 MORE = 3
 # So few elements seldom stand near a kink, where a sum of all does.
 FEW = 16
+# A bound that is a larger part of the slope than this lets faults pass.
+TELLING = 1e-4
 # How many elements without a finite gradient are looked at.
 LOST = 4
 
@@ -39,8 +41,8 @@ class BrokenRule(Exception):
 
 class Outcome(NamedTuple):
     """What was seen: ``kind`` is "right", "fault", "kink" (right but for some outputs that have no
-    derivative), or "open": no output has one that can be measured. ``bends`` tells of that kink
-    from noise."""
+    derivative), "open": no output has one that can be measured, or "weak": it agrees, but rounding
+    would hide a fault. ``bends`` tells of what is open whether a kink or noise is in the way."""
 
     kind: str
     text: str
@@ -70,7 +72,12 @@ class Probe:
             if not self.usable.any():
                 return Outcome("open", f"the rule gives {self.gradient.flat[0]:.12g} everywhere")
         left = np.ones(self.weights.shape, bool)  # outputs that no direction has measured
-        found, worst, bends = False, "no output is finite", np.zeros(self.weights.shape, bool)
+        found, weak, worst, bends = (
+            False,
+            False,
+            "no output is finite",
+            np.zeros(self.weights.shape, bool),
+        )
         for number, (arrow, pattern) in enumerate(self._arrows()):
             if number == 2 and found:
                 break
@@ -80,6 +87,7 @@ class Probe:
             if measured.fault:
                 return Outcome("fault", str(measured.slope))
             found |= bool(measured.known.any())
+            weak |= measured.weak
             left &= ~measured.known
             if number == 0:
                 worst = str(measured.slope)
@@ -92,7 +100,7 @@ class Probe:
                     left[:] = False
                     found |= mean.scale > 0
         if not found and self.size_of_outputs:
-            return Outcome("open", worst, bool(bends.any()))
+            return Outcome("weak" if weak else "open", worst, bool(bends.any()))
         if (left & bends).any():
             which = (
                 f"{int((left & bends).sum())} of {left.size} outputs are at a kink or next to one"
@@ -145,7 +153,7 @@ class Probe:
         bent = wanted & ~known & ~found.noisy(self.largest)
         if not (slope.agrees or not np.isfinite(slope.rule)):
             return self._doubted(arrow, pattern, known, bent)
-        return _Measured(found, known & _tells(slope), bent, slope)
+        return self._agreed(found, known, bent, slope)
 
     def _doubted(
         self, arrow: np.ndarray, pattern: Any, known: np.ndarray, bent: np.ndarray
@@ -168,13 +176,18 @@ class Probe:
             bent, known = bent | (known & doubts), known & ~doubts
             gradient, slope = self._compared(arrow, careful, known)
         if slope.agrees:
-            return _Measured(careful, known & _tells(slope), bent, slope)
-        # The rule has rounding of its own: sigmoid(x) - 1 is one part of 1e16 of 1, and no less.
-        least = ROUNDING * float(np.abs(arrow).sum()) * float(np.abs(self.weights[known]).max())
-        if abs(slope.rule - slope.differences) <= least:
-            return _Measured(careful, known & False, bent, slope)
+            return self._agreed(careful, known, bent, slope)
+        off = abs(slope.rule - slope.differences)
+        if known.any() and off <= self._rounding_of_rule(arrow, gradient, known):
+            return _Measured(careful, known & False, bent, slope, weak=True)
         fault = bool(known.any()) and self._stays(arrow, gradient, known)
         return _Measured(careful, known & fault, bent, slope, fault)
+
+    def _agreed(
+        self, found: Quotients, known: np.ndarray, bent: np.ndarray, slope: Slope
+    ) -> _Measured:
+        tells = _tells(slope)
+        return _Measured(found, known & tells, bent, slope, weak=bool(known.any()) and not tells)
 
     def _carefully(self, arrow: np.ndarray) -> Quotients:
         return quotients(self._curve(arrow), self.largest, careful=True)
@@ -249,6 +262,18 @@ class Probe:
 
     # Is a difference a fault?
 
+    def _rounding_of_rule(
+        self, arrow: np.ndarray, gradient: np.ndarray, known: np.ndarray
+    ) -> float:
+        """How far rounding may take what the rule gives: sigmoid(x) - 1 is right to one part of
+        1e16 of 1, and the inverse of a matrix that is nearly singular to a few digits."""
+        least = ROUNDING * float(np.abs(arrow).sum()) * float(np.abs(self.weights[known]).max())
+        moved = self.values * (1 + ROUNDING * self._random())
+        near = Probe(self.replay, self.replay.at(self.k, moved), self.k)
+        change = (near._gradient(known) - gradient)[arrow != 0] * arrow[arrow != 0]
+        finite = np.abs(change[np.isfinite(change)])
+        return max(least, MARGIN * float(finite.sum()))
+
     def _stays(self, arrow: np.ndarray, gradient: np.ndarray, known: np.ndarray) -> bool:
         """True if the difference is still there when fewer and fewer elements move: a sum over
         many kinks passes for a slope, a single one does not."""
@@ -308,11 +333,13 @@ class _Measured(NamedTuple):
     bent: np.ndarray
     slope: Slope
     fault: bool = False
+    weak: bool = False
 
 
 def _tells(slope: Slope) -> bool:
     """True if the differences are exact enough to say something, or both are zero."""
-    return bool(np.isfinite(slope.rule)) and (slope.settled or not slope.scale)
+    tells = slope.bound <= TELLING * slope.scale or not slope.scale
+    return tells and bool(np.isfinite(slope.rule))
 
 
 def size_of(values: np.ndarray, mean: Any = None) -> float:

@@ -12,6 +12,7 @@ from tinygrad_cv.autograd.differences import numpy_of, random_like
 from tinygrad_cv.autograd.quotients import Curve
 from tinygrad_cv.autograd.retain import Kept
 from tinygrad_cv.autograd.tree import flatten
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import copy_of, is_array, on_device_of, xp_of
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core.node import Node
@@ -121,7 +122,8 @@ class Replay:
         operator does not drown what it gives; None if it refuses such inputs."""
         inputs = [_to_size_one(x) for x in self.kept.inputs]
         try:
-            return Replay(self.node, self.kept._replace(inputs=tuple(inputs)), self.rng)
+            with kernels.use("reference"):
+                return Replay(self.node, self.kept._replace(inputs=tuple(inputs)), self.rng)
         except (TinygradError, ValueError, TypeError):
             return None
 

@@ -37,6 +37,8 @@ CLOSE = {"float64": 1e-9, "float32": 1e-4}
 NOISE = 8
 # ... but where cancellation makes that much, a fault of a thousandth is still seen.
 NOISE_AT_MOST = 1e-3
+# A sum of n terms one after the other is off by n/2 units at worst, by a part of it as a rule.
+SUMS = 1 / 32
 # Inputs nearby, to see how far rounding of them reaches.
 NEARBY = 4
 
@@ -107,11 +109,13 @@ def _far_in_own(replay: Replay, value: Callable[[Replay, Run], Any]) -> str:
     own, exact = (numpy_of(value(replay, run)) for run in (replay.own, replay.exact))
     if own.dtype == exact.dtype:
         return ""
-    close = CLOSE[own.dtype.name] * np.abs(exact).max(initial=0.0)
+    longest = max(numpy_of(x).size for x in replay.exact.inputs)
+    close = max(CLOSE[own.dtype.name], SUMS * longest * float(np.finfo(own.dtype).eps))
+    close *= float(np.abs(exact).max(initial=0.0))
     if (np.abs(own - exact) <= close).all():
         return ""
     there = exact.astype(own.dtype)
-    problem, _ = _far(own, exact, there)
+    problem, _ = _far(own, exact, there, reach=close)
     if not problem:
         return ""
     pairs = list(zip(replay.exact.inputs, replay.own.inputs, strict=True))
@@ -120,7 +124,8 @@ def _far_in_own(replay: Replay, value: Callable[[Replay, Run], Any]) -> str:
         moved = [_rounded(x, y, replay.rng) for x, y in pairs]
         near = Run(replay.node, moved, replay.exact.attrs).weighted(replay.weights)
         reach = np.maximum(reach, np.abs(numpy_of(value(replay, near)) - exact))
-    return _far(own, exact, there, reach=np.where(np.isfinite(reach), reach, np.inf))[0]
+    reach = np.where(np.isfinite(reach), reach, np.inf)
+    return _far(own, exact, there, reach=close + reach)[0]
 
 
 def check_served(replay: Replay, known: dict[int, Any]) -> Iterator[Verdict]:

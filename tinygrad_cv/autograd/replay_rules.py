@@ -42,7 +42,7 @@ def check_rule(replay: Replay, k: int) -> tuple[Verdict, Any]:
 def _judged(replay: Replay, k: int, here: Outcome) -> Outcome:
     """At a kink, or where rounding drowns the slope, the differences say nothing of the rule: look
     at inputs beside these."""
-    if here.kind != "open":
+    if here.kind not in ("open", "weak"):
         return here
     for moved, where in _beside(replay, k, here):
         try:
@@ -53,8 +53,10 @@ def _judged(replay: Replay, k: int, here: Outcome) -> Outcome:
         if found.kind == "fault":
             return Outcome("fault", f"{found.text}, at inputs {where}")
         if found.kind in ("right", "kink"):
-            kind = "kink" if here.bends else "open"
+            kind = "right" if here.kind == "weak" else "kink" if here.bends else "open"
             return Outcome(kind, f"{here.text}; it is right at inputs {where}")
+    if here.kind == "weak":
+        return Outcome("right", here.text)
     return Outcome("open", f"the differences do not settle ({here.text})")
 
 
