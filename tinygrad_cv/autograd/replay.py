@@ -60,7 +60,8 @@ class Run:
 
     def cotangents(self, weights: dict[int, Any]) -> Any:
         """Weights by the place of the output, as rules are given them."""
-        found = [w.astype(self.results[i].dtype) for i, w in weights.items()]
+        like = {i: self.results[i] for i in weights}
+        found = [_placed(w, like[i]).astype(like[i].dtype) for i, w in weights.items()]
         return tuple(found) if len(found) > 1 else found[0]
 
     def rule(self, k: int, g: Any = None) -> Any:
