@@ -220,12 +220,11 @@ def test_a_compiled_kernel_that_is_off_where_slopes_are_small() -> None:
 
 
 def test_a_function_leaves_no_trace() -> None:
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten())
+    net: Any = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(0.5), nn.Flatten())
     x = tg.rand(3, 1, 5, 5)
     net(x).sum().backward()
     before = {name: np.array(t.array) for name, t in net.state_dict().items()}
     grads = [np.array(p.grad.array) for p in net.parameters()]
-    state = tg.default_generator.get_state() if hasattr(tg, "default_generator") else None
     tg.manual_seed(3)
     expected = np.array(tg.rand(4).array)
     tg.manual_seed(3)
@@ -238,12 +237,11 @@ def test_a_function_leaves_no_trace() -> None:
     assert verify(net, x).ok
     assert verify(function, x).ok
     assert np.array_equal(tg.rand(4).array, expected)
-    assert state is None or len(state)
     for name, t in net.state_dict().items():
         assert np.array_equal(t.array, before[name]), name
     for p, g in zip(net.parameters(), grads, strict=True):
         assert np.array_equal(p.grad.array, g)
-    w = tg.rand(3, requires_grad=True)
+    w: Any = tg.rand(3, requires_grad=True)
     y = w * 2
     assert verify(lambda y: y.mul_(3).sum(), y).ok
     y.sum().backward()
@@ -289,7 +287,7 @@ KNOWN = "softshrink-(0.0,)"
 def fuzzed(rng: np.random.Generator, case: Any) -> list[tg.Tensor]:
     """The graph of a case on other numbers; empty if it refuses them."""
     leaves, wanted = list(case.leaves()), case.differentiable()
-    dtype = rng.choice([np.float32, np.float64])
+    dtype = (np.float32, np.float64)[rng.integers(2)]
     for i in wanted:
         if rng.random() < 0.85:
             leaves[i] = numbers(rng, leaves[i])
