@@ -118,13 +118,11 @@
     const box = elements.get(id).getBoundingClientRect();
     const frame = stage.getBoundingClientRect();
     const bottom = $("under").getBoundingClientRect().top;
-    const inside = box.left >= frame.left && box.right <= frame.right;
-    if (!inside || box.top < frame.top || box.bottom > bottom) {
-      pan(
-        (frame.left + frame.right - box.left - box.right) / 2,
-        (frame.top + bottom - box.top - box.bottom) / 2,
-      );
-    }
+    const across = box.left < frame.left || box.right > frame.right;
+    const along = box.top < frame.top || box.bottom > bottom;
+    const dx = across ? (frame.left + frame.right - box.left - box.right) / 2 : 0;
+    const dy = along ? (frame.top + bottom - box.top - box.bottom) / 2 : 0;
+    if (dx || dy) pan(dx, dy);
   }
 
   stage.addEventListener(
