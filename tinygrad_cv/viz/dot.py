@@ -106,7 +106,8 @@ def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
     """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
     import graphviz
 
-    texts = [escape(line.text) for line in lines]
+    # Graphviz (14) crashes on a node whose first line is empty.
+    texts = [escape(line.text) or "\N{NO-BREAK SPACE}" for line in lines]
     if end == "l" and texts and apart:
         texts.append("")  # an empty line keeps the legend off the graph
     joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
