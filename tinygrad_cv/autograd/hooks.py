@@ -225,6 +225,18 @@ def retain_grad(self: Tensor) -> None:
     HookHandle(node, self.index, _Keep(self), checked=False, last=True)
 
 
+def retained(node: Node) -> dict[int, Tensor]:
+    """The results of a node, by output, whose gradient :func:`retain_grad` asked for, as far as
+    they are alive."""
+    found: dict[int, Tensor] = {}
+    for index, hooks in (node.hooks or {}).items():
+        for hook in hooks.values():
+            tensor = hook.tensor() if isinstance(hook, _Keep) else None
+            if tensor is not None:
+                found[index] = tensor
+    return found
+
+
 class _Keep:
     """The hook behind ``retain_grad``."""
 

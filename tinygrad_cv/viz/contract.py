@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["contract", "saved_bytes", "storages"]
+__all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
 
 Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
 
@@ -91,18 +92,16 @@ def _block(
     facts: dict[str, Any] = {}
     if any("flops" in node.facts for node in nodes):
         facts["flops"] = sum(int(node.facts.get("flops", 0)) for node in nodes)
-    sizes = {
-        held.key: held.tensor.size for node in nodes for held in node.held if held.kind == "param"
-    }
-    sizes |= {node.id: node.outputs[0].size for node in nodes if node.kind == "param"}
+    sizes = parameter_sizes(nodes)
     if sizes:
-        facts["parameters"] = sum(sizes.values())
+        facts["parameter_sizes"] = sizes
+        facts["parameters"] = sum(size for _, size in sizes)
     operators = [node for node in nodes if node.kind == "op"]
     kinds: Counter[str] = Counter()
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
-    facts |= combined(operators)
+    facts |= combined(operators) | combined_marks(nodes)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
@@ -138,7 +137,7 @@ def _with_operator(
     held = tuple(
         FoldedTensor(
             inside[edge.source].kind,
-            edge.tensor,
+            edge.tensor if not edge.hidden else inside[edge.source].outputs[0],
             edge.argument,
             edge.source,
             inside[edge.source].value,
@@ -146,14 +145,38 @@ def _with_operator(
         for edge in edges
         if edge.target == operator.id and edge.source in inside
     )
+    parameters = [node for node in nodes if node.kind == "param"]
     return replace(
-        operator,
+        holding(operator, parameters, {h.key for h in held}),
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,
         held=operator.held + held,
         title=operator.title or (block.title if operator.phase == "forward" else ""),
     )
+
+
+def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:
+    """[number, elements] of the distinct parameters that nodes are, hold or stand for."""
+    sizes: dict[int, int] = {}
+    for node in nodes:
+        if node.kind == "param":
+            sizes[node.id] = node.outputs[0].size
+        sizes |= {held.key: held.tensor.size for held in node.held if held.kind == "param"}
+        sizes |= dict(node.facts.get("parameter_sizes", ()))
+    return [[number, size] for number, size in sizes.items()]
+
+
+def holding(
+    operator: GraphNode, parameters: Sequence[GraphNode], shown: Collection[int]
+) -> GraphNode:
+    """An operator that takes parameters in. Its facts count them where its lines do not: one may
+    stand for those of several calls, or be used only by way of what is not drawn."""
+    nodes = [operator, *parameters]
+    listed = all(node.id in shown for node in parameters)
+    if listed and not any("parameter_sizes" in node.facts for node in nodes):
+        return operator
+    return replace(operator, facts={**operator.facts, "parameter_sizes": parameter_sizes(nodes)})
 
 
 def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
@@ -198,7 +221,8 @@ def _edges(
         tensors[key][edge.source, edge.output] = max(known, edge.count)
         argument = "" if to_block else edge.argument
         edge = replace(edge, source=source, target=target, argument=argument)
-        merged.setdefault(key, edge)
+        if merged.setdefault(key, edge).mark != edge.mark:
+            merged[key] = replace(merged[key], mark="")
     return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
 
 

@@ -21,15 +21,26 @@ from tinygrad_cv.viz.labels import (
     shape_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
-__all__ = ["LINE_HEIGHT", "NODE_SIZE", "ROLES", "edge_label", "escape", "role", "to_dot"]
+__all__ = [
+    "LINE_HEIGHT",
+    "NODE_SIZE",
+    "ROLES",
+    "edge_label",
+    "escape",
+    "role",
+    "stub_text",
+    "to_dot",
+]
 
 FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
 LINE_HEIGHT = 13.2
 SMALL_SIZE = 10
+FAR = 4  # nodes between both ends of a long edge
 
 ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
 _SHAPES = {
@@ -103,14 +114,20 @@ def escape(text: str) -> str:
 
 
 def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
-    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
+    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l), as
+    equations always are.
+    """
     import graphviz
 
     # Graphviz (14) crashes on a node whose first line is empty.
     texts = [escape(line.text) or "\N{NO-BREAK SPACE}" for line in lines]
-    if end == "l" and texts and apart:
-        texts.append("")  # an empty line keeps the legend off the graph
-    joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
+    ends = [
+        (text, "l" if line.style == "equation" else end)
+        for text, line in zip(texts, lines, strict=True)
+    ]
+    if end == "l" and ends and apart:
+        ends.append(("", "l"))  # an empty line keeps the legend off the graph
+    joined = "".join(f"{text}\\{how}" for text, how in ends).removesuffix("\\n")
     return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
 
 
@@ -121,7 +138,7 @@ def role(node: GraphNode) -> str:
     if node.kind == "op":
         if node.phase == "backward":
             return "backward"
-        return "block" if node.count > 1 else "op"
+        return "block" if "operators" in node.facts else "op"
     if node.phase == "backward":
         return "backward"
     return node.kind
@@ -133,6 +150,11 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     inside: dict[int | None, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
         inside[node.cluster].append(node)
+    nodes = {node.id: node for node in model.nodes}
+    copies: dict[int, list[tuple[int, GraphNode]]] = defaultdict(list)
+    for index, edge in enumerate(model.edges):
+        if edge.stub:
+            copies[edge.target].append((index, nodes[edge.source]))
     boxes: dict[int | None, Any] = {None: graph}
     shades = overlays.levels(model)
     levels: dict[int | None, int] = {None: -1}
@@ -144,6 +166,8 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     for key, box in boxes.items():
         for node in inside[key]:
             box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
+            for index, source in copies.get(node.id, ()):
+                box.node(f"s{index}", **_stub_attributes(index, source))
         for row in _rows(inside[key]):
             box.body.append("\t{ rank=same; " + "; ".join(f"n{i}" for i in row) + " }\n")
     for cluster in reversed(
@@ -199,9 +223,22 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
     if node.kind != "op":
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
-    if shade and not node.error:
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[shade]}
-    if shade == "unmeasured":
+    mark = mark_of(node)
+    if mark and not node.error:
+        attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
+        attributes["color"] = LIGHT[f"{mark}-line"]
+        if mark in ("added", "changed"):
+            attributes["penwidth"] = "2"
+        elif mark == "removed":
+            attributes["style"] = "filled,dashed"
+    elif shade and not node.error:
+        level, _, dead = shade.partition(" ")
+        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
+        if dead or level.startswith("hue-"):
+            attributes["color"] = LIGHT["error-line" if dead else f"{level}-line"]
+        if dead:
+            attributes["penwidth"] = "2"
+    if shade.startswith("unmeasured"):
         attributes["style"] = "rounded,filled,dashed"
     if node.kind in ("input", "output") or node.error:
         attributes["penwidth"] = "2"
@@ -210,18 +247,44 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
     return attributes
 
 
+def _stub_attributes(index: int, source: GraphNode) -> dict[str, str]:
+    """A small copy of the source of an edge, beside its target."""
+    text = stub_text(source)
+    return {
+        **_role_attributes("const"),
+        "id": f"s{index}",
+        "class": "const stub",
+        "label": _label([Line(text)]),
+        "style": "filled,dashed",
+        "fontsize": str(SMALL_SIZE),
+        "width": f"{(text_width(text, SMALL_SIZE) + 13) / 72:.2f}",
+        "height": f"{(LINE_HEIGHT + 5) / 72:.2f}",
+    }
+
+
+def stub_text(source: GraphNode) -> str:
+    """What a stub says: ``↪ relu #12``, or the name of an input or parameter.
+
+    >>> stub_text(GraphNode(12, "op", "relu")), stub_text(GraphNode(0, "input", "x"))
+    ('↪ relu #12', '↪ x')
+    """
+    name = source.title or source.name or source.kind
+    return clean(f"↪ {name} #{source.id}" if source.kind == "op" else f"↪ {name}", 40)
+
+
 def _role_attributes(name: str) -> dict[str, str]:
     return {"class": name, "fillcolor": LIGHT[name], "color": LIGHT[f"{name}-line"]}
 
 
 def _add_edges(graph: Any, model: GraphModel) -> None:
     nodes = {node.id: node for node in model.nodes}
+    order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
-    arguments: dict[int, int] = defaultdict(int)
+    arguments: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
         if edge.kind == "data":
-            arguments[edge.target] += 1
+            arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
         elif edge.kind == "gradient" and not both:
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -229,14 +292,18 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         source, target = nodes[edge.source], nodes[edge.target]
         attributes = {"id": f"e{index}"}
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
-        text = edge_label(edge, several=arguments[edge.target] > 1, changed=changed, both=both)
+        far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
+        changed = changed and not far  # its source says the shape
+        text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
+        if edge.mark and mark_of(source) != edge.mark != mark_of(target):
+            text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
+            # beside an added or removed node, the mark of the node says it
         if text:
-            attributes["label"] = _label(
-                [Line(f"  {clean(text, 48)}  ")]
-            )  # spaces keep it off the line
-        if source.cluster != target.cluster:  # keeps the picture narrow
+            space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
+            attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
+        if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
-        tail, head = f"n{edge.source}", f"n{edge.target}"
+        tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
         if edge.kind == "saved":
             attributes |= {
                 "style": "dotted",
@@ -251,8 +318,12 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and (both or arguments[edge.target] > 1):
+        elif edge.slot == 0 and not edge.stub and edge.mark != "removed":
             attributes["weight"] = "12"  # a straight path of the first arguments
+        if edge.mark:
+            kind = attributes.get("class", "data")
+            attributes |= {"class": f"{kind} {edge.mark}", "color": LIGHT[f"{edge.mark}-line"]}
+            attributes |= {"penwidth": "2"}
         graph.edge(tail, head, **attributes)
 
 
@@ -260,7 +331,7 @@ def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> 
     """The text beside an edge: the argument where there are several, the shape where it changes, a
     count.
     """
-    parts = []
+    parts = ["… hidden"] if edge.hidden else []
     if edge.kind == "data" and several and edge.argument:
         parts.append(edge.argument)
     shown = edge.kind == "data" or (edge.kind == "gradient" and not both)

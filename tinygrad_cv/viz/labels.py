@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.viz.coloring import color_legend
+from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import overlay_lines
 
@@ -35,7 +37,7 @@ _PLAIN = re.compile("[ -~×→…─╌┈]*")
 
 
 class Line(NamedTuple):
-    """A drawn line and how it is set: "name", "fact", "tensor" or "error"."""
+    """A drawn line and how it is set: "name", "fact", "tensor", "equation" or "error"."""
 
     text: str
     style: str = "fact"
@@ -170,7 +172,9 @@ def node_lines(node: GraphNode) -> list[Line]:
         lines = _saved_lines(node)
     else:
         lines = _tensor_lines(node)
-    lines += [Line(text, "fact") for text in overlay_lines(node)]
+    lines[0] = Line(sign(mark_of(node)) + lines[0].text, lines[0].style)
+    lines += [Line(text) for text in (*mark_lines(node), *overlay_lines(node))]
+    lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
     lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
@@ -304,6 +308,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
         lines.append(Line(", ".join(work)))
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
+    lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
         lines += [Line(text, "error") for text in _wrap("failed: " + problem, 52, 3)]

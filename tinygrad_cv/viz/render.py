@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from tinygrad_cv.errors import ArgumentError, BackendError, DataError
+from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
@@ -183,7 +183,8 @@ def save(
         time_limit: seconds for one run of the engine.
 
     Raises:
-        ArgumentError: the ending is not supported.
+        ArgumentError: the ending is not supported, or the time limit is no positive number.
+        DTypeError: the path is none.
         BackendError: no engine, or it failed; the ``.dot`` file beside ``path`` has been written.
         DataError: the file cannot be written.
 
@@ -193,7 +194,15 @@ def save(
     ...     save(model, f"{folder}/relu.json", "").read_text() == model.to_json()
     True
     """
-    path = Path(path)
+    try:
+        path = Path(path)
+    except TypeError:
+        raise DTypeError("render", f"the path must be a text or a Path, not {path!r:.60}") from None
+    real = isinstance(time_limit, (int, float)) and not isinstance(time_limit, bool)
+    if not real or not time_limit > 0:
+        raise ArgumentError(
+            "render", f"time_limit must be a number of seconds above 0, not {time_limit!r:.60}"
+        )
     format = path.suffix.lower().removeprefix(".")
     if format not in FORMATS:
         raise ArgumentError(

@@ -24,9 +24,10 @@ from tinygrad_cv.viz.labels import (
     tensor_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import LEVELS
-from tinygrad_cv.viz.palette import DARK, LIGHT
+from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
 from tinygrad_cv.viz.titles import place_titles
 
 __all__ = ["finish", "variables"]
@@ -65,6 +66,8 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
             _set_cluster(group, clusters[key])
         elif key in edges:
             _set_edge(group, edges[key], names)
+        elif key[:1] == "s" and f"e{key[1:]}" in edges:
+            _set_stub(group, edges[f"e{key[1:]}"], names)
         elif "graph" in group.get("class", "").split():
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
@@ -161,6 +164,15 @@ def _style(root: str) -> str:
         rules.append(_shapes(f"{root} .node.{name}", colours))
     for heat in range(LEVELS):
         rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for number in range(HUES):
+        colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
+        rules.append(_shapes(f"{root} .node.hue-{number}", colours))
+        rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
+    rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
+    rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -174,6 +186,9 @@ def _style(root: str) -> str:
         edge = f"{root} .edge.{kind.removesuffix('-edge')}"
         rules.append(f"{edge}>path{{stroke:var(--tg-{kind})}}")
         rules.append(f"{edge}>polygon{{fill:var(--tg-{kind});stroke:var(--tg-{kind})}}")
+    for mark in ("added", "removed"):
+        edge, line = f"{root} .edge.{mark}", f"var(--tg-{mark}-line)"
+        rules += [f"{edge}>path{{stroke:{line}}}", f"{edge}>polygon{{fill:{line};stroke:{line}}}"]
     return "\n" + "\n".join(rules) + "\n"
 
 
@@ -216,11 +231,13 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "flops": node.facts.get("flops", ""),
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
+        "mark": mark_of(node),
     }
     shown = node.facts.get("overlay")
     if shown:
         facts["overlay"] = shown["name"]
-        facts["value"] = "unmeasured" if shown["value"] is None else shown["value"]
+        unknown = "unmeasured" if shown.get("applies", True) else ""
+        facts["value"] = unknown if shown["value"] is None else shown["value"]
     for name, parts in node.facts.get("measured", {}).items():
         for phase, value in parts.items():
             facts[f"{name.replace('_', '-')}-{phase}"] = value
@@ -269,11 +286,9 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
     shape = (
         f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
     )
+    verb = "leads through hidden operators to" if edge.hidden else words[edge.kind]
     _set_title(
-        group,
-        clean(
-            f"{names[edge.source]} {words[edge.kind]} {names[edge.target]}{argument}{shape}", 600
-        ),
+        group, clean(f"{names[edge.source]} {verb} {names[edge.target]}{argument}{shape}", 600)
     )
     facts = {
         "source": edge.source,
@@ -282,8 +297,16 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         "slot": edge.slot,
         "count": edge.count,
     }
+    if edge.mark:
+        facts["mark"] = edge.mark
     for name, value in facts.items():
         group.set(f"data-{name}", str(value))
+
+
+def _set_stub(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+    _drop_links(group)
+    _set_title(group, f"{names[edge.source]}, which stands elsewhere in this picture")
+    group.set("data-source", str(edge.source))
 
 
 def _set_title(group: ET.Element, text: str) -> None:
