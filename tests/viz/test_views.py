@@ -144,6 +144,105 @@ def test_a_call_whose_result_is_used_elsewhere_ends_the_row():
     check_reach(graph.model, folded.model)
 
 
+class Pair(nn.Module):
+    """Two results from two tensors, perhaps crossed."""
+
+    def __init__(self, crossed: bool) -> None:
+        super().__init__()
+        self.crossed = crossed
+
+    def forward(self, a, b):
+        return (b.tanh(), a.exp()) if self.crossed else (a.exp(), b.tanh())
+
+
+class Recent(nn.Module):
+    """What comes from the two calls before."""
+
+    def forward(self, one, before):
+        return one.tanh() * before
+
+
+class Fork(nn.Module):
+    """Two results, of which the next call takes both at once."""
+
+    def forward(self, x):
+        if isinstance(x, tuple):
+            x = tg.stack(x).sum(0)
+        return x.exp(), x.tanh()
+
+
+def twin(crossed):
+    def call(a, b):
+        for layer in [Pair(crossed) for _ in range(3)]:
+            a, b = layer(a, b)
+        return a.sin(), b.cos()
+
+    return call
+
+
+def over_two(x):
+    calls = [Recent() for _ in range(4)]
+    before, x = x, x.exp()
+    for call in calls:
+        before, x = x, call(x, before)
+    return x
+
+
+def forked(x):
+    layers = [Fork() for _ in range(4)]
+    x = layers[0](x)
+    for layer in layers[1:]:
+        x = layer(x)
+    return x[0].sin(), x[1].cos()
+
+
+def peeked(x):
+    """Something inside the last call is used outside."""
+    layers = [Layer("relu", True) for _ in range(3)]
+    found: list[tg.Tensor] = []
+    with layers[-1].linear.register_forward_hook(lambda m, i, out: found.append(out)):
+        for layer in layers:
+            x = layer(x)
+    return x * found[0]
+
+
+@pytest.mark.parametrize("call", [twin(False), twin(True), over_two, forked, peeked])
+def test_another_way_in_or_out_ends_a_row(call):
+    inputs = [randn(4), randn(4)][: 2 if call.__name__ == "call" else 1]
+    graph = viz.trace(call, *inputs)
+    check_reach(graph.model, graph.repeat().model)
+    rows = {
+        "peeked": ["Layer ×2, calls 1 to 2 of 3"],
+        "forked": ["Fork ×2, calls 2 to 3 of 4"],
+    }.get(call.__name__, [])
+    assert [label for label in labels(graph.repeat()) if "×" in label] == rows
+
+
+def test_two_tensors_that_end_together_are_a_row():
+    for crossed in (False, True):
+
+        def ends(a, b, crossed=crossed):
+            for layer in [Pair(crossed) for _ in range(3)]:
+                a, b = layer(a, b)
+            return a + b
+
+        graph = viz.trace(ends, randn(3), randn(3))
+        folded = graph.repeat()
+        check_reach(graph.model, folded.model)
+        assert [c.repeats for c in folded.model.clusters] == [3]
+
+
+def test_a_gradient_that_only_later_calls_bring_keeps_the_row_open():
+    """A sum saves nothing: only the values that the later layers keep lead into the backward of
+    the first."""
+    net = nn.Sequential(*(Layer("relu", True) for _ in range(3)))
+    for loss, count in ((lambda x: net(x).sum(), 2), (lambda x: net(x).exp().sum(), 3)):
+        graph = viz.trace(loss, randn(2, 4).requires_grad_(), backward=True)
+        folded = graph.repeat()
+        check_reach(graph.model, folded.model)
+        assert [c.repeats for c in folded.model.clusters if c.repeats > 1] == [count]
+
+
 def test_the_number_in_a_drawing():
     graph = viz.draw(equal_layers(6), randn(1, 3))
     assert "1 : Layer ×6" in labels(graph)

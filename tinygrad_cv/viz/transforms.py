@@ -162,14 +162,13 @@ def fold_saved(model: GraphModel) -> GraphModel:
             nodes.append(node)
     edges: dict[tuple[object, ...], GraphEdge] = {}
     for index, edge in enumerate(model.edges):
-        if edge.kind == "saved" and (edge.source in merged or edge.target in merged):
+        if edge.source in merged or edge.target in merged:
             source, target = (
                 merged.get(edge.source, edge.source),
                 merged.get(edge.target, edge.target),
             )
-            edges.setdefault(
-                (source, target), replace(edge, source=source, target=target, argument="")
-            )
+            joined = replace(edge, source=source, target=target, argument="")
+            edges.setdefault((source, target, edge.kind), joined)
         else:
             edges[(index,)] = edge
     return replace(model, nodes=tuple(nodes), edges=tuple(edges.values()))
