@@ -5,7 +5,7 @@ Each keeps the totals of the whole graph, the order of arguments and what reache
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -256,9 +256,11 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     full = len(model.nodes)
     if full <= max_nodes:
         return model
-    deepest = max(_levels(model.clusters).values(), default=-1)
+    calls = Counter(_levels(model.clusters).values())
     best = model
-    for k in range(deepest, 0, -1):
+    for k in range(max(calls, default=-1), 0, -1):
+        if k > 1 and calls[k] > max_nodes:  # each would be a node
+            continue
         smaller = depth(model, k)
         if len(smaller.nodes) < len(best.nodes):
             best = smaller
