@@ -180,8 +180,8 @@ class Graph(Views):
         8 FLOPs forward
         coloured by value: 4 V in all; the stronger, the more
         #0 input x   4 float32
-        #1 exp <- #0   → 4 float32; value 3 V (75 %)
-        #2 sum dims=(0,) <- #1   → scalar float32; value 1 V (25 %)
+        #1 exp <- input #0   → 4 float32; value 3 V (75 %)
+        #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
         #3 output <- #2   scalar float32
         """
         return self._step(overlay, values, unit)
