@@ -62,15 +62,43 @@ def test_the_first_two_commands_are_complete_by_themselves():
     assert second.endswith(".venv/bin/python -m pytest -n auto\n")
 
 
-def test_the_gallery_is_what_its_script_draws():
-    path = ROOT / "examples" / "draw_graphs.py"
-    spec = spec_from_file_location("draw_graphs", path)
+@pytest.fixture(scope="module")
+def gallery():
+    """examples/draw_graphs.py as a module."""
+    spec = spec_from_file_location("draw_graphs", ROOT / "examples" / "draw_graphs.py")
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    tg.manual_seed(0)
-    for draw in script.GRAPHS:
-        kept = (script.FOLDER / f"{draw.__name__}.dot").read_text(encoding="utf-8")
-        assert kept == draw().to_dot(), f"run examples/draw_graphs.py {draw.__name__}"
+    return script
+
+
+def test_the_gallery_is_what_its_script_draws(gallery):
+    for draw in gallery.GRAPHS:
+        tg.manual_seed(0)
+        graph, hint = draw(), f"run examples/draw_graphs.py {draw.__name__}"
+        kept = gallery.FOLDER / draw.__name__
+        if isinstance(graph, str):
+            assert kept.with_suffix(".svg").read_text(encoding="utf-8") == graph + "\n", hint
+        else:
+            assert kept.with_suffix(".dot").read_text(encoding="utf-8") == graph.to_dot(), hint
+            svg = ElementTree.parse(kept.with_suffix(".svg")).getroot()
+            shown = {g.get("data-id") for g in svg.iter() if "node" in g.get("class", "").split()}
+            drawn = tg.viz.transforms.limit(graph.model)
+            assert shown == {str(node.id) for node in drawn.nodes}, hint
+
+
+def test_the_page_of_the_gallery_shows_all_of_it(gallery):
+    text = (gallery.FOLDER / "README.md").read_text(encoding="utf-8")
+    assert text == gallery.page()
+    kept = {path.stem for path in gallery.FOLDER.glob("*.svg")}
+    assert kept == {draw.__name__ for draw in gallery.GRAPHS}
+    assert set(re.findall(r"\]\((\w+)\.svg\)", text)) == kept
+
+
+def test_the_kept_times_are_of_the_graph_of_today(gallery):
+    today, kept = gallery.measured().model, gallery.profile().model
+    for node, old in zip(today.nodes, kept.nodes, strict=True):
+        assert (node.name, node.attributes, node.outputs) == (old.name, old.attributes, old.outputs)
+    assert today.edges == kept.edges
 
 
 @pytest.mark.parametrize("word", ["--quick", "no_such_graph"])

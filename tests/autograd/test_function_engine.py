@@ -390,3 +390,41 @@ def test_calls_of_one_kind_share_an_operator():
     assert len(ops) == 1
     Keyed.apply(x, 3.0).sum().backward()
     assert (x.grad.numpy() == 3).all()
+
+
+def test_arguments_that_stand_in_bytes():
+    values = np.array([1.0, 2.0, 3.0])
+    x = tg.from_numpy(np.frombuffer(values.tobytes())).requires_grad_()
+
+    class Cube(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * ctx.saved_tensors[0] ** 2 * g
+
+    with tg.profile():
+        Cube.apply(x).sum().backward()
+        (x * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * values**2 + 2 * values)
+
+
+@pytest.mark.parametrize("again", [lambda y: y, lambda y: y.reshape(-1)])
+def test_outputs_that_share_memory_are_views(again):
+    class Twice(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x * 2
+            return y, again(y)
+
+        @staticmethod
+        def backward(ctx, g, h):
+            return 2 * g + 2 * h.reshape(g.shape)
+
+    x = tg.ones(3, requires_grad=True)
+    for k in range(2):
+        with pytest.raises(tg.GraphError, match="a view of another one"):
+            Twice.apply(x)[k].mul_(5)

@@ -79,9 +79,9 @@ def test_inputs_of_any_dtype_and_shape(model, capsys):
     assert "input b   scalar float32" in out
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "pdf", "dot", "json", "txt"])
+@pytest.mark.parametrize("ending", ["svg", "html", "png", "pdf", "dot", "json", "txt"])
 def test_every_format(ending, model, tmp_path, capsys):
-    if ending in ("svg", "png", "pdf"):
+    if ending in ("svg", "html", "png", "pdf"):
         pytest.importorskip("pygraphviz")
     arguments = ["graph", f"{model}:net", "--input", "1,1,5,5", "-o", f"a.{ending}"]
     assert cli.main(arguments) == cli.DONE
@@ -130,7 +130,7 @@ def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
         ("broken", [], cli.WRONG_MODEL, "RuntimeError: boom"),
         ("net", ["--input", "1,1,5,5:banana"], cli.WRONG_COMMAND, "'banana'"),
         ("net", ["--input", "1,1,5,5", "--depth", "-1"], cli.WRONG_COMMAND, "0 or more"),
-        ("net", ["--input", "1,1,5,5", "-o", "a.html"], cli.WRONG_COMMAND, "Supported are"),
+        ("net", ["--input", "1,1,5,5", "-o", "a.gif"], cli.WRONG_COMMAND, "Supported are"),
         ("net", ["--input", "1,1,5,5", "-o", "no/a.dot"], cli.NO_FILE, "cannot write"),
         ("net", ["--input", "1,1,5,5", "--device", "tpu"], cli.WRONG_COMMAND, "tpu"),
     ],
@@ -257,3 +257,102 @@ def test_the_tool_is_the_same_command(model):
 def test_an_operator_by_a_longer_or_misspelt_name(name, near, capsys):
     assert cli.main(["ops", name]) == cli.WRONG_COMMAND
     assert f"near it: {near}" in capsys.readouterr().err
+
+
+def test_two_models_and_what_differs(model, tmp_path, capsys):
+    (tmp_path / "some_models.py").write_text(
+        MODEL + "\nclass Wide(Net):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.body = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Tanh())\n"
+    )
+    arguments = ["graph", f"{model}:Net", "--diff", f"{model}:Wide", "--input", "1,1,5,5"]
+    assert cli.main([*arguments, "--title", "wider"]) == cli.DONE
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "wider: 1 added, 1 removed, 1 changed, 3 the same"
+    assert "~ body.0 : conv k3 s1: weight 2×1×3×3 → 4×1×3×3; bias 2 → 4" in out[1]
+    assert "− body.1 : relu   → 1×2×3×3 float32" in out
+    assert "+ body.1 : tanh   → 1×4×3×3 float32" in out
+    assert cli.main([*arguments, "--format", "dot", "--full", "--explain"]) == cli.DONE
+    assert "+ tanh" in capsys.readouterr().out
+    assert cli.main([*arguments, "--depth", "1"]) == cli.DONE
+    out = capsys.readouterr().out
+    assert "1 changed" in out
+    assert "body : Sequential" in out
+
+
+def test_the_diff_of_a_model_with_itself_is_empty(model, capsys):
+    arguments = ["graph", f"{model}:Net", "--diff", f"{model}:Net", "--input", "1,1,5,5"]
+    assert cli.main(arguments) == cli.DONE
+    assert capsys.readouterr().out == "Net: no difference, 5 nodes\n"
+
+
+@pytest.mark.parametrize("target", ["net", "loss"])
+def test_colours_by_time_run_a_profile(target, model, tmp_path, capsys):
+    inputs = [] if target == "loss" else ["--input", "1,1,5,5"]
+    arguments = ["graph", f"{model}:{target}", *inputs, "--overlay", "time", "--backward"]
+    assert cli.main([*arguments, "-o", "a.json"]) == cli.DONE
+    graph = tg.viz.Graph.from_json((tmp_path / "a.json").read_text())
+    operators = [node for node in graph.model.nodes if node.kind == "op"]
+    assert {node.phase for node in operators} == {"forward", "backward"}
+    assert all(node.facts["overlay"]["value"] > 0 for node in operators)
+    assert any(note.startswith("coloured by time") for note in graph.model.notes)
+    if target == "net":
+        assert "image" in [node.name for node in graph.model.nodes]
+
+
+def test_colours_by_what_is_known_without_a_profile(model, capsys):
+    base = ["graph", f"{model}:net", "--input", "1,1,5,5", "--overlay"]
+    assert cli.main([*base, "flops"]) == cli.DONE
+    assert "coloured by flops" in capsys.readouterr().out
+    assert cli.main([*base, "beauty"]) == cli.WRONG_COMMAND
+    message = capsys.readouterr().err
+    assert "there is no overlay 'beauty'" in message
+    assert "'saved_bytes'" in message
+
+
+def test_a_model_that_fails_under_its_profile_is_drawn_as_far_as_it_ran(model, capsys):
+    arguments = ["graph", f"{model}:net", "--input", "1,1,2,2", "--overlay", "time"]
+    assert cli.main(arguments) == cli.WRONG_MODEL
+    captured = capsys.readouterr()
+    assert "Any of these fits" in captured.err
+    assert "failed: " in captured.out
+
+
+def test_collapse_by_glob(model, capsys):
+    base = ["graph", f"{model}:net", "--input", "1,1,5,5", "--collapse"]
+    assert cli.main([*base, "b*y"]) == cli.DONE
+    out = capsys.readouterr().out
+    assert "#1 body : Sequential <- " in out
+    assert "2 operators" in out
+    assert " relu" not in out
+    assert cli.main([*base, "layer*"]) == cli.WRONG_COMMAND
+    message = capsys.readouterr().err
+    assert "no module call matches 'layer*'" in message
+    assert "Paths in this graph: body, body.0, body.1" in message
+
+
+def test_explain(model, capsys):
+    base = ["graph", f"{model}:net", "--input", "1,1,5,5", "--explain"]
+    assert cli.main(base) == cli.DONE
+    out = capsys.readouterr().out
+    assert "db[o] = sum_{n,p} g[n,o,p]" in out
+    assert "weight is 2×1×3×3" in out
+    assert cli.main([*base, "--depth", "0"]) == cli.WRONG_COMMAND
+    assert "no operator of this graph has an equation" in capsys.readouterr().err
+
+
+def test_a_diff_has_no_overlay(model, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["graph", f"{model}:net", "--diff", f"{model}:net", "--overlay", "flops"])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+def test_exit_codes_are_documented(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["graph", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    codes = (cli.DONE, cli.WRONG_MODEL, cli.WRONG_COMMAND, cli.NO_ENGINE, cli.NO_FILE)
+    assert codes == (0, 1, 2, 3, 4)
+    words = ("done", "the model or its input is wrong", "the command line is wrong",
+             "no Graphviz engine could draw", "the file could not be written")  # fmt: skip
+    for code, word in zip(codes, words, strict=True):
+        assert f"{code} {word}" in text

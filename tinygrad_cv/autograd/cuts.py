@@ -107,7 +107,7 @@ def needs_none(what: str, tensor: Tensor) -> GraphError:
 
 def _reason(cut: Any) -> str:
     if isinstance(cut, Detached):
-        return f"it was cut from the graph by detach() at {cut.where}"
+        return f"it was cut from the graph by {cut.by} at {cut.where}"
     if isinstance(cut, Passed):
         before = _reason(cut.cut).removeprefix("it ")
         return f"it was computed, first at {cut.where}, from what {before}"
@@ -129,7 +129,8 @@ def _recorded(tensor: Tensor) -> str:
     if isinstance(node, Leaf):
         return (
             "it asks for a gradient and has none yet: no backward has reached it, or zero_grad() "
-            "has taken it away"
+            "has taken it away. If one ran, what was computed from it was cut on the way: ask "
+            "about that, from the result of the backward on"
         )
     assert isinstance(node, Node)
     place = "" if node.scope is None else f", in {node.scope.path}"

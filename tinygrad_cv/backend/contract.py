@@ -7,11 +7,14 @@ Operators are known here by their attributes only.
 from __future__ import annotations
 
 import difflib
+import dis
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
+
+_STARRED = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 __all__ = ["check_operator", "check_rules", "names_of"]
 
@@ -79,7 +82,21 @@ def check_rules(op: Any) -> None:
     readers = [(f"vjp_{name}", rule, own) for name, rule in op.rules.items()]
     if op.fused_vjp is not None:
         readers.append(("fused_vjp", op.fused_vjp, ("xp", "g", "needs")))
+    own_code = op.__module__.startswith("tinygrad_cv.")  # which is tested; to look takes time
     for reader, rule, extra in readers:
+        if not own_code and _gives_nothing(rule):
+            raise ArgumentError(op.name, f"{reader} returns nothing: is a return missing?")
+        code = None if hasattr(rule, "__signature__") else getattr(rule, "__code__", None)
+        starred = code is not None and (code.co_flags & _STARRED or code.co_kwonlyargcount)
+        if starred and not own_code:
+            raise ArgumentError(
+                op.name, f"{reader} must name what it reads as plain parameters, not * or **"
+            )
+        if "g" not in names_of(rule):
+            raise ArgumentError(
+                op.name,
+                f"{reader} does not read g, the gradient of the output, by which it multiplies",
+            )
         for name in names_of(rule):
             if name not in (*extra, *readable):
                 raise ArgumentError(
@@ -87,3 +104,16 @@ def check_rules(op: Any) -> None:
                     f"{reader} reads {name!r}, which is no input, output, residual or attribute",
                     repair="It can read " + ", ".join((*extra, *readable)) + ".",
                 )
+
+
+def _gives_nothing(function: Any) -> bool:
+    """True for a function that can return None only."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_GENERATOR:
+        return False
+    steps = list(dis.get_instructions(code))
+    ends = [k for k, step in enumerate(steps) if step.opname.startswith("RETURN")]
+    before = [steps[k - 1] if steps[k].opname == "RETURN_VALUE" else steps[k] for k in ends]
+    return bool(ends) and all(
+        step.opname.endswith("CONST") and step.argval is None for step in before
+    )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_cv._version import __version__
-from tinygrad_cv.errors import ArgumentError, BackendError, DataError, TinygradError
+from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
 __all__ = ["main"]
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         metavar="FILE",
-        help="an .svg, .png, .pdf, .dot, .json or .txt file; without it the text is printed",
+        help="an .svg, .html, .png, .pdf, .dot, .json or .txt file; without it the text is printed",
     )
     graph.add_argument(
         "--format",
@@ -114,8 +114,30 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument(
         "--depth", type=int, metavar="K", help="module calls nested K deep become one node each"
     )
+    graph.add_argument(
+        "--collapse",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="module calls whose path matches, such as 'layer*', become one node each",
+    )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
     graph.add_argument("--full", action="store_true", help="every node: fold nothing")
+    graph.add_argument(
+        "--explain", action="store_true", help="each operator with its equation and its gradients"
+    )
+    several = graph.add_mutually_exclusive_group()
+    several.add_argument(
+        "--overlay",
+        metavar="NAME",
+        help="colour operators by a number: flops, output_bytes; time and saved_bytes run the "
+        "model under a profile",
+    )
+    several.add_argument(
+        "--diff",
+        metavar="TARGET",
+        help="another model, called with the same inputs: draw what it adds, removes and changes",
+    )
     graph.add_argument("--device", default="cpu", help="cpu, cuda or meta (shapes only)")
     graph.add_argument("--title", help="first line of the picture")
     graph.set_defaults(run=_graph)
@@ -163,30 +185,52 @@ def _input(text: str) -> tuple[tuple[int, ...], str]:
 def _graph(options: argparse.Namespace) -> int:
     import tinygrad_cv as tg
 
-    target = _load(options.target)
+    names = [options.target] if options.diff is None else [options.target, options.diff]
+    loaded = [_load(name) for name in names]
     with_inputs = bool(options.input)
     try:
         inputs = [tg.zeros(*s, dtype=d, device=options.device) for s, d in options.input]
     except (TinygradError, TypeError) as error:
         raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
     try:
-        target = _made(target, with_inputs, options.device)
-        graph = tg.viz.trace(target, *inputs, backward=options.backward, title=options.title)
+        targets = [_made(target, with_inputs, options.device) for target in loaded]
+        graphs = [
+            _traced(target, source, inputs, options)
+            for target, source in zip(targets, loaded, strict=True)
+        ]
     except _Refused:
         raise
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
+    failure = next((graph.error for graph in graphs if graph.error), "")
     try:
-        _write(_view(graph, options), options)
-    except ArgumentError as error:
+        _write(_view(graphs, options, bool(failure)), options)
+    except (ArgumentError, GraphError) as error:  # an option that does not fit this graph
         raise _Refused(WRONG_COMMAND, str(error)) from error
     except BackendError as error:
         raise _Refused(NO_ENGINE, str(error)) from error
     except DataError as error:
         raise _Refused(NO_FILE, str(error)) from error
-    if graph.error:
-        raise _Refused(WRONG_MODEL, graph.error)
+    if failure:
+        raise _Refused(WRONG_MODEL, failure)
     return DONE
+
+
+def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Namespace) -> Any:
+    """The graph of a target, made by ``source``; where an overlay needs it, with a profile of its
+    run.
+    """
+    import tinygrad_cv as tg
+    from tinygrad_cv.cli.profiled import NEEDED, profiled
+
+    given: dict[str, Any] = {"backward": options.backward, "title": options.title}
+    function = source if isinstance(target, tg.Tensor) else target
+    if options.overlay in NEEDED and callable(function):
+        try:
+            return profiled(function, inputs, **given)
+        except TinygradError:  # a watched call has the part that ran, and says what failed
+            pass
+    return tg.viz.trace(target, *inputs, **given)
 
 
 def _load(target: str) -> Any:
@@ -249,12 +293,29 @@ def _needs_nothing(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _view(graph: Any, options: argparse.Namespace) -> Any:
-    if options.full:
-        return graph if options.depth is None else graph.depth(options.depth)
+def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> Any:
+    """The graph, or the differences of two, as the options want it seen."""
+    import tinygrad_cv as tg
+
+    limit = {} if options.max_nodes is None else {"max_nodes": options.max_nodes}
+    if options.diff is not None and not options.full:
+        graphs = [graph.fold_parameters().fold_constants().fold_saved() for graph in graphs]
+    graphs = [_collapsed(graph, options) for graph in graphs]
+    if options.diff is not None:
+        view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
+    else:
+        view = graphs[0] if options.full else graphs[0].simplify(**limit)
+    if options.overlay is not None and not failed:
+        view = view.overlay(options.overlay)
+    return view.explain() if options.explain else view
+
+
+def _collapsed(graph: Any, options: argparse.Namespace) -> Any:
     if options.depth is not None:
         graph = graph.depth(options.depth)
-    return graph.simplify() if options.max_nodes is None else graph.simplify(options.max_nodes)
+    for glob in options.collapse:
+        graph = graph.collapse(glob)
+    return graph
 
 
 def _write(graph: Any, options: argparse.Namespace) -> None:

@@ -457,6 +457,7 @@ class TensorMethods:
         profile: Any = None,
         statistics: builtins.bool = False,
         plan: Any = None,
+        explain: builtins.bool = False,
         **kwargs: Any,
     ) -> Graph:
         """The graph that made this tensor (or, of a module, the graph of its call with ..."""

@@ -19,6 +19,7 @@ from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core.tensor import Tensor, extend
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import capture
+from tinygrad_cv.viz.comparison import Diff, prepared, shown
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import clean
 from tinygrad_cv.viz.model import (
@@ -31,15 +32,19 @@ from tinygrad_cv.viz.model import (
 )
 from tinygrad_cv.viz.operators import explain
 from tinygrad_cv.viz.transforms import MAX_NODES
+from tinygrad_cv.viz.union import Change
 
 __all__ = [
+    "Change",
     "Cluster",
+    "Diff",
     "FoldedTensor",
     "Graph",
     "GraphEdge",
     "GraphModel",
     "GraphNode",
     "TensorInfo",
+    "diff",
     "draw",
     "explain",
     "trace",
@@ -164,6 +169,7 @@ def draw(
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
+    explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
@@ -171,7 +177,8 @@ def draw(
     one operator without a box, and at most ``max_nodes`` nodes.
 
     Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
-    operators are coloured by time.
+    operators are coloured by time; with ``explain`` they have their equations
+    (:meth:`Graph.explain`).
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)
@@ -185,7 +192,67 @@ def draw(
     options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
     graph = trace(target, *inputs, **options, **kwargs)
     graph = graph.simplify(max_nodes)
-    return graph if profile is None else graph.overlay("time")
+    if profile is not None:
+        graph = graph.overlay("time")
+    return graph.explain() if explain else graph
+
+
+def diff(
+    a: Any,
+    b: Any,
+    *inputs: Any,
+    backward: bool = False,
+    names: Mapping[str, Tensor] | None = None,
+    title: str | None = None,
+    max_nodes: int = MAX_NODES,
+    fold: bool = True,
+    **kwargs: Any,
+) -> Diff:
+    """What differs from graph ``a`` to graph ``b``, in one picture: ``+`` what was added, ``−``
+    what was removed, ``~`` what changed (attributes, shapes, parameters), ``»`` what has moved to
+    another module path.
+
+    Nodes are the same if they do the same in the same order; of all ways to match them the one
+    with the most equal module paths, attributes and shapes is taken.
+
+    Args:
+        a, b: each a :class:`Graph`, a Tensor (or several), or a module or function, which is called
+            with ``inputs`` and ``kwargs``. A Graph is compared as it is, with the transforms that
+            it has; of the others parameters, constants and saved tensors are inside their
+            operators.
+        backward, names: as in :func:`trace`.
+        title: first line of the picture.
+        max_nodes: the most nodes of the picture; ``changes`` has all differences anyway.
+        fold: module calls in which nothing differs become one node each.
+
+    Raises:
+        DTypeError: ``a`` or ``b`` is none of these.
+        ArgumentError: inputs are given, but neither is called; ``max_nodes`` is less than 10.
+
+    >>> import tinygrad_cv as tg
+    >>> nn = tg.nn
+    >>> a = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    >>> b = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Dropout(0.5))
+    >>> print(diff(a, b, tg.zeros(2, 4), title="wider").to_text(), end="")
+    wider: 1 added, 0 removed, 3 changed, 1 the same
+    ~ 0 : linear: weight 3×4 → 5×4; bias 3 → 5; output 2×3 → 2×5
+    ~ 1 : relu: output 2×3 → 2×5
+    + 2 : dropout p=0.5   → 2×5 float32
+    ~ output: tensor 2×3 → 2×5
+    − connection: 1 : ReLU to output
+    """
+    graphs = []
+    called = [not isinstance(x, (Graph, Tensor, tuple, list)) for x in (a, b)]
+    if (inputs or kwargs) and not any(called):
+        raise ArgumentError("diff", "inputs are for modules and functions, and neither is one")
+    for target, call in zip((a, b), called, strict=True):
+        if isinstance(target, Graph):
+            graphs.append(target)
+        else:
+            given: Any = (inputs, kwargs) if call else ((), {})
+            graph = trace(target, *given[0], backward=backward, names=names, **given[1])
+            graphs.append(prepared(graph))
+    return shown(Diff(graphs[0], graphs[1], title=title), max_nodes, fold)
 
 
 def _graph(
@@ -198,6 +265,7 @@ def _graph(
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
+    explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
     """The graph that made this tensor (or, of a module, the graph of its call with ``inputs``),
@@ -209,7 +277,7 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    options |= {"profile": profile, "statistics": statistics, "plan": plan}
+    options |= {"profile": profile, "statistics": statistics, "plan": plan, "explain": explain}
     return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
 
 

@@ -10,7 +10,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
-from tinygrad_cv.viz.build import Source, argument, dtype_name, info, memory_owner
+from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info, memory_owner
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
 
@@ -70,9 +70,7 @@ def _rules(translator: Translator, node: Node, saved: Sequence[int], arriving: A
             (slot, edge, index, TensorInfo(argument(op, slot), tuple(shape), dtype_name(dtype)))
         )
     rules = [op.inputs[0]] if op.variadic else [op.inputs[slot] for slot, *_ in results]
-    facts: dict[str, Any] = {
-        "gradients": "\n".join(f"d {r}: {op.gradients[r]}" for r in rules if r in op.gradients)
-    }
+    facts: dict[str, Any] = {"gradients": gradient_lines(op, tuple(rules))}
     gradients = [g for index in range(1 + len(node.rest)) for g in arriving.pop((node, index), ())]
     if len(gradients) > 1 and not node.rest:
         facts["summed"] = len(gradients)

@@ -25,7 +25,8 @@ from tinygrad_cv.viz.model import (
     common_cluster,
 )
 
-__all__ = ["Builder", "Source", "argument", "dtype_name", "info", "memory_owner", "value_text"]
+__all__ = ["Builder", "Source", "argument", "dtype_name", "gradient_lines", "info"]
+__all__ += ["memory_owner", "value_text"]
 
 
 class Source(NamedTuple):
@@ -106,6 +107,8 @@ class Builder:
         facts: dict[str, Any] = {}
         if op.equation:
             facts["equation"] = op.equation
+        if op.gradients:
+            facts["gradients"] = gradient_lines(op)
         self._count_flops(op, specs, attrs, facts, failed=bool(error))
         cluster = self.cluster(scope)
         number = self.add(
@@ -272,6 +275,16 @@ class Builder:
             calls[key] += 1
             numbered.append(replace(cluster, call=calls[key], parameters=parameters[cluster.id]))
         return tuple(replace(c, calls=calls[c.path, c.kind]) for c in numbered)
+
+
+def gradient_lines(op: type[Op], of: tuple[str, ...] | None = None) -> str:
+    """``d input: g * y``, a line for each rule (or for the rules of the arguments ``of``)."""
+    return _lines(tuple(op.gradients.items()), of)
+
+
+@functools.cache
+def _lines(rules: tuple[tuple[str, str], ...], of: tuple[str, ...] | None) -> str:
+    return "\n".join(f"d {name}: {text}" for name, text in rules if of is None or name in of)
 
 
 def argument(op: type[Op], slot: int) -> str:

@@ -21,7 +21,7 @@ from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
-__all__ = ["from_call", "from_tensors"]
+__all__ = ["from_call", "from_tensors", "named_inputs"]
 
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
@@ -76,7 +76,7 @@ def from_call(
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
-    inputs = list(_named(_arguments(function, args, kwargs)))
+    inputs = named_inputs(function, args, kwargs)
     translator = Translator(dict(inputs), function)
     recorder = _Recorder(statistics)
     error = ""
@@ -100,6 +100,19 @@ def _with_values(
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
     return model if plan is None else add_plan(model, plan)
+
+
+def named_inputs(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> list[tuple[str, Tensor]]:
+    """The Tensors in the arguments of a call, named after the function's parameters.
+
+    >>> import tinygrad_cv as tg
+    >>> def loss(image, scale=1): ...
+    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
+    ['image', 'scale[0]']
+    """
+    return list(_named(_arguments(function, args, kwargs)))
 
 
 class _Recorder(mode.Recorder):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
@@ -104,7 +105,7 @@ def _block(
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
-    facts |= combined(operators)
+    facts |= combined(operators) | combined_marks(nodes)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
@@ -224,7 +225,8 @@ def _edges(
         tensors[key][edge.source, edge.output] = max(known, edge.count)
         argument = "" if to_block else edge.argument
         edge = replace(edge, source=source, target=target, argument=argument)
-        merged.setdefault(key, edge)
+        if merged.setdefault(key, edge).mark != edge.mark:
+            merged[key] = replace(merged[key], mark="")
     return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
 
 

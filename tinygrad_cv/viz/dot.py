@@ -15,12 +15,13 @@ from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
-    cluster_text,
+    cluster_lines,
     legend_lines,
     node_lines,
     shape_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
@@ -39,6 +40,7 @@ FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
 LINE_HEIGHT = 13.2
 SMALL_SIZE = 10
+FAR = 4  # nodes between both ends of a long edge
 
 ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
 _SHAPES = {
@@ -111,14 +113,16 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("&", "&amp;")
 
 
-def _label(lines: Iterable[Line], end: str = "n") -> str:
-    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l)."""
+def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
+    """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l), as
+    equations always are.
+    """
     import graphviz
 
-    texts = [escape(line.text) for line in lines]
-    if end == "l" and texts:
-        texts.append("")  # an empty line keeps the legend off the graph
-    joined = ("\\" + end).join(texts) + ("\\l" if end == "l" and texts else "")
+    ends = [(escape(line.text), "l" if line.style == "equation" else end) for line in lines]
+    if end == "l" and ends and apart:
+        ends.append(("", "l"))  # an empty line keeps the legend off the graph
+    joined = "".join(f"{text}\\{how}" for text, how in ends).removesuffix("\\n")
     return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
 
 
@@ -178,12 +182,19 @@ def _rows(nodes: list[GraphNode]) -> list[list[int]]:
 
 
 def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
+    """Half of the label's width stays empty, so that an edge that enters the box can pass beside
+    its text, wherever it enters (the SVG stage moves the text there).
+    """
     parity = "even" if level % 2 == 0 else "odd"
+    lines = cluster_lines(cluster)
+    width = max((text_width(line.text, SMALL_SIZE) for line in lines), default=0)
+    empty = "\N{NO-BREAK SPACE}" * round((width + 12) / (0.278 * SMALL_SIZE))
     return {
         "id": f"c{cluster.id}",
         "class": f"level-{parity}",
-        "label": _label([Line(cluster_text(cluster))]),
+        "label": _label([Line(line.text + empty) for line in lines], "l", apart=False),
         "labeljust": "l",
+        "fontsize": str(SMALL_SIZE),
         "style": "rounded,filled",
         "fillcolor": LIGHT[f"cluster-{parity}"],
         "color": LIGHT["cluster-line"],
@@ -207,7 +218,15 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
     if node.kind != "op":
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
-    if shade and not node.error:
+    mark = mark_of(node)
+    if mark and not node.error:
+        attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
+        attributes["color"] = LIGHT[f"{mark}-line"]
+        if mark in ("added", "changed"):
+            attributes["penwidth"] = "2"
+        elif mark == "removed":
+            attributes["style"] = "filled,dashed"
+    elif shade and not node.error:
         level, _, dead = shade.partition(" ")
         attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
         if dead or level.startswith("hue-"):
@@ -254,12 +273,13 @@ def _role_attributes(name: str) -> dict[str, str]:
 
 def _add_edges(graph: Any, model: GraphModel) -> None:
     nodes = {node.id: node for node in model.nodes}
+    order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
-    arguments: dict[int, int] = defaultdict(int)
+    arguments: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
         if edge.kind == "data":
-            arguments[edge.target] += 1
+            arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
         elif edge.kind == "gradient" and not both:
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -267,11 +287,15 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         source, target = nodes[edge.source], nodes[edge.target]
         attributes = {"id": f"e{index}"}
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
-        text = edge_label(edge, several=arguments[edge.target] > 1, changed=changed, both=both)
+        far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
+        changed = changed and not far  # its source says the shape
+        text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
+        if edge.mark and mark_of(source) != edge.mark != mark_of(target):
+            text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
+            # beside an added or removed node, the mark of the node says it
         if text:
-            attributes["label"] = _label(
-                [Line(f"  {clean(text, 48)}  ")]
-            )  # spaces keep it off the line
+            space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
+            attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
         if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
         tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
@@ -289,8 +313,12 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and not edge.stub and (both or arguments[edge.target] > 1):
+        elif edge.slot == 0 and not edge.stub and edge.mark != "removed":
             attributes["weight"] = "12"  # a straight path of the first arguments
+        if edge.mark:
+            kind = attributes.get("class", "data")
+            attributes |= {"class": f"{kind} {edge.mark}", "color": LIGHT[f"{edge.mark}-line"]}
+            attributes |= {"penwidth": "2"}
         graph.edge(tail, head, **attributes)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
+from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
+from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.notebook import mimebundle
 from tinygrad_cv.viz.overlay import overlay
-from tinygrad_cv.viz.render import TIME_LIMIT, save
+from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 from tinygrad_cv.viz.views import Views
 
@@ -31,6 +34,12 @@ class Graph(Views):
     """
 
     def __init__(self, model: GraphModel) -> None:
+        if not isinstance(model, GraphModel):
+            raise DTypeError(
+                "graph",
+                f"a GraphModel is needed, not {model!r:.60}",
+                repair="viz.trace and viz.draw make a Graph of a Tensor, a module or a function.",
+            )
         self.model = model
 
     # Transforms -----------------------------------------------------------------------------------
@@ -178,7 +187,8 @@ class Graph(Views):
         >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
         <lambda>: 2 operators
         8 FLOPs forward
-        coloured by value: 4 V in all; the stronger, the more
+        coloured by value: 4 V in all; the stronger, the
+        more
         #0 input x   4 float32
         #1 exp <- input #0   → 4 float32; value 3 V (75 %)
         #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
@@ -186,14 +196,37 @@ class Graph(Views):
         """
         return self._step(overlay, values, unit)
 
+    def explain(self) -> Graph:
+        """Each operator with its equation and, beside its backward operator or in it, the equations
+        of its gradients, and the shapes that they have here; g is the gradient of the output.
+
+        Raises:
+            GraphError: no operator has an equation: all are collapsed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda a, b: a * b, tg.zeros(2, 3), tg.zeros(3)).explain()
+        >>> print(graph.to_text(), end="")
+        <lambda>: 1 operator
+        6 FLOPs forward
+        #0 input a   2×3 float32
+        #1 input b   3 float32
+        #2 mul <- input #0, other #1   → 2×3 float32
+              y = a * b
+              d input = g * b
+              d other = g * a
+              where input is 2×3, other is 3, g is 2×3
+        #3 output <- #2   2×3 float32
+        """
+        return Graph(with_equations(self.model))
+
     # Out ------------------------------------------------------------------------------------------
 
     def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
-        """Write the graph to a file: ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.json`` or ``.txt``
-        by its ending. An existing file is replaced only by a complete one.
+        """Write the graph to a file: ``.svg``, ``.html``, ``.png``, ``.pdf``, ``.dot``, ``.json``
+        or ``.txt`` by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-        wheel. The other three formats need none.
+        wheel. Texts (``.dot``, ``.json``, ``.txt``) need none.
 
         Args:
             path: where to.
@@ -216,6 +249,25 @@ class Graph(Views):
         True
         """
         return save(self.model, path, self.to_text(), time_limit)
+
+    def to_html(self, time_limit: float = TIME_LIMIT) -> str:
+        """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
+        it and what it leads to, overlays, themes, and the execution order step by step, all by
+        mouse or keyboard. One text that loads nothing else; ``render("graph.html")`` writes it.
+
+        Args:
+            time_limit: as for :meth:`render`.
+
+        Raises:
+            BackendError: there is no Graphviz engine, or it failed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda x: x.relu(), tg.zeros(2, 3), title="one ReLU")
+        >>> text = graph.to_html() if tg.viz.render.engines() else "<title>one ReLU</title>"
+        >>> "<title>one ReLU</title>" in text
+        True
+        """
+        return picture(self.model, "html", time_limit).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.
@@ -284,6 +336,12 @@ class Graph(Views):
           in model.0 (Linear)
         """
         return self.model.error
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: the picture, and the text."""
+        return mimebundle(self.model, include, exclude)
 
     def __repr__(self) -> str:
         model = self.model

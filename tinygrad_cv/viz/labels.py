@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tinygrad_cv.viz.coloring import color_legend
+from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import overlay_lines
 
@@ -19,6 +20,7 @@ __all__ = [
     "Line",
     "bytes_text",
     "clean",
+    "cluster_lines",
     "cluster_text",
     "legend_lines",
     "node_lines",
@@ -35,7 +37,7 @@ _PLAIN = re.compile("[ -~×→…─╌┈]*")
 
 
 class Line(NamedTuple):
-    """A drawn line and how it is set: "name", "fact", "tensor" or "error"."""
+    """A drawn line and how it is set: "name", "fact", "tensor", "equation" or "error"."""
 
     text: str
     style: str = "fact"
@@ -170,9 +172,12 @@ def node_lines(node: GraphNode) -> list[Line]:
         lines = _saved_lines(node)
     else:
         lines = _tensor_lines(node)
-    lines += [Line(text, "fact") for text in overlay_lines(node)]
+    lines[0] = Line(sign(mark_of(node)) + lines[0].text, lines[0].style)
+    lines += [Line(text) for text in (*mark_lines(node), *overlay_lines(node))]
+    lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+    lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 
 
@@ -273,6 +278,14 @@ def cluster_text(cluster: Cluster) -> str:
     """``features : Sequential, 73,984 parameters``."""
     text = clean(cluster.label, MAX_LINE)
     return f"{text}  ({cluster.parameters:,} parameters)" if cluster.parameters else text
+
+
+def cluster_lines(cluster: Cluster) -> list[Line]:
+    """The same in short lines, which find room beside an edge that enters the box."""
+    label, _, rest = cluster_text(cluster).partition("  (")
+    path, colon, kind = label.partition(" : ")
+    lines = [label] if len(label) <= 18 or not colon else [path, kind]
+    return [Line(text) for text in (*lines, rest.removesuffix(")")) if text]
 
 
 def legend_lines(model: GraphModel) -> list[Line]:

@@ -148,6 +148,7 @@ class GraphEdge:
         count: the number of tensors that it stands for.
         hidden: what flows goes through operators that are not drawn.
         stub: it is drawn from a small copy of its source, beside its target.
+        mark: in a comparison, "added" or "removed".
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
@@ -166,6 +167,7 @@ class GraphEdge:
     count: int = 1
     hidden: bool = False
     stub: bool = False
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

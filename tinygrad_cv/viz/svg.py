@@ -8,7 +8,6 @@ light picture.
 from __future__ import annotations
 
 import hashlib
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
@@ -25,17 +24,17 @@ from tinygrad_cv.viz.labels import (
     tensor_text,
     text_width,
 )
+from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import LEVELS
 from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
+from tinygrad_cv.viz.titles import place_titles
 
-__all__ = ["finish"]
+__all__ = ["finish", "variables"]
 
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
-_LABEL_INDENT = 8
-_LEFT = re.compile(r"(?<=[\s\"MLC])(-?[0-9.]+),-?[0-9.]+")  # x of each point of a path or polygon
 _LONGEST_TITLE = 2000
 
 
@@ -72,7 +71,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif "graph" in group.get("class", "").split():
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
-    _lift_cluster_labels(root, prefix)
+    place_titles(root, prefix)
     _add_page(root, model)
     ET.register_namespace("", SVG)
     ET.indent(root, space="")
@@ -150,8 +149,8 @@ def _description(model: GraphModel) -> str:
 
 def _style(root: str) -> str:
     rules = [
-        _variables(root, LIGHT),
-        "@media (prefers-color-scheme: dark){" + _variables(root, DARK) + "}",
+        variables(root, LIGHT),
+        "@media (prefers-color-scheme: dark){" + variables(root, DARK) + "}",
         f"{root}{{max-width:100%;height:auto;font-family:Helvetica,Arial,sans-serif}}",
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
@@ -171,6 +170,9 @@ def _style(root: str) -> str:
         rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
     rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -184,6 +186,9 @@ def _style(root: str) -> str:
         edge = f"{root} .edge.{kind.removesuffix('-edge')}"
         rules.append(f"{edge}>path{{stroke:var(--tg-{kind})}}")
         rules.append(f"{edge}>polygon{{fill:var(--tg-{kind});stroke:var(--tg-{kind})}}")
+    for mark in ("added", "removed"):
+        edge, line = f"{root} .edge.{mark}", f"var(--tg-{mark}-line)"
+        rules += [f"{edge}>path{{stroke:{line}}}", f"{edge}>polygon{{fill:{line};stroke:{line}}}"]
     return "\n" + "\n".join(rules) + "\n"
 
 
@@ -192,7 +197,8 @@ def _shapes(group: str, colours: str) -> str:
     return f"{shapes}{{{colours}}}"
 
 
-def _variables(root: str, colours: dict[str, str]) -> str:
+def variables(root: str, colours: dict[str, str]) -> str:
+    """The CSS rule that gives ``root`` a palette."""
     return root + "{" + ";".join(f"--tg-{name}:{value}" for name, value in colours.items()) + "}"
 
 
@@ -217,14 +223,15 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "id": node.id,
         "kind": node.kind,
         "phase": node.phase,
-        "name": clean(node.name, _LONGEST_TITLE),
+        "name": node.name,
         "role": role(node),
         "shape": "; ".join(tensor_text(t) for t in node.outputs),
         "count": node.count if node.count > 1 else "",
         "pair": "" if node.pair is None else node.pair,
         "flops": node.facts.get("flops", ""),
         "saved-bytes": node.facts.get("saved_bytes", ""),
-        "error": clean(node.error, _LONGEST_TITLE),
+        "error": node.error,
+        "mark": mark_of(node),
     }
     shown = node.facts.get("overlay")
     if shown:
@@ -236,7 +243,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
             facts[f"{name.replace('_', '-')}-{phase}"] = value
     for name, value in facts.items():
         if value != "":
-            group.set(f"data-{name}", str(value))
+            group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _facts(node: GraphNode) -> Iterable[str]:
@@ -272,27 +279,6 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
 
-def _lift_cluster_labels(root: ET.Element, prefix: str) -> None:
-    """Draw the labels of module calls last: an edge that enters a box would otherwise run through
-    its name.
-    """
-    graph = root.find(f"{{{SVG}}}g")
-    if graph is None:
-        return
-    top = ET.SubElement(graph, f"{{{SVG}}}g", {"id": f"{prefix}-labels", "class": "cluster-labels"})
-    for group in graph:
-        kinds = group.get("class", "").split()
-        if "cluster" in kinds:
-            edges = [float(x) for x in _LEFT.findall(ET.tostring(group, "unicode"))]
-            for text in group.findall(f"{{{SVG}}}text"):
-                group.remove(text)
-                text.set("class", kinds[-1])
-                if edges:  # at the border, however wide the engine thought the text
-                    text.set("text-anchor", "start")
-                    text.set("x", f"{min(edges) + _LABEL_INDENT:.2f}")
-                top.append(text)
-
-
 def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
     _drop_links(group)
     words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
@@ -311,6 +297,8 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         "slot": edge.slot,
         "count": edge.count,
     }
+    if edge.mark:
+        facts["mark"] = edge.mark
     for name, value in facts.items():
         group.set(f"data-{name}", str(value))
 

@@ -42,11 +42,13 @@ def to_text(model: GraphModel) -> str:
             current = node.cluster
             if current is not None:
                 lines.append("  " * (depth[current] - 1) + cluster_text(clusters[current]))
-        name, *rest = (line.text for line in node_lines(node))
+        name, *rest = (line.text for line in node_lines(node) if line.style != "equation")
         sources = ", ".join(_source(edge) for edge in incoming[node.id])
         text = f"#{node.id} {name}" + (f" <- {sources}" if sources else "")
         details = "; ".join(rest)
         lines.append("  " * depth[current] + text + (f"   {details}" if details else ""))
+        equations = (line.text for line in node_lines(node) if line.style == "equation")
+        lines += ["  " * (depth[current] + 3) + text for text in equations]
     return "\n".join(lines) + "\n"
 
 

@@ -67,7 +67,7 @@ class Translator:
         if known is not None:
             return known
         tensor = leaf.tensor()
-        name, kind = self._leaf_names.get(id(leaf), (leaf.name or "", _leaf_kind(leaf, tensor)))
+        name, kind = self._leaf_names.get(id(leaf), (leaf.label or "", _leaf_kind(leaf, tensor)))
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
         if kind == "param" and tensor is not None:
@@ -293,7 +293,7 @@ def _is_optional(op: type[Op], name: str) -> bool:
 
 
 def _leaf_kind(leaf: Leaf, tensor: Tensor | None) -> str:
-    named = leaf.name is not None or (tensor is not None and type(tensor) is not Tensor)
+    named = leaf.label is not None or (tensor is not None and type(tensor) is not Tensor)
     return "param" if named else "input"
 
 

@@ -3,6 +3,7 @@ again."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +34,8 @@ class Views:
         return self.model if self._whole is None else self._whole
 
     def _at(self, model: GraphModel, whole: GraphModel, steps: tuple[Step, ...]) -> Self:
-        graph = type(self)(model)  # type: ignore[call-arg]
+        graph = copy.copy(self)
+        graph.model = model
         graph._whole, graph._steps = whole, steps
         return graph
 
