@@ -455,6 +455,7 @@ class TensorMethods:
         title: str | None = None,
         max_nodes: builtins.int = 300,
         profile: Any = None,
+        explain: builtins.bool = False,
         **kwargs: Any,
     ) -> Graph:
         """The graph that made this tensor (or, of a module, the graph of its call with ..."""
