@@ -11,6 +11,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import cli
 from tinygrad_cv.cli.operators import described
 from tinygrad_cv.cli.operators import names as described_names
+from tinygrad_cv.cli.profiled import profiled
 from tinygrad_cv.core.op import REGISTRY
 
 MODEL = """
@@ -356,3 +357,22 @@ def test_exit_codes_are_documented(capsys):
              "no Graphviz engine could draw", "the file could not be written")  # fmt: skip
     for code, word in zip(codes, words, strict=True):
         assert f"{code} {word}" in text
+
+
+def test_a_profiled_model_runs_once_before():
+    calls = []
+
+    def model(image):
+        calls.append(image)
+        return {"two": [image.exp(), image.sin()]}
+
+    image = tg.ones(3, requires_grad=True)
+    graph = profiled(model, [image], backward=True, title="mine")
+    assert len(calls) == 2
+    assert graph.model.title == "mine"
+    kinds = [(n.name, n.kind) for n in graph.model.nodes if n.phase == "forward"]
+    assert kinds[0] == ("image", "input")
+    assert [name for name, kind in kinds if kind == "op"] == ["exp", "sin"]
+    for node in graph.model.nodes:
+        if node.kind == "op":
+            assert node.facts["measured"]["time"][node.phase] > 0
