@@ -235,8 +235,12 @@ def _picture(model: GraphModel, path: Path, format: str, time_limit: float) -> b
 
 
 def _with_dot_file(error: BackendError, path: Path, source: str) -> BackendError:
-    written = replace_file(path.with_suffix(".dot"), source.encode())
-    error.notes.append(f"The graph is in {written}.")
+    try:
+        written = replace_file(path.with_suffix(".dot"), source.encode())
+    except DataError as problem:
+        error.notes.append(f"The .dot file is not there either: {problem.problem}.")
+    else:
+        error.notes.append(f"The graph is in {written}.")
     return error
 
 
