@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from tinygrad_cv.autograd.held import held, restored
 from tinygrad_cv.autograd.trace import ArgNums, Trace, check_function, gradient_of
+from tinygrad_cv.backend.replay import surrounded
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cv.nn.module import Module
@@ -297,7 +299,8 @@ def functional_call(
 
     The module is as it was afterwards. Buffers that the call replaces (``self.count = ...``) or
     writes into, such as running statistics, change in the dictionary instead. While it runs, the
-    module must not be used by another thread.
+    module must not be used by another thread; nor in a backward that runs a :func:`checkpoint` of
+    it again, for which these tensors stand in the module once more.
 
     Args:
         module: the module.
@@ -326,7 +329,8 @@ def functional_call(
     given = _one_dict(what, parameter_and_buffer_dicts)
     places = _replaced(what, module, given, tie_weights, strict)
     args = () if args is None else args if isinstance(args, tuple) else (args,)
-    with _in_place(places, given):
+    tables = [(table, key) for (_, table, key), _ in places]
+    with _in_place(places, given), surrounded(lambda: _as_now(tables)):
         return module(*args, **(kwargs or {}))
 
 
@@ -416,3 +420,21 @@ def _in_place(places: list[tuple[Place, Any]], given: list[tuple[Any, str, Any]]
     finally:
         for table, key, tensor in before:
             table[key] = tensor
+
+
+def _as_now(tables: list[tuple[dict[str, Any], str]]) -> Callable[[], AbstractContextManager[None]]:
+    """What makes a block in which the tensors that stand in the tables now do so again."""
+    values = held([table[key] for table, key in tables])
+    return lambda: _again_in_place(tables, restored(values))
+
+
+@contextmanager
+def _again_in_place(tables: list[tuple[dict[str, Any], str]], values: list[Any]) -> Iterator[None]:
+    before = [table[key] for table, key in tables]
+    try:
+        for (table, key), value in zip(tables, values, strict=True):
+            table[key] = value
+        yield
+    finally:
+        for (table, key), value in zip(tables, before, strict=True):
+            table[key] = value

@@ -286,3 +286,14 @@ print(*{node.site.filename for node in tg.autograd.graph.nodes(slope)})
     path.write_text(code)
     done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["5", "6", str(path)]
+
+
+def test_what_was_copied() -> None:
+    x = tg.ones(3, requires_grad=True)
+    y, line = tg.tensor(x * 2), here()
+    assert (
+        why_no_grad(y)
+        == f"it was cut from the graph by tg.tensor(), which copies, at {line} " + _me()
+    )
+    with pytest.raises(tg.GraphError, match=r"Use tg.stack\(\[...\]\), which keeps it"):
+        tg.tensor([x.sum(), x.sum()])

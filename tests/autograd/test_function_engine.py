@@ -390,3 +390,23 @@ def test_calls_of_one_kind_share_an_operator():
     assert len(ops) == 1
     Keyed.apply(x, 3.0).sum().backward()
     assert (x.grad.numpy() == 3).all()
+
+
+def test_arguments_that_stand_in_bytes():
+    values = np.array([1.0, 2.0, 3.0])
+    x = tg.from_numpy(np.frombuffer(values.tobytes())).requires_grad_()
+
+    class Cube(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            return 3 * ctx.saved_tensors[0] ** 2 * g
+
+    with tg.profile():
+        Cube.apply(x).sum().backward()
+        (x * x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 3 * values**2 + 2 * values)

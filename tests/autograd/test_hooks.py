@@ -144,7 +144,9 @@ def test_the_walk_over_the_graph() -> None:
     assert below.next_functions[1] == (None, 0)
     leaf = below.next_functions[0][0]
     assert leaf.tensor() is x
-    assert leaf.next_functions == ()
+    assert leaf.next_functions == leaf.inputs == ()
+    assert leaf.name() == "leaf"
+    assert nn.Linear(1, 1).weight.node.name() == "weight"
     assert (below.site.filename, below.site.line) == (__file__, line)
     assert below.scope.path == "Twice"
     assert below.plan.names == ("other",)
@@ -384,3 +386,31 @@ def test_what_hooks_leave_alone_is_not_copied() -> None:
     assert seen[0].tolist() == [[2.0] * 3]
     seen[0].mul_(3)  # it is the leaf's own
     assert x.grad.tolist() == [[6.0] * 3]
+
+
+def test_retained_gradients_follow_in_place_writes() -> None:
+    def use(tg: Any, x: Any, w: Any) -> Any:
+        b = x * 2
+        b.retain_grad()
+        b.register_hook(lambda g: g * 1)  # stays where it is: at what b was
+        b.mul_(5)
+        c = b.exp()
+        b += w[0]
+        (b * 7 + c).sum().backward()
+        again = x.detach() * w[1]
+        again.retain_grad()
+        again.zero_()  # no history any more
+        return [b.grad, x.grad, w.grad]
+
+    def first(tg: Any, x: Any, w: Any) -> Any:
+        b = x * 2
+        b.retain_grad()
+        b.mul_(5)
+        (b * 7).sum().backward()
+        return [b.grad, x.grad]
+
+    ours, theirs = both(use)
+    one, other = both(first)
+    for a, b in zip(ours + one, theirs + other, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert one[0].tolist() == [[7.0, 7.0, 7.0]]

@@ -37,12 +37,40 @@ def test_a_hook_must_be_callable():
 
 
 @pytest.mark.parametrize(
-    ("grad", "error"), [("a", tg.DTypeError), (np.zeros(2), tg.ShapeError), (0.0, tg.DTypeError)]
+    ("grad", "error", "match"),
+    [
+        ("a", tg.DTypeError, r"\.grad must be a tensor or None, not str"),
+        (0.0, tg.DTypeError, "not float"),
+        (np.ones(3), tg.DTypeError, "not ndarray"),
+        (
+            tg.zeros(2, dtype="float64"),
+            tg.ShapeError,
+            r"tensor \(3,\)\n  \.grad  \(2,\)\n  Reshape",
+        ),
+        (tg.zeros(3), tg.DTypeError, r'float64, not float32\n  Convert it with \.to\("float64"\)'),
+        (
+            tg.zeros(3, dtype="float64", device="meta"),
+            tg.BackendError,
+            r'its tensor, cpu, not meta\n  Move it with \.to\("cpu"\)',
+        ),
+    ],
 )
-def test_a_grad_that_fits_nothing_is_refused(grad, error):
+def test_a_grad_that_fits_nothing_is_refused(grad, error, match):
     x = leaf(3)
-    x.grad = tg.tensor(grad) if isinstance(grad, np.ndarray) else grad
-    with pytest.raises(error, match=r"\.grad"):
+    with pytest.raises(error, match=match):
+        x.grad = grad
+    (x * x).sum().backward()
+    x.grad = x.grad * 2
+    assert x.grad.tolist() == (4 * x).tolist()
+    x.grad = None
+    assert x.grad is None
+
+
+def test_a_grad_that_no_longer_fits_is_refused():
+    x = leaf(3)
+    x.grad = tg.zeros(3, dtype="float64")
+    x.data = tg.ones(2, dtype="float64")
+    with pytest.raises(tg.ShapeError, match=r"the \.grad of a leaf does not fit"):
         (x * x).sum().backward()
 
 

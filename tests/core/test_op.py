@@ -59,6 +59,12 @@ def declared(parameters: str, **parts: Any) -> type[Op]:
             r"inputs is \('input',\), but after xp forward takes \('a',\)",
             "inputs = ('a', 'b')",
         ),
+        (
+            "input",
+            {"vjp_input": lambda g: None},
+            "vjp_input returns nothing: is a return missing",
+            "scratch_declared",
+        ),
         ("input, g", {}, "'g' cannot be the name of an input", "choose another name"),
         ("needs", {"inputs": ("needs",)}, "'needs' cannot be the name", "choose another name"),
         ("xs, k", {"inputs": ("xs",), "variadic": True}, "'k' cannot be", "choose another name"),
@@ -83,6 +89,14 @@ def test_an_input_or_attribute_may_be_called_k():
     op = declared("input, k", forward=lambda xp, input, k: input * k, vjp_input=lambda g, k: g * k)
     (slope,) = autograd.grad(op.call(q, 5.0).sum(), q, create_graph=True)
     assert slope.tolist() == [5.0, 5.0]
+
+
+@pytest.mark.parametrize(("returned", "kind"), [(None, "NoneType"), ([1.0], "list"), ("x", "str")])
+def test_forward_must_return_an_array(returned, kind):
+    op = declared("input", forward=lambda xp, input: returned)
+    with pytest.raises(tg.ArgumentError, match=f"a tuple of arrays, not {kind}") as caught:
+        op.call(leaf(1.0))
+    assert caught.value.op == "scratch_declared"
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

@@ -131,7 +131,7 @@ def test_freezing_and_zero_grad():
     net = Net().requires_grad_(False)
     assert not net(tg.zeros(2, 1, 8, 8)).requires_grad
     net.heads.requires_grad_()
-    assert net.heads[0].weight.node.name == "weight"
+    assert net.heads[0].weight.node.label == "weight"
     net(tg.zeros(2, 1, 8, 8)).sum().backward()
     assert net.heads[0].bias.grad.tolist() == [2, 2]
     net.zero_grad(set_to_none=False)
@@ -161,7 +161,7 @@ def test_module_on_meta_is_filled_by_a_state_dict():
     target.load_state_dict(source.state_dict())
     x = tg.randn(4, 3)
     assert (target(x).detach().numpy() == source(x).detach().numpy()).all()
-    assert target.weight.node.name == "weight"
+    assert target.weight.node.label == "weight"
 
 
 # ---- copies, containers
@@ -178,14 +178,14 @@ def test_deepcopy_and_pickle_are_independent():
             np.testing.assert_array_equal(mine.numpy(), theirs.numpy(), err_msg=key)
             assert not np.shares_memory(mine.array, theirs.array)
         assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in other.parameters())
-        assert other.heads[0].weight.node.name == "weight"
+        assert other.heads[0].weight.node.label == "weight"
         out = other(tg.randn(2, 1, 8, 8))
         assert out.node.scope.name == ""
 
 
 def test_a_frozen_parameter_keeps_its_name_through_a_copy():
     layer = copy.deepcopy(nn.Linear(1, 1).requires_grad_(False))
-    assert layer.requires_grad_().weight.node.name == "weight"
+    assert layer.requires_grad_().weight.node.label == "weight"
 
 
 def test_sequential_like_a_list():

@@ -345,3 +345,62 @@ def test_what_a_forward_pre_hook_with_keywords_may_return(returned: Any) -> None
         module(tg.ones(2))
     assert f"the hook is <lambda>, defined at {__file__}:{line}" in str(caught.value)
     assert str(caught.value).endswith("in model.0 (Tanh)")
+
+
+def test_a_write_into_what_has_passed_a_backward_hook() -> None:
+    layer = nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda *_: None)
+    with pytest.raises(tg.GraphError) as caught:
+        nn.Sequential(layer, nn.ReLU(inplace=True))(tg.ones(1, 2))
+    text = str(caught.value)
+    assert "relu_: the output of Linear has passed a backward hook" in text
+    assert "Use inplace=False" in text
+    assert ".clone()" in text
+    assert "view" not in text
+    nn.Sequential(layer, nn.ReLU())(tg.ones(1, 2)).sum().backward()
+    layer(tg.ones(1, 2)).clone().mul_(2).sum().backward()
+
+    class Writes(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x.mul_(2)
+
+    module = Writes()
+    module.register_full_backward_pre_hook(lambda *_: None)
+    with pytest.raises(tg.GraphError, match="mul_: an input of Writes has passed a backward hook"):
+        module(tg.ones(2, requires_grad=True) * 1)
+
+
+@pytest.mark.parametrize(
+    ("register", "hook", "form"),
+    [
+        ("forward_hook", lambda m, o: None, "hook(module, args, output)"),
+        ("forward_pre_hook", lambda m: None, "hook(module, args)"),
+        ("full_backward_hook", lambda m, g: None, "hook(module, grad_input, grad_output)"),
+        ("full_backward_pre_hook", lambda m: None, "hook(module, grad_output)"),
+    ],
+)
+def test_a_hook_with_other_parameters_is_blamed(register: str, hook: Any, form: str) -> None:
+    layer = nn.Linear(2, 2)
+    getattr(layer, f"register_{register}")(hook)
+    with pytest.raises(tg.ArgumentError) as caught:
+        layer(tg.ones(1, 2, requires_grad=True)).sum().backward()
+    text = str(caught.value)
+    count = form.count(",") + 1
+    assert f"a hook is called with {count} arguments here, and this one does not" in text
+    assert f"Write it as {form}." in text
+    assert f"the hook is <lambda>, defined at {__file__}:{hook.__code__.co_firstlineno}" in text
+
+    def fails(*_: Any) -> None:
+        len(3)  # type: ignore[arg-type]
+
+    other = nn.Linear(2, 2)
+    other.register_forward_hook(fails)
+    with pytest.raises(TypeError, match="has no len"):  # its own error stays as it is
+        other(tg.ones(1, 2))
+
+
+def test_a_tensor_hook_with_other_parameters_is_blamed() -> None:
+    x = tg.ones(2, requires_grad=True)
+    x.register_hook(lambda: None)
+    with pytest.raises(tg.ArgumentError, match=r"called with 1 argument .*\n.*hook\(gradient\)"):
+        x.sum().backward()

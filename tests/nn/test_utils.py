@@ -10,7 +10,7 @@ import torch
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn
-from tinygrad_cv.errors import DTypeError, GraphError
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.nn import utils
 
 rng = np.random.default_rng(6)
@@ -97,3 +97,23 @@ def test_mixed_dtypes_and_no_gradients():
 def test_refusals(call, match):
     with pytest.raises(DTypeError, match=match):
         call()
+
+
+def test_parameters_as_a_vector():
+    ours, theirs = parameters()
+    vector = utils.parameters_to_vector(ours)
+    reference = torch.nn.utils.parameters_to_vector(theirs)
+    np.testing.assert_array_equal(vector.detach().numpy(), reference.detach().numpy())
+    (vector * vector).sum().backward()
+    assert ours[0].grad is not None
+    utils.vector_to_parameters(2 * vector.detach(), ours)
+    torch.nn.utils.vector_to_parameters(2 * reference.detach(), theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
+        assert a.requires_grad
+    with pytest.raises(ShapeError, match="one number for each of the parameters"):
+        utils.vector_to_parameters(vector[1:], ours)
+    with pytest.raises(ShapeError, match="there are no parameters"):
+        utils.parameters_to_vector([])
+    with pytest.raises(DTypeError, match=r"parameters\[0\] is not a tensor"):
+        utils.parameters_to_vector([3])

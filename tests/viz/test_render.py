@@ -34,14 +34,16 @@ def stand_in(folder: Path, body: str) -> None:
     dot.chmod(dot.stat().st_mode | stat.S_IXUSR)
 
 
-@pytest.mark.parametrize("ending", ["svg", "png", "pdf"])
+@pytest.mark.parametrize("ending", ["svg", "html", "png", "pdf"])
 def test_pictures_without_dot_on_the_path(ending, tmp_path, monkeypatch):
     pytest.importorskip("pygraphviz")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert [engine.name for engine in render.engines()] == ["pygraphviz"]
     written = Graph(small_net()).render(tmp_path / f"a.{ending}")
     content = written.read_bytes()
-    assert content.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF-"}[ending])
+    assert content.startswith(
+        {"svg": b"<?xml", "html": b"<!doctype html>", "png": b"\x89PNG", "pdf": b"%PDF-"}[ending]
+    )
     assert [p.name for p in tmp_path.iterdir()] == [f"a.{ending}"]
 
 
@@ -161,9 +163,9 @@ def test_a_slow_layout_is_collapsed_further_and_says_so(tmp_path, path_only):
     assert b"operators in the middle" in written.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["a.html", "a.gif", "a", ".svg"])
+@pytest.mark.parametrize("name", ["a.htm", "a.gif", "a", ".svg"])
 def test_an_unknown_ending_lists_what_there_is(name, tmp_path):
-    with pytest.raises(ArgumentError, match=r"Supported are \.svg, \.png, \.pdf"):
+    with pytest.raises(ArgumentError, match=r"Supported are \.svg, \.html, \.png, \.pdf"):
         Graph(small_net()).render(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

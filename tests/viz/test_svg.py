@@ -19,6 +19,7 @@ from tinygrad_cv.viz.svg import finish
 
 pytest.importorskip("pygraphviz")
 SVG = "{http://www.w3.org/2000/svg}"
+TAGS = {"svg", "title", "desc", "style", "rect", "g", "text", "path", "polygon", "polyline"}
 HOSTILE = [
     'quote " and \\ backslash \\N \\l',
     "<b>bold</b> & &amp; &lt; &#65; ]]> <!-- -->",
@@ -93,9 +94,7 @@ def test_light_and_dark_without_scripts_or_links(picture):
     assert "@media (prefers-color-scheme: dark)" in style.text
     assert f"#{picture.get('id')} .node.op" in style.text
     tags = {element.tag.rsplit("}", 1)[-1] for element in picture.iter()}
-    assert tags <= {
-        "svg", "title", "desc", "style", "rect", "g", "text", "path", "polygon", "polyline"
-    }  # fmt: skip
+    assert tags <= TAGS
     for element in picture.iter():
         assert not any(name.startswith("on") or "href" in name for name in element.attrib)
 
@@ -151,14 +150,27 @@ def test_every_line_has_room_in_its_box(fonts, tmp_path, monkeypatch):
 
 
 def hostile_graph(names: list[str]) -> GraphModel:
-    one, two, three, four = (names * 4)[:4]
+    """A graph whose every text is one of ``names``."""
+    texts = itertools.cycle(names)
     m = Maker()
-    call = m.cluster(one, two)
-    x = m.node("input", three, (2,))
-    w = m.node("param", four, (2,), cluster=call)
-    op = m.op(one, (2,), (two, x), (three, w), cluster=call, attributes=((two, three),), error=four)
-    m.edge(op, m.node("output", two, (2,), value=one))
-    return m.model(three, notes=(four,), error=one, totals={"operators": 1})
+    call = m.cluster(next(texts), next(texts), call=2, calls=3)
+    x = m.node("input", next(texts), (2,), next(texts))
+    w = m.node("param", next(texts), (2,), next(texts), cluster=call)
+    op = m.op(
+        next(texts),
+        (2,),
+        (next(texts), x),
+        (next(texts), w),
+        cluster=call,
+        attributes=((next(texts), next(texts)),),
+        error=next(texts),
+        site=next(texts),
+        title=next(texts),
+        facts={"equation": next(texts), "gradients": next(texts), "other": next(texts)},
+    )
+    m.edge(op, m.node("output", next(texts), (2,), value=next(texts)))
+    parts = {"notes": (next(texts),), "error": next(texts), "totals": {"operators": 1}}
+    return m.model(next(texts), **parts)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -167,6 +179,7 @@ def test_hostile_names(name):
         root = drawn(model)
         assert len(groups(root, "node")) == len(model.nodes)
         assert len(groups(root, "edge")) == len(model.edges)
+        assert {element.tag.removeprefix(SVG) for element in root.iter()} <= TAGS
     # What is drawn is the text itself: nothing in it was taken as markup.
     lines = {
         (text.text or "").replace("\xa0", " ").strip()
@@ -178,10 +191,23 @@ def test_hostile_names(name):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.text(max_size=40), min_size=1, max_size=4))
+@given(st.lists(st.text(max_size=40) | st.sampled_from(HOSTILE), min_size=1, max_size=24))
 def test_any_names(names):
     model = transforms.simplify(hostile_graph(names))
-    assert len(groups(drawn(model), "node")) == len(model.nodes)
+    root = drawn(model)
+    for kind, parts in (
+        ("node", model.nodes),
+        ("edge", model.edges),
+        ("cluster", model.clusters),
+    ):
+        found = groups(root, kind)
+        assert len(found) == len(parts)
+        assert all(group.find(f"{SVG}title") is not None for group in found)
+    assert {element.tag.removeprefix(SVG) for element in root.iter()} <= TAGS
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for element in root.iter():
+        assert not any(name.startswith("on") or "href" in name for name in element.attrib)
 
 
 @pytest.mark.parametrize("content", [b"", b"<svg", b"<html></html>", b"\xff\xfe"])

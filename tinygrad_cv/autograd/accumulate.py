@@ -11,13 +11,14 @@ import numpy as np
 
 from tinygrad_cv.backend.array import add, copy_of
 from tinygrad_cv.backend.memory import Block
+from tinygrad_cv.backend.replay import OwnGrad, tape
 from tinygrad_cv.backend.writes import note_write
 from tinygrad_cv.core.mode import grad_mode
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, ShapeError
+from tinygrad_cv.errors import ShapeError
 
-__all__ = ["add_to_grad", "owned"]
+__all__ = ["add_to_grad", "grad_of", "owned", "put_grad"]
 
 LARGE = 512 << 10  # bytes from which on a copy is worth more than a call
 
@@ -37,18 +38,49 @@ def add_to_grad(tensor: Tensor, box: list[Any], create_graph: bool) -> None:
     """Add the only item of ``box`` to ``tensor.grad``, which never shares memory with anything
     else. The gradient comes in a box so that nobody but the box refers to it."""
     with _lock, grad_mode(create_graph):
-        known: Any = tensor._grad
+        known: Any = grad_of(tensor)
         if known is not None:
             _check_grad(known, box[0])
         if create_graph:
-            tensor._grad = box[0].clone() if known is None else known + box[0]
+            put_grad(tensor, box[0].clone() if known is None else known + box[0])
         elif known is None:
-            tensor._grad = Tensor(owned(box))
-        elif known.node is not None or not getattr(known.array.flags, "writeable", True):
-            tensor._grad = known + Tensor(box[0])
+            put_grad(tensor, Tensor(owned(box)))
+        elif (
+            known.node is not None
+            or not getattr(known.array.flags, "writeable", True)
+            or not _may_write(tensor)
+        ):
+            put_grad(tensor, known + Tensor(box[0]))
         else:
             add(known.array, box[0], out=known.array)
             note_write(known.array, "backward, which adds to .grad")
+
+
+def grad_of(tensor: Tensor) -> Any:
+    """What ``.grad`` is; a run that has run before may have its own."""
+    now = tape()
+    known = now.grads.get(id(tensor)) if now is not None and now.again else None
+    return tensor._grad if known is None else known.grad
+
+
+def put_grad(tensor: Tensor, gradient: Any) -> None:
+    """Set ``.grad``; a run that has run before sets its own, which is gone at its end."""
+    now = tape()
+    if now is not None:
+        now.note_grad(tensor, grad_of(tensor))
+        if now.again:
+            now.grads[id(tensor)] = OwnGrad(tensor, gradient, True)
+            return
+    tensor._grad = gradient
+
+
+def _may_write(tensor: Tensor) -> bool:
+    """False in a run that has run before, for a gradient that it has not made."""
+    now = tape()
+    if now is None or not now.again:
+        return True
+    known = now.grads.get(id(tensor))
+    return known is not None and known.mine
 
 
 def owned(box: list[Any]) -> Any:
@@ -77,10 +109,7 @@ _ALONE = _references([object()])
 
 
 def _check_grad(known: Any, gradient: Any) -> None:
-    """What the user put into ``.grad`` must be able to take a gradient."""
-    if not isinstance(known, Tensor):
-        kind = type(known).__name__
-        raise DTypeError("backward", f".grad must be a tensor or None, not {kind}")
+    """What is in ``.grad`` must be able to take a gradient: the tensor may have got other data."""
     if known.shape != gradient.shape or known.dtype != gradient.dtype:
         raise ShapeError(
             "backward",

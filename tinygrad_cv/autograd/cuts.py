@@ -107,7 +107,7 @@ def needs_none(what: str, tensor: Tensor) -> GraphError:
 
 def _reason(cut: Any) -> str:
     if isinstance(cut, Detached):
-        return f"it was cut from the graph by detach() at {cut.where}"
+        return f"it was cut from the graph by {cut.by} at {cut.where}"
     if isinstance(cut, Passed):
         before = _reason(cut.cut).removeprefix("it ")
         return f"it was computed, first at {cut.where}, from what {before}"

@@ -82,7 +82,7 @@ class FiniteWatch:
                 found = next(filter(None, map(self._bad, params)), None)
             if found:
                 k, value = next((k, v) for k, p in enumerate(params) if (v := self._bad(p)))
-                label = getattr(params[k].node, "name", None)
+                label = getattr(params[k].node, "label", None)
                 named = f" ({label})" if label else ""
                 problem = f"the gradient of parameter {k}{named} {params[k].shape} has a {value}"
         if problem:

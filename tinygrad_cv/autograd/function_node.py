@@ -24,6 +24,7 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.op import Op, record
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import ArgumentError, GraphError, TinygradError, user_frame
+from tinygrad_cv.ops.writing import move_on
 
 __all__ = ["run_and_record"]
 
@@ -159,7 +160,7 @@ def run_and_record(
             out.cut = now.place
     for k, argument in run.written.items():
         if now.grad:
-            argument.node, argument.index = outputs[k].node, outputs[k].index
+            move_on(argument, outputs[k])
         outputs[k] = argument
     for watcher in now.record:
         watcher.add(op, tuple(tensors), tuple(outputs), attrs, frame, now.scope)

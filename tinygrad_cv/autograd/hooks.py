@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_cv.autograd.accumulate import add_to_grad
+from tinygrad_cv.autograd.accumulate import add_to_grad, grad_of, put_grad
 from tinygrad_cv.autograd.cuts import needs_none
+from tinygrad_cv.backend.replay import at_end
 from tinygrad_cv.core.mode import is_grad_enabled
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, extend
-from tinygrad_cv.errors import DTypeError, ShapeError, TinygradError
+from tinygrad_cv.errors import ArgumentError, BackendError, DTypeError, ShapeError, TinygradError
 
 __all__ = ["HookHandle", "call_hook", "check_callable", "described", "source_of"]
 
@@ -50,6 +52,7 @@ class HookHandle:
         self._hooks[self._number] = _checked(hook, place) if checked else hook
         for number in [n for n in self._hooks if n < 0]:  # these stay behind all others
             self._hooks[number] = self._hooks.pop(number)
+        at_end(self.remove)  # the first run has left it there already
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing.
@@ -73,7 +76,7 @@ def _checked(hook: Hook, place: Node | Leaf) -> Callable[[Tensor], Tensor]:
     where = weakref.ref(place)  # which has the hook, and must not be a cycle
 
     def run(given: Tensor) -> Tensor:
-        returned = call_hook(hook, where(), given)
+        returned = call_hook(hook, where(), given, form="hook(gradient)")
         if returned is None or returned is given:
             return given
         problem: TinygradError | None = None
@@ -100,13 +103,37 @@ def _checked(hook: Hook, place: Node | Leaf) -> Callable[[Tensor], Tensor]:
     return run
 
 
-def call_hook(hook: Callable[..., Any], place: Any, *args: Any) -> Any:
+def call_hook(hook: Callable[..., Any], place: Any, *args: Any, form: str = "") -> Any:
     """``hook(*args)``; what it raises says which hook that was, and where in the graph it stands:
-    at ``place``, a node, a leaf or None."""
+    at ``place``, a node, a leaf or None.
+
+    Raises:
+        ArgumentError: the hook has other parameters; ``form`` is how it is to be written.
+    """
     try:
         return hook(*args)
     except Exception as error:
+        misfit = _misfit(hook, args, form) if isinstance(error, TypeError) else None
+        if misfit is not None:
+            raise _blamed(misfit, hook, place) from error
         raise _blamed(error, hook, place)  # noqa: B904  (the same error)
+
+
+def _misfit(hook: Any, args: tuple[Any, ...], form: str) -> ArgumentError | None:
+    try:
+        signature = inspect.signature(hook)
+    except (TypeError, ValueError):  # of a builtin
+        return None
+    try:
+        signature.bind(*args)
+    except TypeError as misfit:
+        count = "1 argument" if len(args) == 1 else f"{len(args)} arguments"
+        return ArgumentError(
+            "hook",
+            f"a hook is called with {count} here, and this one does not take them: {misfit}",
+            repair=f"Write it as {form}." if form else f"Give it {count}.",
+        )
+    return None
 
 
 def _blamed(error: Any, hook: Any, place: Any) -> Any:
@@ -115,7 +142,7 @@ def _blamed(error: Any, hook: Any, place: Any) -> Any:
     if isinstance(place, Node):
         notes.append(f"it saw the gradient of what {place.op.name} made at {place.site}")
     elif place is not None:
-        name = f"{place.name!r} of" if place.name else "of"
+        name = f"{place.label!r} of" if place.label else "of"
         notes.append(f"it saw the gradient of the leaf {name} shape {place.shape}")
     if isinstance(error, TinygradError):
         error.notes += notes
@@ -179,7 +206,8 @@ def register_hook(self: Tensor, hook: Hook) -> HookHandle:
 
 def retain_grad(self: Tensor) -> None:
     """Let backward add the gradient of this tensor to its ``.grad``, though it is no leaf: what is
-    left of it after all hooks of the tensor. A second call does nothing.
+    left of it after all hooks of the tensor. A second call does nothing. After an in-place write it
+    is the gradient of what the tensor is then.
 
     >>> import tinygrad_cv as tg
     >>> y = tg.ones(2, requires_grad=True) * 3
@@ -197,11 +225,31 @@ def retain_grad(self: Tensor) -> None:
     HookHandle(node, self.index, _Keep(self), checked=False, last=True)
 
 
+def retained(node: Node) -> dict[int, Tensor]:
+    """The results of a node, by output, whose gradient :func:`retain_grad` asked for, as far as
+    they are alive."""
+    found: dict[int, Tensor] = {}
+    for index, hooks in (node.hooks or {}).items():
+        for hook in hooks.values():
+            tensor = hook.tensor() if isinstance(hook, _Keep) else None
+            if tensor is not None:
+                found[index] = tensor
+    return found
+
+
 class _Keep:
     """The hook behind ``retain_grad``."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = weakref.ref(tensor)
+
+    def follow(self, tensor: Tensor) -> bool:
+        """If ``tensor`` is the one, keep the gradient of what it stands for now."""
+        if tensor is not self.tensor():
+            return False
+        if isinstance(tensor.node, Node):
+            HookHandle(tensor.node, tensor.index, self, checked=False, last=True)
+        return True
 
     def __call__(self, gradient: Tensor) -> Tensor:
         tensor = self.tensor()
@@ -214,7 +262,12 @@ class _Keep:
 
 def grad(self: Tensor) -> Tensor | None:
     """The gradient that backward has added up, of a leaf or where ``retain_grad`` asked for it;
-    None before. It may be set, to None or to a tensor of this shape and dtype.
+    None before. It may be set, to None or to a tensor of this shape, dtype and device.
+
+    Raises:
+        DTypeError: it is set to something else, or to a tensor of another dtype.
+        ShapeError: to one of another shape.
+        BackendError: to one on another device.
 
     Warns, as PyTorch does, where it is read of a result for which nobody will have kept it.
 
@@ -224,7 +277,7 @@ def grad(self: Tensor) -> Tensor | None:
     >>> x.grad
     tensor([3., 3.])
     """
-    found, node = self._grad, self.node
+    found, node = grad_of(self), self.node
     if found is None and isinstance(node, Node) and not (node.hooks or {}).get(self.index):
         warnings.warn(
             f"grad: only leaves keep their gradient, and this tensor was made by {node.op.name}\n"
@@ -235,7 +288,39 @@ def grad(self: Tensor) -> Tensor | None:
 
 
 def _set_grad(self: Tensor, gradient: Tensor | None) -> None:
-    self._grad = gradient
+    if gradient is not None:
+        _check_grad(self, gradient)
+    put_grad(self, gradient)
+
+
+def _check_grad(tensor: Tensor, gradient: Any) -> None:
+    if not isinstance(gradient, Tensor):
+        kind = type(gradient).__name__
+        raise DTypeError(
+            "grad",
+            f".grad must be a tensor or None, not {kind}",
+            repair="Wrap it: t.grad = tg.tensor(value).",
+        )
+    if gradient.shape != tensor.shape:
+        raise ShapeError(
+            "grad",
+            ".grad must have the shape of its tensor",
+            values=[("tensor", tensor.shape), (".grad", gradient.shape)],
+            repair=f"Reshape or expand the gradient to {tensor.shape}.",
+        )
+    if gradient.dtype != tensor.dtype:
+        raise DTypeError(
+            "grad",
+            f".grad must have the dtype of its tensor, {tensor.dtype.name}, "
+            f"not {gradient.dtype.name}",
+            repair=f'Convert it with .to("{tensor.dtype.name}").',
+        )
+    if gradient.device != tensor.device:
+        raise BackendError(
+            "grad",
+            f".grad must be on the device of its tensor, {tensor.device}, not {gradient.device}",
+            repair=f'Move it with .to("{tensor.device}").',
+        )
 
 
 extend("grad", property(grad, _set_grad))

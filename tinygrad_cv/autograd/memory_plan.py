@@ -150,7 +150,7 @@ class MemoryPlan:
         182080
         >>> plan = plan_memory(net, x, budget="120kB")
         >>> plan.recompute, plan.total_bytes <= 120_000
-        (('[0:2]',), True)
+        (('0', '1'), True)
         >>> with plan.apply(net):
         ...     net(x).sum().backward()
         """

@@ -42,18 +42,26 @@ def checkpoint(
 
     Gradients are the same to the bit, to any order. The second run sees the random draws of the
     first, from every generator, and no generator moves; it leaves running statistics alone, since
-    the first has recorded them. It runs in a copy of the first's ``contextvars`` context (modes,
-    ``use_kernels``, module scope). Checkpoints may be nested, and the function may find tensors in
-    its closure.
+    the first has recorded them; hooks that it registers are taken off at its end, and a backward in
+    it adds nothing to ``.grad`` of the tensors outside. It runs in a copy of the first's
+    ``contextvars`` context (modes, ``use_kernels``, module scope), and with the parameters of a
+    ``functional_call`` around the first. Checkpoints may be nested, and the function may find
+    tensors in its closure.
+
+    The second run is compared with the first before anything of it is used: which operators ran,
+    with what attributes, and where every value came from. What the function found outside must be
+    the same array, not written to since; constants that it makes, or that came through NumPy, must
+    have the same values.
 
     Args:
-        function: a module or a function. It must do the same in both runs, and not write into a
-            tensor that it reads from outside.
+        function: a module or a function. It must do the same in both runs, so it may depend on its
+            arguments and on nothing that changes before backward, and not write into a tensor that
+            it reads from outside.
         args, kwargs: its arguments; Tensors may be nested in tuples, lists and dicts.
         use_reentrant: None or False. PyTorch's re-entrant variant does less, and is not here.
         context_fn: returns a context manager for each run, the first and the second.
-        determinism_check: "default" compares shapes, dtypes and attributes of both runs, "none"
-            only the operators.
+        determinism_check: "default" compares both runs; "none" only the operators, so that a
+            function that does something else gives wrong gradients.
         debug: not supported; an error names the operator and its line anyway.
         early_stop: end the second run when all that is wanted has been computed.
         preserve_rng_state: False draws anew in the second run: for functions without randomness,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tinygrad_cv.backend.array import copy_of, is_array
+from tinygrad_cv.backend.array import copy_of, is_array, owner_of
 from tinygrad_cv.backend.blame import overwritten
 from tinygrad_cv.backend.spec import Spec, spec_of
-from tinygrad_cv.backend.writes import memory_of
 from tinygrad_cv.core.mode import Recorder, watching
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
@@ -154,7 +153,7 @@ class _Packed:
         for value in self.values:
             for box in value if isinstance(value, tuple) else (value,):
                 shared = box.shared if isinstance(box, _Box) else None
-                if shared is not None and memory_of(shared) is memory_of(array):
+                if shared is not None and owner_of(shared) is owner_of(array):
                     box.pack(copy_of(shared), self.pack_hook)
 
     def __iter__(self) -> Iterator[None]:
@@ -177,8 +176,8 @@ class _Box:
     def pack(self, array: Any, pack: Any) -> None:
         """Let the hook pack ``array``."""
         self.packed = pack(Tensor(array))
-        memory = memory_of(array)
-        aliased = any(memory_of(part) is memory for part in _arrays(self.packed))
+        memory = owner_of(array)
+        aliased = any(owner_of(part) is memory for part in _arrays(self.packed))
         self.shared = array if aliased else None
 
 

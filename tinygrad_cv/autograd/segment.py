@@ -8,11 +8,13 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import numpy as np
 
+from tinygrad_cv.autograd.flow import Flow, difference
+from tinygrad_cv.autograd.held import Held, held, mapped, restored
 from tinygrad_cv.backend import replay
 from tinygrad_cv.backend.array import is_array, owner_of
 from tinygrad_cv.backend.blame import check_saved
@@ -20,6 +22,7 @@ from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.backend.writes import clock, written_after
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
+from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 
@@ -45,18 +48,27 @@ class Segment:
         early_stop: bool,
     ) -> None:
         self.function = function
-        self.inputs = _held((args, kwargs))
+        self.inputs = held((args, kwargs))
         self.compare = compare
         self.early_stop = early_stop
         self.context = contextvars.copy_context()
         self.around: AbstractContextManager[Any] = nullcontext()
         self.keys: list[tuple[int, int]] | None = None
+        self.unset: replay.Unset = {}
         self.nodes: list[weakref.ref[Node]] = []
+        self.plans: list[Plan] = []  # of the nodes
+        self.promises: dict[int, weakref.ref[_Later]] = {}  # by number of the node
+        self.numbers: list[int] = []  # of the computation behind each node
         self.specs: list[tuple[Any, ...]] = []  # of what each node saved
-        self.read: list[Callable[[], Any]] = []  # memory from outside that its operators read
-        self.stamp = clock.tick()  # of the begin of the first run
+        # Memory from outside that its operators read, and when they did so first.
+        self.read: list[tuple[Callable[[], Any], int]] = []
+        arrays: list[Any] = []
+        mapped(self.inputs, Held, lambda value: arrays.append(value.array))
+        self.flow = Flow(arrays)
+        self.surroundings = replay.surroundings()
         self.running = True
-        self.found: dict[int, Any] = {}  # what has been computed again, by number of the node
+        # What has been computed again, by number of the node, and when it was saved.
+        self.found: dict[int, tuple[Any, int]] = {}
         self.lock = threading.RLock()
         _ALIVE.add(self)
 
@@ -66,69 +78,93 @@ class Segment:
         """The first run."""
         around, self.around = contexts()
         tape = replay.Recording(replay.tape())
-        self.keys = tape.keys if preserve else None
+        self.keys, self.unset = tape.keys if preserve else None, tape.unset
         first = _First(self)
         watched = mode.recording(first, *mode.state().record, _Results(first))
         with around, replay.taping(tape), watched:
             result = self.function(*args, **kwargs)
-        self._check_read("the function wrote into a tensor that it reads from outside", True)
+        self._check_read(WROTE, OUT_OF_PLACE)
         self.running = False
+        self.flow.forget()
         return result
 
-    def pack(self, node: Node) -> None:
+    def number(self, *ran: Any) -> int:
+        """The number of what just ran, if runs are compared."""
+        return self.flow.number(*ran) if self.compare else 0
+
+    def pack(self, node: Node, computation: int) -> None:
         """Put a promise where ``node`` has its saved values, unless they are shapes only."""
         number = len(self.nodes)
         self.nodes.append(weakref.ref(node))
+        self.plans.append(node.plan)
+        self.numbers.append(computation)
         self.specs.append(tuple(map(_spec, node.saved)))
         if type(node.saved) is not tuple or any(map(_has_array, node.saved)):
-            node.saved = _Later(self, number)
+            node.saved = promise = _Later(self, number)
+            self.promises[number] = weakref.ref(promise)
 
     def unpack(self, number: int) -> Any:
         """The saved values of node ``number``, which are computed with those of all others."""
         with self.lock:
-            if number not in self.found:
-                self.found.clear()
-                self._check_read(
-                    "an input of the checkpoint was overwritten before backward", False
-                )
-                again = _Second(self)
-                self.context.copy().run(self._again, again, mode.state().record)
-                if number not in again.nodes:
-                    raise _differs(self.nodes[number](), "it did not run in the second run")
-                for node in again.nodes.values():
-                    check_saved(node)
-                self.found = {k: node.saved for k, node in again.nodes.items()}
-            return self.found.pop(number)
+            saved, stamp = self.found.pop(number, (None, 0))
+            if saved is not None and not _overwritten(saved, stamp):
+                return saved
+            self.found.clear()
+            self._check_read(
+                "an input of the checkpoint was overwritten before backward",
+                "Call backward before, or write to a .clone().",
+            )
+            begin = clock.tick()
+            again = _Second(self)
+            self.context.copy().run(self._again, again, mode.state().record)
+            missing = again.wanted - again.nodes.keys()
+            if missing:
+                raise _differs(self.nodes[min(missing)](), "it did not run in the second run")
+            self._check_read(WROTE, OUT_OF_PLACE, begin)
+            for node in again.nodes.values():
+                check_saved(node)
+            self.found = {k: (node.saved, node.stamp) for k, node in again.nodes.items()}
+            again.nodes.clear()  # checkpoints inside know `again` by their contexts: no cycle
+            return self.found.pop(number)[0]
 
     def _again(self, watcher: _Second, others: tuple[mode.Recorder, ...]) -> None:
         _DEPTH.set(watcher.depth)
-        args, kwargs = _restored(self.inputs)
-        tape = replay.Replay(self.keys)
+        args, kwargs = restored(self.inputs)
+        tape = replay.Replay(self.keys, self.unset)
         # The watcher comes last: it may end the run.
         watched = mode.recording(*others, watcher)
-        with self.around, replay.taping(tape), mode.grad_mode(True), watched:
+        with ExitStack() as stack:
+            stack.callback(self.flow.forget)
+            for around in (*self.surroundings, tape.without_traces):
+                stack.enter_context(around())
+            for block in (self.around, replay.taping(tape), mode.grad_mode(True), watched):
+                stack.enter_context(block)
             try:
                 if watcher.wanted:
                     self.function(*args, **kwargs)
             except _Enough as signal:
                 if signal.watcher is not watcher:
                     raise
+            except Exception as error:
+                _told(error)
+                raise
 
-    def _check_read(self, problem: str, first: bool) -> None:
-        """Raise if memory that the second run reads is no longer what it was."""
-        for reference in self.read:
+    def _check_read(self, problem: str, repair: str, begin: int = 0) -> None:
+        """Raise if memory was written after the first run read it, and after ``begin``."""
+        for reference, time in self.read:
             owner = reference()
-            write = None if owner is None else written_after(owner, self.stamp)
+            write = None if owner is None else written_after(owner, max(time, begin))
             if write is not None:
                 raise GraphError(
                     "checkpoint",
                     problem + ", so that it cannot run again",
-                    repair="Write out of place (x = x + y) or into a .clone()."
-                    if first
-                    else "Call backward before, or write to a .clone().",
+                    repair=repair,
                     notes=[f"it was overwritten at {write}"],
                 )
 
+
+WROTE = "the function wrote into a tensor that it reads from outside"
+OUT_OF_PLACE = "Write out of place (x = x + y) or into a .clone()."
 
 _ALIVE: weakref.WeakSet[Segment] = weakref.WeakSet()
 
@@ -145,7 +181,7 @@ if hasattr(os, "register_at_fork"):
 class _Later:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
-    __slots__ = ("number", "segment")
+    __slots__ = ("__weakref__", "number", "segment")
 
     def __init__(self, segment: Segment, number: int) -> None:
         self.segment = segment
@@ -159,7 +195,7 @@ class _Later:
     @property
     def inputs(self) -> Any:
         """What the second run is called with, nested as the arguments are."""
-        return _restored(self.segment.inputs)
+        return restored(self.segment.inputs)
 
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, computed again."""
@@ -184,10 +220,10 @@ class _Watcher(mode.Recorder, ABC):
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         if _DEPTH.get() == self.depth:
-            self.ran(op, inputs, outputs)
+            self.ran(op, inputs, outputs, attrs)
 
     @abstractmethod
-    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+    def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
         """``op`` ran at this depth."""
 
 
@@ -200,15 +236,18 @@ class _First(_Watcher):
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment, _DEPTH.get())
         self.known: dict[int, Callable[[], Any]] = {}  # memory from outside, or made here
+        self.number = 0  # of the last computation
 
-    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+    def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
+        segment = self.segment
         for owner in map(_owner, inputs):
             if owner is not None and not self._knows(owner):
                 self.known[id(owner)] = reference = _reference(owner, owner)
-                self.segment.read.append(reference)
+                segment.read.append((reference, clock.tick()))
         node = _recorded(op, outputs)
+        self.number = segment.number(op, inputs, outputs, attrs, node)
         if node is not None:
-            self.segment.pack(node)
+            segment.pack(node, self.number)
 
     def _knows(self, owner: Any) -> bool:
         reference = self.known.get(id(owner))
@@ -222,51 +261,58 @@ class _Results(_Watcher):
 
     def __init__(self, first: _First) -> None:
         super().__init__(first.segment, first.depth)
-        self.known = first.known
+        self.first = first
 
-    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+    def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
         for owner in map(_owner, outputs):
             if owner is not None:
-                self.known[id(owner)] = _reference(owner, _MADE)
+                self.first.known[id(owner)] = _reference(owner, _MADE)
+        self.segment.flow.made(outputs, self.first.number)
 
 
 class _Second(_Watcher):
-    """Collects the nodes of the second run that stand for nodes that are still alive."""
+    """Collects the nodes of the second run for which promises are still to be kept."""
 
     def __init__(self, segment: Segment) -> None:
         super().__init__(segment, _DEPTH.get() + 1)
-        alive = [(k, reference()) for k, reference in enumerate(segment.nodes)]
-        self.wanted = {k for k, n in alive if n is not None and type(n.saved) is _Later}
+        self.wanted = {k for k, promise in segment.promises.items() if promise() is not None}
         self.stop = segment.running or segment.early_stop
         self.nodes: dict[int, Node] = {}
         self.count = 0
 
-    def ran(self, op: Any, inputs: Any, outputs: Any) -> None:
+    def ran(self, op: Any, inputs: Any, outputs: Any, attrs: Any) -> None:
+        segment = self.segment
         node = _recorded(op, outputs)
+        number = segment.number(op, inputs, outputs, attrs, node)
+        segment.flow.made(outputs, number)
         if node is not None:
+            if self.count < len(segment.nodes):
+                self._compare(node, segment.nodes[self.count](), number)
             if self.count in self.wanted:
-                number = self.count
-                self._compare(node, self.segment.nodes[number](), self.segment.specs[number])
-                self.nodes[number] = node
+                self.nodes[self.count] = node
             self.count += 1
         if self.stop and len(self.nodes) == len(self.wanted):
             raise _Enough(self)
 
-    def _compare(self, now: Node, before: Node | None, specs: tuple[Any, ...]) -> None:
-        if before is None:
-            return
-        if now.op is not before.op or now.plan is not before.plan:
+    def _compare(self, now: Node, before: Node | None, number: int) -> None:
+        segment = self.segment
+        plan = segment.plans[self.count]
+        if now.plan is not plan:
+            if before is None:
+                raise _differs(now, f"in its place {plan.op.name} ran before")
             raise _differs(before, f"in its place {now.op.name} ran at {now.site}")
-        if not self.segment.compare:
+        if not segment.compare:
             return
-        if now.outputs != before.outputs:
+        known = segment.numbers[self.count]
+        if number != known:
+            one, other = segment.flow.computations[number], segment.flow.computations[known]
+            raise _differs(before or now, difference(now.op, one, other))
+        if before is not None and now.outputs != before.outputs:
             raise _differs(before, f"its outputs are {_shapes(now)}, they were {_shapes(before)}")
-        for name, a, b in zip(now.op.attributes, now.attrs, before.attrs, strict=False):
-            if not _same(a, b):
-                raise _differs(before, f"{name} is {a!r:.60}, it was {b!r:.60}")
+        specs = segment.specs[self.count]
         saved = specs if type(now.saved) is not tuple else tuple(map(_spec, now.saved))
         if saved != specs:
-            raise _differs(before, "what it saves has another shape or dtype")
+            raise _differs(before or now, "what it saves has another shape or dtype")
 
 
 class _Enough(BaseException):
@@ -306,12 +352,22 @@ def _has_array(value: Any) -> bool:
     return any(map(_has_array, value)) if type(value) is tuple else is_array(value)
 
 
-def _same(a: Any, b: Any) -> bool:
-    if is_array(a) and is_array(b):
-        return a is b or bool(a.shape == b.shape and (a == b).all())
-    if isinstance(a, (tuple, list)) and type(a) is type(b):
-        return len(a) == len(b) and all(map(_same, a, b))
-    return a is b or bool(type(a) is type(b) and (a == b or (a != a and b != b)))
+def _overwritten(saved: Any, stamp: int) -> bool:
+    """Something was written after ``stamp`` into memory of saved values."""
+    if type(saved) is tuple:
+        return clock.last_write > stamp and any(_overwritten(value, stamp) for value in saved)
+    return is_array(saved) and written_after(saved, stamp) is not None
+
+
+def _told(error: Exception) -> None:
+    """Note in an error of the second run that the first had none; ours say so themselves."""
+    text = (
+        "it did not fail when checkpoint ran the function first: something has changed since then"
+    )
+    if not isinstance(error, TinygradError):
+        error.add_note(text)
+    elif error.op != "checkpoint" and text not in error.notes:
+        error.notes.append(text)
 
 
 def _shapes(node: Node) -> str:
@@ -323,38 +379,8 @@ def _differs(node: Node | None, how: str) -> TinygradError:
     error = GraphError(
         "checkpoint",
         "the function did not do the same when it ran again for backward",
-        repair="It may depend on its inputs, its random draws and on nothing that changes.",
+        repair="It may depend on its inputs, its random draws and on nothing that changes before "
+        "backward: pass as arguments what does.",
         notes=notes,
     )
     return error if node is None else node.blame(error)
-
-
-def _held(value: Any) -> Any:
-    """Arguments with each Tensor as it stands now: its handle may move on, by ``x += 1``."""
-    return _mapped(value, Tensor, lambda t: _Held(t.array, t.node, t.index))
-
-
-def _restored(value: Any) -> Any:
-    return _mapped(value, _Held, _Held.tensor)
-
-
-class _Held:
-    def __init__(self, array: Any, node: Any, index: int) -> None:
-        self.array, self.node, self.index = array, node, index
-
-    def tensor(self) -> Tensor:
-        tensor = Tensor(self.array)
-        tensor.node, tensor.index = self.node, self.index
-        return tensor
-
-
-def _mapped(value: Any, kind: type, change: Callable[[Any], Any]) -> Any:
-    """Nested tuples, lists and dicts with each ``kind`` in them changed."""
-    if isinstance(value, kind):
-        return change(value)
-    if isinstance(value, (tuple, list)):
-        items = [_mapped(item, kind, change) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    if type(value) is dict:
-        return {key: _mapped(item, kind, change) for key, item in value.items()}
-    return value

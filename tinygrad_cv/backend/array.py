@@ -231,14 +231,16 @@ def _usable_cupy() -> ModuleType:
 
 
 def owner_of(array: Any) -> Any:
-    """What owns the memory of a view; another array, or what gave it its memory.
+    """What owns the memory of a view; another array, or what gave it its memory. An array that
+    stands in bytes counts itself: they take no weak reference.
 
     >>> array = np.zeros(4)
     >>> owner_of(array[1:][1:]) is array
     True
     """
-    while getattr(array, "base", None) is not None:
-        array = array.base
+    base = getattr(array, "base", None)
+    while base is not None and not isinstance(base, (bytes, bytearray)):
+        array, base = base, getattr(base, "base", None)
     return array
 
 

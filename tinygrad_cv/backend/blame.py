@@ -55,9 +55,13 @@ class Freed(Place):
 
 
 class Detached(Place):
-    """Where a tensor was cut from the graph by ``detach()``."""
+    """Where a tensor was cut from the graph, and by what."""
 
-    __slots__ = ()
+    __slots__ = ("by",)
+
+    def __init__(self, frame: FrameType, scope: Any, by: str = "detach()") -> None:
+        super().__init__(frame, scope)
+        self.by = by
 
 
 class Passed(Place):
@@ -120,8 +124,8 @@ def with_origins(error: TinygradError, op: Any, tensors: Sequence[Any], frame: F
         name = f"{op.inputs[0]}[{k}]" if op.variadic else op.inputs[k]
         if hasattr(node, "site"):
             error.notes.append(f"{name} was made by {node.op.name} at {node.site}")
-        elif getattr(node, "name", None):
-            error.notes.append(f"{name} is the parameter {node.name!r}")
+        elif getattr(node, "label", None):
+            error.notes.append(f"{name} is the parameter {node.label!r}")
 
 
 def tell(error: Exception, node: Any) -> None:
@@ -143,6 +147,7 @@ def wrong_shape(node: Any, k: int, returned: Any, shape: Any) -> ShapeError:
         node.op.name,
         f"the rule vjp_{name} returned a gradient of the wrong shape",
         values=[("returned", returned), (name, shape)],
+        repair=f"Reduce it to that shape: sum_to(g, {name}_shape) sums what was broadcast.",
         notes=[f"the operator ran at {node.site}"],
     )
 

@@ -7,6 +7,7 @@ Operators are known here by their attributes only.
 from __future__ import annotations
 
 import difflib
+import dis
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -79,7 +80,10 @@ def check_rules(op: Any) -> None:
     readers = [(f"vjp_{name}", rule, own) for name, rule in op.rules.items()]
     if op.fused_vjp is not None:
         readers.append(("fused_vjp", op.fused_vjp, ("xp", "g", "needs")))
+    own_code = op.__module__.startswith("tinygrad_cv.")  # which is tested; to look takes time
     for reader, rule, extra in readers:
+        if not own_code and _gives_nothing(rule):
+            raise ArgumentError(op.name, f"{reader} returns nothing: is a return missing?")
         for name in names_of(rule):
             if name not in (*extra, *readable):
                 raise ArgumentError(
@@ -87,3 +91,16 @@ def check_rules(op: Any) -> None:
                     f"{reader} reads {name!r}, which is no input, output, residual or attribute",
                     repair="It can read " + ", ".join((*extra, *readable)) + ".",
                 )
+
+
+def _gives_nothing(function: Any) -> bool:
+    """True for a function that can return None only."""
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_flags & inspect.CO_GENERATOR:
+        return False
+    steps = list(dis.get_instructions(code))
+    ends = [k for k, step in enumerate(steps) if step.opname.startswith("RETURN")]
+    before = [steps[k - 1] if steps[k].opname == "RETURN_VALUE" else steps[k] for k in ends]
+    return bool(ends) and all(
+        step.opname.endswith("CONST") and step.argval is None for step in before
+    )

@@ -17,7 +17,7 @@ from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import CPU, add, device_of, on_device_of, xp_of
 from tinygrad_cv.backend.elementwise import in_promised_order
 from tinygrad_cv.backend.spec import Spec, spec_of
-from tinygrad_cv.errors import BackendError, DTypeError, TinygradError
+from tinygrad_cv.errors import NO_VALUE, ArgumentError, BackendError, DTypeError, TinygradError
 
 __all__ = ["fused_rules", "run_kernel", "run_rules", "sum_of"]
 
@@ -75,8 +75,8 @@ def _run(op: Any, arrays: Arrays, attrs: Arrays, device: str, xp: Any) -> tuple[
     if op.elementwise:
         result = in_promised_order(op, xp, arrays, attrs, result)
     if type(result) is tuple:
-        return arrays, tuple(_whole(item) for item in result)
-    return arrays, (_whole(result),)
+        return arrays, tuple([_whole(op, k, item) for k, item in enumerate(result)])
+    return arrays, (_whole(op, 0, result),)
 
 
 def sum_of(a: Any, b: Any, out: Any = None) -> Any:
@@ -178,8 +178,17 @@ def _not_computable(op: Any, arrays: Arrays, problem: Exception) -> DTypeError:
     )
 
 
-def _whole(result: Any) -> Any:
-    """What NumPy makes of 0-d results is a scalar; here it is an array again."""
+def _whole(op: Any, k: int, result: Any) -> Any:
+    """Result ``k`` of ``op``. What NumPy makes of 0-d results is a scalar; here it is an array
+    again."""
+    if isinstance(result, np.ndarray):
+        return result
+    if k < len(op.outputs) and not hasattr(result, "dtype"):
+        raise ArgumentError(
+            op.name,
+            f"forward must return an array, or a tuple of arrays, not {type(result).__name__}",
+            repair=NO_VALUE if result is None else None,
+        )
     return np.asarray(result) if isinstance(result, np.generic) else result
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.array import owner_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.errors import site_of, user_frame
 
@@ -25,7 +26,6 @@ __all__ = [
     "clock",
     "forget",
     "is_writeable",
-    "memory_of",
     "note_write",
     "note_writes",
     "written_after",
@@ -75,14 +75,6 @@ class _Write(NamedTuple):
 _writes: dict[int, _Write] = {}
 
 
-def memory_of(array: Any) -> Any:
-    """The object that owns the memory of an array."""
-    base = getattr(array, "base", None)
-    while base is not None:
-        array, base = base, getattr(base, "base", None)
-    return array
-
-
 def is_writeable(array: Any) -> bool:
     """False where a write would fail, or would change several elements at once: read-only memory,
     and an axis along which one element stands for many."""
@@ -105,7 +97,7 @@ def note_writes(arrays: Iterable[Any], what: str, scope: Any = None) -> None:
     with _lock:
         clock.last_write = now = clock.tick()
     for array in arrays:
-        owner = memory_of(array)
+        owner = owner_of(array)
         if type(owner) is Spec:  # no memory, and nothing says when it dies
             continue
         key = id(owner)
@@ -134,5 +126,5 @@ def _dropper(owner: Any, key: int) -> Any:
 def written_after(array: Any, stamp: int) -> _Write | None:
     """What wrote to the memory of ``array`` later than ``stamp``, if something did; as text its
     line, its name and the module path."""
-    known = _writes.get(id(memory_of(array)))
+    known = _writes.get(id(owner_of(array)))
     return known if known is not None and known.time > stamp else None

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o",
         "--output",
         metavar="FILE",
-        help="an .svg, .png, .pdf, .dot, .json or .txt file; without it the text is printed",
+        help="an .svg, .html, .png, .pdf, .dot, .json or .txt file; without it the text is printed",
     )
     graph.add_argument(
         "--format",

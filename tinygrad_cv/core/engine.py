@@ -1,5 +1,16 @@
 """Backward: walk the graph from the results, run each node's rules once, add up what meets.
 
+Without all that a user may want beside it, it is this::
+
+    grads = {output: 1}
+    for node in everything below the output, the last made first:
+        g = grads.pop(node)
+        for source, rule in the inputs of the node that need a gradient:
+            grads[source] = grads.get(source, 0) + rule(g, what the node saved)
+
+What is left in ``grads`` are the gradients of the leaves: :meth:`Run._walk` is the loop,
+:meth:`Run._rules` the call of the rules, :meth:`Run._add` the sum, :func:`reachable` the order.
+
 The walk is iterative and everything it needs belongs to the run, so a hook may start another
 backward and two threads may use one retained graph. With ``create_graph`` the same rules are fed
 Tensors instead of arrays, and record themselves.

@@ -106,16 +106,7 @@ class Node:
         indices = self.indices or (0,) * len(self.edges)
         return tuple(zip(self.edges, indices, strict=True))
 
-    @property
-    def next_functions(self) -> tuple[tuple[Source | None, int], ...]:
-        """``inputs``, as PyTorch calls it.
-
-        >>> import tinygrad_cv as tg
-        >>> y = tg.ones(2, requires_grad=True).exp().sum()
-        >>> y.grad_fn.next_functions[0][0].name()
-        'exp'
-        """
-        return self.inputs
+    next_functions = inputs  # as PyTorch calls it
 
     def name(self) -> str:
         """The name of the operator.
@@ -161,18 +152,19 @@ class Leaf:
 
     Attributes:
         tensor: weak reference to that tensor; a gradient for a dead one is dropped.
-        name: what pictures and messages call it, such as "weight".
+        label: what pictures and messages call it, such as "weight"; may be None.
         shape, dtype: of the tensor.
         hooks: functions that see its gradient, by hook number.
+        inputs, next_functions: empty; a walk ends here.
     """
 
-    __slots__ = ("__weakref__", "dtype", "hooks", "name", "shape", "tensor")
+    __slots__ = ("__weakref__", "dtype", "hooks", "label", "shape", "tensor")
 
-    next_functions: ClassVar[tuple[()]] = ()  # nothing below: a walk ends here
+    inputs = next_functions = ()
 
-    def __init__(self, tensor: Tensor, name: str | None = None) -> None:
+    def __init__(self, tensor: Tensor) -> None:
         self.tensor = weakref.ref(tensor)
-        self.name = name
+        self.label: str | None = None
         self.shape: tuple[int, ...] = tensor.array.shape
         self.dtype: Any = tensor.array.dtype
         self.hooks: Hooks | None = None
@@ -182,8 +174,18 @@ class Leaf:
         """(shape, dtype) of the tensor, as a node has them."""
         return ((self.shape, self.dtype),)
 
+    def name(self) -> str:
+        """The label, or "leaf".
+
+        >>> import tinygrad_cv as tg
+        >>> y = tg.ones(2, requires_grad=True).exp()
+        >>> [source.name() for source, _ in y.grad_fn.next_functions]
+        ['leaf']
+        """
+        return self.label or "leaf"
+
     def __repr__(self) -> str:
-        return f"<Leaf {self.name or ''}{self.shape}>"
+        return f"<Leaf {self.label or ''}{self.shape}>"
 
 
 Source = Node | Leaf

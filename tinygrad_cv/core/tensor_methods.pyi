@@ -455,6 +455,8 @@ class TensorMethods:
         title: str | None = None,
         max_nodes: builtins.int = 300,
         profile: Any = None,
+        statistics: builtins.bool = False,
+        plan: Any = None,
         explain: builtins.bool = False,
         **kwargs: Any,
     ) -> Graph:

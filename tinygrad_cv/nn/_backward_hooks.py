@@ -24,6 +24,7 @@ __all__ = ["BackwardHooks"]
 
 Gradients = tuple[Tensor | None, ...]
 Hook = Callable[..., Any]
+FORM = "hook(module, grad_input, grad_output)"
 
 
 class BackwardHooks:
@@ -43,7 +44,7 @@ class BackwardHooks:
         self.count = len(args)
         if not is_grad_enabled():
             return args
-        gate = _Gate(args, self._inputs_known, fill=True)
+        gate = _Gate(args, self._inputs_known, True, f"an input of {self._name()} has passed")
         self.inputs = bool(gate.nodes)
         return tuple(gate.take())
 
@@ -53,23 +54,29 @@ class BackwardHooks:
             return result
         several = isinstance(result, (tuple, list))
         values = result if several else [result]
-        passed = _Gate(values, self._outputs_known, fill=False).take()
+        told = f"the output of {self._name()} has passed"
+        passed = _Gate(values, self._outputs_known, False, told).take()
         if not several:
             return passed[0]
         named = hasattr(result, "_fields")
         return type(result)(*passed) if named else type(result)(passed)
 
+    def _name(self) -> str:
+        return type(self.module).__name__
+
     def _outputs_known(self, run: BackwardRun, arrived: Gradients) -> Gradients:
         gradients = arrived
         for hook in self.pre:
-            returned = call_hook(hook, None, self.module, gradients)
+            returned = call_hook(
+                hook, None, self.module, gradients, form="hook(module, grad_output)"
+            )
             gradients = self._checked(hook, "grad_output", returned, gradients)
         if self.inputs:
             run.scratch[self] = gradients
             return gradients
         nothing = (None,) * self.count
         for hook in self.post:  # no input has a gradient that could arrive later
-            returned = call_hook(hook, None, self.module, nothing, gradients)
+            returned = call_hook(hook, None, self.module, nothing, gradients, form=FORM)
             self._checked(hook, "grad_input", returned, nothing)
         return gradients
 
@@ -79,7 +86,7 @@ class BackwardHooks:
             return arrived
         gradients = arrived
         for hook in self.post:
-            returned = call_hook(hook, None, self.module, gradients, outputs)
+            returned = call_hook(hook, None, self.module, gradients, outputs, form=FORM)
             gradients = self._checked(hook, "grad_input", returned, gradients)
         return gradients
 
@@ -95,7 +102,8 @@ class _Gate:
     to run in a backward finds the gradients of the others complete.
 
     ``known(run, gradients)`` is called then, and what it returns goes on. None stands where nothing
-    arrives; with ``fill`` zeros do, where a tensor asks for a gradient.
+    arrives; with ``fill`` zeros do, where a tensor asks for a gradient. ``told`` says in errors
+    what has passed the gate.
     """
 
     def __init__(
@@ -103,8 +111,10 @@ class _Gate:
         values: Sequence[Any],
         known: Callable[[BackwardRun, Gradients], Gradients],
         fill: bool,
+        told: str,
     ) -> None:
         self.known = known
+        self.told = told
         self.fill = fill
         self.passed: list[Any] = list(values)
         # Weak, because a node has this gate in its hooks and it must not be a cycle.
@@ -136,6 +146,7 @@ class _Gate:
                 return [results[0]]
             return [going if create_graph or going is None else going.array]
 
+        hook.passed = self.told  # type: ignore[attr-defined]  # for who would write in place
         HookHandle(node, AFTER, hook, checked=False)
         return passed
 

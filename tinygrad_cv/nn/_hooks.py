@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tinygrad_cv.autograd.hooks import call_hook, check_callable, described
+from tinygrad_cv.backend.replay import at_end
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.nn._backward_hooks import BackwardHooks
 from tinygrad_cv.nn._tree import Tree
@@ -33,6 +34,7 @@ class RemovableHandle:
             hooks.update(later)
         else:
             hooks[self.id] = hook
+        at_end(self.remove)  # the first run has left it there already
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
@@ -219,11 +221,12 @@ class Hooked(Tree):
     def _before(self, entry: _Forward, call: _Call) -> None:
         hook = entry.hook
         if not entry.with_kwargs:
-            changed = call_hook(hook, None, self, call.args)
+            changed = call_hook(hook, None, self, call.args, form="hook(module, args)")
             if changed is not None:
                 call.args = changed if isinstance(changed, tuple) else (changed,)
             return
-        changed = call_hook(hook, None, self, call.args, call.kwargs)
+        form = "hook(module, args, kwargs)"
+        changed = call_hook(hook, None, self, call.args, call.kwargs, form=form)
         if changed is None:
             return
         if not (isinstance(changed, tuple) and [type(part) for part in changed] == [tuple, dict]):
@@ -237,7 +240,8 @@ class Hooked(Tree):
 
     def _after(self, entry: _Forward, call: _Call) -> None:
         given = (call.args, call.kwargs) if entry.with_kwargs else (call.args,)
-        changed = call_hook(entry.hook, None, self, *given, call.result)
+        form = f"hook(module, args, {'kwargs, ' if entry.with_kwargs else ''}output)"
+        changed = call_hook(entry.hook, None, self, *given, call.result, form=form)
         if changed is not None:
             call.result = changed
 

@@ -45,12 +45,12 @@ class Parameter(Tensor):
 
         >>> weight = Parameter([1.0])
         >>> weight.named("weight")
-        >>> weight.node.name
+        >>> weight.node.label
         'weight'
         """
         self._label = name
         if isinstance(self.node, Leaf):
-            self.node.name = name
+            self.node.label = name
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for the gradient, or freeze the parameter; its name stays.
@@ -61,8 +61,8 @@ class Parameter(Tensor):
         tensor([1.], requires_grad=True)
         """
         super().requires_grad_(requires_grad)
-        if isinstance(self.node, Leaf) and self.node.name is None:
-            self.node.name = getattr(self, "_label", None)
+        if isinstance(self.node, Leaf) and self.node.label is None:
+            self.node.label = getattr(self, "_label", None)
         return self
 
     def __repr__(self) -> str:

@@ -1,4 +1,5 @@
-"""What is done to the gradients of a model before a step, under the names of ``torch.nn.utils``."""
+"""Gradients of a model clipped before a step, and its parameters as one vector, under the names of
+``torch.nn.utils``."""
 
 from __future__ import annotations
 
@@ -9,12 +10,17 @@ from typing import Any
 
 from tinygrad_cv.autograd.modes import no_grad
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, GraphError
+from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops.creation import zeros
-from tinygrad_cv.ops.join import stack
+from tinygrad_cv.ops.join import cat, stack
 from tinygrad_cv.ops.vector_norm import norm
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "parameters_to_vector",
+    "vector_to_parameters",
+]
 
 
 @no_grad()
@@ -95,8 +101,57 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         gradient.clamp_(-clip_value, clip_value)
 
 
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All numbers of the parameters one after the other, as one tensor [n]. Gradients flow through.
+
+    Raises:
+        DTypeError: something that is no Tensor.
+        ShapeError: there is none.
+
+    >>> import tinygrad_cv as tg
+    >>> parameters_to_vector(tg.nn.Linear(3, 2).parameters()).shape
+    (8,)
+    """
+    several = _tensors("parameters_to_vector", parameters)
+    if not several:
+        raise ShapeError("parameters_to_vector", "there are no parameters to put into a vector")
+    return cat([tensor.reshape(-1) for tensor in several])
+
+
+@no_grad()
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write the numbers of ``vec`` [n] into the parameters, in their order.
+
+    Raises:
+        DTypeError: something that is no Tensor.
+        ShapeError: ``vec`` has not as many numbers as the parameters.
+
+    >>> import tinygrad_cv as tg
+    >>> net = tg.nn.Linear(1, 2)
+    >>> vector_to_parameters(tg.tensor([1.0, 2.0, 3.0, 4.0]), net.parameters())
+    >>> net.weight.tolist(), net.bias.tolist()
+    ([[1.0], [2.0]], [3.0, 4.0])
+    """
+    op = "vector_to_parameters"
+    (vector,), several = _tensors(op, vec), _tensors(op, parameters)
+    needed = sum(tensor.numel() for tensor in several)
+    if vector.shape != (needed,):
+        rows = [("vec", vector.shape), ("parameters", (needed,))]
+        raise ShapeError(
+            op, "the vector must have one number for each of the parameters", values=rows
+        )
+    start = 0
+    for tensor in several:
+        tensor.copy_(vector[start : start + tensor.numel()].reshape(tensor.shape))
+        start += tensor.numel()
+
+
 def _gradients(op: str, parameters: Any) -> list[Tensor]:
     """The gradients of one or several tensors, those that there are."""
+    return [p.grad for p in _tensors(op, parameters) if p.grad is not None]
+
+
+def _tensors(op: str, parameters: Any) -> list[Tensor]:
     several = [parameters] if isinstance(parameters, Tensor) else parameters
     if not isinstance(several, Iterable):
         raise DTypeError(
@@ -114,7 +169,7 @@ def _gradients(op: str, parameters: Any) -> list[Tensor]:
                 f"parameters[{number}] is not a tensor but of type {type(parameter).__name__}",
                 repair="Give model.parameters(), or a list of tensors.",
             )
-    return [p.grad for p in found if p.grad is not None]
+    return found
 
 
 def _check_number(op: str, name: str, value: object) -> None:

@@ -86,14 +86,14 @@ def cuda(self: Tensor, device: Any = None) -> Tensor:
 
 
 def _name(tensor: Tensor) -> str | None:
-    return tensor.node.name if isinstance(tensor.node, Leaf) else None
+    return tensor.node.label if isinstance(tensor.node, Leaf) else None
 
 
 def _rebuild(kind: type[Tensor], array: Any, requires_grad: bool, name: str | None) -> Tensor:
     tensor = kind.__new__(kind)
     Tensor.__init__(tensor, array, requires_grad=requires_grad)
     if isinstance(tensor.node, Leaf):
-        tensor.node.name = name
+        tensor.node.label = name
     return tensor
 
 

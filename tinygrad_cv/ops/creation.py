@@ -13,11 +13,13 @@ import numpy as np
 
 from tinygrad_cv.backend import memory
 from tinygrad_cv.backend.array import as_device, asarray, copy_of
+from tinygrad_cv.backend.blame import Detached
 from tinygrad_cv.backend.dtypes import as_dtype, bool_, get_default_dtype, int64
 from tinygrad_cv.backend.spec import Spec, layout_of
+from tinygrad_cv.core.mode import state
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.core.tensor import as_tensor as _as_tensor
-from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError, user_frame
 from tinygrad_cv.ops._axes import as_int
 from tinygrad_cv.ops._new import checked_shape, made
 
@@ -69,7 +71,7 @@ def tensor(
     """A new tensor with a copy of ``data``.
 
     Args:
-        data: a number, nested lists, a NumPy or CuPy array, or a tensor.
+        data: a number, nested lists, a NumPy or CuPy array, or a tensor, whose gradient is cut.
         dtype: default: that of an array or tensor; of Python numbers bool, int64 or the default
             float dtype.
         device: default: that of a tensor, else the default device.
@@ -77,6 +79,7 @@ def tensor(
 
     Raises:
         ArgumentError: nested lists of different lengths.
+        GraphError: tensors in lists that require a gradient, which ``stack`` keeps.
         DTypeError: a dtype that is not supported; a gradient for integers.
 
     >>> import tinygrad_cv as tg
@@ -84,15 +87,24 @@ def tensor(
     tensor([[1, 2],
             [3, 4]])
     """
+    cut = None
     if isinstance(data, Tensor):
         array = asarray(data.array, dtype, data.device if device is None else device)
-        given = data.array
+        given, cut = data.array, data.cut
+        if data.node is not None:
+            cut = Detached(user_frame(), state().scope, "tg.tensor(), which copies,")
     else:
-        array = asarray(data, dtype, as_device(device))
+        try:
+            array = asarray(data, dtype, as_device(device))
+        except GraphError as error:
+            error.op, error.repair = "tensor", "Use tg.stack([...]), which keeps it, or t.detach()."
+            raise
         given = data
     if not isinstance(array, Spec) and (array is given or _share(array, given)):
         array = copy_of(array)
-    return Tensor(array, requires_grad=requires_grad)
+    made = Tensor(array, requires_grad=requires_grad)
+    made.cut = cut
+    return made
 
 
 def _share(array: Any, given: Any) -> bool:

@@ -16,12 +16,12 @@ from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.writes import is_writeable, note_write
 from tinygrad_cv.core.mode import state
-from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.node import AFTER, Leaf, Node
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops import arithmetic, index, layout, power
 
-__all__ = ["METHODS", "check_writable", "inplace", "write"]
+__all__ = ["METHODS", "check_writable", "inplace", "move_on", "write"]
 
 
 def write(target: Tensor, result: Tensor, what: str) -> Tensor:
@@ -55,8 +55,19 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
             xp_of(target.array).copyto(target.array, result.array)
     note_write(target.array, what, state().scope)
     if state().grad:
-        target.node, target.index = result.node, result.index
+        move_on(target, result)
     return target
+
+
+def move_on(target: Tensor, result: Tensor) -> None:
+    """From now on ``target`` stands where ``result`` does in the graph; what ``retain_grad`` asked
+    for follows it."""
+    node, index = target.node, target.index
+    target.node, target.index = result.node, result.index
+    hooks = node.hooks.get(index, {}) if node is not None and node.hooks else {}
+    for number, hook in tuple(hooks.items()):
+        if hasattr(hook, "follow") and hook.follow(target):
+            hooks.pop(number, None)
 
 
 def check_writable(target: Tensor, what: str) -> None:
@@ -76,6 +87,7 @@ def check_writable(target: Tensor, what: str) -> None:
     if not state().grad:
         return  # under no_grad a write is a write to memory
     if target.is_view:
+        _check_gate(target, what)
         raise GraphError(
             what,
             "this tensor is a view of another one; a write through it would not be recorded there",
@@ -86,9 +98,26 @@ def check_writable(target: Tensor, what: str) -> None:
         raise GraphError(
             what,
             "a leaf that requires a gradient cannot be written while gradients are recorded",
-            values=[("leaf", target.node.name or target.shape)],
+            values=[("leaf", target.node.label or target.shape)],
             repair="Write under tg.no_grad(), or compute a new tensor (y = x + 1).",
         )
+
+
+def _check_gate(target: Tensor, what: str) -> None:
+    """Say of what has passed a backward hook of a module that this is the reason."""
+    node = target.node
+    if not isinstance(node, Node):
+        return
+    for hook in (node.hooks or {}).get(AFTER, {}).values():
+        passed = getattr(hook, "passed", None)
+        if passed is not None:
+            raise GraphError(
+                what,
+                f"{passed} a backward hook, which would not see the gradient of what is written",
+                repair="Use inplace=False in the module that writes, or write to a copy: "
+                "x = x.clone().",
+                notes=[f"it passed at {node.site}"],
+            )
 
 
 def setitem(self: Tensor, key: Any, value: Any) -> None:

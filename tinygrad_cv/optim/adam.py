@@ -25,7 +25,7 @@ class Adam(Optimizer):
         v <- beta2 * v + (1 - beta2) * g^2
         p <- p - lr * m_hat / (sqrt(v_hat) + eps),   m_hat = m / (1 - beta1^t), v_hat likewise
 
-    `amsgrad` divides by the largest v so far (Reddi et al., ICLR 2018).
+    ``amsgrad`` divides by the largest v so far (Reddi et al., ICLR 2018).
 
     Args:
         params: tensors or parameter groups.
@@ -120,7 +120,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
 
     The decay acts on the parameter itself, p <- (1 - lr * weight_decay) * p before the step of
-    :class:`Adam`, so the moments do not see it. Arguments and errors as for `Adam`.
+    :class:`Adam``, so the moments do not see it. Arguments and errors as for ``Adam`.
 
     Without a gradient from the loss, Adam scales the decay to a step of length lr, whatever its
     strength; AdamW shrinks the parameter by the factor 1 - lr * weight_decay:

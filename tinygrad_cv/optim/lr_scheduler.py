@@ -1,4 +1,4 @@
-"""Learning-rate schedules: call `step()` after each epoch or batch, after the optimiser's own.
+"""Learning-rate schedules: call ``step()`` after each epoch or batch, after the optimiser's own.
 
 A schedule sets the rates from the number of steps alone, so two of them on one optimiser do not
 combine: the last one wins.
@@ -19,23 +19,23 @@ __all__ = ["CosineAnnealingLR", "LRScheduler", "OneCycleLR", "StepLR"]
 
 
 class LRScheduler:
-    """Base of all schedules; a subclass gives the rate after `last_epoch` steps.
+    """Base of all schedules; a subclass gives the rate after ``last_epoch`` steps.
 
-    `base_lrs` are the rates of the groups at the start, kept in each group as `"initial_lr"`.
+    ``base_lrs`` are the rates of the groups at the start, kept in each group as ``"initial_lr"``.
     Making a schedule sets the first rate.
 
     Args:
-        optimizer: its groups' `"lr"` are written.
+        optimizer: its groups' ``"lr"`` are written.
         last_epoch: number of the last step that was done, -1 for none.
 
     A group that joins the optimiser later starts from the rate it has then and follows the schedule
     from there on.
 
     Raises:
-        ArgumentError: `optimizer` is no Optimizer, or `last_epoch` is not -1 and a group does not
-            say from which rate the schedule began.
+        ArgumentError: ``optimizer`` is no Optimizer, or ``last_epoch`` is not -1 and a group does
+            not say from which rate the schedule began.
 
-    A subclass writes `_rate(base)`; here a linear warm-up over four steps:
+    A subclass writes ``_rate(base)``; here a linear warm-up over four steps:
 
     >>> import tinygrad_cv as tg
     >>> class WarmUp(LRScheduler):
@@ -132,7 +132,7 @@ class LRScheduler:
         return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken. The rates in force come with the optimiser's own
+        """Go on where ``state_dict`` was taken. The rates in force come with the optimiser's own
         state.
 
         >>> import tinygrad_cv as tg
@@ -165,13 +165,13 @@ class StepLR(LRScheduler):
     """lr = base * gamma^floor(epoch / step_size): a staircase.
 
     Args:
-        optimizer: its groups' `"lr"` are written.
+        optimizer: its groups' ``"lr"`` are written.
         step_size: epochs on one stair.
         gamma: the factor from one stair to the next.
         last_epoch: number of the last step that was done, -1 for none.
 
     Raises:
-        ArgumentError: `step_size` is below 1.
+        ArgumentError: ``step_size`` is below 1.
 
     >>> import tinygrad_cv as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -196,21 +196,21 @@ class StepLR(LRScheduler):
 
 
 class CosineAnnealingLR(LRScheduler):
-    """Half a cosine from the base rate to `eta_min` (Loshchilov and Hutter, "SGDR", ICLR 2017,
+    """Half a cosine from the base rate to ``eta_min`` (Loshchilov and Hutter, "SGDR", ICLR 2017,
     without its restarts)::
 
         lr = eta_min + (base - eta_min) * (1 + cos(pi * epoch / T_max)) / 2
 
-    After `T_max` epochs the rate goes up again the way it came.
+    After ``T_max`` epochs the rate goes up again the way it came.
 
     Args:
-        optimizer: its groups' `"lr"` are written.
-        T_max: epochs from the base rate to `eta_min`.
+        optimizer: its groups' ``"lr"`` are written.
+        T_max: epochs from the base rate to ``eta_min``.
         eta_min: the lowest rate.
         last_epoch: number of the last step that was done, -1 for none.
 
     Raises:
-        ArgumentError: `T_max` is below 1.
+        ArgumentError: ``T_max`` is below 1.
 
     >>> import tinygrad_cv as tg
     >>> optimizer = tg.optim.SGD([tg.ones(1, requires_grad=True)], lr=1.0)
@@ -236,16 +236,16 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Warm up to `max_lr`, then anneal to almost nothing (Smith and Topin, 2018); step per batch.
+    """Warm up to ``max_lr``, then anneal to almost nothing (Smith and Topin, 2018); step per batch.
 
-    The rate runs from max_lr / div_factor up to max_lr during the first `pct_start` of the steps
+    The rate runs from max_lr / div_factor up to max_lr during the first ``pct_start`` of the steps
     and then down to max_lr / (div_factor * final_div_factor). Momentum (beta1 of Adam) runs the
-    other way, between `max_momentum` and `base_momentum`.
+    other way, between ``max_momentum`` and ``base_momentum``.
 
     Args:
         optimizer: its rates and momenta are replaced.
         max_lr: the peak; a list gives one for each parameter group.
-        total_steps: length of the cycle; or give `epochs` and `steps_per_epoch`.
+        total_steps: length of the cycle; or give ``epochs`` and ``steps_per_epoch``.
         pct_start: fraction of the cycle that is warm-up.
         anneal_strategy: "cos" or "linear".
         cycle_momentum: whether the momentum is moved at all.

@@ -1,4 +1,4 @@
-"""What all optimisers share: parameter groups, their state, and the loop of `step`."""
+"""What all optimisers share: parameter groups, their state, and the loop of ``step``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = ["Optimizer"]
 class Optimizer:
     """Base of all optimisers; a subclass gives the defaults and the rule for one parameter.
 
-    `param_groups` is a list of dictionaries: the group's parameters under `"params"` and one value
-    per hyper-parameter. They are read at every step, so a schedule writes into them. `state[p]`
-    holds what the rule remembers of parameter `p`.
+    ``param_groups`` is a list of dictionaries: the group's parameters under ``"params"`` and
+    one value per hyper-parameter. They are read at every step, so a schedule writes into them.
+    ``state[p]`` holds what the rule remembers of parameter ``p``.
 
     Args:
-        params: tensors, or dictionaries with `"params"` and hyper-parameters of their own.
+        params: tensors, or dictionaries with ``"params"`` and hyper-parameters of their own.
         defaults: the hyper-parameters of groups that do not name them.
 
     Raises:
@@ -37,8 +37,8 @@ class Optimizer:
         DTypeError: something that is not a floating-point tensor.
         GraphError: a parameter that is itself the result of an operation.
 
-    A subclass writes `_update(param, grad, group, state)`, which gets raw arrays and changes
-    `param` in place; here sign descent, p <- p - lr * sign(g) (Bernstein et al., ICML 2018):
+    A subclass writes ``_update(param, grad, group, state)``, which gets raw arrays and changes
+    ``param`` in place; here sign descent, p <- p - lr * sign(g) (Bernstein et al., ICML 2018):
 
     >>> import numpy as np, tinygrad_cv as tg
     >>> class SignSGD(Optimizer):
@@ -101,12 +101,12 @@ class Optimizer:
         Returns:
             What the closure returned, or None.
 
-        Warns, once for each optimiser, when the loss that the last `backward` began with, or a
+        Warns, once for each optimiser, when the loss that the last ``backward`` began with, or a
         gradient, is not finite, and says how to find the cause.
 
         Raises:
-            ShapeError: a `.grad` has not its parameter's shape. Nothing is changed then.
-            DTypeError: a `.grad` is neither a tensor nor None.
+            ShapeError: a ``.grad`` has not its parameter's shape. Nothing is changed then.
+            DTypeError: a ``.grad`` is neither a tensor nor None.
             GraphError: a parameter cannot be written: its memory is read-only, or expanded from
                 fewer elements. Nothing is changed then.
 
@@ -134,16 +134,17 @@ class Optimizer:
         self._watch.look(self._name, [param for _, params in active for param in params])
         written = (param.array for _, params in active for param in params)
         note_writes(written, f"{self._name}.step")
-        for group, params in active:
-            for param in self._update_together(params, group):
-                with on_device_of(param.array):
-                    self._update(param.array, param.grad.array, group, self.state[param])
+        with np.errstate(all="ignore"):  # values that are not finite are told by the watch
+            for group, params in active:
+                for param in self._update_together(params, group):
+                    with on_device_of(param.array):
+                        self._update(param.array, param.grad.array, group, self.state[param])
         return loss
 
     def _update(self, param: Any, grad: Any, group: Group, state: State) -> None:
-        """The rule for one parameter: write the new values into the array `param`.
+        """The rule for one parameter: write the new values into the array ``param``.
 
-        `grad` belongs to the user and stays as it is. `state` is empty at the first step.
+        ``grad`` belongs to the user and stays as it is. ``state`` is empty at the first step.
         """
         raise NotImplementedError
 
@@ -182,9 +183,9 @@ class Optimizer:
         """Raise an ArgumentError for a hyper-parameter out of range."""
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, or with `set_to_none=False` fill them with zeros.
+        """Forget all gradients, or with ``set_to_none=False`` fill them with zeros.
 
-        `backward` adds to `.grad`, so without this call the gradients of several steps add up:
+        ``backward`` adds to ``.grad``, so without this call the gradients of several steps add up:
 
         >>> import tinygrad_cv as tg
         >>> p = tg.tensor([3.0], requires_grad=True)
@@ -212,8 +213,8 @@ class Optimizer:
         """Optimise more parameters from now on, such as layers that were frozen so far.
 
         Args:
-            param_group: a dictionary with `"params"` (a tensor or several) and the hyper-parameters
-                in which it differs from the optimiser's defaults.
+            param_group: a dictionary with ``"params"`` (a tensor or several) and the
+                hyper-parameters in which it differs from the optimiser's defaults.
 
         Raises:
             DTypeError: it is no such dictionary, or holds something that is not a floating-point
@@ -280,7 +281,7 @@ class Optimizer:
             )
 
     def _check_range(self, group: Group, name: str, low: float, high: float = float("inf")) -> None:
-        """Raise unless `low <= group[name] < high`; for tuples, each entry."""
+        """Raise unless ``low <= group[name] < high``; for tuples, each entry."""
         values = group[name] if isinstance(group[name], tuple | list) else (group[name],)
         for value in values:
             if not isinstance(value, int | float) or not low <= value < high:
@@ -311,13 +312,13 @@ class Optimizer:
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave; arrays are copied to each parameter's device.
+        """Continue from what ``state_dict`` gave; arrays are copied to each parameter's device.
 
         Parameters are matched by their number, that is by their order in the groups.
 
         Raises:
             DTypeError: it is not a mapping with the keys "state" and "param_groups", or an entry of
-                it has another type than `state_dict` gives.
+                it has another type than ``state_dict`` gives.
             ArgumentError: the groups do not have the same numbers of parameters, a value is out of
                 range, or the state is that of another kind of optimiser.
             ShapeError: a state array does not have its parameter's shape.

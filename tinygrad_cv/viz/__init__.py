@@ -59,6 +59,8 @@ def trace(
     title: str | None = None,
     verify: Report | None = None,
     profile: Any = None,
+    statistics: bool = False,
+    plan: Any = None,
     **kwargs: Any,
 ) -> Graph:
     """The whole graph, every node and edge of it.
@@ -77,6 +79,12 @@ def trace(
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
             by time; :meth:`Graph.overlay` has the other colours.
+        statistics: look at the values: norms of parameters and of the gradients that a backward
+            left, of a call also mean, standard deviation, zeros and non-finite values of what each
+            operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and
+            "nonfinite".
+        plan: what :func:`tinygrad_cv.autograd.plan_memory` found of the same call, for the overlay
+            "peak_bytes".
 
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
@@ -115,6 +123,8 @@ def trace(
                 _title(title, "computation graph", backward),
                 {} if verify is None else verify.marks(),
                 profile,
+                statistics,
+                plan,
             )
         )
     if verify is not None:
@@ -136,7 +146,9 @@ def trace(
         )
     default = getattr(target, "__name__", type(target).__name__)
     return Graph(
-        capture.from_call(target, inputs, kwargs, backward, _title(title, default, backward))
+        capture.from_call(
+            target, inputs, kwargs, backward, _title(title, default, backward), statistics, plan
+        )
     )
 
 
@@ -155,6 +167,8 @@ def draw(
     max_nodes: int = MAX_NODES,
     verify: Report | None = None,
     profile: Any = None,
+    statistics: bool = False,
+    plan: Any = None,
     explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
@@ -175,7 +189,8 @@ def draw(
     PosixPath('product.svg')
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    graph = trace(target, *inputs, verify=verify, profile=profile, **options, **kwargs)
+    options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
+    graph = trace(target, *inputs, **options, **kwargs)
     graph = graph.simplify(max_nodes)
     if profile is not None:
         graph = graph.overlay("time")
@@ -248,6 +263,8 @@ def _graph(
     title: str | None = None,
     max_nodes: int = MAX_NODES,
     profile: Any = None,
+    statistics: bool = False,
+    plan: Any = None,
     explain: bool = False,
     **kwargs: Any,
 ) -> Graph:
@@ -260,8 +277,8 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    options |= {"max_nodes": max_nodes, "profile": profile, "explain": explain}
-    return draw(self, *inputs, **options, **kwargs)
+    options |= {"profile": profile, "statistics": statistics, "plan": plan, "explain": explain}
+    return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
 
 
 _graph.__name__ = _graph.__qualname__ = "graph"

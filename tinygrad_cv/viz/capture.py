@@ -19,6 +19,7 @@ from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
+from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
 __all__ = ["from_call", "from_tensors", "named_inputs"]
 
@@ -32,10 +33,12 @@ def from_tensors(
     title: str,
     marks: Mapping[Node, str] | None = None,
     profile: Any = None,
+    statistics: bool = False,
+    plan: Any = None,
 ) -> GraphModel:
     """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
-    nodes,
-    ``profile`` what they took.
+    nodes, ``profile`` what they took, ``plan`` what memory they need, and ``statistics`` asks for
+    norms.
 
     Raises:
         GraphError: none of them has a graph, or ``backward`` is asked for and its saved values are
@@ -55,7 +58,8 @@ def from_tensors(
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node, (marks or {}).get(node, ""))
     model = _finish(translator, outputs, backward, title)
-    return model if profile is None else measure(model, translator.number, profile)
+    model = model if profile is None else measure(model, translator.number, profile)
+    return _with_values(translator, model, statistics, plan)
 
 
 def from_call(
@@ -64,6 +68,8 @@ def from_call(
     kwargs: Mapping[str, Any],
     backward: bool,
     title: str,
+    statistics: bool = False,
+    plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device.
 
@@ -72,7 +78,7 @@ def from_call(
     """
     inputs = named_inputs(function, args, kwargs)
     translator = Translator(dict(inputs), function)
-    recorder = _Recorder()
+    recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
     with mode.watching(recorder):
@@ -84,7 +90,16 @@ def from_call(
         translator.given(name, tensor)
     for run in recorder.runs:
         translator.run(*run)
-    return _finish(translator, outputs, backward and not error, title, error)
+    model = _finish(translator, outputs, backward and not error, title, error)
+    return _with_values(translator, model, statistics, plan)
+
+
+def _with_values(
+    translator: Translator, model: GraphModel, statistics: bool, plan: Any
+) -> GraphModel:
+    if statistics:
+        model = add_norms(model, translator.tensors, translator.number)
+    return model if plan is None else add_plan(model, plan)
 
 
 def named_inputs(
@@ -103,13 +118,18 @@ def named_inputs(
 class _Recorder(mode.Recorder):
     """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
 
-    def __init__(self) -> None:
+    def __init__(self, statistics: bool = False) -> None:
+        self._statistics = statistics
         self.runs: list[tuple[Any, ...]] = []
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        self.runs.append((op, inputs, _states(inputs), outputs, attrs, place, scope, ""))
+        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        if self._statistics:  # now: a later write may change the array
+            floating = [t.array for t in outputs if t.dtype.kind == "f"]
+            run = (*run, moments(floating or [t.array for t in outputs]))
+        self.runs.append(run)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["contract", "saved_bytes", "storages"]
+__all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
 
 Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
 
@@ -92,12 +92,10 @@ def _block(
     facts: dict[str, Any] = {}
     if any("flops" in node.facts for node in nodes):
         facts["flops"] = sum(int(node.facts.get("flops", 0)) for node in nodes)
-    sizes = {
-        held.key: held.tensor.size for node in nodes for held in node.held if held.kind == "param"
-    }
-    sizes |= {node.id: node.outputs[0].size for node in nodes if node.kind == "param"}
+    sizes = parameter_sizes(nodes)
     if sizes:
-        facts["parameters"] = sum(sizes.values())
+        facts["parameter_sizes"] = sizes
+        facts["parameters"] = sum(size for _, size in sizes)
     operators = [node for node in nodes if node.kind == "op"]
     kinds: Counter[str] = Counter()
     for node in operators:
@@ -139,7 +137,7 @@ def _with_operator(
     held = tuple(
         FoldedTensor(
             inside[edge.source].kind,
-            edge.tensor,
+            edge.tensor if not edge.hidden else inside[edge.source].outputs[0],
             edge.argument,
             edge.source,
             inside[edge.source].value,
@@ -147,14 +145,38 @@ def _with_operator(
         for edge in edges
         if edge.target == operator.id and edge.source in inside
     )
+    parameters = [node for node in nodes if node.kind == "param"]
     return replace(
-        operator,
+        holding(operator, parameters, {h.key for h in held}),
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,
         held=operator.held + held,
         title=operator.title or (block.title if operator.phase == "forward" else ""),
     )
+
+
+def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:
+    """[number, elements] of the distinct parameters that nodes are, hold or stand for."""
+    sizes: dict[int, int] = {}
+    for node in nodes:
+        if node.kind == "param":
+            sizes[node.id] = node.outputs[0].size
+        sizes |= {held.key: held.tensor.size for held in node.held if held.kind == "param"}
+        sizes |= dict(node.facts.get("parameter_sizes", ()))
+    return [[number, size] for number, size in sizes.items()]
+
+
+def holding(
+    operator: GraphNode, parameters: Sequence[GraphNode], shown: Collection[int]
+) -> GraphNode:
+    """An operator that takes parameters in. Its facts count them where its lines do not: one may
+    stand for those of several calls, or be used only by way of what is not drawn."""
+    nodes = [operator, *parameters]
+    listed = all(node.id in shown for node in parameters)
+    if listed and not any("parameter_sizes" in node.facts for node in nodes):
+        return operator
+    return replace(operator, facts={**operator.facts, "parameter_sizes": parameter_sizes(nodes)})
 
 
 def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:

@@ -15,7 +15,7 @@ from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
-    cluster_text,
+    cluster_lines,
     legend_lines,
     node_lines,
     shape_text,
@@ -25,7 +25,16 @@ from tinygrad_cv.viz.marks import mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.palette import LIGHT
 
-__all__ = ["LINE_HEIGHT", "NODE_SIZE", "ROLES", "edge_label", "escape", "role", "to_dot"]
+__all__ = [
+    "LINE_HEIGHT",
+    "NODE_SIZE",
+    "ROLES",
+    "edge_label",
+    "escape",
+    "role",
+    "stub_text",
+    "to_dot",
+]
 
 FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
@@ -104,14 +113,14 @@ def escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("&", "&amp;")
 
 
-def _label(lines: Iterable[Line], end: str = "n") -> str:
+def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
     """Lines joined as DOT wants them; ``end`` sets them centred (n) or from the left (l), as
     equations always are.
     """
     import graphviz
 
     ends = [(escape(line.text), "l" if line.style == "equation" else end) for line in lines]
-    if end == "l" and ends:
+    if end == "l" and ends and apart:
         ends.append(("", "l"))  # an empty line keeps the legend off the graph
     joined = "".join(f"{text}\\{how}" for text, how in ends).removesuffix("\\n")
     return str.__new__(graphviz.quoting.NoHtml, joined) if joined else ""
@@ -124,7 +133,7 @@ def role(node: GraphNode) -> str:
     if node.kind == "op":
         if node.phase == "backward":
             return "backward"
-        return "block" if node.count > 1 else "op"
+        return "block" if "operators" in node.facts else "op"
     if node.phase == "backward":
         return "backward"
     return node.kind
@@ -136,6 +145,11 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     inside: dict[int | None, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
         inside[node.cluster].append(node)
+    nodes = {node.id: node for node in model.nodes}
+    copies: dict[int, list[tuple[int, GraphNode]]] = defaultdict(list)
+    for index, edge in enumerate(model.edges):
+        if edge.stub:
+            copies[edge.target].append((index, nodes[edge.source]))
     boxes: dict[int | None, Any] = {None: graph}
     shades = overlays.levels(model)
     levels: dict[int | None, int] = {None: -1}
@@ -147,6 +161,8 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
     for key, box in boxes.items():
         for node in inside[key]:
             box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
+            for index, source in copies.get(node.id, ()):
+                box.node(f"s{index}", **_stub_attributes(index, source))
         for row in _rows(inside[key]):
             box.body.append("\t{ rank=same; " + "; ".join(f"n{i}" for i in row) + " }\n")
     for cluster in reversed(
@@ -166,12 +182,19 @@ def _rows(nodes: list[GraphNode]) -> list[list[int]]:
 
 
 def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
+    """Half of the label's width stays empty, so that an edge that enters the box can pass beside
+    its text, wherever it enters (the SVG stage moves the text there).
+    """
     parity = "even" if level % 2 == 0 else "odd"
+    lines = cluster_lines(cluster)
+    width = max((text_width(line.text, SMALL_SIZE) for line in lines), default=0)
+    empty = "\N{NO-BREAK SPACE}" * round((width + 12) / (0.278 * SMALL_SIZE))
     return {
         "id": f"c{cluster.id}",
         "class": f"level-{parity}",
-        "label": _label([Line(cluster_text(cluster))]),
+        "label": _label([Line(line.text + empty) for line in lines], "l", apart=False),
         "labeljust": "l",
+        "fontsize": str(SMALL_SIZE),
         "style": "rounded,filled",
         "fillcolor": LIGHT[f"cluster-{parity}"],
         "color": LIGHT["cluster-line"],
@@ -204,14 +227,44 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
         elif mark == "removed":
             attributes["style"] = "filled,dashed"
     elif shade and not node.error:
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[shade]}
-    if shade == "unmeasured":
+        level, _, dead = shade.partition(" ")
+        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
+        if dead or level.startswith("hue-"):
+            attributes["color"] = LIGHT["error-line" if dead else f"{level}-line"]
+        if dead:
+            attributes["penwidth"] = "2"
+    if shade.startswith("unmeasured"):
         attributes["style"] = "rounded,filled,dashed"
     if node.kind in ("input", "output") or node.error:
         attributes["penwidth"] = "2"
     if node.error:
         attributes["fontcolor"] = LIGHT["error-ink"]
     return attributes
+
+
+def _stub_attributes(index: int, source: GraphNode) -> dict[str, str]:
+    """A small copy of the source of an edge, beside its target."""
+    text = stub_text(source)
+    return {
+        **_role_attributes("const"),
+        "id": f"s{index}",
+        "class": "const stub",
+        "label": _label([Line(text)]),
+        "style": "filled,dashed",
+        "fontsize": str(SMALL_SIZE),
+        "width": f"{(text_width(text, SMALL_SIZE) + 13) / 72:.2f}",
+        "height": f"{(LINE_HEIGHT + 5) / 72:.2f}",
+    }
+
+
+def stub_text(source: GraphNode) -> str:
+    """What a stub says: ``↪ relu #12``, or the name of an input or parameter.
+
+    >>> stub_text(GraphNode(12, "op", "relu")), stub_text(GraphNode(0, "input", "x"))
+    ('↪ relu #12', '↪ x')
+    """
+    name = source.title or source.name or source.kind
+    return clean(f"↪ {name} #{source.id}" if source.kind == "op" else f"↪ {name}", 40)
 
 
 def _role_attributes(name: str) -> dict[str, str]:
@@ -244,9 +297,9 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         if text:
             space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
             attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
-        if source.cluster != target.cluster:  # keeps the picture narrow
+        if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
-        tail, head = f"n{edge.source}", f"n{edge.target}"
+        tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
         if edge.kind == "saved":
             attributes |= {
                 "style": "dotted",
@@ -261,7 +314,7 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             if both:
                 attributes["dir"] = "back"
                 tail, head = head, tail
-        elif edge.slot == 0 and edge.mark != "removed":
+        elif edge.slot == 0 and not edge.stub and edge.mark != "removed":
             attributes["weight"] = "12"  # a straight path of the first arguments
         if edge.mark:
             kind = attributes.get("class", "data")
@@ -274,7 +327,7 @@ def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> 
     """The text beside an edge: the argument where there are several, the shape where it changes, a
     count.
     """
-    parts = []
+    parts = ["… hidden"] if edge.hidden else []
     if edge.kind == "data" and several and edge.argument:
         parts.append(edge.argument)
     shown = edge.kind == "data" or (edge.kind == "gradient" and not both)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
-from tinygrad_cv.viz.model import Cluster, GraphModel
+from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.notebook import mimebundle
 from tinygrad_cv.viz.overlay import overlay
-from tinygrad_cv.viz.render import TIME_LIMIT, save
+from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
+from tinygrad_cv.viz.views import Views
 
 __all__ = ["Graph"]
 
 
-class Graph:
+class Graph(Views):
     """A computation graph to look at. Transforms return a new Graph and leave this one alone.
 
     Attributes:
@@ -58,7 +60,7 @@ class Graph:
         >>> [node.name for node in graph.simplify().model.nodes]
         ['input', 'conv', 'relu', 'conv', 'output']
         """
-        return Graph(transforms.simplify(self.model, max_nodes))
+        return self._step(transforms.simplify, max_nodes)
 
     def fold_parameters(self) -> Graph:
         """Parameters, and their gradients, as lines inside the operators that use them.
@@ -70,7 +72,7 @@ class Graph:
         >>> [node.kind for node in graph.fold_parameters().model.nodes]
         ['input', 'op', 'output']
         """
-        return Graph(transforms.fold_parameters(self.model))
+        return self._step(transforms.fold_parameters)
 
     def fold_constants(self) -> Graph:
         """Constants as lines inside the operators that use them.
@@ -80,7 +82,7 @@ class Graph:
         >>> [(node.name, *(held.value for held in node.held)) for node in graph.model.nodes]
         [('x',), ('mul', '2'), ('add', '1'), ('output',)]
         """
-        return Graph(transforms.fold_constants(self.model))
+        return self._step(transforms.fold_constants)
 
     def fold_saved(self) -> Graph:
         """All tensors that one operator saves in one box.
@@ -93,7 +95,7 @@ class Graph:
         >>> [node.name for node in graph.fold_saved().model.nodes if node.kind == "saved"]
         ['saved']
         """
-        return Graph(transforms.fold_saved(self.model))
+        return self._step(transforms.fold_saved)
 
     def inline_calls(self) -> Graph:
         """Module calls of a single operator as a line of that operator instead of a box; a call
@@ -107,7 +109,7 @@ class Graph:
         >>> [cluster.label for cluster in graph.inline_calls().model.clusters]
         ['Sequential', '0 : Linear']
         """
-        return Graph(transforms.inline_calls(self.model))
+        return self._step(transforms.inline_calls)
 
     def depth(self, k: int) -> Graph:
         """Module calls nested ``k`` deep as one node each; the outermost call has depth 0.
@@ -123,22 +125,7 @@ class Graph:
         >>> [(node.title, node.count) for node in graph.depth(0).model.nodes if node.kind == "op"]
         [('Sequential', 3)]
         """
-        return Graph(transforms.depth(self.model, k))
-
-    def collapse(self, which: str | Callable[[Cluster], bool]) -> Graph:
-        """Module calls whose path matches a glob, or for which a function is true, as one node
-        each.
-
-        Raises:
-            ArgumentError: nothing matches; the message lists some paths.
-
-        >>> import tinygrad_cv as tg
-        >>> net = tg.nn.Sequential(tg.nn.Linear(4, 4), tg.nn.ReLU(), tg.nn.Linear(4, 2))
-        >>> graph = tg.viz.trace(net, tg.zeros(1, 4)).collapse(lambda call: call.kind == "Linear")
-        >>> [node.title or node.name for node in graph.model.nodes]
-        ['input', '0 : Linear', 'relu', '2 : Linear', 'output']
-        """
-        return Graph(transforms.collapse(self.model, which))
+        return self._step(transforms.depth, k)
 
     def only(self, phase: str) -> Graph:
         """The "forward" or the "backward" part alone.
@@ -152,7 +139,7 @@ class Graph:
         >>> [node.name for node in graph.only("backward").model.nodes]
         ['gradient of output', 'sum', 'exp', 'x.grad']
         """
-        return Graph(transforms.only(self.model, phase))
+        return self._step(transforms.only, phase)
 
     def limit(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """At most ``max_nodes`` nodes, by collapsing deep module calls first and then the middle;
@@ -170,16 +157,24 @@ class Graph:
         >>> len(graph.model.nodes) <= 20, graph.model.notes
         (True, ('102 nodes: 86 operators in the middle are drawn as one node',))
         """
-        return Graph(transforms.limit(self.model, max_nodes))
+        return self._step(transforms.limit, max_nodes)
 
     def overlay(self, values: str | Mapping[int, float], unit: str = "") -> Graph:
         """Each operator with a number, as a line of text and as a shade; an operator without one is
         hatched. A module call drawn as one node has the sum.
 
         Args:
-            values: "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
-                (:func:`trace` with ``profile=``; FLOPs and bytes of outputs are known without); or
-                a dict of numbers by node id.
+            values: what :func:`trace` was asked for, or a dict of numbers by node id:
+
+                - "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
+                  (``profile=``; FLOPs and bytes of outputs are known without), and "parameters";
+                - "peak_bytes": alive when the operator has ended, by a memory plan (``plan=``);
+                - "grad_norm" and "weight_norm": the Euclidean norms of an operator's parameters
+                  (``statistics=True``, drawn after backward), and of the gradient of a result with
+                  ``retain_grad()``. None and exactly zero are marked as a dead gradient;
+                - "mean", "std" (both of the finite values, divided by their number), "zeros" and
+                  "nonfinite" (shares of all values) of what an operator of a call gives
+                  (``statistics=True``). Of calls drawn as one node they are over all its operators.
             unit: of the numbers of a dict.
 
         Raises:
@@ -192,13 +187,14 @@ class Graph:
         >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
         <lambda>: 2 operators
         8 FLOPs forward
-        coloured by value: 4 V in all; the stronger, the more
+        coloured by value: 4 V in all; the stronger, the
+        more
         #0 input x   4 float32
-        #1 exp <- #0   → 4 float32; value 3 V (75 %)
-        #2 sum dims=(0,) <- #1   → scalar float32; value 1 V (25 %)
+        #1 exp <- input #0   → 4 float32; value 3 V (75 %)
+        #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
         #3 output <- #2   scalar float32
         """
-        return Graph(overlay(self.model, values, unit))
+        return self._step(overlay, values, unit)
 
     def explain(self) -> Graph:
         """Each operator with its equation and, beside its backward operator or in it, the equations
@@ -226,11 +222,11 @@ class Graph:
     # Out ------------------------------------------------------------------------------------------
 
     def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
-        """Write the graph to a file: ``.svg``, ``.png``, ``.pdf``, ``.dot``, ``.json`` or ``.txt``
-        by its ending. An existing file is replaced only by a complete one.
+        """Write the graph to a file: ``.svg``, ``.html``, ``.png``, ``.pdf``, ``.dot``, ``.json``
+        or ``.txt`` by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-        wheel. The other three formats need none.
+        wheel. Texts (``.dot``, ``.json``, ``.txt``) need none.
 
         Args:
             path: where to.
@@ -253,6 +249,25 @@ class Graph:
         True
         """
         return save(self.model, path, self.to_text(), time_limit)
+
+    def to_html(self, time_limit: float = TIME_LIMIT) -> str:
+        """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
+        it and what it leads to, overlays, themes, and the execution order step by step, all by
+        mouse or keyboard. One text that loads nothing else; ``render("graph.html")`` writes it.
+
+        Args:
+            time_limit: as for :meth:`render`.
+
+        Raises:
+            BackendError: there is no Graphviz engine, or it failed.
+
+        >>> import tinygrad_cv as tg
+        >>> graph = tg.viz.draw(lambda x: x.relu(), tg.zeros(2, 3), title="one ReLU")
+        >>> text = graph.to_html() if tg.viz.render.engines() else "<title>one ReLU</title>"
+        >>> "<title>one ReLU</title>" in text
+        True
+        """
+        return picture(self.model, "html", time_limit).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.
@@ -321,6 +336,12 @@ class Graph:
           in model.0 (Linear)
         """
         return self.model.error
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows: the picture, and the text."""
+        return mimebundle(self.model, include, exclude)
 
     def __repr__(self) -> str:
         model = self.model

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import overlay_lines
@@ -19,6 +20,7 @@ __all__ = [
     "Line",
     "bytes_text",
     "clean",
+    "cluster_lines",
     "cluster_text",
     "legend_lines",
     "node_lines",
@@ -175,6 +177,7 @@ def node_lines(node: GraphNode) -> list[Line]:
     lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
         lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+    lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 
 
@@ -277,6 +280,14 @@ def cluster_text(cluster: Cluster) -> str:
     return f"{text}  ({cluster.parameters:,} parameters)" if cluster.parameters else text
 
 
+def cluster_lines(cluster: Cluster) -> list[Line]:
+    """The same in short lines, which find room beside an edge that enters the box."""
+    label, _, rest = cluster_text(cluster).partition("  (")
+    path, colon, kind = label.partition(" : ")
+    lines = [label] if len(label) <= 18 or not colon else [path, kind]
+    return [Line(text) for text in (*lines, rest.removesuffix(")")) if text]
+
+
 def legend_lines(model: GraphModel) -> list[Line]:
     """Title, totals of the whole graph, notes, and what the line styles mean."""
     totals = model.totals
@@ -297,6 +308,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
         lines.append(Line(", ".join(work)))
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
+    lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
         lines += [Line(text, "error") for text in _wrap("failed: " + problem, 52, 3)]

@@ -146,6 +146,8 @@ class GraphEdge:
         output: which output of the source it is.
         tensor: what flows.
         count: the number of tensors that it stands for.
+        hidden: what flows goes through operators that are not drawn.
+        stub: it is drawn from a small copy of its source, beside its target.
         mark: in a comparison, "added" or "removed".
 
     >>> import tinygrad_cv as tg
@@ -163,6 +165,8 @@ class GraphEdge:
     output: int = 0
     tensor: TensorInfo = field(default_factory=lambda: TensorInfo(""))
     count: int = 1
+    hidden: bool = False
+    stub: bool = False
     mark: str = ""
 
 
@@ -177,6 +181,8 @@ class Cluster:
         parent: id of the calling module's cluster, or None.
         call, calls: this is call ``call`` of ``calls`` in the graph.
         parameters: number of parameter elements used inside.
+        repeats: how many equal calls in a row it stands for.
+        open: it stays open when calls are drawn as one node.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
@@ -194,16 +200,19 @@ class Cluster:
     call: int = 1
     calls: int = 1
     parameters: int = 0
+    repeats: int = 1
+    open: bool = False
 
     @property
     def label(self) -> str:
-        """``layer1.0 : BasicBlock, call 2 of 3``: path, class, and which call it is if there are
-        several.
+        """``layer1.0 : BasicBlock, call 2 of 3``: path, class, which call it is if there are
+        several, and how many it stands for.
 
         >>> Cluster(0, "head", "Linear", call=2, calls=3).label
         'head : Linear, call 2 of 3'
         """
         text = f"{self.path} : {self.kind}" if self.path else self.kind
+        text += f" ×{self.repeats}" if self.repeats > 1 else ""
         return f"{text}, call {self.call} of {self.calls}" if self.calls > 1 else text
 
 

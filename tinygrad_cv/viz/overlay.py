@@ -13,10 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.viz import values as numbers
+from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.values import quantity
 
 __all__ = ["LEVELS", "MEASURES", "combined", "levels", "measure", "overlay", "overlay_lines"]
-__all__ += ["shade"]
+__all__ += ["quantity", "shade"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
@@ -83,6 +86,10 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> model.notes
     ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
     """
+    if any("color" in node.facts for node in model.nodes):
+        model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
+    if isinstance(values, str) and values in numbers.NAMES:
+        return numbers.show(_without_overlay(model), values)
     name = values if isinstance(values, str) else "value"
     operators = {node.id: node for node in model.nodes if node.kind == "op"}
     if isinstance(values, str):
@@ -90,8 +97,8 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             raise ArgumentError(
                 "overlay",
                 f"there is no overlay {name!r}",
-                repair=f"There are {', '.join(map(repr, MEASURES))}, and any dict of numbers by "
-                "node id.",
+                repair=f"There are {', '.join(map(repr, (*MEASURES, *numbers.NAMES)))}, and "
+                "any dict of numbers by node id.",
             )
         unit = MEASURES[name]
         parts = {key: _known(node, name) for key, node in operators.items()}
@@ -129,10 +136,24 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
 
 
+def _uncoloured(node: GraphNode) -> GraphNode:
+    return replace(node, facts={k: v for k, v in node.facts.items() if k != "color"})
+
+
+def _without_overlay(model: GraphModel) -> GraphModel:
+    nodes = tuple(
+        replace(node, facts={k: v for k, v in node.facts.items() if k != "overlay"})
+        if "overlay" in node.facts
+        else node
+        for node in model.nodes
+    )
+    return replace(model, nodes=nodes)
+
+
 def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     """The facts "measured" and "overlay" of operators that become one node: sums."""
     operators = [node for node in nodes if node.kind == "op"]
-    facts: dict[str, Any] = {}
+    facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
     measured: dict[str, dict[str, float]] = {}
     for node in operators:
         for name, parts in node.facts.get("measured", {}).items():
@@ -141,7 +162,13 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
         facts["measured"] = measured
         facts["unmeasured"] = sum(_unmeasured(n, "") for n in operators)
     overlays = [node.facts["overlay"] for node in operators if "overlay" in node.facts]
-    if overlays:
+    if overlays and overlays[0]["name"] in numbers.NAMES:
+        name = overlays[0]["name"]
+        sizes = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
+        known = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(sizes)]}
+        shown = numbers.fact(name, known) or {"name": name, "value": None, "applies": False}
+        facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
+    elif overlays:
         values = [o["value"] for o in overlays if o["value"] is not None]
         shares = [o["share"] for o in overlays if o["share"] is not None]
         together: dict[str, float] = {}
@@ -173,34 +200,26 @@ def levels(model: GraphModel) -> dict[int, int]:
 
 
 def shade(node: GraphNode, shades: Mapping[int, int]) -> str:
-    """The role that an overlay gives to a node: "heat-0" to "heat-4", "unmeasured", or ""."""
-    if node.id in shades:
-        return f"heat-{shades[node.id]}"
-    return "unmeasured" if "overlay" in node.facts else ""
-
-
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit, in the prefix that fits: 1.24 ms, 3.2 MFLOPs, 12 kB.
-
-    >>> quantity(0.00124, "s"), quantity(3_200_000, "FLOPs"), quantity(12_000, "B")
-    ('1.24 ms', '3.2 MFLOPs', '12 kB')
-    >>> quantity(0.25, ""), quantity(0, "s")
-    ('0.25', '0 s')
-    """
-    if not value or unit not in MEASURES.values():
-        return f"{value:.4g} {unit}".rstrip()
-    if unit == "s":
-        power = min(max(math.floor(math.log10(abs(value)) / 3), -3), 0)
-        return f"{value / 1000.0**power:.3g} {('ns', 'us', 'ms', 's')[power + 3]}"
-    power = min(max(int(math.log10(abs(value)) // 3), 0), 4)
-    return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}{unit}"
+    """The classes that an overlay gives to a node: "heat-0" to "heat-4", "unmeasured", or "plain"
+    where it does not apply, with "dead" for a dead gradient; or those of its colour."""
+    shown = node.facts.get("overlay")
+    if not shown:
+        return hue(node)
+    if not shown.get("applies", True):
+        return "plain"
+    level = f"heat-{shades[node.id]}" if node.id in shades else "unmeasured"
+    return f"{level} dead" if shown.get("dead") else level
 
 
 def overlay_lines(node: GraphNode) -> list[str]:
     """What a node says of its overlay, and of what a profile measured besides."""
     lines, shown = [], node.facts.get("overlay")
     measured = node.facts.get("measured", {})
-    if shown:
+    if color_line(node):
+        lines.append(color_line(node))
+    if shown and shown["name"] in numbers.NAMES:
+        lines += shown.get("texts") or [shown["text"]] if shown.get("applies", True) else []
+    elif shown:
         label = "" if shown["name"] in MEASURES else f"{shown['name']} "
         if shown["value"] is None:
             lines.append(f"{shown['name']}: not measured")

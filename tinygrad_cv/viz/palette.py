@@ -7,7 +7,9 @@ colour alone.
 
 from __future__ import annotations
 
-__all__ = ["DARK", "LIGHT", "SURFACES", "contrast"]
+__all__ = ["DARK", "HUES", "LIGHT", "SURFACES", "contrast"]
+
+HUES = 8  # colours of groups; the last one is for all others
 
 # role -> (fill, line)
 LIGHT: dict[str, str] = {
@@ -43,6 +45,23 @@ LIGHT: dict[str, str] = {
     "heat-4": "#ffba7c",
     "unmeasured": "#ffffff",
     "hatch": "#c3ccd6",
+    "hue-0": "#dbe9f8",
+    "hue-0-line": "#1f5f9e",
+    "hue-1": "#fde5cc",
+    "hue-1-line": "#9a4f00",
+    "hue-2": "#dcf1e0",
+    "hue-2-line": "#2a7a3f",
+    "hue-3": "#fbdedb",
+    "hue-3-line": "#b3261e",
+    "hue-4": "#ebdff5",
+    "hue-4-line": "#7a3fa0",
+    "hue-5": "#d7f0f1",
+    "hue-5-line": "#0b6e75",
+    "hue-6": "#f3ead0",
+    "hue-6-line": "#6b5300",
+    "hue-7": "#e6e8eb",
+    "hue-7-line": "#555d66",
+    "plain": "#ffffff",
     "added": "#d9f2df",
     "added-line": "#1f7a3a",
     "removed": "#fde7e4",
@@ -91,6 +110,23 @@ DARK: dict[str, str] = {
     "heat-4": "#6a4014",
     "unmeasured": "#0f141a",
     "hatch": "#3b4653",
+    "hue-0": "#1d3550",
+    "hue-0-line": "#79aee0",
+    "hue-1": "#46290c",
+    "hue-1-line": "#f0a35e",
+    "hue-2": "#173a24",
+    "hue-2-line": "#6cc487",
+    "hue-3": "#4d1a1a",
+    "hue-3-line": "#ff8a80",
+    "hue-4": "#37214a",
+    "hue-4-line": "#c79be8",
+    "hue-5": "#0d3a3d",
+    "hue-5-line": "#5cc8cf",
+    "hue-6": "#3f310d",
+    "hue-6-line": "#d8b24a",
+    "hue-7": "#2c333b",
+    "hue-7-line": "#a9b4c0",
+    "plain": "#0f141a",
     "added": "#14391f",
     "added-line": "#6cc487",
     "removed": "#43201f",
@@ -129,6 +165,7 @@ SURFACES: dict[str, tuple[str, ...]] = {
         "hatch",
         *("added", "removed", "changed", "moved", "same"),
         "error",
+        *(f"hue-{k}" for k in range(HUES)),
     ),
     "muted": (
         "page",
@@ -149,8 +186,10 @@ SURFACES: dict[str, tuple[str, ...]] = {
         "heat-4",
         "unmeasured",
         "hatch",
+        *(f"hue-{k}" for k in range(HUES)),
         *("added", "removed", "changed", "moved", "same"),
     ),
+    **{f"hue-{k}-line": ("page",) for k in range(HUES)},  # the legend
     "gradient": ("page", "cluster-even", "cluster-odd"),
     "error-ink": ("page", "error"),
 }

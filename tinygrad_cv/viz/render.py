@@ -19,15 +19,16 @@ from typing import NamedTuple
 
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
 from tinygrad_cv.viz.dot import to_dot
+from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
 from tinygrad_cv.viz.transforms import MAX_NODES, limit
 
-__all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "save"]
+__all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "picture", "save"]
 
 TIME_LIMIT = 20.0
-PICTURES = ("svg", "png", "pdf")
+PICTURES = ("svg", "html", "png", "pdf")
 FORMATS = (*PICTURES, "dot", "json", "txt")
 _MAGIC = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-"}
 
@@ -215,33 +216,44 @@ def save(
         return replace_file(path, text.encode())
     if format == "dot":
         return replace_file(path, to_dot(limit(model)).encode())
-    return replace_file(path, _picture(model, path, format, time_limit))
+    try:
+        content = picture(model, format, time_limit)
+    except BackendError as error:
+        try:
+            written = replace_file(path.with_suffix(".dot"), to_dot(limit(model)).encode())
+        except DataError as problem:
+            error.notes.append(f"The .dot file is not there either: {problem.problem}.")
+        else:
+            error.notes.append(f"The graph is in {written}.")
+        raise
+    return replace_file(path, content)
 
 
-def _picture(model: GraphModel, path: Path, format: str, time_limit: float) -> bytes:
+def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> bytes:
+    """The content of a picture file: "svg", "html", "png" or "pdf".
+
+    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further.
+
+    Raises:
+        BackendError: no engine, or it failed.
+
+    >>> import tinygrad_cv as tg
+    >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
+    >>> if engines():
+    ...     assert picture(model, "png").startswith(b"\\x89PNG")
+    """
     most = MAX_NODES
     while True:
         drawn = limit(model, most)
-        source = to_dot(drawn)
         try:
-            output = draw_dot(source, format, time_limit)
+            if format == "html":
+                return page(draw_dot(to_dot(with_room(drawn)), "svg", time_limit), drawn)
+            output = draw_dot(to_dot(drawn), format, time_limit)
             return finish(output, drawn) if format == "svg" else output
-        except EngineTimeout as error:
+        except EngineTimeout:
             most = min(most, len(drawn.nodes)) // 3
             if most < 10:
-                raise _with_dot_file(error, path, source) from None
-        except BackendError as error:
-            raise _with_dot_file(error, path, source) from None
-
-
-def _with_dot_file(error: BackendError, path: Path, source: str) -> BackendError:
-    try:
-        written = replace_file(path.with_suffix(".dot"), source.encode())
-    except DataError as problem:
-        error.notes.append(f"The .dot file is not there either: {problem.problem}.")
-    else:
-        error.notes.append(f"The graph is in {written}.")
-    return error
+                raise
 
 
 def replace_file(path: Path, content: bytes) -> Path:

@@ -8,7 +8,6 @@ light picture.
 from __future__ import annotations
 
 import hashlib
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
@@ -28,15 +27,14 @@ from tinygrad_cv.viz.labels import (
 from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import LEVELS
-from tinygrad_cv.viz.palette import DARK, LIGHT
+from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
+from tinygrad_cv.viz.titles import place_titles
 
-__all__ = ["finish"]
+__all__ = ["finish", "variables"]
 
 SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
-_LABEL_INDENT = 8
-_LEFT = re.compile(r"(?<=[\s\"MLC])(-?[0-9.]+),-?[0-9.]+")  # x of each point of a path or polygon
 _LONGEST_TITLE = 2000
 
 
@@ -68,10 +66,12 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
             _set_cluster(group, clusters[key])
         elif key in edges:
             _set_edge(group, edges[key], names)
+        elif key[:1] == "s" and f"e{key[1:]}" in edges:
+            _set_stub(group, edges[f"e{key[1:]}"], names)
         elif "graph" in group.get("class", "").split():
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
-    _lift_cluster_labels(root, prefix)
+    place_titles(root, prefix)
     _add_page(root, model)
     ET.register_namespace("", SVG)
     ET.indent(root, space="")
@@ -149,8 +149,8 @@ def _description(model: GraphModel) -> str:
 
 def _style(root: str) -> str:
     rules = [
-        _variables(root, LIGHT),
-        "@media (prefers-color-scheme: dark){" + _variables(root, DARK) + "}",
+        variables(root, LIGHT),
+        "@media (prefers-color-scheme: dark){" + variables(root, DARK) + "}",
         f"{root}{{max-width:100%;height:auto;font-family:Helvetica,Arial,sans-serif}}",
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
@@ -164,6 +164,12 @@ def _style(root: str) -> str:
         rules.append(_shapes(f"{root} .node.{name}", colours))
     for heat in range(LEVELS):
         rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for number in range(HUES):
+        colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
+        rules.append(_shapes(f"{root} .node.hue-{number}", colours))
+        rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
+    rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
+    rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
     for mark in MARKS:
         colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
         rules.append(_shapes(f"{root} .node.{mark}", colours))
@@ -191,7 +197,8 @@ def _shapes(group: str, colours: str) -> str:
     return f"{shapes}{{{colours}}}"
 
 
-def _variables(root: str, colours: dict[str, str]) -> str:
+def variables(root: str, colours: dict[str, str]) -> str:
+    """The CSS rule that gives ``root`` a palette."""
     return root + "{" + ";".join(f"--tg-{name}:{value}" for name, value in colours.items()) + "}"
 
 
@@ -216,26 +223,27 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "id": node.id,
         "kind": node.kind,
         "phase": node.phase,
-        "name": clean(node.name, _LONGEST_TITLE),
+        "name": node.name,
         "role": role(node),
         "shape": "; ".join(tensor_text(t) for t in node.outputs),
         "count": node.count if node.count > 1 else "",
         "pair": "" if node.pair is None else node.pair,
         "flops": node.facts.get("flops", ""),
         "saved-bytes": node.facts.get("saved_bytes", ""),
-        "error": clean(node.error, _LONGEST_TITLE),
+        "error": node.error,
         "mark": mark_of(node),
     }
     shown = node.facts.get("overlay")
     if shown:
         facts["overlay"] = shown["name"]
-        facts["value"] = "unmeasured" if shown["value"] is None else shown["value"]
+        unknown = "unmeasured" if shown.get("applies", True) else ""
+        facts["value"] = unknown if shown["value"] is None else shown["value"]
     for name, parts in node.facts.get("measured", {}).items():
         for phase, value in parts.items():
             facts[f"{name.replace('_', '-')}-{phase}"] = value
     for name, value in facts.items():
         if value != "":
-            group.set(f"data-{name}", str(value))
+            group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _facts(node: GraphNode) -> Iterable[str]:
@@ -271,27 +279,6 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
 
-def _lift_cluster_labels(root: ET.Element, prefix: str) -> None:
-    """Draw the labels of module calls last: an edge that enters a box would otherwise run through
-    its name.
-    """
-    graph = root.find(f"{{{SVG}}}g")
-    if graph is None:
-        return
-    top = ET.SubElement(graph, f"{{{SVG}}}g", {"id": f"{prefix}-labels", "class": "cluster-labels"})
-    for group in graph:
-        kinds = group.get("class", "").split()
-        if "cluster" in kinds:
-            edges = [float(x) for x in _LEFT.findall(ET.tostring(group, "unicode"))]
-            for text in group.findall(f"{{{SVG}}}text"):
-                group.remove(text)
-                text.set("class", kinds[-1])
-                if edges:  # at the border, however wide the engine thought the text
-                    text.set("text-anchor", "start")
-                    text.set("x", f"{min(edges) + _LABEL_INDENT:.2f}")
-                top.append(text)
-
-
 def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
     _drop_links(group)
     words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
@@ -299,11 +286,9 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
     shape = (
         f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
     )
+    verb = "leads through hidden operators to" if edge.hidden else words[edge.kind]
     _set_title(
-        group,
-        clean(
-            f"{names[edge.source]} {words[edge.kind]} {names[edge.target]}{argument}{shape}", 600
-        ),
+        group, clean(f"{names[edge.source]} {verb} {names[edge.target]}{argument}{shape}", 600)
     )
     facts = {
         "source": edge.source,
@@ -316,6 +301,12 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         facts["mark"] = edge.mark
     for name, value in facts.items():
         group.set(f"data-{name}", str(value))
+
+
+def _set_stub(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+    _drop_links(group)
+    _set_title(group, f"{names[edge.source]}, which stands elsewhere in this picture")
+    group.set("data-source", str(edge.source))
 
 
 def _set_title(group: ET.Element, text: str) -> None:

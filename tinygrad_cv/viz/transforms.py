@@ -5,13 +5,12 @@ Each keeps the totals of the whole graph, the order of arguments and what reache
 
 from __future__ import annotations
 
-import fnmatch
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.contract import contract, saved_bytes, storages
+from tinygrad_cv.viz.contract import contract, holding, saved_bytes, storages
 from tinygrad_cv.viz.model import (
     Cluster,
     FoldedTensor,
@@ -21,26 +20,36 @@ from tinygrad_cv.viz.model import (
     cluster_paths,
     common_cluster,
 )
+from tinygrad_cv.viz.repeats import repeat
+from tinygrad_cv.viz.selection import chosen_calls, expand, focus, path, reached
+from tinygrad_cv.viz.stubs import FAR, USES, stubs
 
 __all__ = [
+    "FAR",
     "MAX_NODES",
+    "USES",
     "collapse",
     "depth",
+    "expand",
+    "focus",
     "fold_constants",
     "fold_parameters",
     "fold_saved",
     "inline_calls",
     "limit",
     "only",
+    "path",
+    "repeat",
     "simplify",
+    "stubs",
 ]
 
 MAX_NODES = 300
 
 
-def simplify(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
-    """The view that a person wants first: parameters and constants inside their operators, at most
-    ``max_nodes``.
+def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True) -> GraphModel:
+    """The view that a person wants first: parameters and constants inside their operators, three
+    or more equal calls in a row once, at most ``max_nodes``.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
@@ -48,7 +57,9 @@ def simplify(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     ['x', 'mul', 'output']
     """
     model = fold_saved(fold_constants(fold_parameters(model)))
-    return inline_calls(limit(model, max_nodes))
+    if repeats:
+        model = repeat(model, least=3)
+    return stubs(inline_calls(limit(model, max_nodes)))
 
 
 def fold_parameters(model: GraphModel) -> GraphModel:
@@ -96,10 +107,12 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
         if node.facts.get("of") == kind and (node.pair in candidates or node.pair not in ids)
     }
     held: dict[int, list[FoldedTensor]] = defaultdict(list)
+    taken: dict[int, list[GraphNode]] = defaultdict(list)
     edges = []
     for edge in model.edges:
         if edge.source in candidates:
             node = candidates[edge.source]
+            taken[edge.target].append(node)
             held[edge.target].append(
                 FoldedTensor(kind, node.outputs[0], edge.argument, node.id, node.value)
             )
@@ -111,7 +124,9 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
         else:
             edges.append(edge)
     nodes = tuple(
-        replace(node, held=node.held + tuple(held[node.id])) if node.id in held else node
+        holding(replace(node, held=node.held + tuple(held[node.id])), taken[node.id], candidates)
+        if node.id in held
+        else node
         for node in model.nodes
         if node.id not in candidates and node.id not in gradients
     )
@@ -209,10 +224,10 @@ def depth(model: GraphModel, k: int) -> GraphModel:
 
 def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> GraphModel:
     """Draw the module calls whose path matches a glob (or for which a function is true) as one
-    node each.
+    node each, except what :func:`expand` opened.
 
     Raises:
-        ArgumentError: nothing matches; the message lists some paths.
+        ArgumentError: nothing matches; the message names paths that are near.
 
     >>> import tinygrad_cv as tg
     >>> block = tg.nn.Sequential(tg.nn.Tanh(), tg.nn.ReLU())
@@ -220,20 +235,7 @@ def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> Graph
     >>> [node.name for node in collapse(model, "0").nodes]
     ['input', 'Sequential', 'tanh', 'output']
     """
-    if isinstance(which, str):
-        chosen = {c.id for c in model.clusters if fnmatch.fnmatchcase(c.path, which)}
-    else:
-        chosen = {c.id for c in model.clusters if which(c)}
-    if not chosen:
-        paths = sorted({c.path for c in model.clusters if c.path})
-        raise ArgumentError(
-            "collapse",
-            f"no module call matches {which!r}",
-            repair=f"Paths in this graph: {', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}."
-            if paths
-            else "This graph has no module calls.",
-        )
-    return _collapse_clusters(model, chosen)
+    return _collapse_clusters(model, chosen_calls(model, which, "collapse"))
 
 
 def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
@@ -322,7 +324,7 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
         parent = cluster.parent
         if parent in inside:
             inside[cluster.id] = inside[parent]
-        elif cluster.id in chosen:
+        elif cluster.id in chosen and not cluster.open:
             inside[cluster.id] = cluster.id
     groups = {
         node.id: (inside[node.cluster], _part(node))
@@ -372,6 +374,11 @@ def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
         for node in model.nodes:
             if node.phase == "backward" and node.pair in groups and node.id not in groups:
                 groups[node.id] = (0, "backward")
+        if any(n.kind == "op" and n.phase == "backward" and n.pair is None for n in model.nodes):
+            for part in ("forward", "backward"):  # what lies between goes along
+                inside = [key for key, group in groups.items() if group == (0, part)]
+                between = reached(inside, model.edges) & reached(inside, model.edges, against=True)
+                groups |= dict.fromkeys(between.difference(groups), (0, part))
         # Inside the call that holds all of it: from outside, the layout would see a circle.
         place = common_cluster(paths, {n.cluster for n in model.nodes if n.id in hidden})
         title = ("...", "", place)

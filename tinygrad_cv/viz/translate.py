@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import CodeType
 from typing import Any
 
@@ -53,6 +54,7 @@ class Translator:
             self._buffers[id(buffer)] = name
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
+        self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -65,12 +67,14 @@ class Translator:
         if known is not None:
             return known
         tensor = leaf.tensor()
-        name, kind = self._leaf_names.get(id(leaf), (leaf.name or "", _leaf_kind(leaf, tensor)))
+        name, kind = self._leaf_names.get(id(leaf), (leaf.label or "", _leaf_kind(leaf, tensor)))
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
         if kind == "param" and tensor is not None:
             self.parameter_memory.add(id(memory_owner(tensor.array)))
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
+        if tensor is not None:
+            self.tensors[source.node] = tensor
         return source
 
     def node(self, node: Node, error: str = "") -> None:
@@ -183,6 +187,7 @@ class Translator:
         place: tuple[CodeType, int],
         scope: mode.Scope | None,
         error: str,
+        statistics: Any = None,
     ) -> None:
         """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
@@ -201,6 +206,10 @@ class Translator:
         number = self.builder.operator(
             op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
         )
+        if statistics is not None:
+            node = self.builder.nodes[number]
+            facts = {**node.facts, "statistics": statistics}
+            self.builder.nodes[number] = replace(node, facts=facts)
         for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
             source = Source(number, index, tensor)
             self._tensors[id(out)] = (out.node, out.array, source)
@@ -226,6 +235,7 @@ class Translator:
             source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array))
             self._tensors[id(tensor)] = (node, array, source)
             if kind == "param":
+                self.tensors[source.node] = tensor
                 self.parameter_memory.add(id(memory_owner(array)))
             return source
         if id(array) in self._arrays:
@@ -283,7 +293,7 @@ def _is_optional(op: type[Op], name: str) -> bool:
 
 
 def _leaf_kind(leaf: Leaf, tensor: Tensor | None) -> str:
-    named = leaf.name is not None or (tensor is not None and type(tensor) is not Tensor)
+    named = leaf.label is not None or (tensor is not None and type(tensor) is not Tensor)
     return "param" if named else "input"
 
 

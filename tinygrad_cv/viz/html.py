@@ -1,0 +1,134 @@
+"""The viewer: one HTML file with the SVG of a graph, its JSON, and the style and script of the
+folder ``viewer``. It loads nothing else, and its content security policy forbids it to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+from tinygrad_cv.errors import TinygradError
+from tinygrad_cv.viz import overlay as overlays
+from tinygrad_cv.viz.labels import clean, text_width
+from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.palette import DARK, LIGHT
+from tinygrad_cv.viz.svg import finish, variables
+
+__all__ = ["page", "plain", "with_room"]
+
+_COLOURED = "coloured by "  # how the note of an overlay starts
+
+
+def page(drawn: bytes, model: GraphModel) -> bytes:
+    """The viewer of ``model``.
+
+    Args:
+        drawn: Graphviz's SVG of :func:`with_room` of the model.
+        model: what was drawn, with what is measured.
+
+    Raises:
+        BackendError: ``drawn`` is not an SVG.
+    """
+    picture = finish(drawn, plain(model)).decode().partition("?>")[2].strip()
+    found = re.search(r'<svg [^>]*?\bid="(\w+)"', picture)
+    root = "#" + (found[1] if found else "picture")
+    data = {"model": json.loads(model.to_json()), "overlays": choices(model)}
+    data["overlay"] = _current(model)
+    parts = {
+        "title": escape(clean(model.title or "computation graph", 200)),
+        "style": _colours(root) + _file("viewer.css"),
+        "picture": picture,
+        # In a script element only "<" could end or change anything.
+        "data": json.dumps(data).replace("<", "\\u003c"),
+        "script": _file("viewer.js"),
+    }
+    return re.sub(r"@(\w+)@", lambda match: parts[match[1]], _file("viewer.html")).encode()
+
+
+def plain(model: GraphModel) -> GraphModel:
+    """The model without what an overlay says of it."""
+    hidden = ("overlay", "measured")
+    nodes = tuple(
+        replace(node, facts={k: v for k, v in node.facts.items() if k not in hidden})
+        if any(name in node.facts for name in hidden)
+        else node
+        for node in model.nodes
+    )
+    notes = tuple(note for note in model.notes if not note.startswith(_COLOURED))
+    return replace(model, nodes=nodes, notes=notes)
+
+
+def with_room(model: GraphModel) -> GraphModel:
+    """The plain model with as many empty lines in each operator as the longest overlay needs."""
+    lines: dict[int, list[list[str]]] = {}
+    for choice in choices(model):
+        for key, texts in choice["lines"].items():
+            lines.setdefault(key, []).append(texts)
+    nodes = []
+    for node in plain(model).nodes:
+        if node.id in lines:
+            count = max(len(texts) for texts in lines[node.id])
+            texts = [text for texts in lines[node.id] for text in texts]
+            longest = max(texts, key=lambda text: text_width(text, 1.0))
+            node = replace(node, facts={**node.facts, "room": [longest] * count})
+        nodes.append(node)
+    return replace(plain(model), nodes=tuple(nodes))
+
+
+def choices(model: GraphModel) -> list[dict[str, Any]]:
+    """The overlays that the graph carries: for each its name, its note, and by node id the lines of
+    text and the shades (without one: not measured).
+    """
+    current = _current(model)
+    shown = {} if current in ("", *overlays.MEASURES) else {current: model}
+    for name in overlays.MEASURES:
+        try:
+            shown[name] = overlays.overlay(model, name)
+        except TinygradError:
+            continue  # the graph has no such numbers
+    return [
+        {
+            "name": name,
+            "note": next((n for n in reversed(other.notes) if n.startswith(_COLOURED)), ""),
+            "lines": {n.id: _lines(n) for n in other.nodes if "overlay" in n.facts},
+            "levels": overlays.levels(other),
+        }
+        for name, other in shown.items()
+    ]
+
+
+def _lines(node: GraphNode) -> list[str]:
+    """What the overlay says, without what the node says of other measures."""
+    alone = replace(node, facts={"overlay": node.facts["overlay"]})
+    return [clean(text, 64) for text in overlays.overlay_lines(alone)]
+
+
+def _current(model: GraphModel) -> str:
+    for node in model.nodes:
+        if "overlay" in node.facts:
+            return str(node.facts["overlay"]["name"])
+    return ""
+
+
+def _colours(root: str) -> str:
+    """The palette for the page, and for the picture over what it says itself: the theme that was
+    chosen, else the system's.
+    """
+    light, dark = (f':root[data-theme="{theme}"]' for theme in ("light", "dark"))
+    return "\n".join(
+        (
+            variables(":root", LIGHT),
+            "@media (prefers-color-scheme: dark){" + variables(":root", DARK) + "}",
+            variables(f"{light},{light} {root}", LIGHT),
+            variables(f"{dark},{dark} {root}", DARK),
+            "",
+        )
+    )
+
+
+def _file(name: str) -> str:
+    return (files("tinygrad_cv.viz") / "viewer" / name).read_text(encoding="utf-8")
