@@ -296,7 +296,9 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
             text = ""  # the mark of the node that it is of says it
         if text:
             space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
-            attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
+            attributes["label"] = _label(
+                [Line(f"{space}{clean(text, 48)}{'    ' if far else '  '}")]
+            )
         if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
         tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
