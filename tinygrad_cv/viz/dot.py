@@ -293,12 +293,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
         elif edge.mark == "removed":
-            text = ""  # the mark of the node that it is of says it
+            text = ""  # the mark of its node says it
         if text:
             space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
-            attributes["label"] = _label(
-                [Line(f"{space}{clean(text, 48)}{'    ' if far else '  '}")]
-            )
+            attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])
         if source.cluster != target.cluster and not edge.stub:  # keeps the picture narrow
             attributes["minlen"] = "2"
         tail, head = f"s{index}" if edge.stub else f"n{edge.source}", f"n{edge.target}"
