@@ -11,6 +11,7 @@ import tinygrad_cv as tg
 from tinygrad_cv import cli
 from tinygrad_cv.cli.operators import described
 from tinygrad_cv.cli.operators import names as described_names
+from tinygrad_cv.cli.overlaid import overlaid
 from tinygrad_cv.core.op import REGISTRY
 
 MODEL = """
@@ -356,3 +357,56 @@ def test_exit_codes_are_documented(capsys):
              "no Graphviz engine could draw", "the file could not be written")  # fmt: skip
     for code, word in zip(codes, words, strict=True):
         assert f"{code} {word}" in text
+
+
+def test_a_profiled_model_runs_once_before():
+    calls = []
+
+    def model(image):
+        calls.append(image)
+        return {"two": [image.exp(), image.sin()]}
+
+    image = tg.ones(3, requires_grad=True)
+    graph = overlaid(model, [image], "time", backward=True, title="mine")
+    assert len(calls) == 2
+    assert graph.model.title == "mine"
+    kinds = [(n.name, n.kind) for n in graph.model.nodes if n.phase == "forward"]
+    assert kinds[0] == ("image", "input")
+    assert [name for name, kind in kinds if kind == "op"] == ["exp", "sin"]
+    for node in graph.model.nodes:
+        if node.kind == "op":
+            assert node.facts["measured"]["time"][node.phase] > 0
+
+
+@pytest.mark.parametrize("target", ["net", "loss"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "parameters",
+        "output_bytes",
+        "saved_bytes",
+        "weight_norm",
+        "grad_norm",
+        "mean",
+        "std",
+        "zeros",
+        "nonfinite",
+        "peak_bytes",
+    ],
+)
+def test_every_overlay_gets_the_numbers_that_it_needs(name, target, model, tmp_path, capsys):
+    inputs = [] if target == "loss" else ["--input", "1,1,5,5"]
+    arguments = ["graph", f"{model}:{target}", *inputs, "--overlay", name, "-o", "a.json"]
+    assert cli.main(arguments) == cli.DONE, capsys.readouterr().err
+    graph = tg.viz.Graph.from_json((tmp_path / "a.json").read_text())
+    shown = [n.facts["overlay"]["value"] for n in graph.model.nodes if "overlay" in n.facts]
+    assert any(value is not None for value in shown)
+    assert any(note.startswith(f"coloured by {name}") for note in graph.model.notes)
+
+
+def test_an_overlay_that_a_model_cannot_have_says_why(model, tmp_path, capsys):
+    arguments = ["graph", f"{model}:difference", "--input", "3", "--input", "3"]
+    assert cli.main([*arguments, "--overlay", "time"]) == cli.WRONG_MODEL
+    assert "this tensor has no graph" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overlay", "weight_norm"]) == cli.WRONG_COMMAND
+    assert "no operator of this graph has a value of weight_norm" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -127,7 +128,9 @@ def test_the_picture_says_it_in_signs_borders_and_counts(tmp_path):
     assert "penwidth=2" in added
     pytest.importorskip("pygraphviz")
     svg = diff.render(tmp_path / "a.svg").read_text(encoding="utf-8")
-    assert 'data-mark="removed"' in svg
+    marked = re.findall(r'<g id="[^"]*" class="(node|edge)[^"]*"[^>]* data-mark="(\w+)"', svg)
+    assert Counter(marked)["edge", "removed"] == sum(m == "removed" for m, _ in diff.edges) > 0
+    assert Counter(marked)["node", "removed"] == 1
     assert ".node.added" in svg
     assert ".edge.removed" in svg
 
@@ -153,6 +156,18 @@ def test_a_block_of_several_says_how_many_differ():
     (block,) = [n for n in diff.model.nodes if n.kind == "op"]
     assert mark_of(block) == "changed"
     assert "0 added, 0 removed, 3 changed" in [line.text for line in node_lines(block)]
+
+
+def test_a_block_in_which_some_differ_is_changed():
+    def net(*kernels):
+        return nn.Sequential(*[nn.Conv2d(1, 1, k, padding="same") for k in kernels])
+
+    diff = viz.diff(net(3, 3, 3), net(3, 3, 5), tg.zeros(1, 1, 8, 8)).depth(0)
+    (block,) = [n for n in diff.model.nodes if n.kind == "op"]
+    assert mark_of(block) == "changed"
+    assert "0 added, 0 removed, 1 changed, 2 the same" in [line.text for line in node_lines(block)]
+    outer = diff.model.nodes[0]
+    assert mark_of(outer) == "same"
 
 
 def test_a_large_diff_keeps_to_its_budget():

@@ -99,6 +99,34 @@ def test_a_broken_dot_gives_a_clear_error_and_changes_nothing(body, message, tmp
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.dot", "a.svg", "bin"]
 
 
+def test_without_an_engine_and_without_a_place_for_the_dot_file_both_are_said(tmp_path, path_only):
+    (tmp_path / "a.dot").mkdir()
+    with pytest.raises(BackendError, match="no Graphviz engine is installed") as caught:
+        Graph(small_net()).render(tmp_path / "a.svg")
+    assert "The .dot file is not there either: cannot write" in str(caught.value)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.dot", "bin"]
+
+
+@posix
+def test_a_dot_that_cannot_be_started(tmp_path, path_only):
+    (path_only / "dot").write_bytes(b"\x7fELF, but not really")
+    (path_only / "dot").chmod(0o755)
+    with pytest.raises(BackendError, match="dot cannot be started: ") as caught:
+        Graph(small_net()).render(tmp_path / "a.svg")
+    assert f"The graph is in {tmp_path / 'a.dot'}." in str(caught.value)
+
+
+@posix
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_garbage_is_no_picture_of_any_format(ending, tmp_path, path_only):
+    stand_in(path_only, "sys.stdin.read()\nprint('<svg/>')")
+    target = tmp_path / f"a.{ending}"
+    target.write_bytes(b"before")
+    with pytest.raises(BackendError, match=f"dot did not return {ending.upper()}: no message"):
+        Graph(small_net()).render(target)
+    assert target.read_bytes() == b"before"
+
+
 @posix
 def test_the_second_engine_steps_in_for_a_broken_first(tmp_path, monkeypatch):
     pytest.importorskip("pygraphviz")

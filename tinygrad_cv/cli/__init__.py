@@ -130,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument(
         "--overlay",
         metavar="NAME",
-        help="colour operators by a number: flops, output_bytes; time and saved_bytes run the "
-        "model under a profile",
+        help="colour operators by a number: flops, parameters, output_bytes, weight_norm, mean, "
+        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run)",
     )
     several.add_argument(
         "--diff",
@@ -217,20 +217,23 @@ def _graph(options: argparse.Namespace) -> int:
 
 
 def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Namespace) -> Any:
-    """The graph of a target, made by ``source``; where an overlay needs it, with a profile of its
-    run.
+    """The graph of a target, made by ``source``; with an overlay, with the numbers that it
+    needs.
     """
     import tinygrad_cv as tg
-    from tinygrad_cv.cli.profiled import NEEDED, profiled
+    from tinygrad_cv.cli.overlaid import overlaid
 
     given: dict[str, Any] = {"backward": options.backward, "title": options.title}
     function = source if isinstance(target, tg.Tensor) else target
-    if options.overlay in NEEDED and callable(function):
-        try:
-            return profiled(function, inputs, **given)
-        except TinygradError:  # a watched call has the part that ran, and says what failed
-            pass
-    return tg.viz.trace(target, *inputs, **given)
+    if options.overlay is None or not callable(function):
+        return tg.viz.trace(target, *inputs, **given)
+    try:
+        return overlaid(function, inputs, options.overlay, **given)
+    except TinygradError:
+        graph = tg.viz.trace(target, *inputs, **given)
+        if graph.error:  # the part that ran, and what failed
+            return graph
+        raise
 
 
 def _load(target: str) -> Any:

@@ -297,7 +297,8 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
-            # beside an added or removed node, the mark of the node says it
+        elif edge.mark == "removed":
+            text = ""  # the mark of its node says it
         if text:
             space = " " * (7 if far else 2)  # keeps it off the line, which bends if it is long
             attributes["label"] = _label([Line(f"{space}{clean(text, 48)}  ")])

@@ -219,8 +219,12 @@ def save(
     try:
         content = picture(model, format, time_limit)
     except BackendError as error:
-        written = replace_file(path.with_suffix(".dot"), to_dot(limit(model)).encode())
-        error.notes.append(f"The graph is in {written}.")
+        try:
+            written = replace_file(path.with_suffix(".dot"), to_dot(limit(model)).encode())
+        except DataError as problem:
+            error.notes.append(f"The .dot file is not there either: {problem.problem}.")
+        else:
+            error.notes.append(f"The graph is in {written}.")
         raise
     return replace_file(path, content)
 

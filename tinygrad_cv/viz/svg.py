@@ -157,6 +157,7 @@ def _style(root: str) -> str:
         f"{root} .t-name{{font-weight:600}}",
         f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
         f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
+        f"{root} .edge text{{paint-order:stroke;stroke:var(--tg-page);stroke-width:3}}",
         f"{root} .t-error{{fill:var(--tg-error-ink)}}",
     ]
     for name in ROLES:
