@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,30 @@ def test_forward_must_return_an_array(returned, kind):
     with pytest.raises(tg.ArgumentError, match=f"a tuple of arrays, not {kind}") as caught:
         op.call(leaf(1.0))
     assert caught.value.op == "scratch_declared"
+
+
+def test_a_rule_that_reads_a_floating_residual_has_no_second_derivative():
+    parts = {
+        "residuals": ("r",),
+        "forward": lambda xp, input: (input * input, 2 * input),
+        "vjp_input": lambda g, r: g * r,
+    }
+    x = leaf(3.0)
+    assert autograd.grad(declared("input", **parts).call(x).sum(), x)[0].tolist() == [6.0]
+    y, line = REGISTRY["scratch_declared"].call(x), sys._getframe().f_lineno
+    with pytest.raises(tg.GraphError, match="the rule reads the residual 'r'") as caught:
+        autograd.grad(y.sum(), x, create_graph=True)
+    assert f"scratch_declared, which ran at {__file__}:{line} in" in str(caught.value)
+    assert "constants = ('r',) if it does not depend on them" in str(caught.value)
+    unregister("scratch_declared")
+    constant = {
+        **parts,
+        "constants": ("r",),
+        "forward": lambda xp, input: (input * 3.0, xp.full_like(input, 3.0)),
+    }
+    op = declared("input", **constant)
+    (slope,) = autograd.grad((op.call(x) ** 2).sum(), x, create_graph=True)
+    assert autograd.grad(slope, x)[0].tolist() == [18.0]
 
 
 @pytest.mark.parametrize("forward", [lambda xp, input: input, lambda xp, input: input[::-1]])

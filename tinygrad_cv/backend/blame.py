@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from tinygrad_cv.backend.contract import names_of
 from tinygrad_cv.backend.writes import written_after
 from tinygrad_cv.errors import (
     NO_VALUE,
@@ -21,7 +22,16 @@ from tinygrad_cv.errors import (
     user_frame,
 )
 
-__all__ = ["Detached", "Freed", "Passed", "Place", "check_saved", "no_value", "overwritten"]
+__all__ = [
+    "Detached",
+    "Freed",
+    "Passed",
+    "Place",
+    "check_constant",
+    "check_saved",
+    "no_value",
+    "overwritten",
+]
 __all__ += ["passed_on", "tell", "with_origins", "wrong_shape"]
 
 
@@ -98,6 +108,26 @@ def check_saved(node: Any) -> None:
         if kind != "shape":
             for array in value if type(value) is tuple else (value,):  # a Spec is one
                 overwritten(node, name, array)
+
+
+def check_constant(node: Any, position: int, value: Any) -> None:
+    """Raise GraphError if a gradient that is to be differentiated again reads a residual that may
+    depend on the inputs: its own derivative is not known."""
+    op = node.op
+    named = op.residuals[position - len(op.outputs) :]  # those of a Function have no names
+    name = named[0] if named else ""
+    floating = getattr(getattr(value, "dtype", None), "kind", "") == "f"
+    read = any(name in names_of(rule) for rule in op.rules.values())  # not by a fused rule only
+    if read and floating and name not in op.constants:
+        raise node.blame(
+            GraphError(
+                op.name,
+                "its gradient cannot be differentiated again: the rule reads the residual "
+                f"{name!r}, whose derivative is not known",
+                repair=f"Let the rule compute it from the inputs, make it an output, or say "
+                f"constants = ({name!r},) if it does not depend on them.",
+            )
+        )
 
 
 def overwritten(node: Any, name: str, array: Any) -> None:

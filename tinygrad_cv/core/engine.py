@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cv.backend.array import on_device_of, zeros
-from tinygrad_cv.backend.blame import Freed, check_saved, tell, wrong_shape
+from tinygrad_cv.backend.blame import Freed, check_constant, check_saved, tell, wrong_shape
 from tinygrad_cv.backend.dispatch import run_rules, sum_of
 from tinygrad_cv.backend.writes import clock
 from tinygrad_cv.core import mode
@@ -222,6 +222,8 @@ class Run:
             return tuple(_restore(x, *edge) for x, edge in zip(value, node.inputs, strict=True))
         if kind == "input":
             return _restore(value, *node.inputs[position])
+        if kind == "residual":
+            check_constant(node, position, value)
         recorded = kind == "output" and value.dtype.kind == "f"
         return _restore(value, node if recorded else None, position if recorded else 0)
 

@@ -65,6 +65,8 @@ class Op:
             None.
         outputs, residuals: what ``forward`` returns, in this order, as one flat tuple if there are
             several.
+        constants: residuals that are floating and yet do not depend on the differentiable inputs,
+            such as a random draw. A rule that reads another one has no second derivative.
         shaped: ``infer`` runs before ``forward``, so that bad arguments never reach the arithmetic.
         view: the output may share memory with the first input.
         may_warn: False where arithmetic cannot warn, so that NumPy's warnings need not be silenced.
@@ -85,6 +87,7 @@ class Op:
     inputs: ClassVar[tuple[str, ...]] = ("input",)
     outputs: ClassVar[tuple[str, ...]] = ("output",)
     residuals: ClassVar[tuple[str, ...]] = ()
+    constants: ClassVar[tuple[str, ...]] = ()
     shaped: ClassVar[bool] = True
     view: ClassVar[bool] = False
     may_warn: ClassVar[bool] = True

@@ -129,6 +129,7 @@ class CrossEntropy(Op):
     cost = "4 per score"
     inputs = ("input", "target", "weight")
     residuals = ("label", "share", "even", "lse")
+    constants = ("share", "even")
 
     @staticmethod
     def infer(
@@ -226,6 +227,7 @@ class NLLLoss(Op):
     cost = "2 per label"
     inputs = ("input", "target", "weight")
     residuals = ("label", "share", "even")
+    constants = ("share", "even")
 
     @staticmethod
     def infer(

@@ -359,7 +359,7 @@ class MultiLabelMargin(Op):
     edges = "labels end at the first -1; gradient 0 at the margin"
     cost = "4 per score"
     inputs = ("input", "target")
-    residuals = ("slope",)
+    residuals = constants = ("slope",)
 
     @staticmethod
     def infer(input: Spec, target: Spec, reduction: str) -> tuple[Spec, Spec]:

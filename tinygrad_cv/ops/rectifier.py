@@ -133,7 +133,7 @@ class Rrelu(Op):
     gradients = {"input": "a g if x <= 0 else g"}
     edges = "the slope at 0"
     cost = "3 per element"
-    residuals = ("slope",)
+    residuals = constants = ("slope",)
 
     @staticmethod
     def infer(input: Spec, lower: float, upper: float, key: tuple[int, int]) -> tuple[Spec, Spec]:
