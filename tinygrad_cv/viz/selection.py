@@ -232,9 +232,8 @@ def keep(model: GraphModel, kept: Collection[int]) -> GraphModel:
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.sin().cos() + x, tg.zeros(3)).model
-    >>> small = keep(model, {0, 3})
-    >>> [(e.source, e.target, e.argument, e.hidden) for e in small.edges]
-    [(0, 3, 'other', False), (0, 3, '', True)]
+    >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {0, 2, 3}).edges]
+    [(2, 3, 'input', False), (0, 3, 'other', False), (0, 2, '', True)]
     """
     edges = [e for e in model.edges if e.source in kept and e.target in kept]
     nodes = tuple(

@@ -183,9 +183,11 @@ class Views:
         <lambda>: 2 operators
         6 FLOPs forward
         coloured by dtype
+        ■ float32 (2)
+        ■ int64 (2)
         #0 input x   3 float32
-        #1 exp <- #0   → 3 float32
-        #2 argmax <- #1   → scalar int64
+        #1 exp <- input #0   → 3 float32
+        #2 argmax <- input #1   → scalar int64
         #3 output <- #2   scalar int64
         """
         return self._step(colors.color, scheme)
