@@ -118,9 +118,11 @@ def test_nan_that_was_there_before():
             y.sum().backward()
 
     line = step.__code__.co_firstlineno + 2
-    before = r"linear was given 1 NaN, of 4 values, as 'input', .* in the data, the parameters"
+    before = (
+        r"linear in Linear was given 1 NaN, of 4 values, as 'input', .* in the data, the parameters"
+    )
     problem = "Mend where 'input' comes from: it held nan when linear ran"
-    source = "linear was given 1 NaN, of 4 values, as 'input', and no operator inside the block"
+    source = "linear in Linear was given 1 NaN, of 4 values, as 'input', and no operator inside"
     with pytest.warns(UserWarning, match=before) as caught, pytest.raises(tg.GraphError) as raised:
         step()
     assert [(w.filename, w.lineno) for w in caught] == [(__file__, line)]
@@ -134,7 +136,7 @@ def test_nan_in_a_weight_is_known_at_the_end_of_a_network():
     net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
     with tg.no_grad():
         net[0].weight[0, 0] = float("nan")
-    came_in = "linear was given 1 NaN, of 6 values, as 'weight'"
+    came_in = r"linear in model\.0 \(Linear\) was given 1 NaN, of 6 values, as 'weight'"
 
     def step():
         with detect_anomaly():

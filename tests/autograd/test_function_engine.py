@@ -410,3 +410,21 @@ def test_arguments_that_stand_in_bytes():
         Cube.apply(x).sum().backward()
         (x * x).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 3 * values**2 + 2 * values)
+
+
+@pytest.mark.parametrize("again", [lambda y: y, lambda y: y.reshape(-1)])
+def test_outputs_that_share_memory_are_views(again):
+    class Twice(tg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x * 2
+            return y, again(y)
+
+        @staticmethod
+        def backward(ctx, g, h):
+            return 2 * g + 2 * h.reshape(g.shape)
+
+    x = tg.ones(3, requires_grad=True)
+    for k in range(2):
+        with pytest.raises(tg.GraphError, match="a view of another one"):
+            Twice.apply(x)[k].mul_(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import pytest
 
@@ -233,3 +234,45 @@ def test_it_comes_off_and_can_be_kept():
     handle.remove()
     handle.remove()
     assert not any("forward" in vars(module) for module in net.modules())
+
+
+def test_a_part_that_cannot_be_computed_again_is_left_out():
+    class Sized(nn.Module):
+        def forward(self, x):
+            return {"x": x.relu(), "size": 3}
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            parts = [nn.Sequential(nn.Linear(8, 256), nn.ReLU(), nn.Linear(256, 8)) for _ in "ab"]
+            self.first = nn.Sequential(*parts)
+            self.sized = Sized()
+
+        def forward(self, x):
+            return self.sized(self.first(x))["x"]
+
+    net, x = Net(), tg.zeros(512, 8)
+    plain = plan_memory(net, x)
+    plan = plan_memory(net, x, budget=plain.total_bytes - 1)
+    assert plan.total_bytes < plain.total_bytes
+    with pytest.raises(tg.ArgumentError, match="Give plan_memory a module, whose forward returns"):
+        plan_memory(lambda x: net(x).sum(), x, budget=1000)
+    with plan.apply(net), pytest.raises(tg.ArgumentError, match="is computed again already"):
+        plan.apply(net)
+    assert not any("forward" in vars(module) for module in net.modules())
+
+
+def test_plans_in_several_threads():
+    net, x = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)), tg.zeros(4, 8)
+    expected, found = plan_memory(net, x).peak_bytes, []
+
+    def plans():
+        found.extend(plan_memory(net, x).peak_bytes for _ in range(20))
+
+    threads = [threading.Thread(target=plans) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 80
+    assert {parameter.device.type for parameter in net.parameters()} == {"cpu"}

@@ -204,4 +204,6 @@ def test_a_function_that_asks_for_values_is_named_with_its_line() -> None:
     )
     with pytest.raises(tg.BackendError) as refused:
         plan_memory(lambda x: net(x) + np.ones(3, np.float32), x)
-    assert "Make it a buffer of the module, or an argument." in str(refused.value)
+    assert "Give plan_memory the module itself, or a function that refers to it" in str(
+        refused.value
+    )

@@ -127,3 +127,24 @@ def test_blocks_in_generators_end_in_any_order():
     next(first), next(second)
     first.close(), second.close()
     assert mode.state().record == ()
+
+
+@pytest.mark.parametrize("outer", ["profile", "anomaly"])
+def test_a_generator_under_no_grad_neither_ends_nor_revives_a_watcher(outer):
+    def numbers():
+        with tg.no_grad():
+            yield 1
+            yield 2
+
+    x = tg.tensor(INPUT, dtype="float64", requires_grad=True)
+    before = numbers()
+    next(before)
+    with tg.enable_grad(), WATCHERS[outer]():
+        before.close()
+        y = x.exp().square().sum()
+        y.backward()
+        inside = numbers()
+        next(inside)
+    inside.close()
+    assert mode.state().record == ()
+    assert mode.is_grad_enabled()

@@ -65,6 +65,18 @@ def declared(parameters: str, **parts: Any) -> type[Op]:
             "vjp_input returns nothing: is a return missing",
             "scratch_declared",
         ),
+        (
+            "input",
+            {"vjp_input": lambda input: input},
+            "vjp_input does not read g, the gradient of the output",
+            "scratch_declared",
+        ),
+        (
+            "input",
+            {"vjp_input": lambda g, *rest: g},
+            r"must name what it reads as plain parameters, not \* or",
+            "scratch_declared",
+        ),
         ("input, g", {}, "'g' cannot be the name of an input", "choose another name"),
         ("needs", {"inputs": ("needs",)}, "'needs' cannot be the name", "choose another name"),
         ("xs, k", {"inputs": ("xs",), "variadic": True}, "'k' cannot be", "choose another name"),
@@ -97,6 +109,15 @@ def test_forward_must_return_an_array(returned, kind):
     with pytest.raises(tg.ArgumentError, match=f"a tuple of arrays, not {kind}") as caught:
         op.call(leaf(1.0))
     assert caught.value.op == "scratch_declared"
+
+
+@pytest.mark.parametrize("forward", [lambda xp, input: input, lambda xp, input: input[::-1]])
+def test_what_shares_memory_with_an_input_is_a_view(forward):
+    op = declared("input", forward=forward, vjp_input=lambda g: -g)
+    h = leaf(1.0, 2.0) * 3
+    with pytest.raises(tg.GraphError, match="a view of another one"):
+        op.call(h).mul_(5)
+    assert h.tolist() == [3.0, 6.0]
 
 
 @pytest.mark.parametrize("create_graph", [False, True])

@@ -94,18 +94,21 @@ def test_any_names(names):
 def test_overlays_say_what_the_overlay_itself_says():
     graph = Graph(transforms.simplify(small_net()))
     found = {choice["name"]: choice for choice in html.choices(graph.model)}
-    assert list(found) == ["flops", "output_bytes"]
+    assert list(found) == ["flops", "output_bytes", "parameters"]
     assert found["flops"]["lines"][3] == ["600 FLOPs (100 %)"]
-    assert found["flops"]["levels"][3] == 4
-    assert 4 not in found["flops"]["levels"]
+    assert found["flops"]["classes"][3] == "heat-4"
+    assert found["flops"]["classes"][4] == "unmeasured"
     assert "coloured by flops: 600 FLOPs in all" in found["flops"]["note"]
     assert found["output_bytes"]["lines"][4] == ["128 B (24.6 %)"]  # 1*2*4*4 float32, of 520
     values = {3: -1.0, 4: 2.5}
     mine, *others = html.choices(graph.overlay(values, "K").model)
     assert mine["lines"][4] == ["value 2.5 K (167 %)"]
     assert mine["lines"][5] == ["value: not measured"]
-    assert mine["levels"] == {3: 0, 4: 4}
-    assert [choice["name"] for choice in others] == ["flops", "output_bytes"]
+    assert {k: v for k, v in mine["classes"].items() if v != "unmeasured"} == {
+        3: "heat-0",
+        4: "heat-4",
+    }
+    assert [choice["name"] for choice in others] == ["flops", "output_bytes", "parameters"]
 
 
 def test_what_a_profile_measured_can_be_chosen():
@@ -121,7 +124,8 @@ def test_what_a_profile_measured_can_be_chosen():
     operators = {str(n.id) for n in graph.model.nodes if n.kind == "op"}
     for choice in data["overlays"]:
         assert set(choice["lines"]) == operators
-    assert set(data["overlays"][0]["levels"]) == operators
+    classes = data["overlays"][0]["classes"]
+    assert all(classes[key].startswith("heat-") for key in operators)
 
 
 def test_the_layout_has_room_for_the_longest_line_of_any_overlay():

@@ -1,4 +1,5 @@
-"""What is captured is the engine's own graph, node by node and edge by edge."""
+"""What is captured is the engine's own graph, node by node and edge by edge: of the loss, and of a
+loss that is made of its gradients."""
 
 from __future__ import annotations
 
@@ -6,11 +7,42 @@ from collections import Counter
 
 import pytest
 
-from tests.viz.zoo import ZOO
-from tinygrad_cv.autograd import HookHandle
+from tests.viz.networks import NETWORKS
+from tinygrad_cv.autograd import HookHandle, grad
 from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.viz import trace
 from tinygrad_cv.viz.model import GraphModel, check
+
+LINEAR = ("several_outputs", "list_of_tensors", "writing")  # no second derivative
+
+
+def made(name, order):
+    """A loss of this model, or, at order 2, the squares of all its gradients; the inputs; and
+    what keeps the parameters alive."""
+    function, inputs = NETWORKS[name]()
+    loss = function(**inputs)
+    if order == 1:
+        return loss, inputs, function
+    leaves = [
+        node.edges[k].tensor()
+        for node in engine_nodes(loss)
+        for k in slots(node)
+        if isinstance(node.edges[k], Leaf)
+    ]
+    leaves = list({id(leaf): leaf for leaf in leaves}.values())
+    gradients = grad(loss, leaves, create_graph=True)
+    penalty = sum(g.square().sum() for g in gradients if g.node is not None)
+    if name in LINEAR:
+        assert not isinstance(penalty, Tensor)
+        pytest.skip("the gradients are constant")
+    return penalty, inputs, (function, leaves)
+
+
+def test_there_are_enough_models():
+    assert len(NETWORKS) >= 30
+    twice = [name for name in NETWORKS if name not in LINEAR]
+    assert len(twice) >= 30
 
 
 def engine_nodes(loss) -> list[Node]:
@@ -78,10 +110,10 @@ def model_signatures(model: GraphModel) -> dict[int, tuple]:
     return numbers
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_the_forward_graph_is_the_engines(name):
-    function, inputs = ZOO[name]()
-    loss = function(**inputs)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_forward_graph_is_the_engines(name, order):
+    loss, inputs, _alive = made(name, order)
     model = trace(loss, names=inputs).model
     check(model)
     nodes = engine_nodes(loss)
@@ -125,16 +157,16 @@ def _is_leaf(node, nodes, model) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_watching_the_call_gives_the_same_graph(name):
-    function, inputs = ZOO[name]()
+    function, inputs = NETWORKS[name]()
     recorded = trace(function(**inputs), names=inputs).model
     watched = trace(function, **inputs).model
     check(watched)
 
     def facts(model):
         # A call sees more: what needs no gradient is recorded nowhere else.
-        below = _reaching_gradients(model)
+        below = _reaching_gradients(model, {k for k, t in inputs.items() if t.requires_grad})
         return Counter(
             (n.name, n.outputs[0].shape, n.cluster is None) for n in model.nodes if n.id in below
         )
@@ -143,15 +175,16 @@ def test_watching_the_call_gives_the_same_graph(name):
     assert recorded.totals["parameters"] == watched.totals["parameters"]
 
 
-def _reaching_gradients(model) -> set[int]:
+def _reaching_gradients(model, inputs) -> set[int]:
     """Operators between a tensor with a gradient and the output."""
     graded = {
-        n.id for n in model.nodes if n.kind == "param" or (n.kind == "input" and n.name == "x")
+        n.id for n in model.nodes if n.kind == "param" or (n.kind == "input" and n.name in inputs)
     }
-    graded |= {n.id for n in model.nodes if n.kind == "input" and n.name in ("a", "c")}
     ends = {n.id for n in model.nodes if n.kind == "output"}
+    by_id = {n.id: n for n in model.nodes}
     for edge in model.edges:
-        if edge.source in graded and edge.tensor.dtype.startswith("float"):
+        result = by_id[edge.target].outputs[0].dtype
+        if edge.source in graded and edge.tensor.dtype.startswith("float") and result[0] == "f":
             graded.add(edge.target)
     useful = set(ends)
     for edge in reversed(model.edges):
@@ -160,10 +193,10 @@ def _reaching_gradients(model) -> set[int]:
     return {n.id for n in model.nodes if n.kind == "op" and n.id in graded & useful}
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_the_backward_graph_is_what_the_engine_runs(name):
-    function, inputs = ZOO[name]()
-    loss = function(**inputs)
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_backward_graph_is_what_the_engine_runs(name, order):
+    loss, inputs, _alive = made(name, order)
     model = trace(loss, backward=True, names=inputs).model
     check(model)
     by_id = {n.id: n for n in model.nodes}
@@ -189,6 +222,12 @@ def test_the_backward_graph_is_what_the_engine_runs(name):
         (by_id[n.pair].name, n.outputs[0].shape) for n in model.nodes if n.kind == "saved"
     )
     assert kept == Counter((n.op.name, array.shape) for n in nodes for array in _saved_arrays(n))
+    # Each goes from its operator to the rules of the same operator, and nowhere else.
+    rules = {n.pair: n.id for n in backward}
+    boxes = [n for n in model.nodes if n.kind == "saved"]
+    assert Counter((e.source, e.target) for e in model.edges if e.kind == "saved") == Counter(
+        way for n in boxes for way in ((n.pair, n.id), (n.id, rules[n.pair]))
+    )
     # The engine really runs these nodes, and in an order that the drawn edges allow.
     ran: list[int] = []
     handles = [HookHandle(n, 0, lambda g, n=n: ran.append(id(n))) for n in nodes]

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.viz.handmade import Maker, small_net
@@ -192,6 +192,7 @@ def test_hostile_names(name):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=40) | st.sampled_from(HOSTILE), min_size=1, max_size=24))
+@example(names=["", "", "", "\x1f", ""])  # a node whose first line is empty
 def test_any_names(names):
     model = transforms.simplify(hostile_graph(names))
     root = drawn(model)

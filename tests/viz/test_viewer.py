@@ -16,6 +16,7 @@ from tinygrad_cv import viz
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.stubs import stubs
 
 
 def closure(model: GraphModel) -> dict[int, set[int]]:
@@ -26,6 +27,32 @@ def closure(model: GraphModel) -> dict[int, set[int]]:
         if middle in reached[start]:
             reached[start] |= reached[middle]
     return reached
+
+
+def test_stubs_belong_to_what_they_are_copies_of(look):
+    m = Maker()
+    x = m.node("input", "x", (2,))
+    last = m.op("exp", (2,), ("input", x))
+    used = last
+    for _ in range(3):
+        last = m.op("add", (2,), ("input", last), ("other", used))
+    output = m.node("output", "output", (2,))
+    m.edge(last, output)
+    model = stubs(m.model("copies"), uses=1)
+    assert sum(edge.stub for edge in model.edges) >= 2
+    page = look(model)
+    page.key("f")
+    marked = "[...document.querySelectorAll('.node.stub')].map(e => e.classList.contains('%s'))"
+    page.mouse("mouseMoved", *page.middle(node(used)))
+    assert classes(page, "down") == {used + 1, used + 2, used + 3, output}
+    assert all(page.run(marked % "down"))
+    page.mouse("mouseMoved", *page.middle(node(output)))
+    assert classes(page, "up") == set(range(output))
+    assert all(page.run(marked % "up"))
+    page.mouse("mouseMoved", *page.middle(node(x)))
+    assert not any(page.run(marked % "up"))
+    page.click(*page.middle(".node.stub"))
+    assert chosen(page) == [used]
 
 
 def zoo(name: str, backward: bool = True) -> GraphModel:
@@ -73,7 +100,7 @@ def test_a_click_shows_the_facts_of_a_node(look):
     assert found["from"] == ["input = image 2×1×12×12 float32"]
     assert found["results"] == ["output 2×4×12×12 float32"]
     assert "padding = ((2, 2), (2, 2))" in found["attributes"]
-    assert found["parameters"] == ["weight 4×1×5×5 float32", "bias 4 float32"]
+    assert found["parameters"] == ["weight 4×1×5×5 float32", "bias 4 float32", "104 parameters"]
     assert found["FLOPs"][0] == f"{conv.facts['flops']:,}"
     assert found["output bytes"][0].startswith("4.61 kB")  # 2 * 4 * 12 * 12 * 4
     assert any("input 2×1×12×12 float32" in entry for entry in found["saved for backward"])

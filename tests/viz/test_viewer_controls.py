@@ -122,7 +122,7 @@ def test_overlays(look):
     model = graph.model
     page = look(model)
     options = page.run("[...document.querySelector('#overlay').options].map(o => o.value)")
-    assert options == ["", "value", "flops", "output_bytes"]
+    assert options == ["", "value", "flops", "output_bytes", "parameters"]
     assert page.run("document.querySelector('#overlay').value") == "value"
     assert lines(page, 3)[-1] == "value 2 (20 %)"
     assert classes(page, "heat-1") == {3}
@@ -136,7 +136,12 @@ def test_overlays(look):
     assert "coloured by flops: 600 FLOPs in all" in text(page, "#note")
     hatched = page.run(f"getComputedStyle(document.querySelector('{node(4)} path')).fill")
     assert hatched.startswith('url("#hatch")')
+    choose(page, "#overlay", "parameters")
+    assert lines(page, 3)[-1] == "20 parameters"
+    assert 4 in classes(page, "plain")  # a ReLU has none, which is not to be unmeasured
+    assert lines(page, 4)[-1] == "→ 1×2×4×4 float32"
     choose(page, "#overlay", "")
+    assert not classes(page, "plain")
     assert lines(page, 3)[-1] == "→ 1×2×4×4 float32"
     assert not classes(page, "unmeasured") | classes(page, "heat-4")
     assert text(page, "#note") == ""
@@ -152,6 +157,22 @@ def test_overlays(look):
                 assert text_box["bottom"] <= box["bottom"]
                 assert box["left"] <= text_box["left"]
                 assert text_box["right"] <= box["right"]
+
+
+def test_a_colour_scheme_comes_back_when_no_overlay_is_chosen(look):
+    graph = Graph(net()).color("operator")
+    page = look(graph.model)
+    hues = {n.id: f"hue-{n.facts['color']['hue']}" for n in graph.model.nodes if "color" in n.facts}
+
+    def colours() -> dict[int, str]:
+        names = sorted(set(hues.values()))
+        return {number: name for name in names for number in classes(page, name)}
+
+    assert colours() == hues
+    choose(page, "#overlay", "flops")
+    assert colours() == {}
+    choose(page, "#overlay", "")
+    assert colours() == hues
 
 
 def boxes(page: Page, number: int) -> list[dict[str, float]]:

@@ -6,16 +6,15 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import tinygrad_cv as tg
 from tests.viz.handmade import Maker, chain, small_net
-from tests.viz.test_transforms import random_graphs, reaches
-from tests.viz.zoo import Residual, randn
+from tests.viz.invariants import check_reach, sums
+from tests.viz.test_transforms import reaches
+from tests.viz.zoo import randn
 from tinygrad_cv import nn, viz
 from tinygrad_cv.viz import selection, transforms
-from tinygrad_cv.viz.model import GraphModel, check
+from tinygrad_cv.viz.model import check
 
 
 class Layer(nn.Module):
@@ -42,28 +41,6 @@ def labels(graph) -> list[str]:
 
 def names(graph) -> list[str]:
     return [node.name for node in graph.model.nodes]
-
-
-def sums(model: GraphModel) -> dict[str, int]:
-    """What the drawn nodes say, added up."""
-    operators = [node for node in model.nodes if node.kind == "op"]
-    held = {h.key: h.tensor.size for n in model.nodes for h in n.held if h.kind == "param"}
-    held |= {n.id: n.outputs[0].size for n in model.nodes if n.kind == "param"}
-    for node in model.nodes:
-        held |= dict(map(tuple, node.facts.get("parameter_sizes", ())))
-    stored: dict[int, int] = {}
-    for node in model.nodes:
-        if "storages" in node.facts:
-            stored |= dict(map(tuple, node.facts["storages"]))
-        elif node.kind == "saved" and node.value != "parameter":
-            stored[node.facts["storage"]] = node.facts["saved_bytes"]
-    return {
-        "operators": sum(n.count for n in operators if n.phase == "forward"),
-        "backward_operators": sum(n.count for n in operators if n.phase == "backward"),
-        "parameters": sum(held.values()),
-        "flops": sum(int(n.facts.get("flops", 0)) for n in operators),
-        "saved_bytes": sum(stored.values()),
-    }
 
 
 # Rows ---------------------------------------------------------------------------------------------
@@ -143,6 +120,105 @@ def test_a_call_whose_result_is_used_elsewhere_ends_the_row():
         "2 : Layer ×3",
     ]
     check_reach(graph.model, folded.model)
+
+
+class Pair(nn.Module):
+    """Two results from two tensors, perhaps crossed."""
+
+    def __init__(self, crossed: bool) -> None:
+        super().__init__()
+        self.crossed = crossed
+
+    def forward(self, a, b):
+        return (b.tanh(), a.exp()) if self.crossed else (a.exp(), b.tanh())
+
+
+class Recent(nn.Module):
+    """What comes from the two calls before."""
+
+    def forward(self, one, before):
+        return one.tanh() * before
+
+
+class Fork(nn.Module):
+    """Two results, of which the next call takes both at once."""
+
+    def forward(self, x):
+        if isinstance(x, tuple):
+            x = tg.stack(x).sum(0)
+        return x.exp(), x.tanh()
+
+
+def twin(crossed):
+    def call(a, b):
+        for layer in [Pair(crossed) for _ in range(3)]:
+            a, b = layer(a, b)
+        return a.sin(), b.cos()
+
+    return call
+
+
+def over_two(x):
+    calls = [Recent() for _ in range(4)]
+    before, x = x, x.exp()
+    for call in calls:
+        before, x = x, call(x, before)
+    return x
+
+
+def forked(x):
+    layers = [Fork() for _ in range(4)]
+    x = layers[0](x)
+    for layer in layers[1:]:
+        x = layer(x)
+    return x[0].sin(), x[1].cos()
+
+
+def peeked(x):
+    """Something inside the last call is used outside."""
+    layers = [Layer("relu", True) for _ in range(3)]
+    found: list[tg.Tensor] = []
+    with layers[-1].linear.register_forward_hook(lambda m, i, out: found.append(out)):
+        for layer in layers:
+            x = layer(x)
+    return x * found[0]
+
+
+@pytest.mark.parametrize("call", [twin(False), twin(True), over_two, forked, peeked])
+def test_another_way_in_or_out_ends_a_row(call):
+    inputs = [randn(4), randn(4)][: 2 if call.__name__ == "call" else 1]
+    graph = viz.trace(call, *inputs)
+    check_reach(graph.model, graph.repeat().model)
+    rows = {
+        "peeked": ["Layer ×2, calls 1 to 2 of 3"],
+        "forked": ["Fork ×2, calls 2 to 3 of 4"],
+    }.get(call.__name__, [])
+    assert [label for label in labels(graph.repeat()) if "×" in label] == rows
+
+
+def test_two_tensors_that_end_together_are_a_row():
+    for crossed in (False, True):
+
+        def ends(a, b, crossed=crossed):
+            for layer in [Pair(crossed) for _ in range(3)]:
+                a, b = layer(a, b)
+            return a + b
+
+        graph = viz.trace(ends, randn(3), randn(3))
+        folded = graph.repeat()
+        check_reach(graph.model, folded.model)
+        assert [c.repeats for c in folded.model.clusters] == [3]
+
+
+def test_a_gradient_that_only_later_calls_bring_keeps_the_row_open():
+    """A sum saves nothing: only the values that the later layers keep lead into the backward of
+    the first."""
+    net = nn.Sequential(*(Layer("relu", True) for _ in range(3)))
+    for loss, count in ((lambda x: net(x).sum(), 2), (lambda x: net(x).exp().sum(), 3)):
+        graph = viz.trace(loss, randn(2, 4).requires_grad_(), backward=True)
+        folded = graph.repeat()
+        check_reach(graph.model, folded.model)
+        assert [c.repeats for c in folded.model.clusters if c.repeats > 1] == [count]
 
 
 def test_the_number_in_a_drawing():
@@ -296,129 +372,3 @@ def test_a_stub_in_the_picture(tmp_path):
     svg = graph.render(tmp_path / "a.svg").read_text()
     assert svg.count("which stands elsewhere in this picture") == 2
     assert svg.count(">↪ x</text>") == 2
-
-
-# What reaches what --------------------------------------------------------------------------------
-
-
-def check_reach(before: GraphModel, after: GraphModel) -> None:
-    """Nodes that both have reach each other in both or in none. A call that is drawn as one node is
-    one: what enters it reaches what leaves it."""
-    check(after)
-    below, now = reaches(before), reaches(after)
-    kept = {n.id for n in after.nodes}
-    titles = {n.id: n.title for n in before.nodes}
-    own = {n.id for n in after.nodes if "operators" not in n.facts and titles[n.id] == n.title}
-    blocks = len(own) < len(after.nodes)
-    for node in own:
-        was, is_ = below[node] & kept & own, now[node] & own
-        if blocks:
-            assert was <= is_
-        else:
-            assert was == is_
-    assert all(node not in now[node] for node in kept)
-    place = {n.id: k for k, n in enumerate(after.nodes)}
-    assert all(place[e.source] < place[e.target] for e in after.edges)
-
-
-def check_clusters(model: GraphModel, before: GraphModel) -> None:
-    seen: set[int] = set()
-    for cluster in model.clusters:
-        assert cluster.parent is None or cluster.parent in seen
-        seen.add(cluster.id)
-    assert _empty(model) <= _empty(before)
-
-
-def _empty(model: GraphModel) -> set[int]:
-    """Calls with nothing in them."""
-    used = {n.cluster for n in model.nodes} | {c.parent for c in model.clusters}
-    return {c.id for c in model.clusters} - used
-
-
-STEPS = {
-    "repeat": lambda g, k: g.repeat(),
-    "depth": lambda g, k: g.depth(k % 3),
-    "fold": lambda g, k: g.fold_parameters().fold_constants().fold_saved(),
-    "inline": lambda g, k: g.inline_calls(),
-    "stubs": lambda g, k: g.stubs(1 + k % 3, 2 + k % 7),
-    "limit": lambda g, k: g.limit(10 + k),
-    "simplify": lambda g, k: g.simplify(10 + k),
-    "focus": lambda g, k: g.focus(g.model.nodes[k % len(g.model.nodes)].id, k % 4),
-    "thin": lambda g, k: g.focus(lambda n: n.id % (2 + k % 3) == 0, 0),
-}
-
-
-@settings(max_examples=150, deadline=None)
-@given(random_graphs(), st.sampled_from(sorted(STEPS)), st.integers(0, 20))
-def test_one_step_keeps_what_reaches_what(model, name, k):
-    if name == "thin" and not any(n.id % (2 + k % 3) == 0 for n in model.nodes):
-        return
-    after = STEPS[name](viz.Graph(model), k).model
-    check_reach(model, after)
-    check_clusters(after, model)
-
-
-@st.composite
-def networks(draw):
-    """A network of layers, many of them equal, that are used in a row, around, or again."""
-    kinds = st.sampled_from(["relu", "tanh", "exp", "square"])
-    layers = []
-    for _ in range(draw(st.integers(1, 3))):
-        kind, around = draw(kinds), draw(st.booleans())
-        layers += [Layer(kind, around) for _ in range(draw(st.integers(1, 4)))]
-    used = draw(st.integers(0, len(layers)))
-    again = draw(st.booleans())
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.ModuleList(layers)
-
-        def forward(self, x):
-            kept = x
-            for number, layer in enumerate(self.layers):
-                x = layer(x)
-                if number == used:
-                    kept = x
-            x = self.layers[0](x) if again else x
-            return x + kept if used % 2 else x
-
-    ending = draw(st.sampled_from(["sum", "square", "none"]))
-    net, x = Net(), randn(2, 4).requires_grad_(draw(st.booleans()))
-
-    def loss(x):
-        y = net(x)
-        return y.sum() if ending == "sum" else y.square().sum() if ending == "square" else y
-
-    return viz.trace(loss, x, backward=draw(st.booleans()))
-
-
-@settings(max_examples=60, deadline=None)
-@given(networks(), st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 20))))
-def test_steps_of_a_real_network_keep_what_reaches_what(graph, steps):
-    whole = sums(graph.model)
-    totals = graph.model.totals
-    assert {name: totals.get(name, 0) for name in whole} == whole
-    for name, k in [("repeat", 0), *steps[:3]]:
-        if name == "thin" and not any(n.id % (2 + k % 3) == 0 for n in graph.model.nodes):
-            continue
-        before, graph = graph, STEPS[name](graph, k)
-        check_reach(before.model, graph.model)
-        check_clusters(graph.model, before.model)
-        assert graph.model.totals == totals
-        if name not in ("focus", "thin"):
-            assert sums(graph.model) == sums(before.model)
-
-
-def test_a_double_backward_graph_takes_them_too():
-    net, x = Residual(), randn(2, 3, 6, 6).requires_grad_()
-    (slope,) = tg.autograd.grad(net(x).square().sum(), x, create_graph=True)
-    graph = viz.trace(slope.square().sum(), backward=True, names={"x": x})
-    for name, step in STEPS.items():
-        after = step(graph, 12)
-        check_clusters(after.model, graph.model)
-        check(after.model)
-        if name in ("repeat", "stubs", "inline", "fold"):
-            check_reach(graph.model, after.model)
-            assert sums(after.model) == sums(graph.model)
-    assert graph.path("x", "output").model.nodes[0].name == "x"

@@ -11,7 +11,7 @@ from tests.viz.browser import Page
 def classes(page: Page, name: str, kind: str = "node") -> set[Any]:
     """The nodes (by id), or edges (by both ends), that have a class."""
     found = page.run(
-        f"[...document.querySelectorAll('.{kind}.{name}')].map(e => ({{...e.dataset}}))"
+        f"[...document.querySelectorAll('.{kind}.{name}:not(.stub)')].map(e => ({{...e.dataset}}))"
     )
     if kind == "node":
         return {int(one["id"]) for one in found}

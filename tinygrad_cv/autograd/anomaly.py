@@ -80,20 +80,21 @@ class _Detector(Recorder):
                 with_origins(error, op, inputs, frame)
                 raise _placed(error, scope)
             if found == "nan" and not self.came_in:
-                self._note(op, given, frame)
+                self._note(op, given, frame, scope)
         node = outputs[0].node
         if isinstance(node, Node) and node.op is op and type(node.saved) is tuple:
             self.sums[node] = _checksums(node)
 
-    def _note(self, op: Any, given: list[Any], frame: Any) -> None:
+    def _note(self, op: Any, given: list[Any], frame: Any, scope: Scope | None) -> None:
         """Warn that an input held NaN before: no operator in the block made it."""
         for name, value in _named(op, given):
             if _not_finite(value) == "nan":
                 count = int((value != value).sum())
+                inside = "" if scope is None else f" in {scope.path}"
                 self.came_in = (
-                    f"{op.name} was given {count} NaN, of {np.size(value)} values, as {name!r}, "
-                    "and no operator inside the block made them: they were in the data, the "
-                    "parameters or the buffers before"
+                    f"{op.name}{inside} was given {count} NaN, of {np.size(value)} values, as "
+                    f"{name!r}, and no operator inside the block made them: they were in the data, "
+                    "the parameters or the buffers before"
                 )
                 warnings.warn_explicit(
                     f"detect_anomaly: {self.came_in}. This warning comes once.",

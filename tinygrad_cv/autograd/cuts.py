@@ -129,7 +129,8 @@ def _recorded(tensor: Tensor) -> str:
     if isinstance(node, Leaf):
         return (
             "it asks for a gradient and has none yet: no backward has reached it, or zero_grad() "
-            "has taken it away"
+            "has taken it away. If one ran, what was computed from it was cut on the way: ask "
+            "about that, from the result of the backward on"
         )
     assert isinstance(node, Node)
     place = "" if node.scope is None else f", in {node.scope.path}"

@@ -201,8 +201,11 @@ class Run:
         return Kind(positions, self.needs, self.places, floats, saved, labels, fills, writes)
 
     def wrapped(self) -> list[Tensor]:
-        """The outputs as new tensors; what shares memory with an argument is a view of it."""
+        """The outputs as new tensors; what shares memory with an argument, or with another output,
+        is a view of it."""
         owners = [owner_of(t.array) for t in self.args if isinstance(t, Tensor)]
+        own = [owner_of(y.array) for y in self.outputs]
+        owners += [x for k, x in enumerate(own) if any(x is y for y in own[:k])]
         made = []
         for y in self.outputs:
             tensor = Tensor(y.array)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tinygrad_cv.autograd.recompute import checkpoint, in_order
-from tinygrad_cv.errors import ArgumentError, GraphError
+from tinygrad_cv.errors import ArgumentError, DTypeError, GraphError
 
 if TYPE_CHECKING:
     from tinygrad_cv.autograd.memory_plan import MemoryPlan
@@ -55,6 +55,14 @@ class Applied:
                 )
             runs.setdefault(path, []).extend([run] if run else [])
         self._before: list[tuple[dict[str, Any], Any]] = []
+        for path in runs:
+            there = known[path].__dict__.get("forward")
+            if isinstance(there, functools.partial) and there.func in (checkpoint, _in_runs):
+                raise ArgumentError(
+                    "plan_memory",
+                    f"{path!r} is computed again already",
+                    repair="Remove what an earlier plan has applied first: handle.remove().",
+                )
         for path, parts in runs.items():
             module = known[path]
             self._before.append((module.__dict__, module.__dict__.get("forward")))
@@ -288,7 +296,7 @@ def cheapest(model: Any, budget: int, planned: Planned) -> MemoryPlan:
     for path, inside in _candidates(model):
         try:
             part = _part(path, inside, plain, planned((path,)))
-        except GraphError:  # it cannot run twice: it writes into its input
+        except (GraphError, DTypeError):  # it writes into its input, or returns no tensors
             continue
         parts += [part] if part is not None else []
     search = _Search(plain, parts)
@@ -313,5 +321,8 @@ def cheapest(model: Any, budget: int, planned: Planned) -> MemoryPlan:
             ("of it parameters, buffers and inputs", f"{plain.held_bytes:,} B"),
         ],
         repair="Use a smaller batch, or give the network modules around several layers: "
-        "each can be computed again from its inputs.",
+        "each can be computed again from its inputs."
+        if callable(getattr(model, "named_modules", None))
+        else "Give plan_memory a module, whose forward returns the loss: of a function no parts "
+        "are known that could be computed again.",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -116,7 +117,10 @@ def run_on_meta(
 def _explained(error: TinygradError) -> TinygradError:
     """``error`` with the line that it is about, and what plan_memory has to do with it."""
     if isinstance(error, BackendError):
-        error.repair = "Make it a buffer of the module, or an argument."
+        error.repair = (
+            "Give plan_memory the module itself, or a function that refers to it by a variable; a "
+            "tensor may be an argument."
+        )
         error.notes.append("plan_memory has found no stand-in for the one that has values")
         return error
     if "meta device" in error.problem:
@@ -349,12 +353,20 @@ def _stand_in(value: Any, held: dict[int, _Memory]) -> Any:
     return value
 
 
+# The stand-ins of one plan must not be taken for the arrays of a model by another thread's plan.
+_LOCK = threading.RLock()
+
+
 @contextmanager
 def _on_meta(function: Any, given: Any) -> Iterator[dict[int, _Memory]]:
     """Inside the block parameters, buffers and other tensors that the function refers to have no
     data. Gives the stand-ins of what was there before, which are not counted, by the id of the
     array."""
-    tensors = list(tensors_behind(function, given))
+    with _LOCK:
+        yield from _swapped(list(tensors_behind(function, given)))
+
+
+def _swapped(tensors: list[Tensor]) -> Iterator[dict[int, _Memory]]:
     arrays = [tensor.array for tensor in tensors]
     held = {id(array): _Memory(*spec_of(array)) for array in arrays}
     try:

@@ -46,13 +46,15 @@ def _behind(item: Any) -> Iterator[Any]:
     if isinstance(item, types.MethodType):
         yield from (item.__self__, item.__func__)
         yield from _attributes(item.__self__)
+    elif hasattr(item, "__wrapped__"):  # a function under a decorator
+        yield item.__wrapped__
     elif isinstance(item, types.FunctionType):
         if not is_internal(item.__code__.co_filename):
             yield from _named(item)
     elif isinstance(item, functools.partial):
         yield from (item.func, *item.args, *item.keywords.values())
     elif isinstance(item, (tuple, list, dict)):
-        yield from flatten(item)[0]
+        yield from item.values() if isinstance(item, dict) else item
     elif callable(item) and not isinstance(item, type):  # a module, or an object that is called
         yield from _attributes(item)
         yield from (getattr(type(item), name, None) for name in ("__call__", "forward"))

@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cv.autograd.differences import Line, numpy_of, random_like
+from tinygrad_cv.autograd.differences import numpy_of, random_like
+from tinygrad_cv.autograd.quotients import Curve
 from tinygrad_cv.autograd.retain import Kept
 from tinygrad_cv.autograd.tree import flatten
+from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import copy_of, is_array, on_device_of, xp_of
 from tinygrad_cv.backend.dispatch import run_kernel
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import TinygradError
 
 __all__ = ["Overwritten", "Replay", "Run", "Verdict", "double", "double_dtype", "guarded"]
 
@@ -49,16 +52,29 @@ class Run:
         save = node.plan.save
         self.saved: tuple[Any, ...] = save(used, kept) if op.variadic else save(*used, kept)
         self.g: Any = None
+        self.gradients: dict[int, Any] = {}  # of g, as far as they were asked for
 
     def weighted(self, weights: dict[int, Any]) -> Run:
-        found = [w.astype(self.results[i].dtype) for i, w in weights.items()]
-        self.g = tuple(found) if len(found) > 1 else found[0]
+        self.g = self.cotangents(weights)
         return self
 
-    def rule(self, k: int) -> Any:
-        """What the rule of input ``k`` gives, on raw arrays."""
-        with guarded(g=self.g, **self.named):
-            return self.plan.rules[k](self.g, self.saved, self.attrs, k)
+    def cotangents(self, weights: dict[int, Any]) -> Any:
+        """Weights by the place of the output, as rules are given them."""
+        like = {i: self.results[i] for i in weights}
+        found = [_placed(w, like[i]).astype(like[i].dtype) for i, w in weights.items()]
+        return tuple(found) if len(found) > 1 else found[0]
+
+    def rule(self, k: int, g: Any = None) -> Any:
+        """What the rule of input ``k`` gives, on raw arrays; of other cotangents than its own if
+        ``g`` are there."""
+        if g is None and k in self.gradients:
+            return self.gradients[k]
+        given = self.g if g is None else g
+        with guarded(g=given, **self.named):
+            found = self.plan.rules[k](given, self.saved, self.attrs, k)
+        if g is None:
+            self.gradients[k] = found
+        return found
 
     @property
     def named(self) -> dict[str, Any]:
@@ -102,20 +118,32 @@ class Replay:
         inputs[k] = _placed(values, inputs[k])
         return Run(self.node, inputs, self.exact.attrs).weighted(self.weights)
 
-    def along(self, run: Run, k: int, direction: np.ndarray) -> Line:
-        """t -> <weights, outputs> with input ``k`` moved, and the sum of the absolute terms."""
+    def scaled(self) -> Replay | None:
+        """The same with the largest element of each floating input 1, where rounding inside the
+        operator does not drown what it gives; None if it refuses such inputs."""
+        inputs = [_to_size_one(x) for x in self.kept.inputs]
+        try:
+            with kernels.use("reference"):
+                return Replay(self.node, self.kept._replace(inputs=tuple(inputs)), self.rng)
+        except (TinygradError, ValueError, TypeError):
+            return None
+
+    def curve(self, run: Run, k: int, direction: np.ndarray) -> Curve:
+        """t -> the floating outputs, flat, with input ``k`` moved."""
         base = run.inputs[k]
         arrow = _placed(direction, base)
-        weights = {i: numpy_of(w) for i, w in self.weights.items()}
 
-        def value(t: float) -> tuple[float, float]:
-            moved, there = list(run.inputs), base + t * arrow
+        def outputs(t: float) -> np.ndarray:
+            moved, there = list(run.inputs), base + t * arrow if t else base
             moved[k] = np.asarray(there) if isinstance(there, np.generic) else there  # of 0-d
-            _, results = run_kernel(self.op, tuple(moved), run.attrs)
-            terms = [np.where(w, numpy_of(results[i]), 0.0) * w for i, w in weights.items()]
-            return float(sum(x.sum() for x in terms)), float(sum(np.abs(x).sum() for x in terms))
+            try:
+                _, results = run_kernel(self.op, tuple(moved), run.attrs)
+            except (TinygradError, ValueError):  # outside the domain
+                return np.full(sum(w.size for w in self.weights.values()), np.nan)
+            found = [numpy_of(results[i]).ravel() for i in self.weights]
+            return found[0] if len(found) == 1 else np.concatenate(found)
 
-        return value
+        return outputs
 
     def fitted(self, k: int, gradient: Any) -> np.ndarray:
         """The gradient in the shape of its input, as the engine makes it."""
@@ -165,6 +193,15 @@ def double_dtype(attrs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The attributes, with float64 for the dtype to compute in."""
     floating = [isinstance(a, np.dtype) and a.kind == "f" for a in attrs]
     return tuple(np.dtype(np.float64) if f else a for f, a in zip(floating, attrs, strict=True))
+
+
+def _to_size_one(value: Any) -> Any:
+    if not is_array(value) or value.dtype.kind != "f":
+        return value
+    with on_device_of(value):
+        finite = abs(value[xp_of(value).isfinite(value)])
+        top = float(finite.max()) if finite.size else 0.0
+        return xp_of(value).asarray(value / value.dtype.type(top or 1.0))
 
 
 def _placed(values: np.ndarray, like: Any) -> Any:

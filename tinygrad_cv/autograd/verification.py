@@ -13,6 +13,7 @@ from tinygrad_cv.autograd.replay_kernels import check_forward, check_served
 from tinygrad_cv.autograd.replay_rules import check_rule
 from tinygrad_cv.autograd.retain import Kept, kept_of, retain_all
 from tinygrad_cv.autograd.tree import flatten, tensors_of
+from tinygrad_cv.autograd.untouched import untouched
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import is_array, on_device_of
 from tinygrad_cv.backend.spec import Spec
@@ -144,18 +145,31 @@ def verify(
         <vjp(g), v>  =  d/dt <g, f(x + t*v)>  at t = 0,    for random g and v
 
     Of each node, in this order: what its forward kernel gave, against the operator's own
-    ``forward`` in float64; each gradient rule, in float64, against differences along random
-    directions; the fused rule, every compiled ``<op>.vjp`` kernel that takes the case, and the
-    rules with the kernels that their operators have, against the rules by the reference. So a
-    fault is named where it is, and not where it shows. Residuals that were saved (a mask, the
-    winners of a maximum) are compared as outputs are, and a rule that writes into what it was given
-    is a fault.
+    ``forward`` in float64, and that ``forward`` in the dtypes of the node against the same; each
+    gradient rule, in float64, against differences along random directions, and in the dtypes of
+    the node against itself in float64; the fused rule, every compiled ``<op>.vjp`` kernel that
+    takes the case, and the rules with the kernels that their operators have, against the rules by
+    the reference. So a fault is named where it is, and not where it shows. Residuals that were
+    saved (a mask, the winners of a maximum) are compared as outputs are, and a rule that writes
+    into what it was given is a fault.
 
-    A rule is found that is off by 1e-5 of its gradient, a kernel that is off by 2e-9 of its largest
-    element in float64, by 2e-4 in float32; less may be rounding.
+    Differences are taken of every output by itself, at steps from 1e-3 to 1e-9 of the size of the
+    inputs. Where an output has no slope that can be measured, near a kink or where rounding drowns
+    it, it is left out, with the part of g that asks for it; the rest must agree. What differs is a
+    fault if the slopes are linear in the direction, as those of a tie are not, and if fewer and
+    fewer elements moved alone show it as well, as a sum over many kinks does not.
 
-    At a kink (relu at 0, max at a tie) a function has no derivative: there the rule is checked at
-    inputs shifted off it, and the node is reported as a kink.
+    A rule is found that is off by 1e-5 of its gradient, or in one element of an elementwise
+    operator; one that gives NaN or infinity where the function has a finite slope; a kernel that is
+    off by 2e-9 of its largest element in float64, by 2e-4 in float32; less may be rounding. So may
+    be a difference of some units in the last place of the inputs: it counts if it is there at
+    inputs of size 1, too.
+
+    At a kink (relu at 0, max at a tie) a function has no derivative: the node is reported as a
+    kink, and if all its outputs stand at one, its rule is checked at inputs shifted off it.
+
+    A function is run once, and leaves parameters, buffers, ``.grad``, inputs and the state of the
+    random numbers as they were; what it does inside your own ``retain_all()`` block stays done.
 
     Args:
         target: a function or module, called as ``target(*inputs, **kwargs)`` with a gradient for
@@ -197,7 +211,7 @@ def verify(
         leaves, structure = flatten((inputs, kwargs))
         args, named = structure.rebuild([_variable(x) for x in leaves])
         start = clock.tick()
-        with grad_mode(True), retain_all():
+        with untouched(target, (inputs, kwargs)), grad_mode(True), retain_all():
             results = target(*args, **named)
     else:
         raise DTypeError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -42,6 +42,7 @@ __all__ = [
     "owner_of",
     "placing",
     "set_default_device",
+    "shares_memory",
     "to_device",
     "to_numpy",
     "xp_of",
@@ -242,6 +243,20 @@ def owner_of(array: Any) -> Any:
     while base is not None and not isinstance(base, (bytes, bytearray)):
         array, base = base, getattr(base, "base", None)
     return array
+
+
+def shares_memory(array: Any, others: Iterable[Any]) -> bool:
+    """True if ``array`` is one of the others, or stands in memory of one.
+
+    >>> array = np.zeros(4)
+    >>> shares_memory(array[1:], [array]), shares_memory(array + 1, [array])
+    (True, False)
+    """
+    base = getattr(array, "base", None)
+    for other in others:
+        if other is array or (base is not None and owner_of(other) is owner_of(array)):
+            return True
+    return False
 
 
 def is_array(value: Any) -> bool:

@@ -14,6 +14,8 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 
+_STARRED = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+
 __all__ = ["check_operator", "check_rules", "names_of"]
 
 
@@ -84,6 +86,17 @@ def check_rules(op: Any) -> None:
     for reader, rule, extra in readers:
         if not own_code and _gives_nothing(rule):
             raise ArgumentError(op.name, f"{reader} returns nothing: is a return missing?")
+        code = None if hasattr(rule, "__signature__") else getattr(rule, "__code__", None)
+        starred = code is not None and (code.co_flags & _STARRED or code.co_kwonlyargcount)
+        if starred and not own_code:
+            raise ArgumentError(
+                op.name, f"{reader} must name what it reads as plain parameters, not * or **"
+            )
+        if "g" not in names_of(rule):
+            raise ArgumentError(
+                op.name,
+                f"{reader} does not read g, the gradient of the output, by which it multiplies",
+            )
         for name in names_of(rule):
             if name not in (*extra, *readable):
                 raise ArgumentError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from tinygrad_cv.backend.blame import Place
@@ -87,10 +87,10 @@ _STATE: ContextVar[State] = ContextVar("tinygrad_cv_state", default=_AT_START)
 state = _STATE.get
 
 
-def set_grad(grad: bool, place: Place | None = None) -> Token[State]:
+def set_grad(grad: bool, place: Place | None = None) -> None:
     """Record from now on, or no longer, because of what stands at ``place``."""
     now = state()
-    return _STATE.set(State(grad, now.scope, now.record, place))
+    _STATE.set(State(grad, now.scope, now.record, place))
 
 
 def is_grad_enabled() -> bool:
@@ -107,47 +107,56 @@ class grad_mode:  # noqa: N801
 
     def __init__(self, mode: bool, place: Place | None = None) -> None:
         self._mode, self._place = mode, place
-        self._tokens: list[Token[State]] = []
+        self._states: list[State] = []
 
     def __enter__(self) -> None:
-        self._tokens.append(set_grad(self._mode, self._place))
+        self._states.append(state())
+        set_grad(self._mode, self._place)
 
     def __exit__(self, *_: object) -> None:
-        _STATE.reset(self._tokens.pop())
+        before = self._states.pop()
+        set_grad(before.grad, before.place)
+
+
+# Each block puts back what it has changed, and not the rest: blocks of generators may end in any
+# order.
+
+
+def _set(scope: Scope | None, record: tuple[Recorder, ...]) -> None:
+    now = state()
+    _STATE.set(State(now.grad, scope, record, now.place))
 
 
 @contextmanager
 def scope(call: Scope) -> Iterator[None]:
     """Mark everything recorded inside the block as part of this module call."""
-    now = state()
-    token = _STATE.set(State(now.grad, call, now.record, now.place))
+    before = state()
+    _set(call, before.record)
     try:
         yield
     finally:
-        _STATE.reset(token)
+        _set(before.scope, state().record)
 
 
 @contextmanager
 def recording(*recorders: Recorder) -> Iterator[None]:
     """Show every operator that runs inside the block, with or without a gradient, to these in turn,
     and to nobody else."""
-    now = state()
-    token = _STATE.set(State(now.grad, now.scope, recorders, now.place))
+    before = state()
+    _set(before.scope, recorders)
     try:
         yield
     finally:
-        _STATE.reset(token)
+        _set(state().scope, before.record)
 
 
 @contextmanager
 def watching(recorder: Recorder) -> Iterator[None]:
-    """Show what runs inside the block to ``recorder``, and then to those who watch already. Blocks
-    may end in any order, as those of generators do."""
-    now = state()
-    _STATE.set(State(now.grad, now.scope, (recorder, *now.record), now.place))
+    """Show what runs inside the block to ``recorder``, and then to those who watch already."""
+    before = state()
+    _set(before.scope, (recorder, *before.record))
     try:
         yield
     finally:
         now = state()
-        others = tuple(r for r in now.record if r is not recorder)
-        _STATE.set(State(now.grad, now.scope, others, now.place))
+        _set(now.scope, tuple(r for r in now.record if r is not recorder))

@@ -35,6 +35,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinygrad_cv.backend.array import shares_memory
 from tinygrad_cv.backend.blame import no_value, passed_on, with_origins
 from tinygrad_cv.backend.contract import check_operator, check_rules, names_of
 from tinygrad_cv.backend.dispatch import run_kernel
@@ -219,7 +220,7 @@ def apply(op: type[Op], inputs: Sequence[Any], attrs: tuple[Any, ...]) -> Any:
         for watcher in mode.record:
             watcher.failed(op, tuple(tensors), attrs, error, user_frame(2), mode.scope)
         raise
-    outputs = tuple([_wrapped(array, op.view) for array in results[: len(op.outputs)]])
+    outputs = tuple([_wrapped(op, x, used) for x in results[: len(op.outputs)]])
     wanted, needs = needs, needs & op.differentiable
     if needs and mode.grad:
         record(op, needs, tensors, used, results, outputs, attrs, mode)
@@ -243,13 +244,13 @@ def _constant(op: type[Op], value: Any) -> Any:
         raise no_value(op, value) from None
 
 
-def _wrapped(array: Any, is_view: bool) -> Tensor:
+def _wrapped(op: type[Op], array: Any, inputs: tuple[Any, ...]) -> Tensor:
     """``Tensor(array)`` for what is known to be an array."""
     tensor: Tensor = object.__new__(Tensor)
     tensor.array = array
     tensor.node = tensor._grad = tensor.cut = None
     tensor.index = 0
-    tensor.is_view = is_view
+    tensor.is_view = op.view or shares_memory(array, inputs)
     return tensor
 
 

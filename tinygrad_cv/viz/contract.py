@@ -52,6 +52,10 @@ def contract(
     key_of = {number: key for key, number in head.items()}
     edges = _edges(model.edges, new_id, blocks)
 
+    arriving: dict[int, list[GraphEdge]] = defaultdict(list)
+    for edge in model.edges:
+        if edge.target in new_id:
+            arriving[edge.target].append(edge)
     leaving: dict[int, list[TensorInfo]] = defaultdict(list)
     seen: set[tuple[int, int]] = set()
     for edge in model.edges:
@@ -69,7 +73,7 @@ def contract(
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
             block = replace(block, id=node.id)
-            kept.append(_with_operator(block, members[key], model.edges))
+            kept.append(_with_operator(block, members[key], arriving))
         elif node.id not in new_id:
             if node.pair in new_id:
                 node = replace(node, pair=new_id[node.pair])
@@ -126,7 +130,7 @@ def _block(
 
 
 def _with_operator(
-    block: GraphNode, nodes: list[GraphNode], edges: tuple[GraphEdge, ...]
+    block: GraphNode, nodes: list[GraphNode], arriving: Mapping[int, list[GraphEdge]]
 ) -> GraphNode:
     """A block of a single operator shows that operator, with what was around it inside."""
     operators = [node for node in nodes if node.kind == "op"]
@@ -142,8 +146,8 @@ def _with_operator(
             edge.source,
             inside[edge.source].value,
         )
-        for edge in edges
-        if edge.target == operator.id and edge.source in inside
+        for edge in arriving.get(operator.id, ())
+        if edge.source in inside
     )
     parameters = [node for node in nodes if node.kind == "param"]
     return replace(

@@ -119,7 +119,12 @@ def _label(lines: Iterable[Line], end: str = "n", apart: bool = True) -> str:
     """
     import graphviz
 
-    ends = [(escape(line.text), "l" if line.style == "equation" else end) for line in lines]
+    # Graphviz (14) crashes on a node whose first line is empty.
+    texts = [escape(line.text) or "\N{NO-BREAK SPACE}" for line in lines]
+    ends = [
+        (text, "l" if line.style == "equation" else end)
+        for text, line in zip(texts, lines, strict=True)
+    ]
     if end == "l" and ends and apart:
         ends.append(("", "l"))  # an empty line keeps the legend off the graph
     joined = "".join(f"{text}\\{how}" for text, how in ends).removesuffix("\\n")

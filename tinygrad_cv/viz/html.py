@@ -17,6 +17,7 @@ from tinygrad_cv.viz.labels import clean, text_width
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.palette import DARK, LIGHT
 from tinygrad_cv.viz.svg import finish, variables
+from tinygrad_cv.viz.values import NAMES
 
 __all__ = ["page", "plain", "with_room"]
 
@@ -58,7 +59,9 @@ def plain(model: GraphModel) -> GraphModel:
         else node
         for node in model.nodes
     )
-    notes = tuple(note for note in model.notes if not note.startswith(_COLOURED))
+    notes = model.notes
+    if _current(model):
+        notes = tuple(note for note in notes if not note.startswith(_COLOURED))
     return replace(model, nodes=nodes, notes=notes)
 
 
@@ -81,24 +84,28 @@ def with_room(model: GraphModel) -> GraphModel:
 
 def choices(model: GraphModel) -> list[dict[str, Any]]:
     """The overlays that the graph carries: for each its name, its note, and by node id the lines of
-    text and the shades (without one: not measured).
+    text and the classes of the shade.
     """
-    current = _current(model)
-    shown = {} if current in ("", *overlays.MEASURES) else {current: model}
-    for name in overlays.MEASURES:
+    current, names = _current(model), (*overlays.MEASURES, *NAMES)
+    shown = {} if current in ("", *names) else {current: model}
+    for name in names:
         try:
             shown[name] = overlays.overlay(model, name)
         except TinygradError:
             continue  # the graph has no such numbers
-    return [
-        {
-            "name": name,
-            "note": next((n for n in reversed(other.notes) if n.startswith(_COLOURED)), ""),
-            "lines": {n.id: _lines(n) for n in other.nodes if "overlay" in n.facts},
-            "levels": overlays.levels(other),
-        }
-        for name, other in shown.items()
-    ]
+    return [_choice(name, other) for name, other in shown.items()]
+
+
+def _choice(name: str, model: GraphModel) -> dict[str, Any]:
+    nodes = [node for node in model.nodes if "overlay" in node.facts]
+    lines = {node.id: _lines(node) for node in nodes}
+    shades = overlays.levels(model)
+    return {
+        "name": name,
+        "note": next((n for n in reversed(model.notes) if n.startswith(_COLOURED)), ""),
+        "lines": {key: texts for key, texts in lines.items() if texts},
+        "classes": {node.id: overlays.shade(node, shades) for node in nodes},
+    }
 
 
 def _lines(node: GraphNode) -> list[str]:

@@ -213,7 +213,11 @@ class Cluster:
         """
         text = f"{self.path} : {self.kind}" if self.path else self.kind
         text += f" ×{self.repeats}" if self.repeats > 1 else ""
-        return f"{text}, call {self.call} of {self.calls}" if self.calls > 1 else text
+        if self.calls == 1:
+            return text
+        last = self.call + self.repeats - 1
+        which = f"call {self.call}" if self.repeats == 1 else f"calls {self.call} to {last}"
+        return f"{text}, {which} of {self.calls}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,13 @@ def _chains(
             parts[-1].append(row[k])
         else:
             parts.append([row[k]])
-    return [p for p in parts if len(p) >= least and _foldable([calls[n] for n in p], returning)]
+    found = []
+    for part in parts:  # the first and the last have other neighbours
+        for row in (part, part[:-1], part[1:]):
+            if len(row) >= least and _foldable([calls[n] for n in row], returning):
+                found.append(row)
+                break
+    return found
 
 
 def _goes_on(near: Sequence[_Call], k: int) -> bool:
@@ -235,7 +241,7 @@ def _foldable(row: Sequence[_Call], returning: set[int]) -> bool:
     kinds = {kind for _, _, kind, _, _ in onward}
     exits = {(source, output) for source, _, _, _, output in onward}
     returns = {(source, output) for source, _, _, _, output in back}
-    if len(kinds) != 1 or not (_joined(onward, exits) and _joined(back, returns)):
+    if len(kinds) != 1:
         return False
     (kind,) = kinds
     inside = {node for call in row for node in call.place}
@@ -245,8 +251,7 @@ def _foldable(row: Sequence[_Call], returning: set[int]) -> bool:
         near = [row[k].place for k in (index - 1, index + 1) if 0 <= k < len(row)]
         allowed = (exits if call is row[-1] else set()) | (returns if call is row[0] else set())
         for edge in call.leaving:
-            way_out = (call.place[edge.source], edge.output) in allowed
-            if not way_out if edge.target not in inside else not _inside(edge.target, near):
+            if edge.target not in inside and (call.place[edge.source], edge.output) not in allowed:
                 return False
         if any(e.source in inside and not _inside(e.source, near) for e in call.arriving):
             return False
@@ -290,12 +295,6 @@ def _entries(
 def _ways(entries: Iterable[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
     """The places that entries lead to, wherever they come from."""
     return {key[1:] for key in entries}
-
-
-def _joined(links: Iterable[tuple[Any, ...]], exits: set[tuple[int, int]]) -> bool:
-    """True if one tensor goes on, or several that meet at once, as the gradients around a
-    residual block do."""
-    return len(exits) <= 1 or len({target for _, target, _, _, _ in links}) == 1
 
 
 def _all_or_none(call: _Call, exits: set[tuple[int, int]], inside: set[int]) -> bool:

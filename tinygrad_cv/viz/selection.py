@@ -232,8 +232,10 @@ def keep(model: GraphModel, kept: Collection[int]) -> GraphModel:
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.sin().cos() + x, tg.zeros(3)).model
-    >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {0, 2, 3}).edges]
-    [(2, 3, 'input', False), (0, 3, 'other', False), (0, 2, '', True)]
+    >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {0, 3}).edges]
+    [(0, 3, 'other', False)]
+    >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {1, 3}).edges]
+    [(1, 3, '', True)]
     """
     edges = [e for e in model.edges if e.source in kept and e.target in kept]
     nodes = tuple(
@@ -254,16 +256,25 @@ def _through(model: GraphModel, kept: Collection[int]) -> list[GraphEdge]:
     for edge in model.edges:
         arriving[edge.target].append(edge.source)
     nothing: frozenset[int] = frozenset()
+    useful = reached(kept, model.edges, against=True)  # nothing comes back from the others
     behind: dict[int, frozenset[int]] = {}  # of a hidden node: the kept ones that paths come from
+    above: dict[int, frozenset[int]] = {}  # of a kept node: those one step before it
     wanted: dict[int, set[int]] = {}
     for node in model.nodes:  # topological
+        if node.id not in useful:
+            continue
         sources = arriving[node.id]
+        hidden = {behind[s] for s in sources if s not in kept}
+        direct = {s for s in sources if s in kept}
+        doors = nothing.union(*hidden)
+        if len(doors) > 1 or (doors and direct):  # one may lead to another: that says it all
+            implied = {before for door in (*doors, *direct) for before in above[door]}
+            doors = doors - implied
         if node.id in kept:
-            through = {door for s in sources if s not in kept for door in behind[s]}
-            wanted[node.id] = through.difference(sources)
+            wanted[node.id] = set(doors - direct)
+            above[node.id] = doors | direct
         else:
-            sets = {frozenset((s,)) if s in kept else behind[s] for s in sources}
-            behind[node.id] = nothing.union(*sets) if len(sets) != 1 else sets.pop()
+            behind[node.id] = doors | direct if direct else doors
     if sum(map(bool, wanted.values())) <= _FEW:
         _without_implied(model, arriving, wanted)
     kinds = {n.id: "gradient" if n.phase == "backward" else "data" for n in model.nodes}

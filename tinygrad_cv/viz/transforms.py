@@ -5,7 +5,7 @@ Each keeps the totals of the whole graph, the order of arguments and what reache
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -162,14 +162,13 @@ def fold_saved(model: GraphModel) -> GraphModel:
             nodes.append(node)
     edges: dict[tuple[object, ...], GraphEdge] = {}
     for index, edge in enumerate(model.edges):
-        if edge.kind == "saved" and (edge.source in merged or edge.target in merged):
+        if edge.source in merged or edge.target in merged:
             source, target = (
                 merged.get(edge.source, edge.source),
                 merged.get(edge.target, edge.target),
             )
-            edges.setdefault(
-                (source, target), replace(edge, source=source, target=target, argument="")
-            )
+            joined = replace(edge, source=source, target=target, argument="")
+            edges.setdefault((source, target, edge.kind), joined)
         else:
             edges[(index,)] = edge
     return replace(model, nodes=tuple(nodes), edges=tuple(edges.values()))
@@ -257,9 +256,11 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     full = len(model.nodes)
     if full <= max_nodes:
         return model
-    deepest = max(_levels(model.clusters).values(), default=-1)
+    calls = Counter(_levels(model.clusters).values())
     best = model
-    for k in range(deepest, 0, -1):
+    for k in range(max(calls, default=-1), 0, -1):
+        if k > 1 and calls[k] > max_nodes:  # each would be a node
+            continue
         smaller = depth(model, k)
         if len(smaller.nodes) < len(best.nodes):
             best = smaller

@@ -13,11 +13,13 @@
   const nodes = new Map(model.nodes.map((node) => [node.id, node]));
   const clusters = new Map(model.clusters.map((cluster) => [cluster.id, cluster]));
   const elements = new Map();
-  for (const element of svg.querySelectorAll(".node")) {
+  for (const element of svg.querySelectorAll(".node[data-id]")) {
     elements.set(Number(element.dataset.id), element);
   }
   const edges = [...svg.querySelectorAll(".edge")].map((element) => ({
     element,
+    // an edge from afar starts at a stub: a small copy of its source
+    stub: $(element.id.replace(/-e(\d+)$/, "-s$1")),
     source: Number(element.dataset.source),
     target: Number(element.dataset.target),
   }));
@@ -118,13 +120,11 @@
     const box = elements.get(id).getBoundingClientRect();
     const frame = stage.getBoundingClientRect();
     const bottom = $("under").getBoundingClientRect().top;
-    const inside = box.left >= frame.left && box.right <= frame.right;
-    if (!inside || box.top < frame.top || box.bottom > bottom) {
-      pan(
-        (frame.left + frame.right - box.left - box.right) / 2,
-        (frame.top + bottom - box.top - box.bottom) / 2,
-      );
-    }
+    const across = box.left < frame.left || box.right > frame.right;
+    const along = box.top < frame.top || box.bottom > bottom;
+    const dx = across ? (frame.left + frame.right - box.left - box.right) / 2 : 0;
+    const dy = along ? (frame.top + bottom - box.top - box.bottom) / 2 : 0;
+    if (dx || dy) pan(dx, dy);
   }
 
   stage.addEventListener(
@@ -182,9 +182,13 @@
       element.classList.toggle("up", up.has(other));
       element.classList.toggle("down", down.has(other));
     }
-    for (const { element, source, target } of edges) {
-      element.classList.toggle("up", up.has(source) && (up.has(target) || target === id));
-      element.classList.toggle("down", down.has(target) && (down.has(source) || source === id));
+    for (const { element, stub, source, target } of edges) {
+      const before = up.has(source) && (up.has(target) || target === id);
+      const after = down.has(target) && (down.has(source) || source === id);
+      for (const part of stub ? [element, stub] : [element]) {
+        part.classList.toggle("up", before);
+        part.classList.toggle("down", after);
+      }
     }
     $("reach").textContent =
       id === null ? "" : `${nameOf(nodes.get(id))}: ${up.size} upstream, ${down.size} downstream`;
@@ -192,14 +196,15 @@
 
   const nodeUnder = (event) => {
     const element = event.target.closest?.(".node");
-    return element ? Number(element.dataset.id) : null;
+    return element ? Number(element.dataset.id ?? element.dataset.source) : null;
   };
   svg.addEventListener("pointerover", (event) => {
     if (!pointers.size) reach(nodeUnder(event) ?? selected);
   });
   svg.addEventListener("pointerleave", () => reach(selected));
   svg.addEventListener("click", (event) => {
-    if (moved <= 4) select(nodeUnder(event), { reveals: false });
+    const atStub = event.target.closest(".stub") !== null; // its source stands elsewhere
+    if (moved <= 4) select(nodeUnder(event), { reveals: atStub });
   });
   svg.addEventListener("focusin", (event) => {
     const id = nodeUnder(event);
@@ -266,8 +271,8 @@
   const FLOW = { data: "", gradient: "gradient: ", saved: "saved: " };
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
-    "equation gradients parameters flops saved_bytes measured overlay unmeasured storage storages of"
-      .split(" ");
+    "equation gradients parameters flops saved_bytes measured overlay unmeasured storage storages"
+      .concat(" of color").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -299,7 +304,8 @@
     add("to", outgoing.get(id).map((edge) =>
       link(edge.target, FLOW[edge.kind], edge.argument && ` as ${edge.argument}`)));
     add("attributes", node.attributes.map(([name, text]) => `${name} = ${text}`));
-    add("parameters", held(node, "param"), facts.parameters && `${grouped(facts.parameters)} inside`);
+    const inside = facts.parameters && `${grouped(facts.parameters)} inside`;
+    add("parameters", held(node, "param"), inside, measured("parameters"));
     add("constants", held(node, "const"));
     add("gradients of what is inside", held(node, "gradient"));
     const kept = model.nodes.filter((other) => other.kind === "saved" && other.pair === id);
@@ -309,7 +315,7 @@
     add("FLOPs", facts.flops === undefined ? "" : grouped(facts.flops), measured("flops"));
     add("saved bytes", facts.saved_bytes && grouped(facts.saved_bytes), measured("saved_bytes"));
     for (const { name } of overlays) {
-      if (!["flops", "saved_bytes"].includes(name)) add(spaced(name), measured(name));
+      if (!["flops", "saved_bytes", "parameters"].includes(name)) add(spaced(name), measured(name));
     }
     if (node.pair !== null) add("belongs to", link(node.pair));
     for (const [name, value] of Object.entries(facts)) {
@@ -398,6 +404,7 @@
 
   // ---- Overlays: a shade and a line of text for each operator
 
+  const SHADE = /^(heat-\d|hue-\d+|unmeasured|plain|dead)$/;
   const height = 13.2; // of a line
   const spare = new Map(); // the lines that the layout left free for the overlay
   for (const [id, element] of elements) {
@@ -407,20 +414,19 @@
     const room = Math.max(0, ...overlays.map((overlay) => overlay.lines[id]?.length ?? 0));
     const free = room ? lines.slice(-room) : [];
     for (const line of free) line.setAttribute("class", "t-fact");
-    spare.set(id, { lines, middle, free });
+    const shades = [...element.classList].filter((name) => SHADE.test(name));
+    spare.set(id, { lines, middle, free, shades });
   }
 
   function setOverlay(name) {
     const overlay = overlays.find((other) => other.name === name);
     for (const [id, element] of elements) {
-      const level = overlay?.levels[id];
       const told = overlay?.lines[id] ?? [];
-      for (const old of [...element.classList]) {
-        if (old.startsWith("heat-") || old === "unmeasured") element.classList.remove(old);
-      }
-      const failed = element.classList.contains("error");
-      if (overlay && id in overlay.lines && !failed) {
-        element.classList.add(level === undefined ? "unmeasured" : `heat-${level}`);
+      const own = element.classList.contains("error") || element.dataset.mark; // a colour to keep
+      if (!own) {
+        const shades = overlay ? (overlay.classes[id] ?? "").split(" ") : spare.get(id).shades;
+        element.classList.remove(...[...element.classList].filter((name) => SHADE.test(name)));
+        element.classList.add(...shades.filter(Boolean));
       }
       const { lines, middle, free } = spare.get(id);
       free.forEach((line, index) => (line.textContent = told[index] ?? ""));
@@ -463,8 +469,10 @@
       element.classList.toggle("later", step > 0 && !there);
       element.classList.toggle("step", step > 0 && id === order[step - 1]);
     }
-    for (const { element, source } of edges) {
-      element.classList.toggle("later", elements.get(source).classList.contains("later"));
+    for (const { element, stub, source } of edges) {
+      const later = elements.get(source).classList.contains("later");
+      element.classList.toggle("later", later);
+      stub?.classList.toggle("later", later);
     }
     if (step) select(order[step - 1], { focuses: false, reaches: false });
     else reach(null);
