@@ -124,6 +124,7 @@ def test_detached_residual_fails_at_the_second_order_only() -> None:
     """The classic silent fault: a saved raw value that depends on the input."""
     op = scratch(
         ("slope",),
+        constants=("slope",),  # which is not so
         forward=lambda xp, input, weight: (
             weight * input * input + input,
             2 * weight * input + 1,
@@ -138,6 +139,7 @@ def test_fault_of_the_third_order_only() -> None:
     """The second derivative is right in value, but its own rule is made of a detached residual."""
     slope = scratch(
         ("twice",),
+        constants=("twice",),  # which is not so
         forward=lambda xp, input, weight: (2 * input * weight, 2 * weight + 0 * input),
         vjp_input=lambda g, twice: g * twice,
         vjp_weight=lambda g, input: g * 2 * input,

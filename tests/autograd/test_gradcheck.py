@@ -119,6 +119,7 @@ def test_a_second_derivative_that_is_wrong(op, fast):
     """A rule that reads a value which is not constant: the classic silent fault."""
     broken = op(
         residuals=("square",),
+        constants=("square",),  # which is not so
         forward=lambda xp, input, weight: (weight * input * input + input, input * input),
         vjp_weight=lambda g, square: g * square,
     )

@@ -73,7 +73,7 @@ def test_a_module_outside_the_tree_still_has_a_name():
 
 def test_parameters_are_named_in_the_graph():
     out = nn.Linear(2, 2)(tg.ones(1, 2))
-    assert [edge.name for edge in out.node.edges[1:]] == ["weight", "bias"]
+    assert [edge.label for edge in out.node.edges[1:]] == ["weight", "bias"]
 
 
 # ---- hooks
