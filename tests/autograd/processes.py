@@ -37,9 +37,12 @@ def double(gradient: Any) -> Any:
     return gradient * 2
 
 
+SEEN: list[bytes] = []
+
+
 def note(module: nn.Module, grad_input: Any, grad_output: Any) -> None:
     """Another one."""
-    module.seen = grad_output[0].numpy().tobytes()  # type: ignore[assignment]
+    SEEN.append(grad_output[0].numpy().tobytes())
 
 
 def step(net: Net) -> list[bytes]:
@@ -68,7 +71,7 @@ def step(net: Net) -> list[bytes]:
     for handle in handles:
         handle.remove()
     found = [t.numpy().tobytes() for t in net.state_dict().values()]
-    return [*found, net.fc.seen, *after]
+    return [*found, SEEN[-1], *after]
 
 
 def fresh() -> Net:

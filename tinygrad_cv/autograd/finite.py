@@ -91,7 +91,7 @@ class FiniteWatch:
             _warn(f"{name}: {problem}", Site(frame.f_code.co_filename, frame.f_lineno, ""), frame)
 
     def _bad(self, param: Tensor) -> str:
-        array = param.grad.array  # type: ignore[union-attr]  # those that have one are given
+        array = getattr(param.grad, "array", None)
         if type(array) is not np.ndarray or array.dtype.kind != "f":
             return ""
         flat = array.ravel(order="K")

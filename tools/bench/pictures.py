@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,11 +165,12 @@ def main() -> None:
         print(f"{row.what:48s} {row.nodes:>8,} nodes {row.seconds:7.2f} s  (<= {row.target:g})")
     if options.write:
         now = circumstances([], ["tools/bench/pictures.py", *sys.argv[1:]])
-        where, host = now["versions"], now["machine"]
+        host = now["machine"]
+        versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("NumPy", "pygraphviz"))
         text = (
             f"# Graph pictures\n\n`{' '.join(now['command'])}`: commit {now['commit']}, "
             f"{host['cpu']}, {host['cores']} cores, {host['platform']}, {now['date']}, "
-            f"Python {where['python']}, load {now['load'][0]:.1f}.\n\n"
+            f"Python {now['versions']['python']}, {versions}, load {now['load'][0]:.1f}.\n\n"
         )
         options.write.write_text(text + table(found) + "\n", encoding="utf-8")
 
