@@ -163,17 +163,20 @@ def test_verify_sees_a_forward_that_is_not_itself():
     assert "forward does not do the same when it runs again" in finding.text
 
 
+class AddOne(Function):
+    """Writes into its argument."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.add_(1)
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
 def test_verify_leaves_a_written_argument_open():
-    class AddOne(Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.mark_dirty(x)
-            return x.add_(1)
-
-        @staticmethod
-        def backward(ctx, g):
-            return g
-
     report = verify(lambda x: AddOne.apply(x * 2).sum(), leaf())
     assert report.ok, str(report)
     assert [f.node.op.name for f in report.open] == ["AddOne"]
@@ -350,16 +353,6 @@ def test_a_gradient_that_nothing_brought():
 
 
 def test_a_write_into_an_argument_in_a_picture_and_under_retain_all():
-    class AddOne(Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.mark_dirty(x)
-            return x.add_(1)
-
-        @staticmethod
-        def backward(ctx, g):
-            return g
-
     graph = tg.viz.trace(lambda x: AddOne.apply(x * 2).sum(), leaf())
     assert [n.name for n in graph.model.nodes if n.kind == "op"] == ["mul", "AddOne", "sum"]
 

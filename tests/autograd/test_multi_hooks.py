@@ -14,30 +14,9 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tests.both_libraries import A, B, plain, same, torch
 from tinygrad_cv import nn, optim
 from tinygrad_cv.autograd.graph import register_multi_grad_hook
-
-torch = pytest.importorskip("torch")
-
-A, B = np.array([1.0, -2.0]), np.array([3.0, 4.0])
-
-
-def plain(value: Any) -> Any:
-    if isinstance(value, (tuple, list)):
-        return [plain(v) for v in value]
-    return np.round(value.detach().numpy(), 12).tolist() if hasattr(value, "detach") else value
-
-
-def same(program: Any) -> Any:
-    """What ``program(library, a, b, log)`` logs, which must be the same with both libraries."""
-    logs = []
-    for library in (tg, torch):
-        log: list[Any] = []
-        program(library, *(library.tensor(v.copy(), requires_grad=True) for v in (A, B)), log)
-        logs.append(plain(log))
-    assert logs[0] == logs[1]
-    return logs[0]
-
 
 # Of one tensor ------------------------------------------------------------------------------------
 

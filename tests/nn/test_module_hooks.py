@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import types
 import weakref
 from typing import Any
 
@@ -13,31 +12,8 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tests.both_libraries import A, B, plain, same
 from tinygrad_cv import nn
-
-torch = pytest.importorskip("torch")
-
-A, B = np.array([1.0, -2.0]), np.array([3.0, 4.0])
-OURS = types.SimpleNamespace(nn=nn, tensor=tg.tensor, autograd=tg.autograd)
-
-
-def plain(value: Any) -> Any:
-    """Tensors as lists, in whatever holds them."""
-    if isinstance(value, (tuple, list)):
-        return [plain(v) for v in value]
-    return np.round(value.detach().numpy(), 12).tolist() if hasattr(value, "detach") else value
-
-
-def same(program: Any) -> Any:
-    """What ``program(library, a, b, log)`` logs, which must be the same with both libraries."""
-    logs = []
-    for library in (OURS, torch):
-        log: list[Any] = []
-        a, b = (library.tensor(v.copy(), requires_grad=True) for v in (A, B))
-        program(library, a, b, log)
-        logs.append(plain(log))
-    assert logs[0] == logs[1]
-    return logs[0]
 
 
 def pair(library: Any, uses: str = "ab") -> Any:
@@ -187,7 +163,7 @@ def test_a_hook_that_fails_after_another_failure_is_a_warning() -> None:
 
 def test_no_input_asks_for_a_gradient() -> None:
     seen = []
-    module = pair(OURS)
+    module = pair(tg)
     module.scale = nn.Parameter(tg.ones(2))
     module.forward = lambda a, b: (module.scale * 2, module.scale * b)
     module.register_full_backward_hook(lambda m, ins, out: seen.append((ins, plain(out))))
@@ -210,7 +186,7 @@ def test_gradients_that_pass_the_module_by() -> None:
 def test_every_backward_of_a_retained_graph_in_threads() -> None:
     """What belongs to one backward is not seen by another beside it."""
     a, b = (tg.tensor(v, requires_grad=True) for v in (A, B))
-    module, wrong, barrier = pair(OURS), [], threading.Barrier(2)
+    module, wrong, barrier = pair(tg), [], threading.Barrier(2)
 
     def check(m: Any, ins: Any, out: Any) -> Any:
         factor = out[0].array[0] / (B**3)[0]  # of this backward
@@ -245,7 +221,7 @@ def test_every_backward_of_a_retained_graph_in_threads() -> None:
 def test_a_call_with_hooks_leaves_no_cycle() -> None:
     gc.disable()
     try:
-        module = pair(OURS)
+        module = pair(tg)
         module.register_full_backward_pre_hook(lambda m, out: None)
         module.register_full_backward_hook(lambda m, ins, out: None)
         a, b = (tg.tensor(v, requires_grad=True) for v in (A, B))
@@ -291,7 +267,7 @@ def scaled(m: Any, ins: Any, out: Any) -> Any:
 )
 def test_what_backward_hooks_may_return(kind: str, hook: Any, error: Any, match: str) -> None:
     net = nn.Sequential(nn.Identity())
-    net.inner = pair(OURS)
+    net.inner = pair(tg)
     net.forward = lambda *args: net.inner(*args)
     getattr(net.inner, f"register_{kind}_hook")(hook)
     a, b = (tg.tensor(v, requires_grad=True) for v in (A, B))
@@ -306,7 +282,7 @@ def test_what_backward_hooks_may_return(kind: str, hook: Any, error: Any, match:
 
 def test_a_gradient_for_an_input_that_was_not_used() -> None:
     for returned, refused in ((scaled, False), (lambda m, i, o: (i[0], i[1] + 1), True)):
-        module = pair(OURS, "a")
+        module = pair(tg, "a")
         a, b = (tg.tensor(v, requires_grad=True) for v in (A, B))
         module.register_full_backward_hook(returned)
         loss = module(a, b)[0].sum()
