@@ -27,6 +27,16 @@ def test_parameters_and_inputs_have_their_names():
     assert {n.name for n in trace(loss).model.nodes if n.kind == "param"} == names
 
 
+def test_what_a_call_uses_besides_its_arguments_can_be_named():
+    weight, shift = randn(3).requires_grad_(), randn(3)
+    names = {"weight": weight, "shift": shift, "wrong": randn(2)}
+    model = trace(lambda x: (x * weight + shift).sum(), randn(3), names=names).model
+    assert [n.name for n in model.nodes if n.kind == "input"] == ["x", "weight", "shift"]
+    # The name of an argument stays.
+    model = trace(lambda x: x.sin(), weight, names={"weight": weight}).model
+    assert [n.name for n in model.nodes if n.kind == "input"] == ["x"]
+
+
 def test_clusters_are_module_calls():
     model = trace(Shared(), randn(2, 4)).model
     calls = [(c.path, c.kind, c.call, c.calls) for c in model.clusters]

@@ -66,18 +66,20 @@ def from_call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    names: Mapping[str, Tensor],
     backward: bool,
     title: str,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
-    """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device.
+    """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
+    ``names`` are of Tensors that it uses besides.
 
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
     inputs = named_inputs(function, args, kwargs)
-    translator = Translator(dict(inputs), function)
+    translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
