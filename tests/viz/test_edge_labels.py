@@ -59,7 +59,7 @@ def boxes_of_labels(root: ET.Element) -> list[tuple[str, str, float, float, floa
 
 
 def met(root: ET.Element) -> set[tuple[str, str]]:
-    """(label, what it meets): other edges, nodes, sides of boxes, other labels."""
+    """(label, what it meets): edges, nodes, sides of boxes, other labels."""
     found = set()
     texts, curves = boxes_of_labels(root), edge_points(root)
     shapes = []
@@ -72,7 +72,7 @@ def met(root: ET.Element) -> set[tuple[str, str]]:
                 shapes.append((kinds[0], min(xs), min(ys), max(xs), max(ys)))
     for words, own, left, top, right, bottom in texts:
         for edge, x, y in curves:
-            if edge != own and left < x < right and top < y < bottom:
+            if left < x < right and top < y < bottom:
                 found.add((words, edge))
         for kind, a, b, c, d in shapes:
             apart = right < a or c < left or bottom < b or d < top

@@ -16,9 +16,9 @@ _MARGIN = 24  # right of a label that stands at the right end of the picture
 
 
 def place_edge_labels(root: ET.Element) -> None:
-    """Move each label that an engine put across something else (a node, the side of a box, another
-    edge, another label), or far from its edge, to the nearest place beside its own edge that is
-    free, if there is one.
+    """Move each label that an engine put across something (a node, the side of a box, an edge,
+    another label), or far from its edge, to the nearest place beside its edge that is free, if
+    there is one.
     """
     graph = root.find(f"{SVG}g")
     if graph is None:
@@ -36,9 +36,8 @@ def place_edge_labels(root: ET.Element) -> None:
     texts = np.array([around(label) for _, label in labels]).reshape(-1, 4)
     for place, (own, label) in enumerate(labels):
         box, others = Box(*texts[place]), np.delete(texts, place, axis=0)
-        own_line = boxes[owner == own]
-        far = _free(Box(box[0] - _FAR, box[1] - _FAR, box[2] + _FAR, box[3] + _FAR), own_line)
-        if not far and _free(box, boxes[owner != own]) and _free(box, others):
+        near = Box(box[0] - _FAR, box[1] - _FAR, box[2] + _FAR, box[3] + _FAR)
+        if not _free(near, boxes[owner == own]) and _free(box, boxes) and _free(box, others):
             continue
         for _, moved, attributes in _beside(label, box, lines[own]):
             if moved.left > 0 and _free(moved, boxes) and _free(moved, others):
