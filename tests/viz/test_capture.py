@@ -244,12 +244,16 @@ def test_a_failing_forward_gives_the_part_that_ran():
         net(randn(2, 1, 20, 20))
 
 
-def test_an_error_that_is_no_operators_comes_through():
+def test_an_error_that_is_no_operators_ends_the_graph_if_one_has_run():
     def broken(x):
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         trace(broken, randn(3))
+    graph = trace(lambda x: broken(x.exp()), randn(3))
+    assert graph.error.startswith("ZeroDivisionError: mine\n  at ")
+    failed = [(n.name, bool(n.error)) for n in graph.model.nodes if n.kind == "op"]
+    assert failed == [("exp", False), ("ZeroDivisionError", True)]
 
 
 @pytest.mark.parametrize(

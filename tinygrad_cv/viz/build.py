@@ -123,28 +123,41 @@ class Builder:
             error=error,
             facts=facts,
         )
-        for slot, source in sources:
-            self.edges.append(
-                GraphEdge(
-                    source.node,
-                    number,
-                    "data",
-                    slot,
-                    argument(op, slot),
-                    source.output,
-                    source.tensor,
-                )
-            )
-            node = self.nodes[source.node]
-            if node.kind in ("param", "const"):
-                self._users[source.node].add(cluster)
-            if (
-                argument(op, slot) == "weight"
-                and op.name.startswith("conv")
-                and source.tensor.shape is not None
-            ):
-                facts["kernel"] = str(source.tensor.shape[2:])
+        given = [(slot, argument(op, slot), source) for slot, source in sources]
+        self._join(number, cluster, given)
+        for _, name, source in given:
+            shape = source.tensor.shape
+            if name == "weight" and op.name.startswith("conv") and shape is not None:
+                facts["kernel"] = str(shape[2:])
         return number
+
+    def failed(
+        self,
+        name: str,
+        error: str,
+        sources: Iterable[tuple[int, str, Source]],
+        attributes: Iterable[tuple[str, Any]],
+        scope: Scope | None,
+        site: str,
+    ) -> int:
+        """A function or line that failed and was no operator. ``sources``: (argument position,
+        name, source)."""
+        cluster = self.cluster(scope)
+        texts = tuple((n, _attribute(v)) for n, v in attributes)
+        number = self.add("op", name, attributes=texts, cluster=cluster, site=site, error=error)
+        self._join(number, cluster, sources)
+        return number
+
+    def _join(
+        self, number: int, cluster: int | None, sources: Iterable[tuple[int, str, Source]]
+    ) -> None:
+        """Edges into an operator."""
+        for slot, name, source in sources:
+            self.edges.append(
+                GraphEdge(source.node, number, "data", slot, name, source.output, source.tensor)
+            )
+            if self.nodes[source.node].kind in ("param", "const"):
+                self._users[source.node].add(cluster)
 
     def _count_flops(
         self,

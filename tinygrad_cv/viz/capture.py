@@ -7,21 +7,23 @@ same model.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.errors import GraphError, TinygradError, user_frame
+from tinygrad_cv.viz.arguments import named, named_inputs
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
-__all__ = ["from_call", "from_tensors", "named_inputs"]
+__all__ = ["from_call", "from_tensors"]
 
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
@@ -75,24 +77,29 @@ def from_call(
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
     ``names`` are of Tensors that it uses besides.
 
-    If an operator refuses its input, the model has everything up to it, and the operator with its
-    message.
+    If the call fails, the model has everything up to there, and what failed with its message. An
+    error that is none of ours comes through if no operator has run.
     """
     inputs = named_inputs(function, args, kwargs)
     translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
-    error = ""
+    failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []
     with mode.watching(recorder):
         try:
-            outputs = list(_named([("output", function(*args, **kwargs))]))
-        except TinygradError as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            outputs = list(named([("output", function(*args, **kwargs))]))
+        except Exception as problem:
+            if not (recorder.runs or isinstance(problem, TinygradError)):
+                raise
+            failure = failure_of(problem, recorder.runs, recorder.refused, user_frame())
     for name, tensor in inputs:
         translator.given(name, tensor)
     for run in recorder.runs:
         translator.run(*run)
-    model = _finish(translator, outputs, backward and not error, title, error)
+    if failure is not None:
+        translator.failed(failure)
+    text = "" if failure is None else failure.text
+    model = _finish(translator, outputs, backward and not text, title, text)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -104,49 +111,29 @@ def _with_values(
     return model if plan is None else add_plan(model, plan)
 
 
-def named_inputs(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Tensor]]:
-    """The Tensors in the arguments of a call, named after the function's parameters.
-
-    >>> import tinygrad_cv as tg
-    >>> def loss(image, scale=1): ...
-    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
-    ['image', 'scale[0]']
-    """
-    return list(_named(_arguments(function, args, kwargs)))
-
-
 class _Recorder(mode.Recorder):
     """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.runs: list[tuple[Any, ...]] = []
-        self._failed = False
+        self.runs: list[Run] = []
+        self.refused: Refused | None = None
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        run = Run(op, inputs, states(inputs), outputs, attrs, place, scope)
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            run = (*run, moments(floating or [t.array for t in outputs]))
+            run = run._replace(statistics=moments(floating or [t.array for t in outputs]))
         self.runs.append(run)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
-        if self._failed:  # the innermost operator has spoken
-            return
-        self._failed = True
-        place = (frame.f_code, frame.f_lasti)
-        message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
-
-
-def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
-    """Where the inputs stand in the graph now: a later in-place write moves a Tensor on."""
-    return tuple((t.node, t.index, t.array) if isinstance(t, Tensor) else None for t in inputs)
+        if self.refused is None or self.refused.error() is not error:  # the innermost speaks
+            place = (frame.f_code, frame.f_lasti)
+            run = Run(op, inputs, states(inputs), (), attrs, place, scope)
+            self.refused = Refused(weakref.ref(error), run)
 
 
 def _finish(
@@ -171,30 +158,3 @@ def _finish(
     if backward:
         add_backward(translator, roots)
     return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
-
-
-def _arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Any]]:
-    """The arguments of a call with the names of the function's (or the module's forward's)
-    parameters.
-    """
-    target = getattr(function, "forward", function)
-    try:
-        bound = inspect.signature(target).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return [*((f"input {i}", value) for i, value in enumerate(args)), *kwargs.items()]
-    return list(bound.arguments.items())
-
-
-def _named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """All Tensors in nested tuples, lists and dicts, named after their place."""
-    stack = list(values)[::-1]
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, Tensor):
-            yield name, value
-        elif isinstance(value, (tuple, list)):
-            stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
-        elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]

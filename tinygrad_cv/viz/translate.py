@@ -22,6 +22,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
     value_text,
 )
+from tinygrad_cv.viz.failure import Failure
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -216,6 +217,19 @@ class Translator:
             self._arrays[id(out.array)] = source
             if isinstance(out.node, Node):
                 self.number[out.node] = number
+
+    def failed(self, failure: Failure) -> None:
+        """What ended the call."""
+        if failure.run is not None:
+            self.run(*failure.run)
+            return
+        scope = failure.scope
+        sources = [
+            (slot, name, self.lookup(t, t.node, t.index, t.array, scope))
+            for slot, (name, t) in enumerate(failure.given)
+        ]
+        site = "" if failure.place is None else self._site(*failure.place)
+        self.builder.failed(failure.name, failure.message, sources, failure.attributes, scope, site)
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
