@@ -184,20 +184,21 @@ class Builder:
         )
         return number
 
-    def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
-        """A tensor that operator ``number`` keeps for its backward. Memory that several keep
-        counts once in all.
+    def saved(self, number: int, name: str, array: Any, kept: Iterable[Any], state: str) -> int:
+        """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``. Memory
+        that several keep counts once in all. ``state``: "parameter", "packed" or "recomputed", or
+        nothing where ``kept`` is the array itself.
         """
-        owner, place = _memory(array)
-        size = min(array.nbytes, owner.nbytes)
-        storage = -1
-        if not parameter:
+        storages = [self._store(part) for part in kept]
+        if state not in ("parameter", "recomputed"):
             self.saved_arrays += 1
-            if id(owner) not in self._views:
-                self._owners.append(owner)
-            _, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-            storage = views.setdefault((place, size), (len(self._storages), size))[0]
-            self._storages.add(storage)
+        facts: dict[str, Any] = {"saved_bytes": sum(dict(storages).values())}
+        if len(storages) == 1:
+            facts["storage"] = storages[0][0]
+        elif state == "parameter":
+            facts["storage"] = -1
+        else:
+            facts["storages"] = [list(pair) for pair in dict(storages).items()]
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(
@@ -206,11 +207,22 @@ class Builder:
             outputs=(tensor,),
             cluster=operator.cluster,
             pair=number,
-            value="parameter" if parameter else "",
-            facts={"saved_bytes": 0 if parameter else size, "storage": storage},
+            value=state,
+            facts=facts,
         )
         self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
         return saved
+
+    def _store(self, array: Any) -> tuple[int, int]:
+        """The number of the memory of an array, and its bytes."""
+        owner, place = _memory(array)
+        size = min(array.nbytes, owner.nbytes)
+        if id(owner) not in self._views:
+            self._owners.append(owner)
+        _, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
+        number, size = views.setdefault((place, size), (len(self._storages), size))
+        self._storages.add(number)
+        return number, size
 
     @property
     def saved_bytes(self) -> int:

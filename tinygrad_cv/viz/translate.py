@@ -56,6 +56,7 @@ class Translator:
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self.segments: set[Any] = set()  # checkpoints whose arguments are drawn
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -81,8 +82,10 @@ class Translator:
     def node(self, node: Node, error: str = "") -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
-        known = type(node.saved) is tuple  # neither freed nor packed
-        kept = dict(zip(plan.kinds, node.saved, strict=True)) if known else {}
+        freed = isinstance(node.saved, Freed)
+        whole = freed or type(node.saved) is tuple  # of what is packed the specs are known
+        saved = node.saved if whole else node.saved.specs
+        kept = {} if freed else dict(zip(plan.kinds, saved, strict=True))
         sources, specs = [], []
         for slot, (edge, index) in enumerate(node.inputs):
             source, spec = self._input(node, slot, edge, index, kept)
