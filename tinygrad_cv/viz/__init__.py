@@ -92,6 +92,10 @@ def trace(
     frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
     shows everything.
 
+    Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
+    drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
+    are those of the arrays that are held in their place.
+
     If the call fails, the graph ends there, in a red node with the message: the operator or
     function that refused its input, joined to the Tensors that it was given; or, for an error that
     is none of the library's, the line that raised it. ``graph.error`` has the whole text, for such

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
@@ -25,6 +26,7 @@ from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
 __all__ = ["from_call", "from_tensors"]
 
+META_NOTE = "meta run: shapes only, no data"
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
 
@@ -98,8 +100,10 @@ def from_call(
         translator.run(*run)
     if failure is not None:
         translator.failed(failure)
+    seen = [tensor for _, tensor in inputs]
+    seen += (tensor for run in recorder.runs for tensor in run.outputs)
     text = "" if failure is None else failure.text
-    model = _finish(translator, outputs, backward and not text, title, text)
+    model = _finish(translator, outputs, backward and not text, title, text, seen)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -142,8 +146,10 @@ def _finish(
     backward: bool,
     title: str,
     error: str = "",
+    seen: Sequence[Tensor] = (),
 ) -> GraphModel:
-    """Outputs, the backward part if wanted, and the totals."""
+    """Outputs, the backward part if wanted, and the totals. ``seen``: what was computed on the
+    way."""
     ends = []
     for name, tensor in outputs:
         source = translator.lookup(tensor, tensor.node, tensor.index, tensor.array, None)
@@ -157,4 +163,7 @@ def _finish(
         )
     if backward:
         add_backward(translator, roots)
-    return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
+    notes = [FREED_NOTE] if translator.freed else []
+    if any(isinstance(t.array, Spec) for t in (*(end[1] for end in ends), *seen)):
+        notes.append(META_NOTE)
+    return translator.builder.finish(title, error, tuple(notes))

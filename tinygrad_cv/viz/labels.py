@@ -30,6 +30,7 @@ __all__ = [
     "text_width",
 ]
 
+NOT_KEPT = "not kept in the graph"
 MAX_LINE = 64  # characters of one drawn line; the full text is in the node's title
 
 
@@ -235,7 +236,7 @@ def _held_lines(held: Sequence[FoldedTensor]) -> list[Line]:
         elif item.value:
             lines.append(Line(f"{name} = {item.value}"))
         elif item.tensor.shape is None:
-            lines.append(Line(f"{name}: a constant"))
+            lines.append(Line(f"{name}: {NOT_KEPT}"))
         else:
             lines.append(Line(f"{name} {tensor_text(item.tensor)} constant"))
     return lines
@@ -265,7 +266,8 @@ def _saved_lines(node: GraphNode) -> list[Line]:
 def _tensor_lines(node: GraphNode) -> list[Line]:
     tensor = node.outputs[0] if node.outputs else TensorInfo("")
     words = {"input": "input", "param": "parameter", "const": "constant", "output": "output"}
-    word = words[node.kind]
+    unknown = tensor.shape is None and not node.value  # so it may be no constant
+    word = "tensor" if unknown and node.kind == "const" else words[node.kind]
     if node.phase == "backward":
         return [Line(node.name, "name"), Line(node.value or tensor_text(tensor), "tensor")]
     name = f"{word} {node.name}" if node.name not in ("", word) else word
@@ -277,7 +279,7 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
     if node.value:
         text = f"{node.value} ({text})"
     elif tensor.shape is None:
-        text = "not kept in the graph"
+        text = NOT_KEPT
     return [Line(name, "name"), Line(text, "tensor")]
 
 
