@@ -106,6 +106,21 @@ def test_the_line_of_the_users_is_joined_to_what_it_had(program, inputs, name, s
     assert node.error.split(": ")[0] == node.site == f"test_failing_lines.py:{line}"
 
 
+def test_an_error_that_cannot_say_itself():
+    class Mute(Exception):
+        def __str__(self):
+            raise KeyError("no")
+
+    def broken(x):
+        x.exp()
+        raise Mute
+
+    graph = trace(broken, zeros(3))
+    node, _ = red(graph)
+    assert node.name == "Mute"
+    assert graph.error.startswith("Mute: <its message cannot be had: KeyError>\n  at ")
+
+
 def test_an_endless_recursion_is_drawn():
     graph = trace(recursive, zeros(1))
     node, _ = red(graph)

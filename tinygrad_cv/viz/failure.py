@@ -135,7 +135,8 @@ def states(inputs: Sequence[Any]) -> tuple[Any, ...]:
 _LAYER = Module.__call__.__code__
 # What opens a scope, and the variable that holds it; it is closed when the error arrives here.
 _SCOPES = {_LAYER: "call", BackwardRun.__call__.__code__: "whole"}
-_PYTHON = (sysconfig.get_path("stdlib") + os.sep, os.path.dirname(np.__file__) + os.sep, "<frozen ")
+_NUMPY = os.path.dirname(np.__file__) + os.sep
+_PYTHON = (sysconfig.get_path("stdlib") + os.sep, "<frozen ")
 _SITES = ("site-packages", "dist-packages")
 
 
@@ -150,12 +151,9 @@ def _steps(error: Exception) -> Iterator[_Step]:
 
 def _is_users(filename: str) -> bool:
     """True for code that is neither ours nor Python's or NumPy's."""
-    if is_internal(filename):
+    if is_internal(filename) or filename.startswith(_NUMPY):
         return False
-    numpy = filename.startswith(_PYTHON[1])
-    return not numpy and (
-        not filename.startswith(_PYTHON) or any(part in filename for part in _SITES)
-    )
+    return not filename.startswith(_PYTHON) or any(part in filename for part in _SITES)
 
 
 def _operator(steps: Sequence[_Step], runs: Sequence[Run]) -> Run | None:
@@ -245,7 +243,7 @@ def _short(error: Exception, place: tuple[CodeType, int], typed: bool = True) ->
     """One line for the box; for what is no error of ours with the line of the user's, and with
     its type unless the box has that for a name.
     """
-    lines = str(error).splitlines() or [""]
+    lines = _message(error).splitlines() or [""]
     if isinstance(error, TinygradError):
         return lines[0]
     site = site_of(*place)
@@ -270,7 +268,14 @@ def _text(error: Exception, place: tuple[CodeType, int]) -> str:
 
 
 def _headed(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{type(error).__name__}: {_message(error)}".removesuffix(": ")
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # of a class of the user's
+        return f"<its message cannot be had: {type(problem).__name__}>"
 
 
 def _cause(error: BaseException) -> BaseException | None:
