@@ -71,6 +71,14 @@ def of_a_temporary(x):
     return np.array(int("x" + str(x.exp().shape)))
 
 
+def inner(x):
+    return x.exp()
+
+
+def no_attribute_of_a_temporary(x):
+    return (inner(x), x)[0].nothing
+
+
 def no_attribute(x):
     y = x.exp()
     y.cos()
@@ -92,6 +100,7 @@ def recursive(x):
         (no_message, 1, "RuntimeError", [("x", "exp")]),
         (names_its_tensors, 2, "ValueError", [("a", "exp"), ("b", "sin")]),
         (of_a_temporary, 1, "ValueError", [("", "exp")]),
+        (no_attribute_of_a_temporary, 1, "AttributeError", [("", "exp")]),
         (no_attribute, 1, "AttributeError", [("y", "exp")]),
         (of_numpy, 1, "ValueError", [("y", "exp")]),
     ],
@@ -161,6 +170,7 @@ def test_a_function_of_the_users_that_fails():
             raise ValueError("mine")
 
     node, found = red(trace(lambda x: Twice.apply(x.exp(), "ours"), zeros(3)))
+    assert (node.name, found) == ("Twice", [("x", "exp")])
     assert node.error.startswith("reshape: ")
     node, found = red(trace(lambda x: Twice.apply(x.exp(), "own"), zeros(3)))
     assert (node.name, found) == ("ValueError", [("", "exp")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,6 +182,15 @@ def test_it_stands_in_the_box_of_its_module(what, where, name, sources):
     node, found = red(graph)
     assert (node.name, found) == (name, sources)
     assert box(graph, node) == where
+
+
+def test_a_layer_whose_error_has_another_name_has_its_own_input():
+    file = Path(tg.__file__).parent / "nn" / "odd.py"  # so it is the library that fails
+    scope = {"error": tg.ShapeError("other", "no")}
+    exec(compile("def forward(self, input): raise error", file, "exec"), scope)
+    odd = type("Odd", (nn.Module,), {"forward": scope["forward"]})
+    node, found = red(trace(nn.Sequential(nn.Tanh(), odd()), zeros(2)))
+    assert (node.name, found) == ("other", [("input", "tanh")])
 
 
 def test_what_a_layer_holds_goes_in_with_its_input():

@@ -128,7 +128,7 @@ def test_checkpoints_keep_each_input_once():
     assert model.totals["saved_bytes"] == sums(model)["saved_bytes"] == 3 * 32
     inner = checkpoint(lambda x: checkpoint(lambda x: x.sin().cos(), x).exp(), x)
     graph = trace(inner.sum(), backward=True)
-    assert {box[3] for box in saved(graph)} == {"recomputed", ""}
+    assert sorted(box[3] for box in saved(graph)) == ["", *["recomputed"] * 3]
     assert all(box[1:3] == ((2, 4), "float32") for box in saved(graph))
     assert graph.model.totals["saved_bytes"] == 32
 

@@ -134,10 +134,9 @@ class _Recorder(mode.Recorder):
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
-        if self.refused is None or self.refused.error() is not error:  # the innermost speaks
-            place = (frame.f_code, frame.f_lasti)
-            run = Run(op, inputs, states(inputs), (), attrs, place, scope)
-            self.refused = Refused(weakref.ref(error), run)
+        place = (frame.f_code, frame.f_lasti)
+        run = Run(op, inputs, states(inputs), (), attrs, place, scope)
+        self.refused = Refused(weakref.ref(error), run)  # of nested ones the outermost is known
 
 
 def _finish(

@@ -107,7 +107,7 @@ def failure_of(
     for frame, _ in steps:
         scope = frame.f_locals.get(_SCOPES.get(frame.f_code, ""), scope)
     text = _text(error, place)
-    if refused is not None and refused.error() is error:  # the innermost has spoken
+    if refused is not None and refused.error() is error:
         return Failure(text, refused.run._replace(error=_short(error, place)))
     run = _operator(steps, runs)
     if run is not None:
