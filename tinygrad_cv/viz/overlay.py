@@ -2,7 +2,8 @@
 
 A profile puts what it measured into the facts of the nodes (:func:`measure`); :func:`overlay` turns
 one of these numbers, or any numbers of the user's, into what is drawn. Nodes that become one add
-up. What was not measured is hatched and says so; it is never zero.
+up. A node has a value, or was not measured (it is hatched and says so, and is never zero), or an
+overlay does not apply to it, and it has no colour.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
 
-__all__ = ["LEVELS", "MEASURES", "combined", "levels", "measure", "overlay", "overlay_lines"]
-__all__ += ["quantity", "shade"]
+__all__ = ["LEVELS", "MEASURES", "applies", "combined", "measure", "overlay", "overlay_lines"]
+__all__ += ["quantity", "shades", "state"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
@@ -89,7 +90,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     if any("color" in node.facts for node in model.nodes):
         model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
     if isinstance(values, str) and values in numbers.NAMES:
-        return numbers.show(_without_overlay(model), values)
+        return _with_states(numbers.show(_without_overlay(model), values))
     name = values if isinstance(values, str) else "value"
     operators = {node.id: node for node in model.nodes if node.kind == "op"}
     if isinstance(values, str):
@@ -109,31 +110,64 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
         raise ArgumentError(
             "overlay",
             f"no operator of this graph has a value of {name}",
-            repair="Draw with profile=, which brings what was measured."
+            repair=_SOURCES.get(name, "Draw with profile=, which brings what was measured.")
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )
     total = sum(known.values())
+    profiled = any("measured" in node.facts for node in operators.values())
     nodes = []
     for node in model.nodes:
         if node.id in operators:
-            count = node.count if node.id not in known else _unmeasured(node, values)
-            fact: dict[str, Any] = {
-                "name": name,
-                "unit": unit,
-                "value": known.get(node.id),
-                "unmeasured": count,
-            }
+            has = node.id in known
+            fact: dict[str, Any] = {"name": name, "unit": unit, "value": known.get(node.id)}
+            # What is saved for backward is known of all that have one, unless it was measured.
+            fact["applies"] = has or not (node.error or (name == "saved_bytes" and not profiled))
+            fact["unmeasured"] = 0
+            if fact["applies"] and isinstance(values, str):
+                fact["unmeasured"] = _unmeasured(node, name)
+            elif fact["applies"] and not has:
+                fact["unmeasured"] = node.count
             fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = known[node.id] / total if node.id in known and total > 0 else None
+            fact["share"] = known[node.id] / total if has and total > 0 else None
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
-    missing = sum(node.facts["overlay"]["unmeasured"] for node in nodes if node.kind == "op")
     note = f"coloured by {name}: {quantity(total, unit)} in all; the stronger, the more"
     lines = [n for n in model.notes if not n.startswith("coloured by ")]
-    if missing:
-        note += f"; hatched: not measured ({missing:,})"
-    return replace(model, nodes=tuple(nodes), notes=(*lines, note))
+    return _with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
+
+
+_SOURCES = {"saved_bytes": "Draw with backward=True, or with profile=."}
+
+
+def _with_states(model: GraphModel) -> GraphModel:
+    """The model with what the note of the overlay says of nodes that have no value."""
+    *lines, note = model.notes
+    operators = [node for node in model.nodes if node.kind == "op" and not node.error]
+    states = [state(node) for node in operators]
+    odd = sum("odd" in found for found in states)
+    if odd:
+        note += f"; red border: not finite ({odd:,})"
+    unmeasured = sum(_unmeasured_count(node) for node in operators)
+    hatched = ["None"] if "unmeasured dead" in states else []
+    hatched += [f"not measured ({unmeasured:,})"] if unmeasured else []
+    if hatched:
+        note += f"; hatched: {' or '.join(hatched)}"
+    if not all(applies(node) for node in operators):
+        note += "; no colour: does not apply"
+    return replace(model, notes=(*lines, note))
+
+
+def _unmeasured_count(node: GraphNode) -> int:
+    shown = node.facts["overlay"]
+    return int(shown.get("unmeasured", node.count if state(node) == "unmeasured" else 0))
+
+
+def applies(node: GraphNode) -> bool:
+    """True if the overlay of the graph has something to say of a node, be it that nothing was
+    measured: weight_norm of a ReLU does not, nor does any of an operator that failed."""
+    shown = node.facts.get("overlay", {"applies": False})
+    return bool(shown.get("applies", True))
 
 
 def _uncoloured(node: GraphNode) -> GraphNode:
@@ -151,22 +185,30 @@ def _without_overlay(model: GraphModel) -> GraphModel:
 
 
 def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
-    """The facts "measured" and "overlay" of operators that become one node: sums."""
+    """The facts "measured" and "overlay" of operators that become one node, and their bytes:
+    sums."""
     operators = [node for node in nodes if node.kind == "op"]
     facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
+    sizes = [_output_bytes(node) for node in operators]
+    if sizes and None not in sizes:
+        facts["output_bytes"] = sum(size for size in sizes if size is not None)
+    saved = [node.facts["saved_bytes"] for node in operators if "saved_bytes" in node.facts]
+    if saved:
+        facts["saved_bytes"] = sum(saved)
     measured: dict[str, dict[str, float]] = {}
     for node in operators:
         for name, parts in node.facts.get("measured", {}).items():
             _add(measured.setdefault(name, {}), parts)
     if measured:
         facts["measured"] = measured
-        facts["unmeasured"] = sum(_unmeasured(n, "") for n in operators)
+        facts["unmeasured"] = sum(_unmeasured(n, "time") for n in operators)
     overlays = [node.facts["overlay"] for node in operators if "overlay" in node.facts]
     if overlays and overlays[0]["name"] in numbers.NAMES:
         name = overlays[0]["name"]
-        sizes = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
-        known = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(sizes)]}
-        shown = numbers.fact(name, known) or {"name": name, "value": None, "applies": False}
+        pairs = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
+        known = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(pairs)]}
+        shown = numbers.fact(name, known) or {"name": name, "value": None}
+        shown["applies"] = any(o.get("applies", True) for o in overlays)
         facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
     elif overlays:
         values = [o["value"] for o in overlays if o["value"] is not None]
@@ -178,14 +220,22 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
             **overlays[0],
             "value": sum(values) if values else None,
             "parts": together,
+            "applies": any(o["applies"] for o in overlays),
             "share": sum(shares) if shares else None,
             "unmeasured": sum(o["unmeasured"] for o in overlays),
         }
     return facts
 
 
-def levels(model: GraphModel) -> dict[int, int]:
-    """The shade of each node with a value: 0 to LEVELS - 1, by its part of the largest."""
+def shades(model: GraphModel) -> dict[int, str]:
+    """The classes that the overlay, or a colour scheme, gives to each node.
+
+    With an overlay: "heat-0" to "heat-4" by the node's part of the largest value, "unmeasured", or
+    "plain" where it does not apply, or has no number; with "dead" for a dead gradient, "odd" for
+    what is not finite. Operators that failed keep their own colour.
+    """
+    if not any("overlay" in node.facts for node in model.nodes):
+        return {node.id: hue(node) for node in model.nodes}
     values = {
         node.id: node.facts["overlay"]["value"]
         for node in model.nodes
@@ -193,22 +243,26 @@ def levels(model: GraphModel) -> dict[int, int]:
     }
     low = min(0, min(values.values(), default=0))
     width = max(values.values(), default=0) - low
-    return {
-        key: min(int(LEVELS * (value - low) / width), LEVELS - 1) if width > 0 else 0
-        for key, value in values.items()
-    }
+    found = {}
+    for node in model.nodes:
+        shade = state(node)
+        if node.id in values:
+            part = (values[node.id] - low) / width if width > 0 else 0
+            shade = shade.replace("heat", f"heat-{min(int(LEVELS * part), LEVELS - 1)}")
+        found[node.id] = "" if node.error else shade
+    return found
 
 
-def shade(node: GraphNode, shades: Mapping[int, int]) -> str:
-    """The classes that an overlay gives to a node: "heat-0" to "heat-4", "unmeasured", or "plain"
-    where it does not apply, with "dead" for a dead gradient; or those of its colour."""
-    shown = node.facts.get("overlay")
-    if not shown:
-        return hue(node)
-    if not shown.get("applies", True):
+def state(node: GraphNode) -> str:
+    """How an overlay shows a node: "heat" for any value, else as :func:`shades` has it."""
+    if not applies(node):
         return "plain"
-    level = f"heat-{shades[node.id]}" if node.id in shades else "unmeasured"
-    return f"{level} dead" if shown.get("dead") else level
+    shown = node.facts["overlay"]
+    told = "text" in shown or "texts" in shown
+    level = "heat" if shown["value"] is not None else "plain" if told else "unmeasured"
+    if shown.get("dead"):
+        return ("unmeasured" if level == "plain" else level) + " dead"
+    return f"{level} odd" if shown.get("odd") else level
 
 
 def overlay_lines(node: GraphNode) -> list[str]:
@@ -217,11 +271,11 @@ def overlay_lines(node: GraphNode) -> list[str]:
     measured = node.facts.get("measured", {})
     if color_line(node):
         lines.append(color_line(node))
-    if shown and shown["name"] in numbers.NAMES:
-        lines += shown.get("texts") or [shown["text"]] if shown.get("applies", True) else []
-    elif shown:
+    if shown and applies(node):
         label = "" if shown["name"] in MEASURES else f"{shown['name']} "
-        if shown["value"] is None:
+        if "texts" in shown or "text" in shown:
+            lines += shown.get("texts") or [shown["text"]]
+        elif shown["value"] is None:
             lines.append(f"{shown['name']}: not measured")
         else:
             share = "" if shown["share"] is None else f" ({100 * shown['share']:.3g} %)"
@@ -249,27 +303,31 @@ def _add(total: dict[str, float], parts: Mapping[str, float]) -> None:
         total[phase] = total.get(phase, 0) + value
 
 
-def _unmeasured(node: GraphNode, values: Any) -> int:
-    """How many of the operators that a node stands for have no measured value."""
-    if not isinstance(values, str):
-        return 0
-    if "unmeasured" in node.facts:
-        return int(node.facts["unmeasured"])
-    return 0 if "measured" in node.facts or values in ("flops", "output_bytes") else node.count
+def _unmeasured(node: GraphNode, name: str) -> int:
+    """How many of the operators that a node stands for have no value."""
+    if name in node.facts.get("measured", {}):
+        return int(node.facts.get("unmeasured", 0))
+    return node.count if _known(node, name) is None else 0
 
 
 def _known(node: GraphNode, name: str) -> Mapping[str, float] | None:
-    """What is known of an operator: as measured, else by its formula or its shapes."""
+    """What is known of an operator: as measured, else by its formula, its shapes, its graph."""
     measured: Mapping[str, float] | None = node.facts.get("measured", {}).get(name)
     if measured is not None:
         return measured
-    if name == "flops" and "flops" in node.facts:
-        return {"": node.facts["flops"]}
-    if name == "output_bytes" and node.count == 1 and "operators" not in node.facts:
-        sizes = [_bytes(tensor) for tensor in node.outputs]
-        if sizes and None not in sizes:
-            return {"": sum(size for size in sizes if size is not None)}
-    return None
+    value = _output_bytes(node) if name == "output_bytes" else None
+    if name in ("flops", "saved_bytes"):
+        value = node.facts.get(name)
+    return None if value is None else {"": value}
+
+
+def _output_bytes(node: GraphNode) -> int | None:
+    if "output_bytes" in node.facts:
+        return int(node.facts["output_bytes"])
+    sizes = [_bytes(tensor) for tensor in node.outputs]
+    if node.count > 1 or "operators" in node.facts or not sizes or None in sizes:
+        return None
+    return sum(size for size in sizes if size is not None)
 
 
 def _bytes(tensor: TensorInfo) -> int | None:
