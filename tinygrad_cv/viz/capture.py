@@ -16,8 +16,8 @@ from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
-from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
@@ -68,14 +68,18 @@ def from_call(
     kwargs: Mapping[str, Any],
     backward: bool,
     title: str,
+    profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
-    """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device.
+    """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
+    ``profile`` saw the same call.
 
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
+    if profile is not None:
+        check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
     translator = Translator(dict(inputs), function)
     recorder = _Recorder(statistics)
@@ -91,6 +95,8 @@ def from_call(
     for run in recorder.runs:
         translator.run(*run)
     model = _finish(translator, outputs, backward and not error, title, error)
+    if profile is not None and not error:
+        model = measure_call(model, profile)
     return _with_values(translator, model, statistics, plan)
 
 

@@ -1,9 +1,9 @@
 """Overlays: a number for each operator, told by a line of text and by colour.
 
-A profile puts what it measured into the facts of the nodes (:func:`measure`); :func:`overlay` turns
-one of these numbers, or any numbers of the user's, into what is drawn. Nodes that become one add
-up. A node has a value, or was not measured (it is hatched and says so, and is never zero), or an
-overlay does not apply to it, and it has no colour.
+A profile puts what it measured into the facts of the nodes; :func:`overlay` turns one of these
+numbers, or any numbers of the user's, into what is drawn. Nodes that become one add up. A node has
+a value, or was not measured (it is hatched and says so, and is never zero), or an overlay does not
+apply to it, and it has no colour.
 """
 
 from __future__ import annotations
@@ -19,57 +19,11 @@ from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
 
-__all__ = ["LEVELS", "MEASURES", "applies", "combined", "measure", "overlay", "overlay_lines"]
+__all__ = ["LEVELS", "MEASURES", "applies", "combined", "overlay", "overlay_lines"]
 __all__ += ["quantity", "shades", "state"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
-
-
-def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> GraphModel:
-    """The model with ``facts["measured"]``: for each of :data:`MEASURES` a number by phase.
-
-    Args:
-        numbers: the recorded node of each forward operator -> its id in the model.
-        profile: what ``tg.profile`` recorded. Where backward is drawn, its operators have their
-            numbers themselves, else the forward ones have both.
-
-    Raises:
-        DTypeError: no profile.
-        ArgumentError: it saw none of these operators.
-    """
-    if not callable(getattr(profile, "values", None)) or isinstance(profile, Mapping):
-        kind = type(profile).__name__
-        raise DTypeError("trace", f"profile= takes what tg.profile() recorded, not {kind}")
-    found: dict[int, dict[str, dict[str, float]]] = {}
-    for name in MEASURES:
-        for phase in ("forward", "backward"):
-            for node, value in profile.values(name, phase).items():
-                if node in numbers:
-                    parts = found.setdefault(numbers[node], {})
-                    parts.setdefault(name, {})[phase] = value
-    if not found:
-        raise ArgumentError(
-            "trace",
-            "the profile saw no operator of this graph",
-            repair="Compute the Tensor, and call backward, inside `with tg.profile() as p:`, and "
-            "draw it while it is alive.",
-        )
-    both = any(node.kind == "op" and node.phase == "backward" for node in model.nodes)
-    nodes = []
-    for node in model.nodes:
-        key = node.pair if node.phase == "backward" else node.id
-        if node.kind == "op" and key in found:
-            phases = (node.phase,) if both else ("forward", "backward")
-            measured = {
-                name: {phase: parts[phase] for phase in phases if phase in parts}
-                for name, parts in found[key].items()
-            }
-            measured = {name: parts for name, parts in measured.items() if parts}
-            if measured:
-                node = replace(node, facts={**node.facts, "measured": measured})
-        nodes.append(node)
-    return replace(model, nodes=tuple(nodes))
 
 
 def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = "") -> GraphModel:
