@@ -98,6 +98,23 @@ def test_a_call_that_differentiates():
     assert all(n.facts["measured"]["time"]["forward"] > 0 for n in operators(graph))
 
 
+def test_what_a_checkpoint_computes_again_is_no_run_of_the_call():
+    block, x = nn.Sequential(nn.Linear(3, 3), nn.Tanh()), randn(2, 3).requires_grad_()
+
+    def call(x):
+        return tg.autograd.checkpoint(block, x)
+
+    with tg.profile() as profile:
+        call(x).sum().backward()
+    assert [e.operator for e in events(profile, "recompute")] == ["linear", "tanh"]
+    for node, event in zip(
+        operators(viz.trace(call, x, profile=profile)), events(profile), strict=False
+    ):
+        times = node.facts["measured"]["time"]
+        assert times["forward"] == event.time
+        assert times["backward"] > 0
+
+
 def test_the_profile_may_still_run():
     x = randn(3)
     with tg.profile() as profile:

@@ -227,3 +227,21 @@ def test_as_one_node_they_have_each_gradient_once():
         assert [n.phase for n in blocks] == ["forward", "backward"]
         for block in blocks:
             assert block.facts["overlay"]["value"] == pytest.approx(whole, rel=1e-12)
+
+
+def test_statistics_are_of_what_a_call_gives_and_not_of_its_gradients():
+    net, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh()), randn(2, 3)
+    graph = viz.trace(net, x, backward=True, statistics=True).overlay("std")
+    for phase, start in (("forward", "heat"), ("backward", "plain")):
+        found = [shades(graph.model)[node(graph, name, phase).id] for name in ("linear", "tanh")]
+        assert all(shade.startswith(start) for shade in found)
+    assert "not measured" not in graph.to_text()
+
+
+def test_views_of_kept_memory_are_no_more_than_the_memory():
+    y = randn(10).requires_grad_().exp()  # keeps its ten values
+    graph = viz.trace((y[:8] * y[2:]).sum(), backward=True).overlay("saved_bytes")
+    values = {n.name: n.facts["overlay"]["value"] for n in graph.model.nodes
+              if n.kind == "op" and n.phase == "forward"}  # fmt: skip
+    assert (values["exp"], values["mul"]) == (40, 0)
+    assert graph.model.totals["saved_bytes"] == 40

@@ -224,17 +224,18 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
     mark = mark_of(node)
-    if mark and not node.error:
+    if mark and not node.error:  # it keeps its border under an overlay
         attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
         attributes["color"] = LIGHT[f"{mark}-line"]
         if mark in ("added", "changed"):
             attributes["penwidth"] = "2"
         elif mark == "removed":
             attributes["style"] = "filled,dashed"
-    elif shade and not node.error:
+    if shade and not node.error:
         level, _, alarm = shade.partition(" ")
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
-        if alarm or level.startswith("hue-"):
+        attributes["class"] = f"{attributes.get('class', name)} {shade}"
+        attributes["fillcolor"] = LIGHT[level]
+        if alarm or (level.startswith("hue-") and not mark):
             attributes["color"] = LIGHT["error-line" if alarm else f"{level}-line"]
         if alarm:
             attributes["penwidth"] = "2"

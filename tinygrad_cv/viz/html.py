@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from tinygrad_cv.errors import TinygradError
+from tinygrad_cv.viz import difference
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import clean, text_width
 from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths
@@ -57,11 +58,14 @@ _UNTOLD = ("overlay", "norms", "live", "statistics", "parameter_sizes", "storage
 
 def _told(model: GraphModel) -> Any:
     """The model as data, without the facts that nobody reads on the page."""
-    nodes = tuple(
-        replace(node, facts={k: v for k, v in node.facts.items() if k not in _UNTOLD})
-        for node in model.nodes
-    )
-    return json.loads(replace(model, nodes=nodes, notes=plain(model).notes).to_json())
+    nodes = []
+    for node in model.nodes:
+        facts = {k: v for k, v in node.facts.items() if k not in _UNTOLD}
+        if "diff" in facts:
+            sides = ("before", "after")
+            facts["diff"] = {k: v for k, v in facts["diff"].items() if k not in sides}
+        nodes.append(replace(node, facts=facts))
+    return json.loads(replace(model, nodes=tuple(nodes), notes=plain(model).notes).to_json())
 
 
 def _calls(model: GraphModel) -> dict[int, dict[str, str]]:
@@ -134,7 +138,7 @@ def choices(model: GraphModel) -> list[dict[str, Any]]:
     shown = {} if current in ("", *names) else {current: model}
     for name in names:
         try:
-            shown[name] = overlays.overlay(model, name)
+            shown[name] = difference.overlay(model, name)
         except TinygradError:
             continue  # the graph has no such numbers
     return [_choice(name, other) for name, other in shown.items()]
@@ -148,6 +152,7 @@ def _choice(name: str, model: GraphModel) -> dict[str, Any]:
         "note": next((n for n in reversed(model.notes) if n.startswith(_COLOURED)), ""),
         "lines": lines,
         "classes": {key: shade for key, shade in shades if shade != "plain"},
+        "difference": any(n.facts.get("overlay", {}).get("difference") for n in model.nodes),
     }
 
 

@@ -19,8 +19,9 @@ from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
 
-__all__ = ["LEVELS", "MEASURES", "applies", "combined", "overlay", "overlay_lines"]
-__all__ += ["quantity", "shades", "state"]
+__all__ = ["LEVELS", "MEASURES", "applies", "combined", "expected", "known", "output_bytes"]
+__all__ += ["overlay", "overlay_lines", "quantity", "shades", "source", "state", "unmeasured"]
+__all__ += ["with_states", "without"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
@@ -41,10 +42,10 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> model.notes
     ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
     """
-    if any("color" in node.facts for node in model.nodes):
-        model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
+    plain = (replace(node, facts=without(node.facts)) for node in model.nodes)
+    model = replace(model, nodes=tuple(plain))
     if isinstance(values, str) and values in numbers.NAMES:
-        return _with_states(numbers.show(_without_overlay(model), values))
+        return with_states(numbers.show(model, values))
     name = values if isinstance(values, str) else "value"
     operators = {node.id: node for node in model.nodes if node.kind == "op"}
     if isinstance(values, str):
@@ -56,45 +57,54 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
                 "any dict of numbers by node id.",
             )
         unit = MEASURES[name]
-        parts = {key: _known(node, name) for key, node in operators.items()}
+        parts = {key: known(node, name) for key, node in operators.items()}
     else:
         parts = _checked(values, operators)
-    known = {key: sum(part.values()) for key, part in parts.items() if part}
-    if not known:
+    sums = {key: sum(part.values()) for key, part in parts.items() if part}
+    if not sums:
         raise ArgumentError(
             "overlay",
             f"no operator of this graph has a value of {name}",
-            repair=_SOURCES.get(name, "Draw with profile=, which brings what was measured.")
+            repair=source(name)
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )
-    total = sum(known.values())
+    total = sum(sums.values())
     profiled = any("measured" in node.facts for node in operators.values())
     nodes = []
     for node in model.nodes:
         if node.id in operators:
-            has = node.id in known
-            fact: dict[str, Any] = {"name": name, "unit": unit, "value": known.get(node.id)}
+            has = node.id in sums
+            fact: dict[str, Any] = {"name": name, "unit": unit, "value": sums.get(node.id)}
             # What is saved for backward is known of all that have one, unless it was measured.
             fact["applies"] = has or not (node.error or (name == "saved_bytes" and not profiled))
             fact["unmeasured"] = 0
             if fact["applies"] and isinstance(values, str):
-                fact["unmeasured"] = _unmeasured(node, name)
+                fact["unmeasured"] = unmeasured(node, name)
             elif fact["applies"] and not has:
                 fact["unmeasured"] = node.count
             fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = known[node.id] / total if has and total > 0 else None
+            fact["share"] = sums[node.id] / total if has and total > 0 else None
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
     note = f"coloured by {name}: {quantity(total, unit)} in all; the stronger, the more"
     lines = [n for n in model.notes if not n.startswith("coloured by ")]
-    return _with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
+    return with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
 
 
-_SOURCES = {"saved_bytes": "Draw with backward=True, or with profile=."}
+def source(name: str) -> str:
+    """Where a measure comes from."""
+    if name == "saved_bytes":
+        return "Draw with backward=True, or with profile=."
+    return "Draw with profile=, which brings what was measured."
 
 
-def _with_states(model: GraphModel) -> GraphModel:
+def expected(name: str, node: GraphNode) -> bool:
+    """True for an operator that would have a value, had it been measured."""
+    return numbers.expected(name, node) if name in numbers.NAMES else name != "saved_bytes"
+
+
+def with_states(model: GraphModel) -> GraphModel:
     """The model with what the note of the overlay says of nodes that have no value."""
     *lines, note = model.notes
     operators = [node for node in model.nodes if node.kind == "op" and not node.error]
@@ -102,9 +112,9 @@ def _with_states(model: GraphModel) -> GraphModel:
     odd = sum("odd" in found for found in states)
     if odd:
         note += f"; red border: not finite ({odd:,})"
-    unmeasured = sum(_unmeasured_count(node) for node in operators)
+    count = sum(_unmeasured_count(node) for node in operators)
     hatched = ["None"] if "unmeasured dead" in states else []
-    hatched += [f"not measured ({unmeasured:,})"] if unmeasured else []
+    hatched += [f"not measured ({count:,})"] if count else []
     if hatched:
         note += f"; hatched: {' or '.join(hatched)}"
     if not all(applies(node) for node in operators):
@@ -124,18 +134,11 @@ def applies(node: GraphNode) -> bool:
     return bool(shown.get("applies", True))
 
 
-def _uncoloured(node: GraphNode) -> GraphNode:
-    return replace(node, facts={k: v for k, v in node.facts.items() if k != "color"})
-
-
-def _without_overlay(model: GraphModel) -> GraphModel:
-    nodes = tuple(
-        replace(node, facts={k: v for k, v in node.facts.items() if k != "overlay"})
-        if "overlay" in node.facts
-        else node
-        for node in model.nodes
-    )
-    return replace(model, nodes=nodes)
+def without(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts without what an overlay or a colour scheme says."""
+    if "overlay" not in facts and "color" not in facts:
+        return facts
+    return {k: v for k, v in facts.items() if k not in ("overlay", "color")}
 
 
 def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
@@ -143,7 +146,7 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     sums."""
     operators = [node for node in nodes if node.kind == "op"]
     facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
-    sizes = [_output_bytes(node) for node in operators]
+    sizes = [output_bytes(node) for node in operators]
     if sizes and None not in sizes:
         facts["output_bytes"] = sum(size for size in sizes if size is not None)
     saved = [node.facts["saved_bytes"] for node in operators if "saved_bytes" in node.facts]
@@ -155,13 +158,15 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
             _add(measured.setdefault(name, {}), parts)
     if measured:
         facts["measured"] = measured
-        facts["unmeasured"] = sum(_unmeasured(n, "time") for n in operators)
+        facts["unmeasured"] = sum(unmeasured(n, "time") for n in operators)
     overlays = [node.facts["overlay"] for node in operators if "overlay" in node.facts]
+    if overlays and overlays[0].get("difference"):
+        return facts  # viz/difference.py puts these together
     if overlays and overlays[0]["name"] in numbers.NAMES:
         name = overlays[0]["name"]
         pairs = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
-        known = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(pairs)]}
-        shown = numbers.fact(name, known) or {"name": name, "value": None}
+        told = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(pairs)]}
+        shown = numbers.fact(name, told) or {"name": name, "value": None}
         shown["applies"] = any(o.get("applies", True) for o in overlays)
         facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
     elif overlays:
@@ -184,9 +189,10 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
 def shades(model: GraphModel) -> dict[int, str]:
     """The classes that the overlay, or a colour scheme, gives to each node.
 
-    With an overlay: "heat-0" to "heat-4" by the node's part of the largest value, "unmeasured", or
-    "plain" where it does not apply, or has no number; with "dead" for a dead gradient, "odd" for
-    what is not finite. Operators that failed keep their own colour.
+    With an overlay: "heat-0" to "heat-4" by the node's part of the largest value ("cool-0" to
+    "cool-4" for a difference below zero), "unmeasured", or "plain" where it does not apply, or has
+    no number; with "dead" for a dead gradient, "odd" for what is not finite. Operators that failed
+    keep their own colour.
     """
     if not any("overlay" in node.facts for node in model.nodes):
         return {node.id: hue(node) for node in model.nodes}
@@ -195,14 +201,17 @@ def shades(model: GraphModel) -> dict[int, str]:
         for node in model.nodes
         if node.facts.get("overlay", {}).get("value") is not None
     }
-    low = min(0, min(values.values(), default=0))
-    width = max(values.values(), default=0) - low
+    signed = any(node.facts.get("overlay", {}).get("difference") for node in model.nodes)
+    low = 0 if signed else min(0, min(values.values(), default=0))
+    width = max((abs(value) if signed else value for value in values.values()), default=0) - low
     found = {}
     for node in model.nodes:
         shade = state(node)
         if node.id in values:
-            part = (values[node.id] - low) / width if width > 0 else 0
-            shade = shade.replace("heat", f"heat-{min(int(LEVELS * part), LEVELS - 1)}")
+            value = values[node.id]
+            part = ((abs(value) if signed else value) - low) / width if width > 0 else 0
+            scale = "cool" if signed and value < 0 else "heat"
+            shade = shade.replace("heat", f"{scale}-{min(int(LEVELS * part), LEVELS - 1)}")
         found[node.id] = "" if node.error else shade
     return found
 
@@ -214,6 +223,8 @@ def state(node: GraphNode) -> str:
     shown = node.facts["overlay"]
     told = "text" in shown or "texts" in shown
     level = "heat" if shown["value"] is not None else "plain" if told else "unmeasured"
+    if shown.get("difference") and shown["value"] == 0:
+        level = "plain"
     if shown.get("dead"):
         return ("unmeasured" if level == "plain" else level) + " dead"
     return f"{level} odd" if shown.get("odd") else level
@@ -236,6 +247,8 @@ def overlay_lines(node: GraphNode) -> list[str]:
             lines.append(f"{label}{_parts(shown['parts'], shown['unit'])}{share}")
             if shown["unmeasured"]:
                 lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
+    if "diff" in node.facts:  # of two graphs: only the difference is told
+        return lines
     rest = {name: parts for name, parts in measured.items() if name != (shown or {}).get("name")}
     lines += [_parts(rest[name], MEASURES[name]) for name in ("time", "flops") if name in rest]
     sizes = []
@@ -257,25 +270,26 @@ def _add(total: dict[str, float], parts: Mapping[str, float]) -> None:
         total[phase] = total.get(phase, 0) + value
 
 
-def _unmeasured(node: GraphNode, name: str) -> int:
+def unmeasured(node: GraphNode, name: str) -> int:
     """How many of the operators that a node stands for have no value."""
     if name in node.facts.get("measured", {}):
         return int(node.facts.get("unmeasured", 0))
-    return node.count if _known(node, name) is None else 0
+    return node.count if known(node, name) is None else 0
 
 
-def _known(node: GraphNode, name: str) -> Mapping[str, float] | None:
+def known(node: GraphNode, name: str) -> Mapping[str, float] | None:
     """What is known of an operator: as measured, else by its formula, its shapes, its graph."""
     measured: Mapping[str, float] | None = node.facts.get("measured", {}).get(name)
     if measured is not None:
         return measured
-    value = _output_bytes(node) if name == "output_bytes" else None
+    value = output_bytes(node) if name == "output_bytes" else None
     if name in ("flops", "saved_bytes"):
         value = node.facts.get(name)
     return None if value is None else {"": value}
 
 
-def _output_bytes(node: GraphNode) -> int | None:
+def output_bytes(node: GraphNode) -> int | None:
+    """The bytes of an operator's results by their shapes, or of those of a block."""
     if "output_bytes" in node.facts:
         return int(node.facts["output_bytes"])
     sizes = [_bytes(tensor) for tensor in node.outputs]

@@ -17,6 +17,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
+from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
 
@@ -421,6 +422,7 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
 def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     """The node of the first call with the numbers of all."""
     facts: dict[str, Any] = {**node.facts, **combined(nodes)}
+    facts |= combined_comparison(nodes, node.phase)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes

@@ -163,8 +163,11 @@ def _style(root: str) -> str:
     for name in ROLES:
         colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
         rules.append(_shapes(f"{root} .node.{name}", colours))
-    for heat in range(LEVELS):
-        rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for name in (f"{scale}-{level}" for scale in ("heat", "cool") for level in range(LEVELS)):
+        rules.append(_shapes(f"{root} .node.{name}", f"fill:var(--tg-{name})"))
     for number in range(HUES):
         colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
         rules.append(_shapes(f"{root} .node.hue-{number}", colours))
@@ -172,9 +175,8 @@ def _style(root: str) -> str:
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
     for alarm in ("dead", "odd"):
         rules.append(_shapes(f"{root} .node.{alarm}", "stroke:var(--tg-error-line)"))
-    for mark in MARKS:
-        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
-        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for mark in MARKS:  # over the colour of a group, and inside of the border an overlay
+        rules.append(_shapes(f"{root} .node.{mark}", f"stroke:var(--tg-{mark}-line)"))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")

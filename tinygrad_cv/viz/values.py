@@ -21,8 +21,8 @@ from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
 
-__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "fact", "moments", "pooled"]
-__all__ += ["quantity", "show"]
+__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "expected", "fact", "moments"]
+__all__ += ["pooled", "quantity", "show"]
 
 # name -> (unit, where it comes from)
 NAMES = {
@@ -251,7 +251,7 @@ def show(model: GraphModel, name: str) -> GraphModel:
             known["parameter_sizes"] = [list(pair) for pair in dict.fromkeys(map(tuple, own))]
         shown = fact(name, known)
         if shown is not None or node.kind == "op":
-            shown = shown or {"name": name, "value": None, "applies": _expected(name, node)}
+            shown = shown or {"name": name, "value": None, "applies": expected(name, node)}
             facts.append(shown)
             node = replace(node, facts={**node.facts, "overlay": {"unit": unit, **shown}})
         nodes.append(node)
@@ -281,7 +281,7 @@ def show(model: GraphModel, name: str) -> GraphModel:
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
 
 
-def _expected(name: str, node: GraphNode) -> bool:
+def expected(name: str, node: GraphNode) -> bool:
     """True for an operator that would have a value, had it been measured."""
     if node.error:
         return False

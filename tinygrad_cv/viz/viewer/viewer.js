@@ -514,7 +514,7 @@
 
   // ---- Overlays: a shade and a line of text for each operator
 
-  const SHADE = /^(heat-\d|hue-\d+|unmeasured|plain|dead|odd)$/;
+  const SHADE = /^(heat-\d|cool-\d|hue-\d+|unmeasured|plain|dead|odd)$/;
   const height = 13.2; // of a line
   const spare = new Map(); // the lines that the layout left free for the overlay
   for (const [id, element] of elements) {
@@ -532,8 +532,7 @@
     const overlay = overlays.find((other) => other.name === name);
     for (const [id, element] of elements) {
       const told = overlay?.lines[id] ?? [];
-      const own = element.classList.contains("error") || element.dataset.mark; // a colour to keep
-      if (!own) {
+      if (!element.classList.contains("error")) { // which keeps its colour
         const classes = overlay?.classes[id] ?? "plain"; // it does not apply
         const shades = overlay ? classes.split(" ") : spare.get(id).shades;
         element.classList.remove(...[...element.classList].filter((name) => SHADE.test(name)));
@@ -548,6 +547,8 @@
     }
     $("note").textContent = overlay?.note ?? "";
     $("scale").hidden = !overlay;
+    $("below").hidden = !overlay?.difference;
+    $("colourless").textContent = `${overlay?.difference ? "the same, or " : ""}does not apply`;
     const shown = new Set([...elements.keys()].map((id) => overlay?.classes[id] ?? "plain"));
     $("unmeasured").hidden = ![...shown].some((name) => name.startsWith("unmeasured"));
     $("inapplicable").hidden = ![...shown].some((name) => name.startsWith("plain"));
