@@ -245,3 +245,14 @@ def test_views_of_kept_memory_are_no_more_than_the_memory():
               if n.kind == "op" and n.phase == "forward"}  # fmt: skip
     assert (values["exp"], values["mul"]) == (40, 0)
     assert graph.model.totals["saved_bytes"] == 40
+
+
+def test_an_older_file_can_be_collapsed():
+    """Its overlay has no word of what it applies to: to every operator then."""
+    graph = viz.trace(LeNet(), randn(2, 1, 12, 12)).overlay("output_bytes")
+    text = graph.to_json().replace('"applies": true,', "")
+    assert '"applies"' not in text
+    (block,) = [n for n in viz.Graph.from_json(text).depth(0).model.nodes if n.kind == "op"]
+    assert block.facts["overlay"]["value"] == sum(
+        n.facts["overlay"]["value"] for n in graph.model.nodes if n.kind == "op"
+    )

@@ -64,9 +64,7 @@ def test_a_click_on_the_box_of_a_call_shows_its_facts(trained, look):
     times = [f"{quantity(row.forward, 's')} forward", f"{quantity(row.backward, 's')} backward"]
     assert found["time"] == [", ".join(times)]
     assert found["inputs"] == ["image 2×1×12×12 float32"]
-    (result,) = found["outputs"]
-    assert result.startswith("reshape")
-    assert result.endswith(" 2×6×4×4 float32")
+    assert found["outputs"] == ["2×6×4×4 float32 to reshape"]
     assert found["called by"] == ["LeNet"]
     page.click(*page.middle("#facts .call"))
     assert text(page, "#facts h2") == "LeNet"
@@ -157,7 +155,21 @@ def test_calls_of_one_module_say_which_they_are(look):
     assert facts(page)["call"] == ["2 of 2"]
     assert facts(page)["parameters"] == ["12"]
     assert facts(page)["inputs"] == ["tanh (body.1 : Tanh, call 1 of 2) 2×3 float32"]
-    assert facts(page)["outputs"] == ["add 2×3 float32"]
+    assert facts(page)["outputs"] == ["2×3 float32 to add"]
+
+
+def test_a_result_that_several_read_is_one_output(look):
+    body = nn.Sequential(nn.Linear(3, 3), nn.Tanh())
+
+    def call(x):
+        y = body(x)
+        return y.exp() + y.sin() * y
+
+    page = look(viz.draw(call, randn(2, 3)).model)
+    click_box(page, "")
+    assert text(page, "#facts h2") == "Sequential"
+    assert facts(page)["module"] == ["the one that was called"]
+    assert facts(page)["outputs"] == ["2×3 float32 to exp, sin, mul"]
 
 
 def test_a_row_of_equal_calls_says_how_many_it_stands_for(look):

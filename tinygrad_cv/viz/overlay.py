@@ -179,7 +179,7 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
             **overlays[0],
             "value": sum(values) if values else None,
             "parts": together,
-            "applies": any(o["applies"] for o in overlays),
+            "applies": any(o.get("applies", True) for o in overlays),
             "share": sum(shares) if shares else None,
             "unmeasured": sum(o["unmeasured"] for o in overlays),
         }

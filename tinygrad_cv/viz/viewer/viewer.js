@@ -375,16 +375,24 @@
     return [heading, list];
   }
 
-  // Tensors that enter or leave a call, each once, with what makes them or what reads them
-  function crossing(edges, end, other, own) {
+  // The edges that enter or leave a call, those of one tensor together
+  function crossing(end, other, own) {
     const found = new Map();
-    for (const edge of edges) {
+    for (const edge of model.edges) {
+      if (!own.has(edge[end]) || own.has(edge[other]) || edge.kind !== "data") continue;
       const key = `${edge.source}.${edge.output}`;
-      if (own.has(edge[end]) && !own.has(edge[other]) && edge.kind === "data" && !found.has(key)) {
-        found.set(key, link(edge[other], "", ` ${tensorText(edge.tensor)}`));
-      }
+      found.set(key, [...(found.get(key) ?? []), edge]);
     }
     return [...found.values()];
+  }
+
+  function readers(own) {
+    return crossing("source", "target", own).map((edges) => {
+      const line = make("span", `${tensorText(edges[0].tensor)} to `);
+      const targets = [...new Set(edges.map((edge) => edge.target))];
+      targets.forEach((id, index) => line.append(link(id, index ? ", " : "")));
+      return line;
+    });
   }
 
   function factsOfCall(cluster) {
@@ -400,8 +408,9 @@
     add("operators", operators);
     add("FLOPs", flops);
     add("time", time);
-    add("inputs", crossing(model.edges, "target", "source", own));
-    add("outputs", crossing(model.edges, "source", "target", own));
+    add("inputs", crossing("target", "source", own).map(([edge]) =>
+      link(edge.source, "", ` ${tensorText(edge.tensor)}`)));
+    add("outputs", readers(own));
     const children = [...calls].filter(([, other]) => other.parent === id);
     add("calls", children.map(([child]) => link(child)));
     if (parent !== null && calls.has(`c${parent}`)) add("called by", link(`c${parent}`));
