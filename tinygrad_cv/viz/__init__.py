@@ -218,6 +218,10 @@ def diff(
     Nodes are the same if they do the same in the same order; of all ways to match them the one
     with the most equal module paths, attributes and shapes is taken.
 
+    :meth:`Graph.overlay` colours the differences in a number, inside the borders that these marks
+    are: in parameters or FLOPs, and of graphs that were drawn with ``profile=`` or
+    ``statistics=True``, as in ``diff(before, after).overlay("time")``, in all that they know.
+
     Args:
         a, b: each a :class:`Graph`, a Tensor (or several), or a module or function, which is called
             with ``inputs`` and ``kwargs``. A Graph is compared as it is, with the transforms that
