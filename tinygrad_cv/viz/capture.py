@@ -14,7 +14,7 @@ from typing import Any
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
@@ -90,8 +90,8 @@ def from_call(
             error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for run in recorder.runs:
-        translator.run(*run)
+    for replay in recorder.seen:
+        replay(translator)
     model = _finish(translator, outputs, backward and not error, title, error)
     return _with_values(translator, model, statistics, plan)
 
@@ -118,20 +118,22 @@ def named_inputs(
 
 
 class _Recorder(mode.Recorder):
-    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+    """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
+    model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.runs: list[tuple[Any, ...]] = []
+        self.seen: list[Callable[[Translator], None]] = []
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        found = None
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            run = (*run, moments(floating or [t.array for t in outputs]))
-        self.runs.append(run)
+            found = moments(floating or [t.array for t in outputs])
+        run = (op, inputs, _states(inputs), outputs, _states(outputs), attrs, place, scope, "")
+        self.seen.append(lambda translator: translator.run(*run, statistics=found))
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
@@ -141,7 +143,19 @@ class _Recorder(mode.Recorder):
         self._failed = True
         place = (frame.f_code, frame.f_lasti)
         message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
+        run = (op, inputs, _states(inputs), (), (), attrs, place, scope, message)
+        self.seen.append(lambda translator: translator.run(*run))
+
+    def wrote(self, target: Any, source: Any) -> None:
+        if isinstance(source, Tensor):
+            states = _states((source,))
+            self.seen.append(lambda translator: translator.wrote(target, source, states[0]))
+            return
+        op, inputs, attrs = source
+        frame = user_frame(2)
+        result = Tensor(target.array)
+        self.add(op, inputs, (result,), attrs, frame, mode.state().scope)
+        self.wrote(target, result)
 
 
 def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
