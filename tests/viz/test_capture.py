@@ -27,6 +27,16 @@ def test_parameters_and_inputs_have_their_names():
     assert {n.name for n in trace(loss).model.nodes if n.kind == "param"} == names
 
 
+def test_what_a_call_uses_besides_its_arguments_can_be_named():
+    weight, shift = randn(3).requires_grad_(), randn(3)
+    names = {"weight": weight, "shift": shift, "wrong": randn(2)}
+    model = trace(lambda x: (x * weight + shift).sum(), randn(3), names=names).model
+    assert [n.name for n in model.nodes if n.kind == "input"] == ["x", "weight", "shift"]
+    # The name of an argument stays.
+    model = trace(lambda x: x.sin(), weight, names={"weight": weight}).model
+    assert [n.name for n in model.nodes if n.kind == "input"] == ["x"]
+
+
 def test_clusters_are_module_calls():
     model = trace(Shared(), randn(2, 4)).model
     calls = [(c.path, c.kind, c.call, c.calls) for c in model.clusters]
@@ -37,6 +47,87 @@ def test_clusters_are_module_calls():
     assert [w.cluster for w in weights] == [0, 0]
     assert [c.parameters for c in model.clusters] == [20, 20, 20, 20]
     assert model.totals["parameters"] == 20
+
+
+def test_what_a_backward_records_stands_in_the_backward_of_its_module():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def penalty(x):
+        (slope,) = tg.autograd.grad(net(x).sum(), x, create_graph=True)
+        return (slope * slope).sum()
+
+    x = randn(2, 3).requires_grad_()
+    for model in (trace(penalty, x).model, trace(penalty(x)).model):
+        labels = {c.id: c.label for c in model.clusters}
+        where = {}
+        for node in model.nodes:
+            if node.kind == "op":
+                where.setdefault(node.name, []).append(labels.get(node.cluster, ""))
+        assert where["linear_input_grad"] == ["2 : Linear backward", "0 : Linear backward"]
+        assert where["tanh"] == ["1 : Tanh"]
+        assert where["mul"][:-1] == ["1 : Tanh backward"] * (len(where["mul"]) - 1)
+        assert where["mul"][-1] == where["sum"][-1] == ""  # of the penalty, after the backward
+        parents = {c.label: labels.get(c.parent) for c in model.clusters}
+        assert parents["1 : Tanh backward"] == "Sequential backward"
+        assert parents["Sequential backward"] == "backward"
+        assert parents["backward"] is None
+    folded = trace(penalty, x).depth(0).model
+    assert [n.title for n in folded.nodes if "operators" in n.facts] == ["Sequential", "backward"]
+
+
+def test_a_backward_of_a_backward_has_its_own_box():
+    def third(x):
+        y = x.sin().sum()
+        for _ in range(2):
+            (y,) = tg.autograd.grad(y.sum(), x, create_graph=True)
+        return y.sum()
+
+    model = trace(third, randn(3).requires_grad_()).model
+    assert [(c.label, c.parent) for c in model.clusters] == [
+        ("backward, call 1 of 2", None),
+        ("backward, call 2 of 2", None),
+    ]
+    net = nn.Sequential(nn.Tanh())
+    twice = trace(lambda x: third_of(net, x), randn(3).requires_grad_()).model
+    assert "0 : Tanh backward backward" in [c.label for c in twice.clusters]
+    assert "backward backward" not in [c.label for c in twice.clusters]
+
+
+def third_of(net, x):
+    (slope,) = tg.autograd.grad(net(x).sum(), x, create_graph=True)
+    (bend,) = tg.autograd.grad(slope.sum(), x, create_graph=True)
+    return bend.sum()
+
+
+def test_a_backward_inside_a_module_stands_inside_its_box():
+    class Score(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.energy = nn.Linear(3, 1)
+
+        def forward(self, x):
+            x = x.detach().requires_grad_()
+            (slope,) = tg.autograd.grad(self.energy(x).square().sum(), x, create_graph=True)
+            return slope * 2.0
+
+    model = trace(Score(), randn(2, 3)).model
+    parent = {c.label: c.parent for c in model.clusters}
+    assert parent["backward"] == 0
+    assert model.clusters[0].label == "Score"
+    # What comes after it is the module's own again.
+    assert next(n for n in reversed(model.nodes) if n.kind == "op").cluster == 0
+
+
+def test_a_backward_that_fails_leaves_no_box_behind():
+    def refuse(_):
+        raise ValueError("no")
+
+    x = randn(3).requires_grad_()
+    y = x.sin()
+    y.register_hook(refuse)
+    with pytest.raises(ValueError, match="no"):
+        tg.autograd.grad(y.sum(), x, create_graph=True)
+    assert trace((x * 2.0).sum()).model.clusters == ()
 
 
 def test_argument_order_is_kept():

@@ -22,6 +22,7 @@ __all__ = [
     "recording",
     "scope",
     "set_grad",
+    "set_scope",
     "state",
     "watching",
 ]
@@ -53,6 +54,10 @@ class Recorder:
     def failed(self, op: Any, inputs: Any, attrs: Any, error: Any, frame: Any, scope: Any) -> None:
         """``op`` refused its inputs with ``error``."""
 
+    def wrote(self, target: Any, source: Any) -> None:
+        """The memory of ``target`` has the values of ``source`` now: a Tensor that was added, or
+        (operator, inputs, attributes) of what wrote straight into it."""
+
     def arrived(self, node: Any, gradient: Any) -> None:
         """``gradient`` is complete, and the rules of ``node`` are about to read it."""
 
@@ -76,10 +81,8 @@ class State:
         record: tuple[Recorder, ...],
         place: Place | None = None,
     ) -> None:
-        self.place = place
-        self.grad = grad
-        self.scope = scope
-        self.record = record
+        self.grad, self.place = grad, place
+        self.scope, self.record = scope, record
 
 
 _AT_START = State(grad=True, scope=None, record=())
@@ -122,7 +125,8 @@ class grad_mode:  # noqa: N801
 # order.
 
 
-def _set(scope: Scope | None, record: tuple[Recorder, ...]) -> None:
+def set_scope(scope: Scope | None, record: tuple[Recorder, ...]) -> None:
+    """What runs from now on belongs to this module call and is seen by these."""
     now = state()
     _STATE.set(State(now.grad, scope, record, now.place))
 
@@ -131,11 +135,11 @@ def _set(scope: Scope | None, record: tuple[Recorder, ...]) -> None:
 def scope(call: Scope) -> Iterator[None]:
     """Mark everything recorded inside the block as part of this module call."""
     before = state()
-    _set(call, before.record)
+    set_scope(call, before.record)
     try:
         yield
     finally:
-        _set(before.scope, state().record)
+        set_scope(before.scope, state().record)
 
 
 @contextmanager
@@ -143,20 +147,20 @@ def recording(*recorders: Recorder) -> Iterator[None]:
     """Show every operator that runs inside the block, with or without a gradient, to these in turn,
     and to nobody else."""
     before = state()
-    _set(before.scope, recorders)
+    set_scope(before.scope, recorders)
     try:
         yield
     finally:
-        _set(state().scope, before.record)
+        set_scope(state().scope, before.record)
 
 
 @contextmanager
 def watching(recorder: Recorder) -> Iterator[None]:
     """Show what runs inside the block to ``recorder``, and then to those who watch already."""
     before = state()
-    _set(before.scope, (recorder, *before.record))
+    set_scope(before.scope, (recorder, *before.record))
     try:
         yield
     finally:
         now = state()
-        _set(now.scope, tuple(r for r in now.record if r is not recorder))
+        set_scope(now.scope, tuple(r for r in now.record if r is not recorder))

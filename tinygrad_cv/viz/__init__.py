@@ -72,7 +72,8 @@ def trace(
             statistics and random draws advance.
         backward: add the backward part: for each operator the rules that would run, and what is
             saved for them.
-        names: names for input Tensors in the picture (arguments of a call have theirs already).
+        names: names for Tensors in the picture. Arguments of a call and parameters of a module have
+            theirs already.
         title: first line of the picture.
         verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
             faulty nodes are red and say what is wrong.
@@ -141,16 +142,10 @@ def trace(
             f"a Tensor, a list of Tensors, a module or a function is needed, not {target!r:.60}",
         )
     default = getattr(target, "__name__", type(target).__name__)
+    title = _title(title, default, backward)
     return Graph(
         capture.from_call(
-            target,
-            inputs,
-            kwargs,
-            backward,
-            _title(title, default, backward),
-            profile,
-            statistics,
-            plan,
+            target, inputs, kwargs, names or {}, backward, title, profile, statistics, plan
         )
     )
 

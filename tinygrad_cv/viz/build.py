@@ -117,7 +117,8 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _attribute(v)) for n, v in zip(op.attributes, attrs, strict=False)
+                (n, _brackets(v) if n == "key" else _attribute(v))
+                for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
             site=site,
@@ -322,6 +323,18 @@ def _memory(array: Any) -> tuple[Any, int]:
     return owner, interface["data"][0] if interface else 0
 
 
+def _brackets(key: Any) -> str:
+    """What stands between the brackets of ``x[1, :, 2:5]``."""
+    parts = []
+    for entry in key:
+        if isinstance(entry, tuple):
+            start, stop, step = ("" if part is None else str(part) for part in entry)
+            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
+        else:
+            parts.append(str(entry))
+    return f"[{', '.join(parts)}]"
+
+
 def _attribute(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
@@ -337,5 +350,5 @@ def _attribute(value: Any) -> str:
         return f"({inner}{more})"
     if isinstance(value, float) and math.isfinite(value):
         return value_text(value)
-    text = str(value) if isinstance(value, str) else repr(value)
+    text = str(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -14,7 +14,7 @@ from typing import Any
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
@@ -66,6 +66,7 @@ def from_call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    names: Mapping[str, Tensor],
     backward: bool,
     title: str,
     profile: Any = None,
@@ -73,7 +74,7 @@ def from_call(
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``profile`` saw the same call.
+    ``names`` are of Tensors that it uses besides, and ``profile`` saw the same call.
 
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
@@ -81,7 +82,7 @@ def from_call(
     if profile is not None:
         check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
-    translator = Translator(dict(inputs), function)
+    translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
@@ -92,8 +93,8 @@ def from_call(
             error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for run in recorder.runs:
-        translator.run(*run)
+    for replay in recorder.seen:
+        replay(translator)
     model = _finish(translator, outputs, backward and not error, title, error)
     if profile is not None and not error:
         model = measure_call(model, profile)
@@ -122,20 +123,22 @@ def named_inputs(
 
 
 class _Recorder(mode.Recorder):
-    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+    """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
+    model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.runs: list[tuple[Any, ...]] = []
+        self.seen: list[Callable[[Translator], None]] = []
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        found = None
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            run = (*run, moments(floating or [t.array for t in outputs]))
-        self.runs.append(run)
+            found = moments(floating or [t.array for t in outputs])
+        run = (op, inputs, _states(inputs), outputs, _states(outputs), attrs, place, scope, "")
+        self.seen.append(lambda translator: translator.run(*run, statistics=found))
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
@@ -145,7 +148,19 @@ class _Recorder(mode.Recorder):
         self._failed = True
         place = (frame.f_code, frame.f_lasti)
         message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
+        run = (op, inputs, _states(inputs), (), (), attrs, place, scope, message)
+        self.seen.append(lambda translator: translator.run(*run))
+
+    def wrote(self, target: Any, source: Any) -> None:
+        if isinstance(source, Tensor):
+            states = _states((source,))
+            self.seen.append(lambda translator: translator.wrote(target, source, states[0]))
+            return
+        op, inputs, attrs = source
+        frame = user_frame(2)
+        result = Tensor(target.array)
+        self.add(op, inputs, (result,), attrs, frame, mode.state().scope)
+        self.wrote(target, result)
 
 
 def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:

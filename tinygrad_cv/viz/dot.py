@@ -40,6 +40,7 @@ FONT = "Helvetica,Arial,sans-serif"
 NODE_SIZE = 11
 LINE_HEIGHT = 13.2
 SMALL_SIZE = 10
+SPACE = 0.278  # width of a space in a letter size of 1
 FAR = 4  # nodes between both ends of a long edge
 
 ROLES = ("op", "backward", "block", "input", "param", "const", "output", "saved", "error")
@@ -191,18 +192,19 @@ def _cluster_attributes(cluster: Cluster, level: int) -> dict[str, str]:
     its text, wherever it enters (the SVG stage moves the text there).
     """
     parity = "even" if level % 2 == 0 else "odd"
+    derivative = cluster.kind.endswith("backward")  # what a backward recorded
     lines = cluster_lines(cluster)
     width = max((text_width(line.text, SMALL_SIZE) for line in lines), default=0)
-    empty = "\N{NO-BREAK SPACE}" * round((width + 12) / (0.278 * SMALL_SIZE))
+    empty = "\N{NO-BREAK SPACE}" * round((width + 12) / (SPACE * SMALL_SIZE))
     return {
         "id": f"c{cluster.id}",
-        "class": f"level-{parity}",
+        "class": f"derivative level-{parity}" if derivative else f"level-{parity}",
         "label": _label([Line(line.text + empty) for line in lines], "l", apart=False),
         "labeljust": "l",
         "fontsize": str(SMALL_SIZE),
         "style": "rounded,filled",
         "fillcolor": LIGHT[f"cluster-{parity}"],
-        "color": LIGHT["cluster-line"],
+        "color": LIGHT["gradient" if derivative else "cluster-line"],
         "fontcolor": LIGHT["muted"],
         "margin": "10",
     }

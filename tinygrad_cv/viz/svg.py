@@ -14,6 +14,7 @@ from typing import Any
 
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
+from tinygrad_cv.viz.edge_labels import place_edge_labels
 from tinygrad_cv.viz.labels import (
     Line,
     bytes_text,
@@ -71,6 +72,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif "graph" in group.get("class", "").split():
             _set_graph(group, model)
         group.set("id", f"{prefix}-{key}")
+    place_edge_labels(root)
     place_titles(root, prefix)
     _add_page(root, model)
     ET.register_namespace("", SVG)
@@ -186,6 +188,7 @@ def _style(root: str) -> str:
         rules.append(_shapes(f"{root} .cluster.{level}", colours))
         halo = f"paint-order:stroke;stroke:var(--tg-{name});stroke-width:4"
         rules.append(f"{root} .cluster-labels .{level}{{{halo}}}")
+    rules.append(_shapes(f"{root} .cluster.derivative", "stroke:var(--tg-gradient)"))
     for kind in ("data", "gradient", "saved-edge"):
         edge = f"{root} .edge.{kind.removesuffix('-edge')}"
         rules.append(f"{edge}>path{{stroke:var(--tg-{kind})}}")

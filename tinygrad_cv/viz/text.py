@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tinygrad_cv.viz.labels import cluster_text, legend_lines, node_lines
-from tinygrad_cv.viz.model import GraphEdge, GraphModel
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, cluster_paths
 
 __all__ = ["to_text"]
 
@@ -27,28 +27,26 @@ def to_text(model: GraphModel) -> str:
     for edge in model.edges:
         incoming[edge.target].append(edge)
     clusters = {cluster.id: cluster for cluster in model.clusters}
-    depth: dict[int | None, int] = {None: 0}
-    for cluster in model.clusters:
-        depth[cluster.id] = depth[cluster.parent] + 1
+    callers = cluster_paths(model.clusters)
     head = [
         line.text for line in legend_lines(model) if "──" not in line.text and "╌╌" not in line.text
     ]
     if model.title:
         head = [": ".join(head[:2]), *head[2:]]
     lines = ["\n".join(head)]
-    current: int | None = None
+    inside: tuple[int, ...] = ()
     for node in model.nodes:
-        if node.cluster != current:
-            current = node.cluster
-            if current is not None:
-                lines.append("  " * (depth[current] - 1) + cluster_text(clusters[current]))
+        left, inside = inside, callers[node.cluster]
+        for depth, call in enumerate(inside):
+            if call not in left:
+                lines.append("  " * depth + cluster_text(clusters[call]))
         name, *rest = (line.text for line in node_lines(node) if line.style != "equation")
         sources = ", ".join(_source(edge) for edge in incoming[node.id])
         text = f"#{node.id} {name}" + (f" <- {sources}" if sources else "")
         details = "; ".join(rest)
-        lines.append("  " * depth[current] + text + (f"   {details}" if details else ""))
+        lines.append("  " * len(inside) + text + (f"   {details}" if details else ""))
         equations = (line.text for line in node_lines(node) if line.style == "equation")
-        lines += ["  " * (depth[current] + 3) + text for text in equations]
+        lines += ["  " * (len(inside) + 3) + text for text in equations]
     return "\n".join(lines) + "\n"
 
 

@@ -38,6 +38,7 @@ class Translator:
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
         self._arrays: dict[int, Source] = {}
+        self._written: dict[int, Source] = {}  # of arrays: what wrote them last
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
@@ -183,13 +184,16 @@ class Translator:
         inputs: tuple[Any, ...],
         states: tuple[Any, ...],
         outputs: tuple[Tensor, ...],
+        made: tuple[Any, ...],
         attrs: tuple[Any, ...],
         place: tuple[CodeType, int],
         scope: mode.Scope | None,
         error: str,
         statistics: Any = None,
     ) -> None:
-        """An operator that was seen running."""
+        """An operator that was seen running. ``states`` and ``made``: (node, index, array) of its
+        inputs and outputs then.
+        """
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
         for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
@@ -202,7 +206,7 @@ class Translator:
                 node, index, array = state
                 sources.append((slot, self.lookup(value, node, index, array, scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in made])
         number = self.builder.operator(
             op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
         )
@@ -210,12 +214,19 @@ class Translator:
             node = self.builder.nodes[number]
             facts = {**node.facts, "statistics": statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
-        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+        for index, (out, (node, _, array), tensor) in enumerate(
+            zip(outputs, made, produced, strict=True)
+        ):
             source = Source(number, index, tensor)
-            self._tensors[id(out)] = (out.node, out.array, source)
-            self._arrays[id(out.array)] = source
-            if isinstance(out.node, Node):
-                self.number[out.node] = number
+            self._tensors[id(out)] = (node, array, source)
+            self._arrays[id(array)] = source
+            self._written.pop(id(array), None)
+            if isinstance(node, Node):
+                self.number[node] = number
+
+    def wrote(self, target: Tensor, result: Tensor, state: tuple[Any, int, Any]) -> None:
+        """The memory of ``target`` has the values of ``result`` from now on."""
+        self._written[id(target.array)] = self.lookup(result, *state, None)
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
@@ -223,6 +234,8 @@ class Translator:
         """Who made a tensor. Its node knows best, since a tensor that was written stands for the
         result.
         """
+        if id(array) in self._written:
+            return self._written[id(array)]
         if isinstance(node, Node) and node in self.number:
             return self._output(self.number[node], index)
         known = self._tensors.get(id(tensor))
