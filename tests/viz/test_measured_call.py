@@ -115,6 +115,23 @@ def test_what_a_checkpoint_computes_again_is_no_run_of_the_call():
         assert times["backward"] > 0
 
 
+def test_a_write_that_is_not_recorded_is_not_measured():
+    def call(x):
+        y = x * 2.0
+        y[0] = 3.0
+        return y.exp()
+
+    x = randn(3)
+    with tg.profile() as profile:
+        call(x)
+    graph = viz.draw(call, x, profile=profile)
+    found = {n.name: n.facts["overlay"]["value"] for n in operators(graph)}
+    assert (found["mul"], found["exp"]) == tuple(event.time for event in profile.events)
+    assert set(found) > {"mul", "exp"}
+    assert [found[name] for name in set(found) - {"mul", "exp"}] == [None]
+    assert "hatched: not measured (1)" in graph.model.notes[-1]
+
+
 def test_the_profile_may_still_run():
     x = randn(3)
     with tg.profile() as profile:

@@ -97,7 +97,7 @@ def from_call(
         replay(translator)
     model = _finish(translator, outputs, backward and not error, title, error)
     if profile is not None and not error:
-        model = measure_call(model, profile)
+        model = measure_call(model, profile, translator.silent)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -132,13 +132,25 @@ class _Recorder(mode.Recorder):
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        self._add(op, inputs, outputs, attrs, frame, scope)
+
+    def _add(
+        self,
+        op: Any,
+        inputs: Any,
+        outputs: Any,
+        attrs: Any,
+        frame: Any,
+        scope: Any,
+        silent: bool = False,
+    ) -> None:
         place = (frame.f_code, frame.f_lasti)
         found = None
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
             found = moments(floating or [t.array for t in outputs])
         run = (op, inputs, _states(inputs), outputs, _states(outputs), attrs, place, scope, "")
-        self.seen.append(lambda translator: translator.run(*run, statistics=found))
+        self.seen.append(lambda translator: translator.run(*run, statistics=found, silent=silent))
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
@@ -159,7 +171,7 @@ class _Recorder(mode.Recorder):
         op, inputs, attrs = source
         frame = user_frame(2)
         result = Tensor(target.array)
-        self.add(op, inputs, (result,), attrs, frame, mode.state().scope)
+        self._add(op, inputs, (result,), attrs, frame, mode.state().scope, silent=True)
         self.wrote(target, result)
 
 

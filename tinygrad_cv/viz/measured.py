@@ -4,7 +4,7 @@ of a watched call by the order in which its operators ran.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,15 +52,21 @@ def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> Grap
     return _with(model, found)
 
 
-def measure_call(model: GraphModel, profile: Any) -> GraphModel:
+def measure_call(
+    model: GraphModel, profile: Any, silent: Collection[int] = frozenset()
+) -> GraphModel:
     """The same of a call that was watched: the profile saw the same operators run in the same
     modules, in this order; the last such run counts, with the backward that followed it.
+
+    Args:
+        silent: ids of operators that no profile sees: writes that are not recorded.
 
     Raises:
         ArgumentError: it saw nothing, or another call.
     """
     paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
-    forward = [n for n in model.nodes if n.kind == "op" and n.phase == "forward" and not n.error]
+    ran = [n for n in model.nodes if n.kind == "op" and n.phase == "forward" and not n.error]
+    forward = [node for node in ran if node.id not in silent]
     events, forwards = profile.events, profile.forwards
     runs = [k for k, event in enumerate(events) if _is_run(event)]
     if not runs:

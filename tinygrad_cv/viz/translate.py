@@ -56,6 +56,7 @@ class Translator:
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self.silent: set[int] = set()  # writes that no watcher saw as an operator
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -190,9 +191,10 @@ class Translator:
         scope: mode.Scope | None,
         error: str,
         statistics: Any = None,
+        silent: bool = False,
     ) -> None:
         """An operator that was seen running. ``states`` and ``made``: (node, index, array) of its
-        inputs and outputs then.
+        inputs and outputs then; ``silent`` if it is a write that only its result tells of.
         """
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
@@ -210,6 +212,8 @@ class Translator:
         number = self.builder.operator(
             op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
         )
+        if silent:
+            self.silent.add(number)
         if statistics is not None:
             node = self.builder.nodes[number]
             facts = {**node.facts, "statistics": statistics}
