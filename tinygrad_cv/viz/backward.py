@@ -10,6 +10,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
+from tinygrad_cv.viz.arguments import named
 from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info, memory_owner
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
@@ -111,22 +112,43 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             repair="Draw before backward, or call backward(retain_graph=True).",
             notes=[f"the node is {node.op.name}, which ran at {node.site}"],
         )
-    numbers = []
+    whole = type(node.saved) is tuple  # neither packed nor to be computed again
+    values = node.saved if whole else node.saved.specs
+    kept = (None,) * len(values) if whole else node.saved.kept
+    state = "" if whole else node.saved.state
+    found: list[tuple[str, Any, Any, str]] = []
     translator.builder.keeps(translator.number[node])
-    for name, (kind, _), value in zip(node.plan.names, node.plan.kinds, node.saved, strict=True):
+    for name, (kind, _), value, held in zip(
+        node.plan.names, node.plan.kinds, values, kept, strict=True
+    ):
         if kind == "shape":
             continue
-        items = (
-            [(f"{name}[{i}]", v) for i, v in enumerate(value)]
-            if isinstance(value, tuple)
-            else [(name, value)]
-        )
-        if isinstance(value, Spec):
-            items = [(name, value)]
-        for label, array in items:
-            if hasattr(array, "dtype"):
-                parameter = id(memory_owner(array)) in translator.parameter_memory
-                numbers.append(
-                    translator.builder.saved(translator.number[node], label, array, parameter)
-                )
+        if isinstance(value, tuple) and not isinstance(value, Spec):
+            parts = (None,) * len(value) if held is None else held
+            found += [(f"{name}[{i}]", v, parts[i], state) for i, v in enumerate(value)]
+        else:
+            found.append((name, value, held, state))
+    found += [(name, array, None, "") for name, array in _arguments(translator, node.saved)]
+    numbers = []
+    for name, array, held, state in found:
+        if hasattr(array, "dtype"):
+            arrays = [array] if held is None else held
+            own = [a for a in arrays if id(memory_owner(a)) not in translator.parameter_memory]
+            state = "parameter" if arrays and not own else state
+            number = translator.number[node]
+            numbers.append(translator.builder.saved(number, name, array, own, state))
     return numbers
+
+
+def _arguments(translator: Translator, saved: Any) -> list[tuple[str, Any]]:
+    """What a checkpoint keeps for its second run; the first of its operators has it."""
+    segment = getattr(saved, "segment", None)
+    if segment is None or segment in translator.segments:
+        return []
+    translator.segments.add(segment)
+    tensors = [tensor for _, tensor in named([("", saved.inputs)])]
+    numbers = [f" {i}" if len(tensors) > 1 else "" for i in range(len(tensors))]
+    return [
+        (f"argument{number} of the checkpoint", tensor.array)
+        for number, tensor in zip(numbers, tensors, strict=True)
+    ]

@@ -111,9 +111,7 @@ def _block(
     if key[1] == "saved":
         name, text = "saved", ""
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
-        facts["saved_tensors"] = sum(
-            int(n.facts.get("saved_tensors", 0)) or len(n.held) or 1 for n in nodes
-        )
+        facts |= saved_counts(nodes)
     return GraphNode(
         id=nodes[0].id,
         kind="saved" if key[1] == "saved" else "op",
@@ -194,6 +192,18 @@ def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
             number = int(node.facts.get("storage", node.id))
             found[number] = int(node.facts.get("saved_bytes", 0))
     return [[number, size] for number, size in found.items()]
+
+
+def saved_counts(nodes: Iterable[GraphNode]) -> dict[str, int]:
+    """How many tensors saved nodes keep, and how many are computed again instead."""
+    counts = Counter[str]()
+    for node in nodes:
+        if "saved_tensors" in node.facts:
+            counts.update({k: node.facts.get(k, 0) for k in ("saved_tensors", "recomputed")})
+        else:
+            values = [held.value for held in node.held] or [node.value]
+            counts.update("recomputed" if v == "recomputed" else "saved_tensors" for v in values)
+    return {"saved_tensors": 0} | {name: count for name, count in counts.items() if count}
 
 
 def saved_bytes(nodes: Iterable[GraphNode]) -> int:

@@ -328,6 +328,7 @@
         .map(({ role, tensor, value }) => {
           const what = words(role || tensor.name, tensor.shape && tensorText(tensor));
           if (value && kind === "const") return words(role, `= ${value}`);
+          if (kind === "const" && !tensor.shape) return `${role} (not kept in the graph)`;
           return value ? `${what} (${value})` : what;
         });
     const measured = (name) => {
