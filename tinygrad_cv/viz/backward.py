@@ -112,6 +112,7 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             repair="Draw before backward, or call backward(retain_graph=True).",
             notes=[f"the node is {node.op.name}, which ran at {node.site}"],
         )
+    translator.builder.keeps(translator.number[node])
     numbers = []
     for name, array, held, state in (*_values(translator, node), *_arguments(translator, node)):
         if hasattr(array, "dtype"):

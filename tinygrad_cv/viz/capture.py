@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
@@ -19,8 +19,8 @@ from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.arguments import named, named_inputs
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
+from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
-from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
@@ -73,15 +73,18 @@ def from_call(
     names: Mapping[str, Tensor],
     backward: bool,
     title: str,
+    profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``names`` are of Tensors that it uses besides.
+    ``names`` are of Tensors that it uses besides, and ``profile`` saw the same call.
 
     If the call fails, the model has everything up to there, and what failed with its message. An
     error that is none of ours comes through if no operator has run.
     """
+    if profile is not None:
+        check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
     translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
@@ -96,14 +99,15 @@ def from_call(
             failure = failure_of(problem, recorder.runs, recorder.refused, user_frame())
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for run in recorder.runs:
-        translator.run(*run)
+    recorder.tell(translator)
     if failure is not None:
         translator.failed(failure)
     seen = [tensor for _, tensor in inputs]
     seen += (tensor for run in recorder.runs for tensor in run.outputs)
     text = "" if failure is None else failure.text
     model = _finish(translator, outputs, backward and not text, title, text, seen)
+    if profile is not None and not text:
+        model = measure_call(model, profile, translator.silent)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -115,28 +119,68 @@ def _with_values(
     return model if plan is None else add_plan(model, plan)
 
 
+class _Write(NamedTuple):
+    """``target`` took over the values of ``result``, which stood at ``state`` then."""
+
+    target: Tensor
+    result: Tensor
+    state: tuple[Any, int, Any]
+
+
 class _Recorder(mode.Recorder):
-    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+    """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
+    model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
         self.runs: list[Run] = []
         self.refused: Refused | None = None
+        self._seen: list[Run | _Write] = []
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        self._add(op, inputs, outputs, attrs, frame, scope)
+
+    def _add(
+        self,
+        op: Any,
+        inputs: Any,
+        outputs: Any,
+        attrs: Any,
+        frame: Any,
+        scope: Any,
+        silent: bool = False,
+    ) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run = Run(op, inputs, states(inputs), outputs, attrs, place, scope)
+        made = states(outputs)
+        run = Run(op, inputs, states(inputs), outputs, made, attrs, place, scope, silent=silent)
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
             run = run._replace(statistics=moments(floating or [t.array for t in outputs]))
         self.runs.append(run)
+        self._seen.append(run)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run = Run(op, inputs, states(inputs), (), attrs, place, scope)
+        run = Run(op, inputs, states(inputs), (), (), attrs, place, scope)
         self.refused = Refused(weakref.ref(error), run)  # of nested ones the outermost is known
+
+    def wrote(self, target: Any, source: Any) -> None:
+        if not isinstance(source, Tensor):
+            op, inputs, attrs = source
+            source = Tensor(target.array)
+            scope = mode.state().scope
+            self._add(op, inputs, (source,), attrs, user_frame(2), scope, silent=True)
+        self._seen.append(_Write(target, source, *states((source,))))
+
+    def tell(self, translator: Translator) -> None:
+        """Translate everything that was seen."""
+        for step in self._seen:
+            if isinstance(step, Run):
+                translator.run(step)
+            else:
+                translator.wrote(*step)
 
 
 def _finish(

@@ -27,17 +27,22 @@ __all__ = ["Failure", "Refused", "Run", "failure_of", "states"]
 
 
 class Run(NamedTuple):
-    """An operator that ran, or (without outputs, and with a message) one that could not."""
+    """An operator that ran, or (without outputs, and with a message) one that could not.
+    ``states`` and ``made``: (node, index, array) of its inputs and outputs then; ``silent`` if it
+    is a write that only its result tells of.
+    """
 
     op: Any
     inputs: tuple[Any, ...]
     states: tuple[Any, ...]
     outputs: tuple[Tensor, ...]
+    made: tuple[Any, ...]
     attrs: tuple[Any, ...]
     place: tuple[CodeType, int]
     scope: mode.Scope | None
     error: str = ""
     statistics: Any = None
+    silent: bool = False
 
 
 class Refused(NamedTuple):
@@ -167,7 +172,7 @@ def _operator(steps: Sequence[_Step], runs: Sequence[Run]) -> Run | None:
         return None  # it did run; somebody who watched it raised
     inputs = tuple(found["inputs"])
     inputs = (*found["tensors"], *inputs[len(found["tensors"]) :]) if "tensors" in found else inputs
-    return Run(found["op"], inputs, states(inputs), (), found["attrs"], step.place, None)
+    return Run(found["op"], inputs, states(inputs), (), (), found["attrs"], step.place, None)
 
 
 def _call(frame: FrameType) -> _Call:

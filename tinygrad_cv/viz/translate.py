@@ -22,7 +22,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
     value_text,
 )
-from tinygrad_cv.viz.failure import Failure
+from tinygrad_cv.viz.failure import Failure, Run
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -39,6 +39,7 @@ class Translator:
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
         self._arrays: dict[int, Source] = {}
+        self._written: dict[int, Source] = {}  # of arrays: what wrote them last
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
@@ -56,6 +57,7 @@ class Translator:
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self.silent: set[int] = set()  # writes that no watcher saw as an operator
         self.segments: set[Any] = set()  # checkpoints whose arguments are drawn
         self.freed = False  # whether a backward took what would tell more about an input
 
@@ -181,22 +183,11 @@ class Translator:
         self._tensors[id(tensor)] = (node, tensor.array, source)
         self._arrays.setdefault(id(tensor.array), source)
 
-    def run(
-        self,
-        op: type[Op],
-        inputs: tuple[Any, ...],
-        states: tuple[Any, ...],
-        outputs: tuple[Tensor, ...],
-        attrs: tuple[Any, ...],
-        place: tuple[CodeType, int],
-        scope: mode.Scope | None,
-        error: str,
-        statistics: Any = None,
-    ) -> None:
+    def run(self, run: Run) -> None:
         """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
-        for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
+        for slot, (value, state) in enumerate(zip(run.inputs, run.states, strict=True)):
             if value is None:
                 specs.append(None)
             elif state is None:
@@ -204,27 +195,37 @@ class Translator:
                 specs.append(value)
             else:
                 node, index, array = state
-                sources.append((slot, self.lookup(value, node, index, array, scope)))
+                sources.append((slot, self.lookup(value, node, index, array, run.scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        op, site = run.op, self._site(*run.place)
+        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in run.made])
         number = self.builder.operator(
-            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
+            op, sources, produced, run.attrs, run.scope, site, tuple(specs), run.error
         )
-        if statistics is not None:
+        if run.silent:
+            self.silent.add(number)
+        if run.statistics is not None:
             node = self.builder.nodes[number]
-            facts = {**node.facts, "statistics": statistics}
+            facts = {**node.facts, "statistics": run.statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
-        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+        for index, (out, (node, _, array), tensor) in enumerate(
+            zip(run.outputs, run.made, produced, strict=True)
+        ):
             source = Source(number, index, tensor)
-            self._tensors[id(out)] = (out.node, out.array, source)
-            self._arrays[id(out.array)] = source
-            if isinstance(out.node, Node):
-                self.number[out.node] = number
+            self._tensors[id(out)] = (node, array, source)
+            self._arrays[id(array)] = source
+            self._written.pop(id(array), None)
+            if isinstance(node, Node):
+                self.number[node] = number
+
+    def wrote(self, target: Tensor, result: Tensor, state: tuple[Any, int, Any]) -> None:
+        """The memory of ``target`` has the values of ``result`` from now on."""
+        self._written[id(target.array)] = self.lookup(result, *state, None)
 
     def failed(self, failure: Failure) -> None:
         """What ended the call."""
         if failure.run is not None:
-            self.run(*failure.run)
+            self.run(failure.run)
             return
         scope = failure.scope
         sources = [
@@ -248,6 +249,8 @@ class Translator:
         """Who made a tensor. Its node knows best, since a tensor that was written stands for the
         result.
         """
+        if id(array) in self._written:
+            return self._written[id(array)]
         if isinstance(node, Node) and node in self.number:
             return self._output(self.number[node], index)
         known = self._tensors.get(id(tensor))
