@@ -7,8 +7,7 @@ same model.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tinygrad_cv.core import mode
@@ -16,12 +15,13 @@ from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.calls import Given, listening, name_inputs, named, named_inputs, state_of
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
-__all__ = ["from_call", "from_tensors", "named_inputs"]
+__all__ = ["from_call", "from_tensors"]
 
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
@@ -83,15 +83,17 @@ def from_call(
     recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
-    with mode.watching(recorder):
+    given: list[Given] = []
+    with mode.watching(recorder), listening(function, given):
         try:
-            outputs = list(_named([("output", function(*args, **kwargs))]))
+            outputs = list(named([("output", function(*args, **kwargs))]))
         except TinygradError as problem:
             error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
     for run in recorder.runs:
         translator.run(*run)
+    name_inputs(translator, given)
     model = _finish(translator, outputs, backward and not error, title, error)
     return _with_values(translator, model, statistics, plan)
 
@@ -102,19 +104,6 @@ def _with_values(
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
     return model if plan is None else add_plan(model, plan)
-
-
-def named_inputs(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Tensor]]:
-    """The Tensors in the arguments of a call, named after the function's parameters.
-
-    >>> import tinygrad_cv as tg
-    >>> def loss(image, scale=1): ...
-    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
-    ['image', 'scale[0]']
-    """
-    return list(_named(_arguments(function, args, kwargs)))
 
 
 class _Recorder(mode.Recorder):
@@ -145,8 +134,8 @@ class _Recorder(mode.Recorder):
 
 
 def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
-    """Where the inputs stand in the graph now: a later in-place write moves a Tensor on."""
-    return tuple((t.node, t.index, t.array) if isinstance(t, Tensor) else None for t in inputs)
+    """Where the inputs stand in the graph now."""
+    return tuple(state_of(t) if isinstance(t, Tensor) else None for t in inputs)
 
 
 def _finish(
@@ -171,30 +160,3 @@ def _finish(
     if backward:
         add_backward(translator, roots)
     return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
-
-
-def _arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Any]]:
-    """The arguments of a call with the names of the function's (or the module's forward's)
-    parameters.
-    """
-    target = getattr(function, "forward", function)
-    try:
-        bound = inspect.signature(target).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return [*((f"input {i}", value) for i, value in enumerate(args)), *kwargs.items()]
-    return list(bound.arguments.items())
-
-
-def _named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """All Tensors in nested tuples, lists and dicts, named after their place."""
-    stack = list(values)[::-1]
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, Tensor):
-            yield name, value
-        elif isinstance(value, (tuple, list)):
-            stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
-        elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]

@@ -208,7 +208,7 @@ def _operator_lines(node: GraphNode) -> list[Line]:
             for t in node.outputs[:4]
         ]
     else:
-        several = len(node.outputs) > 1 and node.count == 1
+        several = len(node.outputs) > 1
         lines += [Line(f"→ {tensor_text(t, name=several)}", "tensor") for t in node.outputs[:4]]
     if len(node.outputs) > 4:
         lines.append(Line(f"and {len(node.outputs) - 4} more", "tensor"))

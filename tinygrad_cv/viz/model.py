@@ -149,6 +149,8 @@ class GraphEdge:
         hidden: what flows goes through operators that are not drawn.
         stub: it is drawn from a small copy of its source, beside its target.
         mark: in a comparison, "added" or "removed".
+        entering: (id, name) of the module calls that it leads into and that call the tensor so, as
+            far as that is known: of a module whose call is watched.
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
@@ -168,6 +170,7 @@ class GraphEdge:
     hidden: bool = False
     stub: bool = False
     mark: str = ""
+    entering: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,4 +372,6 @@ def _node(entry: Mapping[str, Any]) -> GraphNode:
 
 
 def _edge(entry: Mapping[str, Any]) -> GraphEdge:
-    return GraphEdge(**{**entry, "tensor": _tensor(entry["tensor"])})
+    parts: dict[str, Any] = {**entry, "tensor": _tensor(entry["tensor"])}
+    parts["entering"] = tuple((call, name) for call, name in entry.get("entering", ()))
+    return GraphEdge(**parts)

@@ -220,14 +220,10 @@ class Translator:
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
     ) -> Source:
-        """Who made a tensor. Its node knows best, since a tensor that was written stands for the
-        result.
-        """
-        if isinstance(node, Node) and node in self.number:
-            return self._output(self.number[node], index)
-        known = self._tensors.get(id(tensor))
-        if known is not None and known[0] is node and known[1] is array:
-            return known[2]
+        """Who made a tensor; if nobody is known, it is a new input, parameter or constant."""
+        known = self.find(tensor, node, index, array)
+        if known is not None:
+            return known
         if isinstance(node, Leaf):
             return self.leaf(node, scope.name if scope is not None else "")
         if id(tensor) in self._buffers:
@@ -238,9 +234,20 @@ class Translator:
                 self.tensors[source.node] = tensor
                 self.parameter_memory.add(id(memory_owner(array)))
             return source
-        if id(array) in self._arrays:
-            return self._arrays[id(array)]
         return self._constant(array)
+
+    def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
+        """Who made a tensor, if that is known. Its node knows best, since a tensor that was written
+        stands for the result.
+        """
+        if isinstance(node, Node) and node in self.number:
+            return self._output(self.number[node], index)
+        known = self._tensors.get(id(tensor))
+        if known is not None and known[0] is node and known[1] is array:
+            return known[2]
+        if isinstance(node, Leaf):
+            return self.leaves.get(node)
+        return None if id(tensor) in self._buffers else self._arrays.get(id(array))
 
     def _output(self, number: int, index: int) -> Source:
         return Source(number, index, self.builder.nodes[number].outputs[index])

@@ -297,7 +297,8 @@
     add("gradients", plain(facts.gradients ?? ""));
     add("from", incoming.get(id).map((edge) => {
       const argument = edge.argument && `${edge.argument} = `;
-      return link(edge.source, FLOW[edge.kind] + argument, ` ${tensorText(edge.tensor)}`);
+      const what = words(resultName(edge), tensorText(edge.tensor));
+      return link(edge.source, FLOW[edge.kind] + argument, ` ${what}`);
     }));
     add(node.kind === "op" ? "results" : "tensor",
       node.outputs.map((tensor) => words(tensor.name, tensorText(tensor))));
@@ -324,6 +325,12 @@
     const heading = make("h2", nameOf(node));
     heading.tabIndex = -1;
     return [heading, list];
+  }
+
+  // Which result of an operator with several an edge carries
+  function resultName({ source, output, count }) {
+    const { kind, outputs } = nodes.get(source);
+    return kind === "op" && outputs.length > 1 && count === 1 ? outputs[output]?.name ?? "" : "";
   }
 
   const spaced = (name) => name.replaceAll("_", " ");
