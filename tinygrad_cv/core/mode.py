@@ -54,6 +54,9 @@ class Recorder:
     def failed(self, op: Any, inputs: Any, attrs: Any, error: Any, frame: Any, scope: Any) -> None:
         """``op`` refused its inputs with ``error``."""
 
+    def wrote(self, target: Any, result: Any, fresh: bool) -> None:
+        """``result`` was written into ``target``; ``fresh``: an operator gave it only for that."""
+
     def arrived(self, node: Any, gradient: Any) -> None:
         """``gradient`` is complete, and the rules of ``node`` are about to read it."""
 

@@ -101,10 +101,11 @@ class Builder:
         site: str,
         specs: tuple[Any, ...],
         error: str = "",
+        badges: tuple[str, ...] = (),
     ) -> int:
         """An operator with its data edges. ``sources``: (argument position, source); ``specs``: of
         all inputs, for the number of floating-point operations."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"badges": badges} if badges else {}
         if op.equation:
             facts["equation"] = op.equation
         if op.gradients:

@@ -15,6 +15,7 @@ from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.badges import with_values
 from tinygrad_cv.viz.calls import Given, listening, name_inputs, named, named_inputs, state_of
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
@@ -91,8 +92,7 @@ def from_call(
             error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for run in recorder.runs:
-        translator.run(*run)
+    recorder.tell(translator)
     name_inputs(translator, given)
     model = _finish(translator, outputs, backward and not error, title, error)
     return _with_values(translator, model, statistics, plan)
@@ -103,6 +103,7 @@ def _with_values(
 ) -> GraphModel:
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
+    model = with_values(model)
     return model if plan is None else add_plan(model, plan)
 
 
@@ -112,15 +113,31 @@ class _Recorder(mode.Recorder):
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
         self.runs: list[tuple[Any, ...]] = []
+        self._in_place: set[int] = set()  # ids of results
+        self._writes: dict[int, list[tuple[Any, ...]]] = {}  # after which run
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        values = None
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            run = (*run, moments(floating or [t.array for t in outputs]))
-        self.runs.append(run)
+            values = moments(floating or [t.array for t in outputs])
+        self.runs.append((op, inputs, _states(inputs), outputs, attrs, place, scope, "", values))
+
+    def wrote(self, target: Any, result: Any, fresh: bool) -> None:
+        write = (target, state_of(target), result, state_of(result))
+        self._writes.setdefault(len(self.runs), []).append(write)
+        if fresh:
+            self._in_place.add(id(result))
+
+    def tell(self, translator: Translator) -> None:
+        """Translate everything that ran."""
+        for count, run in enumerate(self.runs, 1):
+            in_place = any(id(out) in self._in_place for out in run[3])
+            translator.run(*run, in_place=in_place)
+            for write in self._writes.get(count, ()):
+                translator.written(*write)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
@@ -130,7 +147,7 @@ class _Recorder(mode.Recorder):
         self._failed = True
         place = (frame.f_code, frame.f_lasti)
         message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
+        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message, None))
 
 
 def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.viz.badges import badge_line, badge_totals
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
@@ -37,7 +38,7 @@ _PLAIN = re.compile("[ -~×→…─╌┈]*")
 
 
 class Line(NamedTuple):
-    """A drawn line and how it is set: "name", "fact", "tensor", "equation" or "error"."""
+    """A drawn line and how it is set: "name", "badge", "fact", "tensor", "equation", "error"."""
 
     text: str
     style: str = "fact"
@@ -173,6 +174,8 @@ def node_lines(node: GraphNode) -> list[Line]:
     else:
         lines = _tensor_lines(node)
     lines[0] = Line(sign(mark_of(node)) + lines[0].text, lines[0].style)
+    if node.facts.get("badges"):
+        lines.insert(1, Line(badge_line(node), "badge"))
     lines += [Line(text) for text in (*mark_lines(node), *overlay_lines(node))]
     lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
@@ -306,6 +309,8 @@ def legend_lines(model: GraphModel) -> list[Line]:
         work.append(f"{bytes_text(totals['saved_bytes'])} saved for backward")
     if work:
         lines.append(Line(", ".join(work)))
+    if badge_totals(totals):
+        lines += [Line(text) for text in _wrap(badge_totals(totals), 52, 3)]
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]

@@ -103,7 +103,7 @@ class GraphNode:
         error: the message, if this operator failed.
         value: a short text of the value, for scalars.
         facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
-            equation ...
+            equation ...; "badges" is a tuple of words (:mod:`tinygrad_cv.viz.badges`).
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda x: x.relu().sum(1), tg.zeros(2, 3))
@@ -234,7 +234,7 @@ class GraphModel:
         clusters: a parent stands before its children.
         totals: true numbers of the whole graph, whatever is folded: "operators",
             "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
-            "saved_tensors".
+            "saved_tensors"; how many operators have a badge, under its words ("in place").
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
 
@@ -368,6 +368,8 @@ def _node(entry: Mapping[str, Any]) -> GraphNode:
     parts["held"] = tuple(
         FoldedTensor(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"]
     )
+    if "badges" in entry["facts"]:
+        parts["facts"] = {**entry["facts"], "badges": tuple(entry["facts"]["badges"])}
     return GraphNode(**parts)
 
 

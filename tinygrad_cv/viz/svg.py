@@ -158,6 +158,7 @@ def _style(root: str) -> str:
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
         f"{root} .t-name{{font-weight:600}}",
+        f"{root} .t-badge{{font-style:italic}}",
         f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
         f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
         f"{root} .edge text{{paint-order:stroke;stroke:var(--tg-page);stroke-width:3}}",
@@ -237,6 +238,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
         "mark": mark_of(node),
+        "badges": ", ".join(node.facts.get("badges", ())),
     }
     shown = node.facts.get("overlay")
     if shown:

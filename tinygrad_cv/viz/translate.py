@@ -7,12 +7,15 @@ from dataclasses import replace
 from types import CodeType
 from typing import Any
 
+from tinygrad_cv.autograd.segment import is_recomputed
 from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.ops.writing import was_written
+from tinygrad_cv.viz.badges import operator_badges
 from tinygrad_cv.viz.build import (
     Builder,
     Source,
@@ -37,6 +40,7 @@ class Translator:
         self._tensors: dict[
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
+        self._written: dict[int, tuple[Any, Any, Source]] = {}  # the same of what stands for it
         self._arrays: dict[int, Source] = {}
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
@@ -98,6 +102,7 @@ class Translator:
             self._site(node.code, node.lasti),
             tuple(specs),
             error,
+            operator_badges(node.op, was_written(node), is_recomputed(node)),
         )
         self.number[node] = number
 
@@ -187,7 +192,9 @@ class Translator:
         place: tuple[CodeType, int],
         scope: mode.Scope | None,
         error: str,
-        statistics: Any = None,
+        statistics: Any,
+        *,
+        in_place: bool,
     ) -> None:
         """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
@@ -203,8 +210,10 @@ class Translator:
                 sources.append((slot, self.lookup(value, node, index, array, scope)))
                 specs.append(spec_of(array))
         produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        again = any(isinstance(out.node, Node) and is_recomputed(out.node) for out in outputs)
+        badges = operator_badges(op, in_place, again)
         number = self.builder.operator(
-            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
+            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error, badges
         )
         if statistics is not None:
             node = self.builder.nodes[number]
@@ -213,9 +222,24 @@ class Translator:
         for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
             source = Source(number, index, tensor)
             self._tensors[id(out)] = (out.node, out.array, source)
+            self._written.pop(id(out), None)
             self._arrays[id(out.array)] = source
             if isinstance(out.node, Node):
                 self.number[out.node] = number
+
+    def written(
+        self,
+        target: Tensor,
+        state: tuple[Any, int, Any],
+        result: Tensor,
+        result_state: tuple[Any, int, Any],
+    ) -> None:
+        """From now on ``target`` stands for ``result``, also without a gradient."""
+        source = self.find(result, *result_state)
+        if source is not None:
+            node, _, array = state
+            self._written[id(target)] = (node, array, source)
+            self._arrays[id(array)] = source
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
@@ -237,9 +261,12 @@ class Translator:
         return self._constant(array)
 
     def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
-        """Who made a tensor, if that is known. Its node knows best, since a tensor that was written
-        stands for the result.
+        """Who made a tensor, if that is known. A tensor that was written stands for the result; of
+        others the node knows best.
         """
+        known = self._written.get(id(tensor))
+        if known is not None and known[0] is node and known[1] is array:
+            return known[2]
         if isinstance(node, Node) and node in self.number:
             return self._output(self.number[node], index)
         known = self._tensors.get(id(tensor))

@@ -272,7 +272,7 @@
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
     "equation gradients parameters flops saved_bytes measured overlay unmeasured storage storages"
-      .concat(" of color").split(" ");
+      .concat(" of color badges").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -290,6 +290,7 @@
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
     add("failed", node.error.split("\n"));
+    add("badges", facts.badges?.join(", "));
     add("value", node.value);
     add("module", modulesOf(node));
     add("made at", node.site);
