@@ -152,8 +152,10 @@ def test_the_picture_of_one_is_not_that_of_the_other(name):
 def test_an_edge_says_which_result_it_is_of():
     assert lines(several("max")(0, 1), "sub") == ["values → input: 3", "indices → other: 3"]
     assert lines(several("topk")(1, 0), "sub") == ["indices → input: 3×2", "values → other: 3×2"]
+    second = viz.draw(lambda x: x.max(1)[1].float(), randn(3, 4))
+    assert lines(second, "cast") == ["indices: 3"]
     alone = viz.draw(lambda x: x.max(1)[0].exp(), randn(3, 4))
-    assert lines(alone, "exp") == ["values: 3"]
+    assert lines(alone, "exp") == ["3"]  # a first result that is the only one to be used
     assert "#2 exp <- input #1.values " in alone.to_text()
 
 

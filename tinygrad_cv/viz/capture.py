@@ -21,6 +21,7 @@ from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
+from tinygrad_cv.viz.work import with_flops, with_time
 
 __all__ = ["from_call", "from_tensors"]
 
@@ -59,7 +60,9 @@ def from_tensors(
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node, (marks or {}).get(node, ""))
     model = _finish(translator, outputs, backward, title)
-    model = model if profile is None else measure(model, translator.number, profile)
+    if profile is not None:
+        model = measure(model, translator.number, profile)
+        model = with_time(model, translator.builder.known_cluster, profile)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -176,4 +179,5 @@ def _finish(
         )
     if backward:
         add_backward(translator, roots)
-    return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
+    notes = (FREED_NOTE,) if translator.freed else ()
+    return with_flops(translator.builder.finish(title, error, notes))

@@ -284,8 +284,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
     order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
     arguments: dict[int, set[int]] = defaultdict(set)
+    results: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
+        results[edge.source].add(edge.output)
         if edge.kind == "data":
             arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -298,7 +300,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
         changed = changed and not far  # its source says the shape
         several = len(arguments[edge.target]) > 1 or "arguments_not_drawn" in target.facts
-        text = edge_label(edge, source, several=several, changed=changed, both=both)
+        result = result_name(edge, source)
+        if results[edge.source] == {0}:
+            result = ""  # the first result, and no other is used
+        text = edge_label(edge, result, several=several, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
         elif edge.mark == "removed":
@@ -332,14 +337,11 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         graph.edge(tail, head, **attributes)
 
 
-def edge_label(
-    edge: GraphEdge, source: GraphNode, *, several: bool, changed: bool, both: bool
-) -> str:
-    """The text beside an edge: which result of its source it is and which argument of its target,
-    where there are several, the shape where it changes, a count.
+def edge_label(edge: GraphEdge, result: str, *, several: bool, changed: bool, both: bool) -> str:
+    """The text beside an edge: which ``result`` of its source it is and which argument of its
+    target, where there are ``several``, the shape where it changes, a count.
     """
     parts = ["… hidden"] if edge.hidden else []
-    result = result_name(edge, source)
     argument = edge.argument if several else ""
     if edge.kind == "data":
         parts.append(f"{result} → {argument}" if result and argument else result or argument)

@@ -16,6 +16,7 @@ from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import overlay_lines
+from tinygrad_cv.viz.values import quantity
 
 __all__ = [
     "Line",
@@ -278,17 +279,37 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
 
 
 def cluster_text(cluster: Cluster) -> str:
-    """``features : Sequential, 73,984 parameters``."""
+    """``features : Sequential  (73,984 parameters, 1.9 MFLOPs)``."""
     text = clean(cluster.label, MAX_LINE)
-    return f"{text}  ({cluster.parameters:,} parameters)" if cluster.parameters else text
+    facts = ", ".join(_cluster_facts(cluster))
+    return f"{text}  ({facts})" if facts else text
 
 
 def cluster_lines(cluster: Cluster) -> list[Line]:
     """The same in short lines, which find room beside an edge that enters the box."""
-    label, _, rest = cluster_text(cluster).partition("  (")
+    label = clean(cluster.label, MAX_LINE)
     path, colon, kind = label.partition(" : ")
     lines = [label] if len(label) <= 18 or not colon else [path, kind]
-    return [Line(text) for text in (*lines, rest.removesuffix(")")) if text]
+    for fact in _cluster_facts(cluster):
+        if lines[1:] and lines[-1] not in (path, kind) and len(lines[-1]) + len(fact) <= 22:
+            lines[-1] += f", {fact}"
+        else:
+            lines.append(fact)
+    return [Line(text) for text in lines if text]
+
+
+def _cluster_facts(cluster: Cluster) -> list[str]:
+    """Parameters, FLOPs, time."""
+    facts = [f"{cluster.parameters:,} parameters"] if cluster.parameters else []
+    if cluster.flops:
+        least = "at least " if cluster.flops_unknown else ""
+        facts.append(f"{least}{flops_text(cluster.flops)}")
+    time = [
+        ("" if phase == "forward" else f"{phase} ") + quantity(cluster.time[phase], "s")
+        for phase in ("forward", "backward")
+        if phase in cluster.time
+    ]
+    return [*facts, ", ".join(time)] if time else facts
 
 
 def legend_lines(model: GraphModel) -> list[Line]:

@@ -184,6 +184,9 @@ class Cluster:
         parent: id of the calling module's cluster, or None.
         call, calls: this is call ``call`` of ``calls`` in the graph.
         parameters: number of parameter elements used inside.
+        flops: floating-point operations of the forward operators inside, without ``flops_unknown``
+            operators that do not say theirs.
+        time: seconds by phase, "forward" and "backward", where a profile measured them.
         repeats: how many equal calls in a row it stands for.
         open: it stays open when calls are drawn as one node.
 
@@ -205,6 +208,9 @@ class Cluster:
     parameters: int = 0
     repeats: int = 1
     open: bool = False
+    flops: int = 0
+    flops_unknown: int = 0
+    time: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -282,6 +282,9 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
     group.set("data-module", clean(cluster.path, _LONGEST_TITLE))
     group.set("data-class", clean(cluster.kind, _LONGEST_TITLE))
     group.set("data-parameters", str(cluster.parameters))
+    group.set("data-flops", str(cluster.flops))
+    for phase, seconds in cluster.time.items():
+        group.set(f"data-time-{phase}", str(seconds))
     if cluster.calls > 1:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
