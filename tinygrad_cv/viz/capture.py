@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
@@ -17,6 +18,7 @@ from tinygrad_cv.errors import GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.badges import with_values
 from tinygrad_cv.viz.calls import Given, listening, name_inputs, named, named_inputs, state_of
+from tinygrad_cv.viz.faults import with_faults
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
@@ -33,12 +35,12 @@ def from_tensors(
     names: Mapping[str, Tensor],
     backward: bool,
     title: str,
-    marks: Mapping[Node, str] | None = None,
+    verify: Report | None = None,
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
-    """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
+    """The graph that made ``outputs``, given as (name, Tensor); ``verify`` says what is wrong with
     nodes, ``profile`` what they took, ``plan`` what memory they need, and ``statistics`` asks for
     norms.
 
@@ -58,8 +60,10 @@ def from_tensors(
     translator = Translator(names)
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
-            translator.node(node, (marks or {}).get(node, ""))
+            translator.node(node)
     model = _finish(translator, outputs, backward, title)
+    if verify is not None:
+        model = with_faults(model, translator.number, verify)
     if profile is not None:
         model = measure(model, translator.number, profile)
         model = with_time(model, translator.builder.known_cluster, profile)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.viz.ends import Ends
+from tinygrad_cv.viz.faults import block_error
 from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
@@ -124,7 +125,7 @@ def _block(
         pair=pair,
         count=sum(node.count for node in operators),
         title=text,
-        error=next((node.error for node in nodes if node.error), ""),
+        error=block_error(nodes),
         facts=facts,
     )
 

@@ -180,7 +180,8 @@ def node_lines(node: GraphNode) -> list[Line]:
     lines += [Line(text) for text in (*mark_lines(node), *overlay_lines(node))]
     lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
-        lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+        error = node.error if "faults" in node.facts else f"failed: {node.error}"
+        lines += [Line(text, "error") for text in _wrap(error, 44, 4)]
     lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 

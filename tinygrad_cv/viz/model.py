@@ -100,7 +100,7 @@ class GraphNode:
         count: the number of operators that it stands for.
         title: a text to show instead of ``name``, such as the module call of a collapsed block.
         site: the user's line, "file.py:12".
-        error: the message, if this operator failed.
+        error: the message, if this operator failed, or what is wrong with it.
         value: a short text of the value, for scalars.
         facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
             equation ...; "badges" is a tuple of words (:mod:`tinygrad_cv.viz.badges`).

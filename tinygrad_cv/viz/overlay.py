@@ -16,6 +16,7 @@ from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import values as numbers
 from tinygrad_cv.viz.badges import combined_badges
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
+from tinygrad_cv.viz.faults import combined_faults
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
 
@@ -155,7 +156,7 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     """The facts "measured" and "overlay" of operators that become one node: sums."""
     operators = [node for node in nodes if node.kind == "op"]
     facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
-    facts |= combined_badges(operators)
+    facts |= combined_badges(operators) | combined_faults(operators)
     measured: dict[str, dict[str, float]] = {}
     for node in operators:
         for name, parts in node.facts.get("measured", {}).items():

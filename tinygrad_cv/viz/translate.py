@@ -81,7 +81,7 @@ class Translator:
             self.tensors[source.node] = tensor
         return source
 
-    def node(self, node: Node, error: str = "") -> None:
+    def node(self, node: Node) -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
         known = type(node.saved) is tuple  # neither freed nor packed
@@ -101,7 +101,7 @@ class Translator:
             node.scope,
             self._site(node.code, node.lasti),
             tuple(specs),
-            error,
+            "",
             operator_badges(node.op, was_written(node), is_recomputed(node)),
         )
         self.number[node] = number

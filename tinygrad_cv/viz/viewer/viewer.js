@@ -272,7 +272,7 @@
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
     "equation gradients parameters flops saved_bytes measured overlay unmeasured storage storages"
-      .concat(" of color badges").split(" ");
+      .concat(" of color badges faults").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -289,7 +289,7 @@
     const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
-    add("failed", node.error.split("\n"));
+    add(facts.faults ? "verify" : "failed", node.error.split("\n"));
     add("badges", facts.badges?.join(", "));
     add("value", node.value);
     add("module", modulesOf(node));
