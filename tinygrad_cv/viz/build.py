@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
+from tinygrad_cv.viz.letters import letters
 from tinygrad_cv.viz.model import (
     Cluster,
     GraphEdge,
@@ -110,6 +111,8 @@ class Builder:
             facts["equation"] = op.equation
         if op.gradients:
             facts["gradients"] = gradient_lines(op)
+        if letters(op):
+            facts["letters"] = letters(op)
         self._count_flops(op, specs, attrs, facts, failed=bool(error))
         cluster = self.cluster(scope)
         number = self.add(
