@@ -69,12 +69,6 @@ def model(tmp_path, monkeypatch):
             "there is no backward",
             "sub",
         ),
-        (
-            "difference",
-            ["--input", "3", "--input", "3", "--overlay", "grad_norm"],
-            "has no graph",
-            "sub",
-        ),
     ],
 )
 def test_code_1_has_drawn_what_ran(target, more, message, drawn, model, tmp_path, capsys):

@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.viz.difference import combined_comparison
+from tinygrad_cv.viz.ends import Ends
+from tinygrad_cv.viz.faults import block_error
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
@@ -28,7 +30,8 @@ def contract(
 
     Args:
         groups: node id -> (block, part). A block's backward part is drawn beside its forward part.
-        titles: key -> (name, title, cluster) of the new node.
+        titles: key -> (name, title, cluster) of the new node. A block with a title is the module
+            call whose number is in its key, and what enters it has a name.
 
     The new node has the smallest id of its members; a group with one operator keeps that operator,
     which gets the title; a group without operators keeps its nodes.
@@ -50,21 +53,19 @@ def contract(
             blocks.add(head[key])
     new_id = {node.id: head[key] for key, nodes in members.items() for node in nodes}
     key_of = {number: key for key, number in head.items()}
-    edges = _edges(model.edges, new_id, blocks)
-
     arriving: dict[int, list[GraphEdge]] = defaultdict(list)
+    leaving: dict[int, list[TensorInfo]] = defaultdict(list)
     for edge in model.edges:
         if edge.target in new_id:
             arriving[edge.target].append(edge)
-    leaving: dict[int, list[TensorInfo]] = defaultdict(list)
-    seen: set[tuple[int, int]] = set()
-    for edge in model.edges:
-        source = new_id.get(edge.source)
-        if source is None or source == new_id.get(edge.target, edge.target) or edge.kind == "saved":
-            continue
-        if (edge.source, edge.output) not in seen:
-            seen.add((edge.source, edge.output))
-            leaving[source].append(edge.tensor)
+
+    def call_of(block: int) -> int | None:
+        return key_of[block][0] if titles(key_of[block])[1] else None
+
+    ends = Ends(model, new_id, set(key_of), call_of)
+    edges = _edges(model.edges, new_id, blocks, ends)
+    for number, results in ends.results.items():
+        leaving[number] = [tensor for _, tensor in results.values()]
 
     kept = []
     for node in model.nodes:
@@ -123,7 +124,7 @@ def _block(
         pair=pair,
         count=sum(node.count for node in operators),
         title=text,
-        error=next((node.error for node in nodes if node.error), ""),
+        error=block_error(nodes),
         facts=facts,
     )
 
@@ -212,7 +213,7 @@ def saved_bytes(nodes: Iterable[GraphNode]) -> int:
 
 
 def _edges(
-    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
+    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int], ends: Ends
 ) -> tuple[GraphEdge, ...]:
     """Edges inside a group vanish; those into a block from one tensor, or between two blocks,
     become one.
@@ -232,13 +233,23 @@ def _edges(
             key += ("tensor", edge.output)
         elif not to_block:
             key += ("slot", edge.slot)
-        known = tensors[key].get((edge.source, edge.output), 0)
-        tensors[key][edge.source, edge.output] = max(known, edge.count)
-        argument = "" if to_block else edge.argument
-        edge = replace(edge, source=source, target=target, argument=argument)
-        if merged.setdefault(key, edge).mark != edge.mark:
+        tensor = edge.source, edge.output
+        tensors[key][tensor] = max(tensors[key].get(tensor, 0), edge.count)
+        moved = replace(edge, source=source, target=target)
+        if to_block:
+            slot, argument = ends.inputs.get(target, {}).get(tensor, (edge.slot, ""))
+            moved = replace(moved, slot=slot, argument=argument)
+        if from_block and tensor in ends.results.get(source, {}):
+            output, what = ends.results[source][tensor]
+            moved = replace(moved, output=output, tensor=what)
+        if merged.setdefault(key, moved).mark != edge.mark:
             merged[key] = replace(merged[key], mark="")
-    return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
+    found = []
+    for key, edge in merged.items():
+        several = len(tensors[key]) > 1
+        argument = "" if several and edge.target in blocks else edge.argument
+        found.append(replace(edge, count=sum(tensors[key].values()), argument=argument))
+    return tuple(found)
 
 
 def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:
