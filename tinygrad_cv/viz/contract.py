@@ -14,9 +14,18 @@ from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
+__all__ = ["BUNDLES", "Key", "contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
 
-Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
+Key = tuple[int, str]  # which block, and "forward", "backward", "saved" or one of BUNDLES
+BUNDLES = {  # parts of a graph without operators, and what several of them are
+    "input": "inputs",
+    "param": "parameter tensors",
+    "const": "constants",
+    "output": "outputs",
+    "seed": "gradients of outputs",
+    "gradient": "gradients",
+}
+_LINES = 8  # between two nodes; where there would be more, one stands for all
 
 
 def contract(
@@ -27,7 +36,8 @@ def contract(
     """Make one node of all nodes that ``groups`` gives the same key.
 
     Args:
-        groups: node id -> (block, part). A block's backward part is drawn beside its forward part.
+        groups: node id -> (block, part). A block's backward part is drawn beside its forward part;
+            a bundle of inputs, outputs and the like is a box of its own.
         titles: key -> (name, title, cluster) of the new node.
 
     The new node has the smallest id of its members; a group with one operator keeps that operator,
@@ -39,7 +49,8 @@ def contract(
             members[groups[node.id]].append(node)
     alone: dict[int, tuple[str, str, int | None]] = {}
     for key, nodes in list(members.items()):
-        if len(nodes) == 1 or not (key[1] == "saved" or any(node.kind == "op" for node in nodes)):
+        whole = key[1] == "saved" or key[1] in BUNDLES or any(node.kind == "op" for node in nodes)
+        if len(nodes) == 1 or not whole:
             alone |= {node.id: titles(key) for node in nodes}
             del members[key]
     head, blocks = {}, set()
@@ -70,6 +81,9 @@ def contract(
     for node in model.nodes:
         if node.id in key_of:
             key = key_of[node.id]
+            if key[1] in BUNDLES:
+                kept.append(_bundle(members[key], key[1], titles(key)[2], new_id))
+                continue
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
             block = replace(block, id=node.id)
@@ -83,6 +97,28 @@ def contract(
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
             kept.append(node)
     return replace(model, nodes=_topological(kept, edges), edges=edges)
+
+
+def _bundle(
+    nodes: list[GraphNode], part: str, cluster: int | None, new_id: Mapping[int, int]
+) -> GraphNode:
+    """Several inputs, outputs or the like as one node."""
+    count = sum(node.count for node in nodes)
+    kinds = {(t.shape, t.dtype) for node in nodes for t in node.outputs or (TensorInfo(""),)}
+    shape, dtype = next(iter(kinds))
+    sizes = parameter_sizes(nodes)
+    first = nodes[0]
+    return GraphNode(
+        id=first.id,
+        kind=first.kind,
+        name=f"… {count:,} {BUNDLES[part]}",
+        phase=first.phase,
+        outputs=(TensorInfo("", shape, dtype),) if len(kinds) == 1 else (),
+        cluster=cluster,
+        pair=None if first.pair is None else new_id.get(first.pair, first.pair),
+        count=count,
+        facts={**({"parameter_sizes": sizes} if sizes else {}), **combined_marks(nodes)},
+    )
 
 
 def _block(
@@ -164,7 +200,7 @@ def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:
     """[number, elements] of the distinct parameters that nodes are, hold or stand for."""
     sizes: dict[int, int] = {}
     for node in nodes:
-        if node.kind == "param":
+        if node.kind == "param" and "parameter_sizes" not in node.facts:
             sizes[node.id] = node.outputs[0].size
         sizes |= {held.key: held.tensor.size for held in node.held if held.kind == "param"}
         sizes |= dict(node.facts.get("parameter_sizes", ()))
@@ -204,10 +240,10 @@ def _edges(
     edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
 ) -> tuple[GraphEdge, ...]:
     """Edges inside a group vanish; those into a block from one tensor, or between two blocks,
-    become one.
+    become one; so do those between a block and a node where they are many.
     """
-    merged: dict[tuple[Any, ...], GraphEdge] = {}
-    tensors: dict[tuple[Any, ...], dict[tuple[int, int], int]] = defaultdict(dict)
+    merged: dict[tuple[Any, ...], list[GraphEdge]] = defaultdict(list)
+    lines: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
     for index, edge in enumerate(edges):
         source = new_id.get(edge.source, edge.source)
         target = new_id.get(edge.target, edge.target)
@@ -217,17 +253,35 @@ def _edges(
         key: tuple[Any, ...] = (source, target, edge.kind)
         if not from_block and not to_block:
             key = (index,)
-        elif not from_block:
-            key += ("tensor", edge.output)
-        elif not to_block:
-            key += ("slot", edge.slot)
-        known = tensors[key].get((edge.source, edge.output), 0)
-        tensors[key][edge.source, edge.output] = max(known, edge.count)
-        argument = "" if to_block else edge.argument
-        edge = replace(edge, source=source, target=target, argument=argument)
-        if merged.setdefault(key, edge).mark != edge.mark:
-            merged[key] = replace(merged[key], mark="")
-    return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
+        elif from_block != to_block:
+            key += ("slot", edge.slot) if from_block else ("tensor", edge.output)
+            if key not in merged:
+                lines[key[:3]].append(key)
+        merged[key].append(edge)
+    for keys in lines.values():
+        if len(keys) > _LINES:
+            merged[keys[0]] = [edge for key in keys for edge in merged.pop(key)]
+    joined = []
+    for parts in merged.values():
+        first = parts[0]
+        ends = [new_id.get(end, end) for end in (first.source, first.target)]
+        tensors: dict[tuple[int, int], int] = {}
+        for edge in parts:
+            tensor = edge.source, edge.output
+            tensors[tensor] = max(tensors.get(tensor, 0), edge.count)
+        arguments = {edge.argument for edge in parts}
+        joined.append(
+            replace(
+                first,
+                source=ends[0],
+                target=ends[1],
+                argument="" if ends[1] in blocks or len(arguments) > 1 else first.argument,
+                count=sum(tensors.values()),
+                stub=all(edge.stub for edge in parts),  # a line to one of them is a line to all
+                mark=first.mark if len({edge.mark for edge in parts}) == 1 else "",
+            )
+        )
+    return tuple(joined)
 
 
 def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:
