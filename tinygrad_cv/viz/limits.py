@@ -77,7 +77,7 @@ def limited(
             best, deep = smaller, f"module calls at depth {k}"
             drawn = fitting(best)
             if drawn is not None:
-                return _noted(drawn, size, deep, {})
+                return _noted(drawn, size, deep)
     keep = min(max_nodes, max(map(len, _parts(best).values())))
     while True:
         keep = keep * 3 // 4
@@ -88,14 +88,14 @@ def limited(
             edges = tuple(replace(edge, stub=False) for edge in smaller.edges)
             drawn = replace(smaller, edges=edges)
         if drawn is not None:
-            return _noted(drawn, size, deep, _counts(best, groups))
+            return _noted(drawn, size, deep)
 
 
-def _noted(model: GraphModel, size: str, deep: str, counts: Mapping[str, int]) -> GraphModel:
+def _noted(model: GraphModel, size: str, deep: str) -> GraphModel:
     """The model with a note of what is folded. It takes the place of an earlier one, whose folds
     are in these."""
     words = {"forward": "operators in the middle", "backward": "backward operators"}
-    words |= {"saved": "saved boxes", **BUNDLES}
+    words |= {"saved": "saved tensors", **BUNDLES}
     notes = []
     for note in model.notes:
         old = _OLD.fullmatch(note)
@@ -103,7 +103,9 @@ def _noted(model: GraphModel, size: str, deep: str, counts: Mapping[str, int]) -
             notes.append(note)
         else:
             size, deep = old[1], deep or old[2] or ""
-    parts = [deep] if deep else []
+    parts, counts = [deep] if deep else [], _counts(model)
+    if deep:
+        counts.pop("saved", None)  # they go with their calls
     parts += [f"{counts[part]:,} {words[part]}" for part in words if part in counts]
     each = " each" if deep or len(parts) > 1 else ""
     notes.append(f"{size}: {', '.join(parts)} are drawn as one node{each}")
@@ -164,9 +166,14 @@ def _groups(model: GraphModel, keep: int) -> dict[int, Key]:
     folded = set(groups.values())
     for node in model.nodes:  # what was folded before is in the middle again
         key = (0, _part(node))
-        if key in folded and (node.name == "..." or (node.kind in BUNDLES and node.count > 1)):
+        if key in folded and _folded(node):
             groups[node.id] = key
     return groups
+
+
+def _folded(node: GraphNode) -> bool:
+    """True for the middle of a graph, and for a bundle of inputs, outputs or the like."""
+    return node.name == "..." if node.kind == "op" else node.kind in BUNDLES and node.count > 1
 
 
 def _add_middle(groups: dict[int, Key], nodes: Iterable[int], keep: int, part: str) -> None:
@@ -205,12 +212,12 @@ def _once(model: GraphModel, groups: Mapping[int, Key]) -> GraphModel:
     return without_empty_clusters(contract(model, groups, titles))
 
 
-def _counts(model: GraphModel, groups: Mapping[int, Key]) -> dict[str, int]:
-    """How many operators, outputs ... each fold stands for."""
+def _counts(model: GraphModel) -> dict[str, int]:
+    """How many operators, outputs ... the folds of a drawn graph stand for."""
     counts: Counter[str] = Counter()
-    members: Counter[str] = Counter()
     for node in model.nodes:
-        if node.id in groups and _part(node) == groups[node.id][1]:
-            counts[_part(node)] += max(node.count, 1)
-            members[_part(node)] += 1
-    return {part: counts[part] for part in counts if members[part] > 1}
+        if _folded(node):
+            counts[_part(node)] += node.count
+        elif node.kind == "saved":
+            counts["saved"] += int(node.facts.get("saved_tensors", 0))
+    return {part: count for part, count in counts.items() if count}

@@ -286,7 +286,7 @@
           return value ? `${what} (${value})` : what;
         });
     const measured = (name) => overlays.find((other) => other.name === name)?.lines[id] ?? [];
-    const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
+    const stands = node.count > 1 && node.kind === "op" ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
     add("failed", node.error.split("\n"));
