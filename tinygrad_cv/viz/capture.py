@@ -127,7 +127,8 @@ class _Recorder(mode.Recorder):
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        made = tuple((t, t.node, t.array) for t in outputs)
+        run: tuple[Any, ...] = (op, inputs, _states(inputs), made, attrs, place, scope, "")
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
             run = (*run, moments(floating or [t.array for t in outputs]))

@@ -182,14 +182,15 @@ class Translator:
         op: type[Op],
         inputs: tuple[Any, ...],
         states: tuple[Any, ...],
-        outputs: tuple[Tensor, ...],
+        outputs: tuple[tuple[Tensor, Any, Any], ...],
         attrs: tuple[Any, ...],
         place: tuple[CodeType, int],
         scope: mode.Scope | None,
         error: str,
         statistics: Any = None,
     ) -> None:
-        """An operator that was seen running."""
+        """An operator that was seen running; ``outputs`` are (Tensor, node, array) at that time: a
+        Tensor that is written later stands for another result."""
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
         for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
@@ -202,7 +203,7 @@ class Translator:
                 node, index, array = state
                 sources.append((slot, self.lookup(value, node, index, array, scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        produced = _outputs(op, [(array.shape, array.dtype) for *_, array in outputs])
         number = self.builder.operator(
             op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
         )
@@ -210,12 +211,12 @@ class Translator:
             node = self.builder.nodes[number]
             facts = {**node.facts, "statistics": statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
-        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+        for index, ((out, made, array), tensor) in enumerate(zip(outputs, produced, strict=True)):
             source = Source(number, index, tensor)
-            self._tensors[id(out)] = (out.node, out.array, source)
-            self._arrays[id(out.array)] = source
-            if isinstance(out.node, Node):
-                self.number[out.node] = number
+            self._tensors[id(out)] = (made, array, source)
+            self._arrays[id(array)] = source
+            if isinstance(made, Node):
+                self.number[made] = number
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
