@@ -65,6 +65,7 @@ class Builder:
         self.flops = 0
         self.unknown_flops = 0
         self.saved_arrays = 0
+        self._steps = 0
         self.clusters: list[Cluster] = []
         self._cluster_of: dict[int, int] = {}
         self._scopes: list[Scope] = []  # alive, so that their ids stay theirs
@@ -83,6 +84,9 @@ class Builder:
     def add(self, kind: str, name: str, **parts: Any) -> int:
         """A node; returns its number."""
         number = len(self.nodes)
+        if kind == "op":
+            self._steps += 1
+            parts["facts"]["step"] = self._steps
         self.nodes.append(GraphNode(number, kind, name, **parts))
         return number
 

@@ -20,9 +20,9 @@ from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.arguments import named, named_inputs
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.badges import with_values
-from tinygrad_cv.viz.calls import Given, listening, name_inputs
 from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
 from tinygrad_cv.viz.faults import with_faults
+from tinygrad_cv.viz.listening import Given, listening, name_inputs
 from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.translate import Translator, topological

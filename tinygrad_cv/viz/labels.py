@@ -274,6 +274,12 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
     words = {"input": "input", "param": "parameter", "const": "constant", "output": "output"}
     unknown = tensor.shape is None and not node.value  # so it may be no constant
     word = "tensor" if unknown and node.kind == "const" else words[node.kind]
+    if node.count > 1:  # several that are drawn as one
+        lines = [Line(node.name, "name")]
+        sizes = node.facts.get("parameter_sizes", ())
+        if node.outputs:
+            lines.append(Line(f"each {tensor_text(tensor)}", "tensor"))
+        return lines + [Line(f"{sum(n for _, n in sizes):,} parameters")] * bool(sizes)
     if node.phase == "backward":
         return [Line(node.name, "name"), Line(node.value or tensor_text(tensor), "tensor")]
     name = f"{word} {node.name}" if node.name not in ("", word) else word

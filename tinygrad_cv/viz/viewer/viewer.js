@@ -336,7 +336,8 @@
       const none = name === $("overlay").value ? ["does not apply"] : []; // the chosen one
       return lines[id] ?? none;
     };
-    const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
+    const many = node.count > 1 && node.kind === "op";
+    const stands = many ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
     add(facts.faults ? "verify" : "failed", node.error.split("\n"));
