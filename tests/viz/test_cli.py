@@ -406,7 +406,9 @@ def test_every_overlay_gets_the_numbers_that_it_needs(name, target, model, tmp_p
 
 def test_an_overlay_that_a_model_cannot_have_says_why(model, tmp_path, capsys):
     arguments = ["graph", f"{model}:difference", "--input", "3", "--input", "3"]
-    assert cli.main([*arguments, "--overlay", "time"]) == cli.WRONG_MODEL
-    assert "this tensor has no graph" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overlay", "grad_norm"]) == cli.WRONG_COMMAND
+    assert "no operator of this graph has a value of grad_norm" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overlay", "time", "--backward"]) == cli.WRONG_MODEL
+    assert "there is no backward: no output requires a gradient" in capsys.readouterr().err
     assert cli.main([*arguments, "--overlay", "weight_norm"]) == cli.WRONG_COMMAND
     assert "no operator of this graph has a value of weight_norm" in capsys.readouterr().err

@@ -155,8 +155,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         write(self, index.index_put(self, key, value), "setitem")
         return
     check_writable(self, "setitem")
-    index.assign(self, key, value)
+    run = index.assign(self, key, value)
     note_write(self.array, "setitem", state().scope)
+    for watcher in state().record:
+        watcher.wrote(self, run)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:

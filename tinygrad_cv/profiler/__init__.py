@@ -160,6 +160,20 @@ class profile:  # noqa: N801  (PyTorch's name)
         return self._recording.events
 
     @property
+    def forwards(self) -> list[int | None]:
+        """For each of ``events`` that is the gradient rules of an operator, the position of the
+        event in which that operator ran; None for the others, and where the profile did not see it.
+
+        >>> import tinygrad_cv as tg
+        >>> with tg.profile() as p:
+        ...     y = tg.ones(3, requires_grad=True).exp().sum()
+        ...     y.backward()
+        >>> p.forwards  # exp, sum, then the rules of sum and of exp
+        [None, None, 1, 0]
+        """
+        return self._recording.forwards
+
+    @property
     def preparing(self) -> float:
         """Seconds in which kernels were compiled, or loaded from the disk.
 

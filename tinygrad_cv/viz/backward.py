@@ -114,6 +114,7 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             notes=[f"the node is {node.op.name}, which ran at {node.site}"],
         )
     numbers = []
+    translator.builder.keeps(translator.number[node])
     for name, (kind, _), value in zip(node.plan.names, node.plan.kinds, node.saved, strict=True):
         if kind == "shape":
             continue

@@ -71,10 +71,11 @@ class Builder:
         self._users: dict[int, set[int | None]] = defaultdict(
             set
         )  # tensor node -> clusters of its users
-        # owner of memory -> (its bytes, (address, bytes) of a view of it -> (storage number,
-        # bytes))
-        self._views: dict[int, tuple[int, dict[tuple[int, int], tuple[int, int]]]] = {}
-        self._storages: set[int] = set()
+        self._kept: dict[int, int] = {}  # operator -> bytes that it is the first to keep
+        # owner of memory -> (its bytes, (address, bytes) of a view of it -> storage number)
+        self._views: dict[int, tuple[int, dict[tuple[int, int], int]]] = {}
+        self._sums: dict[int, int] = {}  # owner -> bytes of all these views
+        self._storages = 0
         self._owners: list[Any] = []
 
     # Nodes ----------------------------------------------------------------------------------------
@@ -120,7 +121,8 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _attribute(v)) for n, v in zip(op.attributes, attrs, strict=False)
+                (n, _brackets(v) if n == "key" else _attribute(v))
+                for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
             site=site,
@@ -175,9 +177,13 @@ class Builder:
         )
         return number
 
+    def keeps(self, number: int) -> None:
+        """Operator ``number`` has gradient rules; what they keep is told by :meth:`saved`."""
+        self._kept.setdefault(number, 0)
+
     def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
         """A tensor that operator ``number`` keeps for its backward. Memory that several keep
-        counts once in all.
+        counts once in all, for the first of them.
         """
         owner, place = _memory(array)
         size = min(array.nbytes, owner.nbytes)
@@ -186,9 +192,15 @@ class Builder:
             self.saved_arrays += 1
             if id(owner) not in self._views:
                 self._owners.append(owner)
-            _, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-            storage = views.setdefault((place, size), (len(self._storages), size))[0]
-            self._storages.add(storage)
+            whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
+            if (place, size) not in views:
+                views[place, size] = self._storages
+                self._storages += 1
+                before = self._sums.get(id(owner), 0)
+                self._sums[id(owner)] = before + size
+                new = min(whole, before + size) - min(whole, before)
+                self._kept[number] = self._kept.get(number, 0) + new
+            storage = views[place, size]
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(
@@ -208,10 +220,7 @@ class Builder:
         """All kept memory, parameters apart; views of one array that overlap entirely count
         once.
         """
-        return sum(
-            min(whole, sum(size for _, size in views.values()))
-            for whole, views in self._views.values()
-        )
+        return sum(min(whole, self._sums[key]) for key, (whole, _) in self._views.items())
 
     # Module calls ---------------------------------------------------------------------------------
 
@@ -253,6 +262,9 @@ class Builder:
         for number, node in enumerate(self.nodes):
             if node.phase == "backward" and node.kind == "output" and node.pair is not None:
                 self.nodes[number] = replace(node, cluster=self.nodes[node.pair].cluster)
+        for number, size in self._kept.items():
+            node = self.nodes[number]
+            self.nodes[number] = replace(node, facts={**node.facts, "saved_bytes": size})
         operators = [node for node in self.nodes if node.kind == "op"]
         forward = sum(node.phase == "forward" for node in operators)
         totals = {
@@ -319,6 +331,18 @@ def _memory(array: Any) -> tuple[Any, int]:
     return owner, interface["data"][0] if interface else 0
 
 
+def _brackets(key: Any) -> str:
+    """What stands between the brackets of ``x[1, :, 2:5]``."""
+    parts = []
+    for entry in key:
+        if isinstance(entry, tuple):
+            start, stop, step = ("" if part is None else str(part) for part in entry)
+            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
+        else:
+            parts.append(str(entry))
+    return f"[{', '.join(parts)}]"
+
+
 def _attribute(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
@@ -334,5 +358,5 @@ def _attribute(value: Any) -> str:
         return f"({inner}{more})"
     if isinstance(value, float) and math.isfinite(value):
         return value_text(value)
-    text = str(value) if isinstance(value, str) else repr(value)
+    text = str(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.viz.build import Source
 from tinygrad_cv.viz.model import cluster_paths
 from tinygrad_cv.viz.translate import Translator
 
@@ -19,24 +20,25 @@ __all__ = ["Given", "listening", "name_inputs", "named", "named_inputs", "state_
 
 
 class Given(NamedTuple):
-    """A tensor that a module was called with: the call, the name there, and where the tensor stood
-    in the graph."""
+    """A tensor that a module was called with: the call, the name there, where the tensor stood in
+    the graph, and who had made it, as far as that was known then."""
 
     call: mode.Scope
     name: str
     tensor: Tensor
     state: tuple[Any, int, Any]
+    source: Source | None
 
 
 @contextmanager
-def listening(function: Any, given: list[Given]) -> Iterator[None]:
-    """Note in ``given`` what the modules in ``function`` are called with."""
+def listening(function: Any, entered: Callable[[mode.Scope, str, Tensor], None]) -> Iterator[None]:
+    """Tell ``entered`` what the modules in ``function`` are called with."""
 
     def note(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         call = mode.state().scope
         if call is not None:
             for name, tensor in named_inputs(module, args, kwargs):
-                given.append(Given(call, name, tensor, state_of(tensor)))
+                entered(call, name, tensor)
 
     walk = getattr(function, "modules", None)
     modules = list(walk()) if callable(walk) else []
@@ -57,9 +59,9 @@ def name_inputs(translator: Translator, given: Iterable[Given]) -> None:
     """Mark the edges into each call of a module with several inputs with the names that it gives
     them."""
     names: dict[int, dict[tuple[int, int], list[str]]] = defaultdict(dict)
-    for call, name, tensor, state in given:
+    for call, name, tensor, state, known in given:
         cluster = translator.builder.known_cluster(call)
-        source = translator.find(tensor, *state)
+        source = known or translator.find(tensor, *state)
         if cluster is not None and source is not None:
             names[cluster].setdefault((source.node, source.output), []).append(name)
     several = {key: found for key, found in names.items() if len(found) > 1}

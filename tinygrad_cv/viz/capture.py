@@ -14,16 +14,16 @@ from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.badges import with_values
 from tinygrad_cv.viz.calls import Given, listening, name_inputs, named, named_inputs, state_of
 from tinygrad_cv.viz.faults import with_faults
+from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
-from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
-from tinygrad_cv.viz.work import with_flops, with_time
+from tinygrad_cv.viz.work import with_flops, with_measured_time, with_time
 
 __all__ = ["from_call", "from_tensors"]
 
@@ -77,31 +77,36 @@ def from_call(
     names: Mapping[str, Tensor],
     backward: bool,
     title: str,
+    profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``names`` are of Tensors that it uses besides.
+    ``names`` are of Tensors that it uses besides, and ``profile`` saw the same call.
 
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
+    if profile is not None:
+        check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
     translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
-    given: list[Given] = []
-    with mode.watching(recorder), listening(function, given):
+    with mode.watching(recorder), listening(function, recorder.entered):
         try:
             outputs = list(named([("output", function(*args, **kwargs))]))
         except TinygradError as problem:
             error = f"{type(problem).__name__}: {problem}"
     for name, tensor in inputs:
         translator.given(name, tensor)
-    recorder.tell(translator)
-    name_inputs(translator, given)
+    for replay in recorder.seen:
+        replay(translator)
+    name_inputs(translator, recorder.given)
     model = _finish(translator, outputs, backward and not error, title, error)
+    if profile is not None and not error:
+        model = with_measured_time(measure_call(model, profile, translator.silent))
     return _with_values(translator, model, statistics, plan)
 
 
@@ -115,36 +120,35 @@ def _with_values(
 
 
 class _Recorder(mode.Recorder):
-    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+    """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
+    model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.runs: list[tuple[Any, ...]] = []
-        self._in_place: set[int] = set()  # ids of results
-        self._writes: dict[int, list[tuple[Any, ...]]] = {}  # after which run
+        self.seen: list[Callable[[Translator], None]] = []
+        self.given: list[Given] = []
         self._failed = False
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        self._add(op, inputs, outputs, attrs, frame, scope)
+
+    def _add(
+        self,
+        op: Any,
+        inputs: Any,
+        outputs: Any,
+        attrs: Any,
+        frame: Any,
+        scope: Any,
+        silent: bool = False,
+    ) -> None:
         place = (frame.f_code, frame.f_lasti)
-        values = None
+        found = None
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            values = moments(floating or [t.array for t in outputs])
-        self.runs.append((op, inputs, _states(inputs), outputs, attrs, place, scope, "", values))
-
-    def wrote(self, target: Any, result: Any, fresh: bool) -> None:
-        write = (target, state_of(target), result, state_of(result))
-        self._writes.setdefault(len(self.runs), []).append(write)
-        if fresh:
-            self._in_place.add(id(result))
-
-    def tell(self, translator: Translator) -> None:
-        """Translate everything that ran."""
-        for count, run in enumerate(self.runs, 1):
-            in_place = any(id(out) in self._in_place for out in run[3])
-            translator.run(*run, in_place=in_place)
-            for write in self._writes.get(count, ()):
-                translator.written(*write)
+            found = moments(floating or [t.array for t in outputs])
+        run = (op, inputs, _states(inputs), outputs, _states(outputs), attrs, place, scope, "")
+        self.seen.append(lambda translator: translator.run(*run, statistics=found, silent=silent))
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
@@ -154,7 +158,28 @@ class _Recorder(mode.Recorder):
         self._failed = True
         place = (frame.f_code, frame.f_lasti)
         message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message, None))
+        run = (op, inputs, _states(inputs), (), (), attrs, place, scope, message)
+        self.seen.append(lambda translator: translator.run(*run))
+
+    def wrote(self, target: Any, source: Any, fresh: bool = True) -> None:
+        if isinstance(source, Tensor):
+            states = _states((source,))
+            self.seen.append(lambda translator: translator.wrote(target, source, states[0], fresh))
+            return
+        op, inputs, attrs = source
+        frame = user_frame(2)
+        result = Tensor(target.array)
+        self._add(op, inputs, (result,), attrs, frame, mode.state().scope, silent=True)
+        self.wrote(target, result)
+
+    def entered(self, call: mode.Scope, name: str, tensor: Tensor) -> None:
+        """A module was called with a tensor, under this name."""
+        state = state_of(tensor)
+        self.seen.append(
+            lambda translator: self.given.append(
+                Given(call, name, tensor, state, translator.find(tensor, *state))
+            )
+        )
 
 
 def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:

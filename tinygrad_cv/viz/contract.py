@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.ends import Ends
 from tinygrad_cv.viz.faults import block_error
-from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
@@ -106,7 +106,8 @@ def _block(
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
-    facts |= combined(operators) | combined_marks(nodes)
+    phase = "backward" if key[1] == "backward" else "forward"
+    facts |= combined(operators) | combined_comparison(nodes, phase)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
@@ -118,7 +119,7 @@ def _block(
         id=nodes[0].id,
         kind="saved" if key[1] == "saved" else "op",
         name=name,
-        phase="backward" if key[1] == "backward" else "forward",
+        phase=phase,
         outputs=outputs,
         cluster=cluster,
         held=held,

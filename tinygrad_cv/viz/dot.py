@@ -158,7 +158,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
         if edge.stub:
             copies[edge.target].append((index, nodes[edge.source]))
     boxes: dict[int | None, Any] = {None: graph}
-    shades = overlays.levels(model)
+    shades = overlays.shades(model)
     levels: dict[int | None, int] = {None: -1}
     for cluster in model.clusters:
         levels[cluster.id] = level = levels[cluster.parent] + 1
@@ -167,7 +167,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
         )
     for key, box in boxes.items():
         for node in inside[key]:
-            box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
+            box.node(f"n{node.id}", **_node_attributes(node, shades[node.id]))
             for index, source in copies.get(node.id, ()):
                 box.node(f"s{index}", **_stub_attributes(index, source))
         for row in _rows(inside[key]):
@@ -227,19 +227,20 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
     mark = mark_of(node)
-    if mark and not node.error:
+    if mark and not node.error:  # it keeps its border under an overlay
         attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
         attributes["color"] = LIGHT[f"{mark}-line"]
         if mark in ("added", "changed"):
             attributes["penwidth"] = "2"
         elif mark == "removed":
             attributes["style"] = "filled,dashed"
-    elif shade and not node.error:
-        level, _, dead = shade.partition(" ")
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
-        if dead or level.startswith("hue-"):
-            attributes["color"] = LIGHT["error-line" if dead else f"{level}-line"]
-        if dead:
+    if shade and not node.error:
+        level, _, alarm = shade.partition(" ")
+        attributes["class"] = f"{attributes.get('class', name)} {shade}"
+        attributes["fillcolor"] = LIGHT[level]
+        if alarm or (level.startswith("hue-") and not mark):
+            attributes["color"] = LIGHT["error-line" if alarm else f"{level}-line"]
+        if alarm:
             attributes["penwidth"] = "2"
     if shade.startswith("unmeasured"):
         attributes["style"] = "rounded,filled,dashed"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
+from tinygrad_cv.viz.difference import overlay
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.notebook import mimebundle
-from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 from tinygrad_cv.viz.views import Views
@@ -167,15 +167,21 @@ class Graph(Views):
             values: what :func:`trace` was asked for, or a dict of numbers by node id:
 
                 - "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
-                  (``profile=``; FLOPs and bytes of outputs are known without), and "parameters";
+                  (``profile=``; FLOPs and bytes of outputs are known without, and with
+                  ``backward=True`` what is saved), and "parameters";
                 - "peak_bytes": alive when the operator has ended, by a memory plan (``plan=``);
                 - "grad_norm" and "weight_norm": the Euclidean norms of an operator's parameters
                   (``statistics=True``, drawn after backward), and of the gradient of a result with
-                  ``retain_grad()``. None and exactly zero are marked as a dead gradient;
+                  ``retain_grad()``; a backward operator has that of the gradient which it alone
+                  gave. None and exactly zero are marked as a dead gradient;
                 - "mean", "std" (both of the finite values, divided by their number), "zeros" and
                   "nonfinite" (shares of all values) of what an operator of a call gives
                   (``statistics=True``). Of calls drawn as one node they are over all its operators.
             unit: of the numbers of a dict.
+
+        An operator to which a name does not apply, such as "weight_norm" to a ReLU, has no colour
+        and no line. Of a comparison (:func:`tinygrad_cv.viz.diff`) a name shows the difference of
+        both graphs, from less (blue) to more (orange), inside the border that says what changed.
 
         Raises:
             ArgumentError: another name, no operator has such a value, or the dict names a node that

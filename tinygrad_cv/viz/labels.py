@@ -133,7 +133,7 @@ _SILENT = {
     "label_smoothing": ("0",),
     "shared": ("0",),
 }
-_HIDDEN = ("eps", "key", "drawn")  # numerical guards, and what identifies a random draw
+_HIDDEN = ("eps", "draw")  # numerical guards, and what identifies a random draw
 
 
 def short_attributes(node: GraphNode) -> str:
@@ -151,7 +151,8 @@ def short_attributes(node: GraphNode) -> str:
         elif name in _HIDDEN or text in _SILENT.get(name, ()):
             continue
         elif text not in ("None", "False", "()", ""):
-            others.append(f"{name}={text}" if text != "True" else name)
+            bare = {"True": name}.get(text, f"{name}={text}")
+            others.append(text if name == "key" else bare)
     return " ".join(geometry + [clean(o, 24) for o in others[:3]]) + (
         " …" if len(others) > 3 else ""
     )

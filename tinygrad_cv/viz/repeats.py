@@ -16,14 +16,14 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
+from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
 from tinygrad_cv.viz.work import summed
 
 __all__ = ["repeat", "structures"]
-
-_DRAWS = ("key", "drawn")  # attributes that number a random draw
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
             local[node.cluster],  # type: ignore[index]
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
-            tuple(a for a in node.attributes if a[0] not in _DRAWS),
+            tuple(a for a in node.attributes if a[0] not in CHANCE),
             tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
             node.value,
             node.count,
@@ -422,6 +422,7 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
 def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     """The node of the first call with the numbers of all."""
     facts: dict[str, Any] = {**node.facts, **combined(nodes)}
+    facts |= combined_comparison(nodes, node.phase)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes

@@ -28,7 +28,7 @@ from tinygrad_cv.viz.labels import (
 )
 from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import LEVELS
+from tinygrad_cv.viz.overlay import LEVELS, applies, shades, state
 from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
 from tinygrad_cv.viz.titles import place_titles
 
@@ -97,7 +97,7 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
     root[:0] = [title, description, style]
-    if any(node.facts.get("overlay", {}).get("value", 0) is None for node in model.nodes):
+    if any(shade.startswith("unmeasured") for shade in shades(model).values()):
         root.insert(3, _hatch(f"{prefix}-hatch"))
 
 
@@ -167,17 +167,20 @@ def _style(root: str) -> str:
     for name in ROLES:
         colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
         rules.append(_shapes(f"{root} .node.{name}", colours))
-    for heat in range(LEVELS):
-        rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for name in (f"{scale}-{level}" for scale in ("heat", "cool") for level in range(LEVELS)):
+        rules.append(_shapes(f"{root} .node.{name}", f"fill:var(--tg-{name})"))
     for number in range(HUES):
         colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
         rules.append(_shapes(f"{root} .node.hue-{number}", colours))
         rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
-    rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
-    for mark in MARKS:
-        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
-        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for alarm in ("dead", "odd"):
+        rules.append(_shapes(f"{root} .node.{alarm}", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:  # over the colour of a group, and inside of the border an overlay
+        rules.append(_shapes(f"{root} .node.{mark}", f"stroke:var(--tg-{mark}-line)"))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -243,7 +246,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
     shown = node.facts.get("overlay")
     if shown:
         facts["overlay"] = shown["name"]
-        unknown = "unmeasured" if shown.get("applies", True) else ""
+        unknown = "unmeasured" if state(node).startswith("unmeasured") else ""
         facts["value"] = unknown if shown["value"] is None else shown["value"]
     for name, parts in node.facts.get("measured", {}).items():
         for phase, value in parts.items():
@@ -258,6 +261,8 @@ def _facts(node: GraphNode) -> Iterable[str]:
     yield clean(_name(node), _LONGEST_TITLE)
     for line in node_lines(node)[1:]:
         yield line.text
+    if "overlay" in node.facts and not applies(node):
+        yield clean(f"{node.facts['overlay']['name']} does not apply", _LONGEST_TITLE)
     for name, text in node.attributes:
         yield clean(f"{name} = {text}", _LONGEST_TITLE)
     for fact in ("equation", "gradients"):

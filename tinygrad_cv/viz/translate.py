@@ -15,7 +15,7 @@ from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.ops.writing import was_written
-from tinygrad_cv.viz.badges import operator_badges
+from tinygrad_cv.viz.badges import operator_badges, with_badge
 from tinygrad_cv.viz.build import (
     Builder,
     Source,
@@ -40,8 +40,8 @@ class Translator:
         self._tensors: dict[
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
-        self._written: dict[int, tuple[Any, Any, Source]] = {}  # the same of what stands for it
         self._arrays: dict[int, Source] = {}
+        self._written: dict[int, Source] = {}  # of arrays: what wrote them last
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
@@ -59,6 +59,7 @@ class Translator:
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: set[int] = set()
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self.silent: set[int] = set()  # writes that no watcher saw as an operator
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -188,15 +189,17 @@ class Translator:
         inputs: tuple[Any, ...],
         states: tuple[Any, ...],
         outputs: tuple[Tensor, ...],
+        made: tuple[Any, ...],
         attrs: tuple[Any, ...],
         place: tuple[CodeType, int],
         scope: mode.Scope | None,
         error: str,
-        statistics: Any,
-        *,
-        in_place: bool,
+        statistics: Any = None,
+        silent: bool = False,
     ) -> None:
-        """An operator that was seen running."""
+        """An operator that was seen running. ``states`` and ``made``: (node, index, array) of its
+        inputs and outputs then; ``silent`` if it is a write that only its result tells of.
+        """
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
         for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
@@ -209,37 +212,37 @@ class Translator:
                 node, index, array = state
                 sources.append((slot, self.lookup(value, node, index, array, scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
-        again = any(isinstance(out.node, Node) and is_recomputed(out.node) for out in outputs)
-        badges = operator_badges(op, in_place, again)
+        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in made])
+        again = any(isinstance(node, Node) and is_recomputed(node) for node, _, _ in made)
+        badges = operator_badges(op, in_place=False, recomputed=again)
         number = self.builder.operator(
             op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error, badges
         )
+        if silent:
+            self.silent.add(number)
         if statistics is not None:
             node = self.builder.nodes[number]
             facts = {**node.facts, "statistics": statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
-        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+        for index, (out, (node, _, array), tensor) in enumerate(
+            zip(outputs, made, produced, strict=True)
+        ):
             source = Source(number, index, tensor)
-            self._tensors[id(out)] = (out.node, out.array, source)
-            self._written.pop(id(out), None)
-            self._arrays[id(out.array)] = source
-            if isinstance(out.node, Node):
-                self.number[out.node] = number
-
-    def written(
-        self,
-        target: Tensor,
-        state: tuple[Any, int, Any],
-        result: Tensor,
-        result_state: tuple[Any, int, Any],
-    ) -> None:
-        """From now on ``target`` stands for ``result``, also without a gradient."""
-        source = self.find(result, *result_state)
-        if source is not None:
-            node, _, array = state
-            self._written[id(target)] = (node, array, source)
+            self._tensors[id(out)] = (node, array, source)
             self._arrays[id(array)] = source
+            self._written.pop(id(array), None)
+            if isinstance(node, Node):
+                self.number[node] = number
+
+    def wrote(
+        self, target: Tensor, result: Tensor, state: tuple[Any, int, Any], fresh: bool
+    ) -> None:
+        """The memory of ``target`` has the values of ``result`` from now on; if that is ``fresh``,
+        its operator was in place."""
+        source = self._written[id(target.array)] = self.lookup(result, *state, None)
+        node = self.builder.nodes[source.node]
+        if fresh and node.kind == "op":
+            self.builder.nodes[source.node] = with_badge(node, "in place")
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
@@ -261,12 +264,11 @@ class Translator:
         return self._constant(array)
 
     def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
-        """Who made a tensor, if that is known. A tensor that was written stands for the result; of
-        others the node knows best.
+        """Who made a tensor, if that is known. What was written stands for the result; of others
+        the node knows best.
         """
-        known = self._written.get(id(tensor))
-        if known is not None and known[0] is node and known[1] is array:
-            return known[2]
+        if id(array) in self._written:
+            return self._written[id(array)]
         if isinstance(node, Node) and node in self.number:
             return self._output(self.number[node], index)
         known = self._tensors.get(id(tensor))

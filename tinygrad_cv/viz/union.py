@@ -9,9 +9,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_cv.viz.align import CHANCE, places, signature
+from tinygrad_cv.viz.contract import parameter_sizes
+from tinygrad_cv.viz.difference import side
 from tinygrad_cv.viz.labels import flops_text, shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.overlay import without
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -130,7 +133,11 @@ class Union:
         if new is not None:
             self._number_b[new.id] = number
         clusters = self._cluster_a if new is None else self._cluster_b
-        facts = {**node.facts, "diff": {"mark": change.mark, "lines": list(change.what)}}
+        diff: dict[str, Any] = {"mark": change.mark, "lines": list(change.what)}
+        for name, known in (("before", old), ("after", new)):
+            if known is not None:
+                diff[name] = side(known, parameter_sizes([known]))
+        facts = {**without(node.facts), "diff": diff}
         self.nodes.append(
             replace(node, id=number, cluster=clusters[node.cluster], facts=facts, pair=node.pair)
         )
