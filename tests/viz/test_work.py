@@ -74,6 +74,16 @@ def test_flops_are_those_of_the_profiler(profiled):
     assert whole.flops == graph.model.totals["flops"] == rows["Sequential", "Sequential"] > 0
 
 
+def test_the_numbers_of_a_call_are_those_of_the_profiler(profiled):
+    net, _, _ = profiled
+    x = randn(1, 2, 6, 6)
+    with tg.profile() as profile:
+        net(x).sum().backward()
+    rows = {(r.module, r.kind): r for r in profile.by_module()}
+    for key, (_, *seconds) in by_module(viz.trace(net, x, profile=profile)).items():
+        assert seconds == pytest.approx([rows[key].forward, rows[key].backward], rel=1e-12)
+
+
 def test_a_run_that_is_not_in_the_graph_is_not_counted(profiled):
     net, _, _ = profiled
     with tg.profile() as profile:

@@ -19,7 +19,7 @@ from tinygrad_cv.core.op import Op
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 
 __all__ = ["BADGES", "badge_line", "badge_totals", "combined_badges", "operator_badges"]
-__all__ += ["with_values"]
+__all__ += ["with_badge", "with_values"]
 
 BADGES = {"in place": "⟳", "custom": "◆", "recomputed": "↺"}  # each with its sign
 _PARTS = ("", " weight", " gradient")
@@ -40,6 +40,12 @@ def operator_badges(op: type[Op], in_place: bool, recomputed: bool) -> tuple[str
         "recomputed": recomputed,
     }
     return tuple(word for word, holds in found.items() if holds)
+
+
+def with_badge(node: GraphNode, word: str) -> GraphNode:
+    """The node with one badge more."""
+    badges = _sorted({*node.facts.get("badges", ()), word})
+    return replace(node, facts={**node.facts, "badges": badges})
 
 
 def badge_line(node: GraphNode) -> str:

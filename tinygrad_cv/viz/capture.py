@@ -99,8 +99,7 @@ def from_call(
     recorder = _Recorder(statistics)
     failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []
-    given: list[Given] = []
-    with mode.watching(recorder), listening(function, given):
+    with mode.watching(recorder), listening(function, recorder.entered):
         try:
             outputs = list(named([("output", function(*args, **kwargs))]))
         except Exception as problem:
@@ -110,7 +109,7 @@ def from_call(
     for name, tensor in inputs:
         translator.given(name, tensor)
     recorder.tell(translator)
-    name_inputs(translator, given)
+    name_inputs(translator, recorder.given)
     if failure is not None:
         translator.failed(failure)
     seen = [tensor for _, tensor in inputs]
@@ -147,7 +146,8 @@ class _Recorder(mode.Recorder):
         self._statistics = statistics
         self.runs: list[Run] = []
         self.refused: Refused | None = None
-        self._seen: list[Run | _Write] = []
+        self.given: list[Given] = []
+        self._seen: list[Run | _Write | Given] = []
         self._in_place: set[int] = set()  # ids of results
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
@@ -189,12 +189,19 @@ class _Recorder(mode.Recorder):
         if fresh:
             self._in_place.add(id(source))
 
+    def entered(self, given: Given) -> None:
+        """A module is about to run with ``given``."""
+        self._seen.append(given)
+
     def tell(self, translator: Translator) -> None:
         """Translate everything that was seen."""
         for step in self._seen:
             if isinstance(step, Run):
                 in_place = any(id(out) in self._in_place for out in step.outputs)
                 translator.run(step, in_place)
+            elif isinstance(step, Given):
+                source = translator.find(step.tensor, *step.state)
+                self.given.append(step._replace(source=source))
             else:
                 translator.wrote(*step)
 

@@ -109,6 +109,7 @@ def _bundle(
     shape, dtype = next(iter(kinds))
     sizes = parameter_sizes(nodes)
     first = nodes[0]
+    compared = combined_comparison(nodes, first.phase)
     return GraphNode(
         id=first.id,
         kind=first.kind,
@@ -118,7 +119,7 @@ def _bundle(
         cluster=cluster,
         pair=None if first.pair is None else new_id.get(first.pair, first.pair),
         count=count,
-        facts={**({"parameter_sizes": sizes} if sizes else {}), **combined_comparison(nodes, first.phase)},
+        facts={"parameter_sizes": sizes} | compared if sizes else compared,
     )
 
 

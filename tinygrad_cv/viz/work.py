@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.viz.model import Cluster, GraphModel, cluster_paths
 
-__all__ = ["summed", "with_flops", "with_time"]
+__all__ = ["summed", "with_flops", "with_measured_time", "with_time"]
 
 
 def with_flops(model: GraphModel) -> GraphModel:
@@ -50,6 +50,21 @@ def with_time(model: GraphModel, number: Callable[[Scope], int | None], profile:
                 inner = inner.parent  # a call of which the graph records nothing
             for call in above[None if inner is None else number(inner)]:
                 time[call][phase] = time[call].get(phase, 0.0) + seconds
+    return _timed(model, time)
+
+
+def with_measured_time(model: GraphModel) -> GraphModel:
+    """The same from what the operators in each call took, of which every one is in the graph."""
+    above = cluster_paths(model.clusters)
+    time: dict[int, dict[str, float]] = defaultdict(dict)
+    for node in model.nodes:
+        for phase, seconds in node.facts.get("measured", {}).get("time", {}).items():
+            for call in above[node.cluster]:
+                time[call][phase] = time[call].get(phase, 0.0) + seconds
+    return _timed(model, time)
+
+
+def _timed(model: GraphModel, time: Mapping[int, Mapping[str, float]]) -> GraphModel:
     clusters = (replace(c, time=time[c.id]) if c.id in time else c for c in model.clusters)
     return replace(model, clusters=tuple(clusters))
 
