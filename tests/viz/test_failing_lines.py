@@ -12,6 +12,7 @@ import pytest
 
 import tinygrad_cv as tg
 from tests.viz.failing import Net, box, red, refuse, zeros
+from tests.viz.invariants import sums
 from tinygrad_cv import nn
 from tinygrad_cv.viz import draw, trace
 
@@ -28,6 +29,8 @@ def test_an_error_of_the_users_ends_in_a_red_node_with_its_line():
     assert node.error == f"{place}: four is too many"
     assert node.site == place
     assert [n.name for n in graph.model.nodes if n.kind == "op"] == ["relu", "linear", "ValueError"]
+    assert graph.model.totals["operators"] == sums(graph.model)["operators"] == 2
+    assert "3 operators" in trace(Net(lambda x: x[7]), zeros(2, 4)).to_text()
     head, where = graph.error.splitlines()
     assert head == "ValueError: four is too many"
     assert re.fullmatch(rf"  at .*{place} in refuse", where)

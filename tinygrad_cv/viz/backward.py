@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_cv.backend.blame import Freed
@@ -114,43 +114,44 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             repair="Draw before backward, or call backward(retain_graph=True).",
             notes=[f"the node is {node.op.name}, which ran at {node.site}"],
         )
-    whole = type(node.saved) is tuple  # neither packed nor to be computed again
-    values = node.saved if whole else node.saved.specs
-    kept = (None,) * len(values) if whole else node.saved.kept
-    state = "" if whole else node.saved.state
-    found: list[tuple[str, Any, Any, str]] = []
     translator.builder.keeps(translator.number[node])
-    for name, (kind, _), value, held in zip(
-        node.plan.names, node.plan.kinds, values, kept, strict=True
-    ):
-        if kind == "shape":
-            continue
-        if isinstance(value, tuple) and not isinstance(value, Spec):
-            parts = (None,) * len(value) if held is None else held
-            found += [(f"{name}[{i}]", v, parts[i], state) for i, v in enumerate(value)]
-        else:
-            found.append((name, value, held, state))
-    found += [(name, array, None, "") for name, array in _arguments(translator, node.saved)]
     numbers = []
-    for name, array, held, state in found:
+    for name, array, held, state in (*_values(translator, node), *_arguments(translator, node)):
         if hasattr(array, "dtype"):
-            arrays = [array] if held is None else held
-            own = [a for a in arrays if id(memory_owner(a)) not in translator.parameter_memory]
-            state = "parameter" if arrays and not own else state
+            own = [a for a in held if id(memory_owner(a)) not in translator.parameter_memory]
+            state = "parameter" if held and not own else state
             number = translator.number[node]
             numbers.append(translator.builder.saved(number, name, array, own, state))
     return numbers
 
 
-def _arguments(translator: Translator, saved: Any) -> list[tuple[str, Any]]:
+def _values(translator: Translator, node: Node) -> Iterator[tuple[str, Any, Sequence[Any], str]]:
+    """(name, array or its Spec, arrays that are held for it, state) of what a node saves."""
+    plan, saved = node.plan, node.saved
+    whole = type(saved) is tuple  # neither packed nor to be computed again
+    values, kept = (saved, saved) if whole else (saved.specs, saved.kept)
+    for name, (kind, place), value, held in zip(plan.names, plan.kinds, values, kept, strict=True):
+        if kind == "shape":
+            continue
+        state = "" if whole else saved.state
+        if state == "recomputed" and kind == "input" and not node.op.variadic:
+            leaf = node.inputs[place][0]
+            source = translator.leaves.get(leaf) if isinstance(leaf, Leaf) else None
+            if source is not None and translator.builder.nodes[source.node].kind == "param":
+                state = "parameter"  # which is there anyway
+        several = isinstance(value, tuple) and not isinstance(value, Spec)
+        for i, part in enumerate(value if several else (value,)):
+            here = held[i] if several else held
+            yield f"{name}[{i}]" if several else name, part, [here] if whole else here, state
+
+
+def _arguments(translator: Translator, node: Node) -> Iterator[tuple[str, Any, Sequence[Any], str]]:
     """What a checkpoint keeps for its second run; the first of its operators has it."""
-    segment = getattr(saved, "segment", None)
+    segment = getattr(node.saved, "segment", None)
     if segment is None or segment in translator.segments:
-        return []
+        return
     translator.segments.add(segment)
-    tensors = [tensor for _, tensor in named([("", saved.inputs)])]
-    numbers = [f" {i}" if len(tensors) > 1 else "" for i in range(len(tensors))]
-    return [
-        (f"argument{number} of the checkpoint", tensor.array)
-        for number, tensor in zip(numbers, tensors, strict=True)
-    ]
+    tensors = [tensor for _, tensor in named([("", node.saved.inputs)])]
+    for i, tensor in enumerate(tensors):
+        number = f" {i}" if len(tensors) > 1 else ""
+        yield f"argument{number} of the checkpoint", tensor.array, [tensor.array], ""

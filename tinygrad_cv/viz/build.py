@@ -86,7 +86,7 @@ class Builder:
         number = len(self.nodes)
         if kind == "op":
             self._steps += 1
-            parts["facts"]["step"] = self._steps
+            parts.setdefault("facts", {})["step"] = self._steps
         self.nodes.append(GraphNode(number, kind, name, **parts))
         return number
 
@@ -149,12 +149,14 @@ class Builder:
         attributes: Iterable[tuple[str, Any]],
         scope: Scope | None,
         site: str,
+        count: int,
     ) -> int:
-        """A function or line that failed and was no operator. ``sources``: (argument position,
-        name, source)."""
+        """A function (``count`` 1) or a line (0) that failed and was no operator. ``sources``:
+        (argument position, name, source)."""
         cluster = self.cluster(scope)
         texts = tuple((n, _attribute(v)) for n, v in attributes)
-        number = self.add("op", name, attributes=texts, cluster=cluster, site=site, error=error)
+        parts = {"cluster": cluster, "site": site, "error": error, "count": count}
+        number = self.add("op", name, attributes=texts, **parts)
         self._join(number, cluster, sources)
         return number
 
@@ -294,10 +296,10 @@ class Builder:
             node = self.nodes[number]
             self.nodes[number] = replace(node, facts={**node.facts, "saved_bytes": size})
         operators = [node for node in self.nodes if node.kind == "op"]
-        forward = sum(node.phase == "forward" for node in operators)
+        forward = sum(node.count for node in operators if node.phase == "forward")
         totals = {
             "operators": forward,
-            "backward_operators": len(operators) - forward,
+            "backward_operators": sum(node.phase == "backward" for node in operators),
             "parameters": sum(sizes),
             "parameter_tensors": len(sizes),
             "flops": self.flops,

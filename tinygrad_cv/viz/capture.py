@@ -27,7 +27,7 @@ from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
-from tinygrad_cv.viz.work import with_flops, with_time
+from tinygrad_cv.viz.work import with_flops, with_measured_time, with_time
 
 __all__ = ["from_call", "from_tensors"]
 
@@ -117,7 +117,7 @@ def from_call(
     text = "" if failure is None else failure.text
     model = _finish(translator, outputs, backward and not text, title, text, seen)
     if profile is not None and not text:
-        model = measure_call(model, profile, translator.silent)
+        model = with_measured_time(measure_call(model, profile, translator.silent))
     return _with_values(translator, model, statistics, plan)
 
 

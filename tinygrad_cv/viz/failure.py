@@ -59,7 +59,7 @@ class Failure(NamedTuple):
         text: type and message of the error, and what belongs to it: the whole of it.
         run: the operator that failed. None if it was another function or line: then ``name``,
             ``message``, ``given`` (Tensors by argument), ``attributes`` (other arguments),
-            ``place`` and ``scope`` say what is known of it.
+            ``place`` and ``scope`` say what is known of it, and ``operators`` is 0 for a line.
     """
 
     text: str
@@ -70,6 +70,7 @@ class Failure(NamedTuple):
     attributes: tuple[tuple[str, Any], ...] = ()
     place: tuple[CodeType, int] | None = None
     scope: mode.Scope | None = None
+    operators: int = 1
 
 
 class _Step(NamedTuple):
@@ -129,7 +130,7 @@ def failure_of(
     given = tuple(_at_hand(error, steps[last], runs)) if users else ()
     message = _short(error, place, typed=bool(name))
     kind = type(error).__name__
-    return Failure(text, None, name or kind, message, given, (), place, scope)
+    return Failure(text, None, name or kind, message, given, (), place, scope, operators=0)
 
 
 def states(inputs: Sequence[Any]) -> tuple[Any, ...]:

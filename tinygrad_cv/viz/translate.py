@@ -239,7 +239,15 @@ class Translator:
             for slot, (name, t) in enumerate(failure.given)
         ]
         site = "" if failure.place is None else self._site(*failure.place)
-        self.builder.failed(failure.name, failure.message, sources, failure.attributes, scope, site)
+        self.builder.failed(
+            failure.name,
+            failure.message,
+            sources,
+            failure.attributes,
+            scope,
+            site,
+            failure.operators,
+        )
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
