@@ -26,7 +26,7 @@ from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 
-__all__ = ["Contexts", "Segment"]
+__all__ = ["Contexts", "Segment", "is_recomputed"]
 
 # How many second runs are around: a run is only interested in what happens at its own depth, not in
 # the second runs that a gradient inside the function starts.
@@ -95,6 +95,7 @@ class Segment:
     def pack(self, node: Node, computation: int) -> None:
         """Put a promise where ``node`` has its saved values, unless they are shapes only."""
         number = len(self.nodes)
+        _RECOMPUTED.add(node)
         self.nodes.append(weakref.ref(node))
         self.plans.append(node.plan)
         self.numbers.append(computation)
@@ -168,6 +169,19 @@ WROTE = "the function wrote into a tensor that it reads from outside"
 OUT_OF_PLACE = "Write out of place (x = x + y) or into a .clone()."
 
 _ALIVE: weakref.WeakSet[Segment] = weakref.WeakSet()
+_RECOMPUTED: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+def is_recomputed(node: Node) -> bool:
+    """True if this node was recorded under :func:`checkpoint`, also after its backward.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> y = tg.autograd.checkpoint(lambda x: x.exp(), x)
+    >>> is_recomputed(y.grad_fn), is_recomputed(y.sum().grad_fn)
+    (True, False)
+    """
+    return node in _RECOMPUTED
 
 
 def _fresh_locks() -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_cv._version import __version__
+from tinygrad_cv.cli.views import add_views, taken
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
 __all__ = ["main"]
@@ -116,28 +117,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="add the backward graph; without a gradient the forward is drawn, and the exit code 1",
     )
-    graph.add_argument(
-        "--depth", type=int, metavar="K", help="module calls nested K deep become one node each"
-    )
-    graph.add_argument(
-        "--collapse",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="module calls whose path matches, such as 'layer*', become one node each",
-    )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
     graph.add_argument("--full", action="store_true", help="every node: fold nothing")
-    graph.add_argument(
-        "--explain", action="store_true", help="each operator with its equation and its gradients"
-    )
-    several = graph.add_mutually_exclusive_group()
-    several.add_argument(
-        "--overlay",
-        metavar="NAME",
-        help="colour operators by a number: flops, parameters, output_bytes, weight_norm, mean, "
-        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run)",
-    )
+    several = add_views(graph)
     several.add_argument(
         "--diff",
         metavar="TARGET",
@@ -352,22 +334,12 @@ def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> A
     limit = {} if options.max_nodes is None else {"max_nodes": options.max_nodes}
     if options.diff is not None and not options.full:
         graphs = [graph.fold_parameters().fold_constants().fold_saved() for graph in graphs]
-    graphs = [_collapsed(graph, options) for graph in graphs]
+    graphs = [taken(graph, options, late=False) for graph in graphs]
     if options.diff is not None:
         view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
     else:
         view = graphs[0] if options.full else graphs[0].simplify(**limit)
-    if options.overlay is not None and not failed:
-        view = view.overlay(options.overlay)
-    return view.explain() if options.explain else view
-
-
-def _collapsed(graph: Any, options: argparse.Namespace) -> Any:
-    if options.depth is not None:
-        graph = graph.depth(options.depth)
-    for glob in options.collapse:
-        graph = graph.collapse(glob)
-    return graph
+    return taken(view, options, late=True, but=["--overlay"] if failed else [])
 
 
 def _write(graph: Any, options: argparse.Namespace) -> None:

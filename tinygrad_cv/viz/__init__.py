@@ -75,8 +75,8 @@ def trace(
         names: names for Tensors in the picture. Arguments of a call and parameters of a module have
             theirs already.
         title: first line of the picture.
-        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
-            faulty nodes are red and say what is wrong.
+        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: faulty
+            nodes are red and say what is wrong, where a gradient is wrong the backward ones.
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
             by time; :meth:`Graph.overlay` has the other colours. For a call, one under which the
@@ -133,7 +133,7 @@ def trace(
                 names or {},
                 backward,
                 _title(title, "computation graph", backward),
-                {} if verify is None else verify.marks(),
+                verify,
                 profile,
                 statistics,
                 plan,

@@ -72,6 +72,8 @@ def _rules(translator: Translator, node: Node, saved: Sequence[int], arriving: A
         )
     rules = [op.inputs[0]] if op.variadic else [op.inputs[slot] for slot, *_ in results]
     facts: dict[str, Any] = {"gradients": gradient_lines(op, tuple(rules))}
+    if "letters" in forward.facts:
+        facts["letters"] = forward.facts["letters"]
     gradients = [g for index in range(1 + len(node.rest)) for g in arriving.pop((node, index), ())]
     if len(gradients) > 1 and not node.rest:
         facts["summed"] = len(gradients)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
+from tinygrad_cv.viz.letters import letters
 from tinygrad_cv.viz.model import (
     Cluster,
     GraphEdge,
@@ -64,7 +65,8 @@ class Builder:
         self.flops = 0
         self.unknown_flops = 0
         self.saved_arrays = 0
-        self._clusters: list[Cluster] = []
+        self._steps = 0
+        self.clusters: list[Cluster] = []
         self._cluster_of: dict[int, int] = {}
         self._scopes: list[Scope] = []  # alive, so that their ids stay theirs
         self._users: dict[int, set[int | None]] = defaultdict(
@@ -82,6 +84,9 @@ class Builder:
     def add(self, kind: str, name: str, **parts: Any) -> int:
         """A node; returns its number."""
         number = len(self.nodes)
+        if kind == "op":
+            self._steps += 1
+            parts.setdefault("facts", {})["step"] = self._steps
         self.nodes.append(GraphNode(number, kind, name, **parts))
         return number
 
@@ -102,14 +107,17 @@ class Builder:
         site: str,
         specs: tuple[Any, ...],
         error: str = "",
+        badges: tuple[str, ...] = (),
     ) -> int:
         """An operator with its data edges. ``sources``: (argument position, source); ``specs``: of
         all inputs, for the number of floating-point operations."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"badges": badges} if badges else {}
         if op.equation:
             facts["equation"] = op.equation
         if op.gradients:
             facts["gradients"] = gradient_lines(op)
+        if letters(op):
+            facts["letters"] = letters(op)
         self._count_flops(op, specs, attrs, facts, failed=bool(error))
         cluster = self.cluster(scope)
         number = self.add(
@@ -254,18 +262,22 @@ class Builder:
             scope = scope.parent
         parent = None if scope is None else self._cluster_of[id(scope)]
         for call in reversed(chain):
-            number = len(self._clusters)
-            self._clusters.append(Cluster(number, call.name, call.kind, parent))
+            number = len(self.clusters)
+            self.clusters.append(Cluster(number, call.name, call.kind, parent))
             self._cluster_of[id(call)] = number
             self._scopes.append(call)
             parent = number
         return parent
 
+    def known_cluster(self, scope: Scope) -> int | None:
+        """The number of a module call; None if no operator ran in it."""
+        return self._cluster_of.get(id(scope))
+
     # The result -----------------------------------------------------------------------------------
 
     def finish(self, title: str, error: str = "", notes: tuple[str, ...] = ()) -> GraphModel:
         """The model of everything collected."""
-        ancestors = cluster_paths(self._clusters)
+        ancestors = cluster_paths(self.clusters)
         parameters: dict[int, int] = defaultdict(int)
         sizes = []
         for number, node in enumerate(self.nodes):
@@ -308,7 +320,7 @@ class Builder:
     def _finished_clusters(self, parameters: dict[int, int]) -> tuple[Cluster, ...]:
         calls: dict[tuple[str, str], int] = defaultdict(int)
         numbered = []
-        for cluster in self._clusters:
+        for cluster in self.clusters:
             key = (cluster.path, cluster.kind)
             calls[key] += 1
             numbered.append(replace(cluster, call=calls[key], parameters=parameters[cluster.id]))

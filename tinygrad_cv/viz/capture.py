@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
@@ -18,11 +19,15 @@ from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, user_frame
 from tinygrad_cv.viz.arguments import named, named_inputs
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.badges import with_values
 from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
+from tinygrad_cv.viz.faults import with_faults
+from tinygrad_cv.viz.listening import Given, listening, name_inputs
 from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
+from tinygrad_cv.viz.work import with_flops, with_measured_time, with_time
 
 __all__ = ["from_call", "from_tensors"]
 
@@ -35,12 +40,12 @@ def from_tensors(
     names: Mapping[str, Tensor],
     backward: bool,
     title: str,
-    marks: Mapping[Node, str] | None = None,
+    verify: Report | None = None,
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
-    """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
+    """The graph that made ``outputs``, given as (name, Tensor); ``verify`` says what is wrong with
     nodes, ``profile`` what they took, ``plan`` what memory they need, and ``statistics`` asks for
     norms.
 
@@ -60,9 +65,13 @@ def from_tensors(
     translator = Translator(names)
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
-            translator.node(node, (marks or {}).get(node, ""))
+            translator.node(node)
     model = _finish(translator, outputs, backward, title)
-    model = model if profile is None else measure(model, translator.number, profile)
+    if verify is not None:
+        model = with_faults(model, translator.number, verify)
+    if profile is not None:
+        model = measure(model, translator.number, profile)
+        model = with_time(model, translator.builder.known_cluster, profile)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -90,7 +99,7 @@ def from_call(
     recorder = _Recorder(statistics)
     failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []
-    with mode.watching(recorder):
+    with mode.watching(recorder), listening(function, recorder.entered):
         try:
             outputs = list(named([("output", function(*args, **kwargs))]))
         except Exception as problem:
@@ -100,6 +109,7 @@ def from_call(
     for name, tensor in inputs:
         translator.given(name, tensor)
     recorder.tell(translator)
+    name_inputs(translator, recorder.given)
     if failure is not None:
         translator.failed(failure)
     seen = [tensor for _, tensor in inputs]
@@ -107,7 +117,7 @@ def from_call(
     text = "" if failure is None else failure.text
     model = _finish(translator, outputs, backward and not text, title, text, seen)
     if profile is not None and not text:
-        model = measure_call(model, profile, translator.silent)
+        model = with_measured_time(measure_call(model, profile, translator.silent))
     return _with_values(translator, model, statistics, plan)
 
 
@@ -116,6 +126,7 @@ def _with_values(
 ) -> GraphModel:
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
+    model = with_values(model)
     return model if plan is None else add_plan(model, plan)
 
 
@@ -135,7 +146,9 @@ class _Recorder(mode.Recorder):
         self._statistics = statistics
         self.runs: list[Run] = []
         self.refused: Refused | None = None
-        self._seen: list[Run | _Write] = []
+        self.given: list[Given] = []
+        self._seen: list[Run | _Write | Given] = []
+        self._in_place: set[int] = set()  # ids of results
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         self._add(op, inputs, outputs, attrs, frame, scope)
@@ -166,19 +179,29 @@ class _Recorder(mode.Recorder):
         run = Run(op, inputs, states(inputs), (), (), attrs, place, scope)
         self.refused = Refused(weakref.ref(error), run)  # of nested ones the outermost is known
 
-    def wrote(self, target: Any, source: Any) -> None:
+    def wrote(self, target: Any, source: Any, fresh: bool) -> None:
         if not isinstance(source, Tensor):
             op, inputs, attrs = source
             source = Tensor(target.array)
             scope = mode.state().scope
             self._add(op, inputs, (source,), attrs, user_frame(2), scope, silent=True)
         self._seen.append(_Write(target, source, *states((source,))))
+        if fresh:
+            self._in_place.add(id(source))
+
+    def entered(self, given: Given) -> None:
+        """A module is about to run with ``given``."""
+        self._seen.append(given)
 
     def tell(self, translator: Translator) -> None:
         """Translate everything that was seen."""
         for step in self._seen:
             if isinstance(step, Run):
-                translator.run(step)
+                in_place = any(id(out) in self._in_place for out in step.outputs)
+                translator.run(step, in_place)
+            elif isinstance(step, Given):
+                source = translator.find(step.tensor, *step.state)
+                self.given.append(step._replace(source=source))
             else:
                 translator.wrote(*step)
 
@@ -209,4 +232,4 @@ def _finish(
     notes = [FREED_NOTE] if translator.freed else []
     if any(isinstance(t.array, Spec) for t in (*(end[1] for end in ends), *seen)):
         notes.append(META_NOTE)
-    return translator.builder.finish(title, error, tuple(notes))
+    return with_flops(translator.builder.finish(title, error, tuple(notes)))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.viz import overlay as overlays
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
@@ -284,8 +285,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
     order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
     arguments: dict[int, set[int]] = defaultdict(set)
+    results: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
+        results[edge.source].add(edge.output)
         if edge.kind == "data":
             arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -297,7 +300,11 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
         far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
         changed = changed and not far  # its source says the shape
-        text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
+        several = len(arguments[edge.target]) > 1 or "arguments_not_drawn" in target.facts
+        result = result_name(edge, source)
+        if results[edge.source] == {0}:
+            result = ""  # the first result, and no other is used
+        text = edge_label(edge, result, several=several, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
         elif edge.mark == "removed":
@@ -331,16 +338,19 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         graph.edge(tail, head, **attributes)
 
 
-def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> str:
-    """The text beside an edge: the argument where there are several, the shape where it changes, a
-    count.
+def edge_label(edge: GraphEdge, result: str, *, several: bool, changed: bool, both: bool) -> str:
+    """The text beside an edge: which ``result`` of its source it is and which argument of its
+    target, where there are ``several``, the shape where it changes, a count.
     """
     parts = ["… hidden"] if edge.hidden else []
-    if edge.kind == "data" and several and edge.argument:
-        parts.append(edge.argument)
+    argument = edge.argument if several else ""
+    if edge.kind == "data":
+        parts.append(f"{result} → {argument}" if result and argument else result or argument)
     shown = edge.kind == "data" or (edge.kind == "gradient" and not both)
+    if edge.kind == "gradient" and shown and result:
+        parts.append(f"d {result}")
     if shown and changed and edge.tensor.shape is not None and edge.count == 1:
         parts.append(shape_text(edge.tensor.shape))
     if edge.count > 1 and edge.kind != "saved":
         parts.append(f"{edge.count} {'gradients' if edge.kind == 'gradient' else 'tensors'}")
-    return ": ".join(parts)
+    return ": ".join(filter(None, parts))

@@ -218,9 +218,9 @@ class Graph(Views):
         #1 input b   3 float32
         #2 mul <- input #0, other #1   → 2×3 float32
               y = a * b
-              d input = g * b
-              d other = g * a
-              where input is 2×3, other is 3, g is 2×3
+              da = g * b
+              db = g * a
+              where a = input 2×3, b = other 3, g is 2×3
         #3 output <- #2   2×3 float32
         """
         return Graph(with_equations(self.model))

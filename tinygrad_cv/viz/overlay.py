@@ -15,7 +15,9 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import values as numbers
+from tinygrad_cv.viz.badges import combined_badges
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
+from tinygrad_cv.viz.faults import combined_faults
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
 
@@ -146,6 +148,7 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     sums."""
     operators = [node for node in nodes if node.kind == "op"]
     facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
+    facts |= combined_badges(operators) | combined_faults(operators)
     sizes = [output_bytes(node) for node in operators]
     if sizes and None not in sizes:
         facts["output_bytes"] = sum(size for size in sizes if size is not None)

@@ -19,8 +19,9 @@ from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import combined_comparison
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.work import summed
 
 __all__ = ["repeat", "structures"]
 
@@ -356,9 +357,9 @@ def _merged(
     stands_for: dict[int, int] = {}  # node of a later call -> that of the first
     merged: dict[int, list[GraphNode]] = {}
     times: dict[int, int] = {}
-    parameters: dict[int, int] = defaultdict(int)
+    together: dict[int, Cluster] = {}
     gone: set[int] = set()
-    size = {cluster.id: cluster.parameters for cluster in model.clusters}
+    by_id = {cluster.id: cluster for cluster in model.clusters}
     for row in rows:
         first = calls[row[0]]
         times[row[0]] = len(row)
@@ -370,7 +371,8 @@ def _merged(
             }
             gone.update(calls[n].clusters)
         for k, number in enumerate(first.clusters):
-            parameters[number] = sum(size[calls[n].clusters[k]] for n in row)
+            equal = [by_id[calls[n].clusters[k]] for n in row]
+            together[number] = summed(by_id[number], equal)
     nodes = tuple(
         _together(node, merged[node.id]) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
@@ -402,9 +404,8 @@ def _merged(
         edges.append(edge)
     clusters = tuple(
         replace(
-            cluster,
+            together.get(cluster.id, cluster),
             repeats=cluster.repeats * times.get(cluster.id, 1),
-            parameters=parameters.get(cluster.id, cluster.parameters),
         )
         for cluster in model.clusters
         if cluster.id not in gone

@@ -15,6 +15,7 @@ from typing import Any
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.edge_labels import place_edge_labels
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
     bytes_text,
@@ -66,7 +67,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif key in clusters:
             _set_cluster(group, clusters[key])
         elif key in edges:
-            _set_edge(group, edges[key], names)
+            _set_edge(group, edges[key], nodes[f"n{edges[key].source}"], names)
         elif key[:1] == "s" and f"e{key[1:]}" in edges:
             _set_stub(group, edges[f"e{key[1:]}"], names)
         elif "graph" in group.get("class", "").split():
@@ -157,6 +158,7 @@ def _style(root: str) -> str:
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
         f"{root} .t-name{{font-weight:600}}",
+        f"{root} .t-badge{{font-style:italic}}",
         f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
         f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
         f"{root} .edge text{{paint-order:stroke;stroke:var(--tg-page);stroke-width:3}}",
@@ -239,6 +241,7 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
         "mark": mark_of(node),
+        "badges": ", ".join(node.facts.get("badges", ())),
     }
     shown = node.facts.get("overlay")
     if shown:
@@ -284,11 +287,14 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
     group.set("data-module", clean(cluster.path, _LONGEST_TITLE))
     group.set("data-class", clean(cluster.kind, _LONGEST_TITLE))
     group.set("data-parameters", str(cluster.parameters))
+    group.set("data-flops", str(cluster.flops))
+    for phase, seconds in cluster.time.items():
+        group.set(f"data-time-{phase}", str(seconds))
     if cluster.calls > 1:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
 
-def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+def _set_edge(group: ET.Element, edge: GraphEdge, source: GraphNode, names: dict[int, str]) -> None:
     _drop_links(group)
     words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
     argument = f" as {edge.argument}" if edge.argument and edge.kind == "data" else ""
@@ -296,20 +302,21 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
     )
     verb = "leads through hidden operators to" if edge.hidden else words[edge.kind]
-    _set_title(
-        group, clean(f"{names[edge.source]} {verb} {names[edge.target]}{argument}{shape}", 600)
-    )
+    result = result_name(edge, source)
+    start = f"{names[edge.source]} ({result})" if result else names[edge.source]
+    _set_title(group, clean(f"{start} {verb} {names[edge.target]}{argument}{shape}", 600))
     facts = {
         "source": edge.source,
         "target": edge.target,
         "kind": edge.kind,
         "slot": edge.slot,
+        "output": edge.output,
         "count": edge.count,
     }
-    if edge.mark:
-        facts["mark"] = edge.mark
+    texts = {"argument": edge.argument, "result": result, "mark": edge.mark}
+    facts |= {name: text for name, text in texts.items() if text}
     for name, value in facts.items():
-        group.set(f"data-{name}", str(value))
+        group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _set_stub(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:

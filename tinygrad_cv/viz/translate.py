@@ -7,12 +7,15 @@ from dataclasses import replace
 from types import CodeType
 from typing import Any
 
+from tinygrad_cv.autograd.segment import is_recomputed
 from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.ops.writing import was_written
+from tinygrad_cv.viz.badges import operator_badges
 from tinygrad_cv.viz.build import (
     Builder,
     Source,
@@ -81,7 +84,7 @@ class Translator:
             self.tensors[source.node] = tensor
         return source
 
-    def node(self, node: Node, error: str = "") -> None:
+    def node(self, node: Node) -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
         freed = isinstance(node.saved, Freed)
@@ -103,7 +106,8 @@ class Translator:
             node.scope,
             self._site(node.code, node.lasti),
             tuple(specs),
-            error,
+            "",
+            operator_badges(node.op, was_written(node), is_recomputed(node)),
         )
         self.number[node] = number
 
@@ -183,7 +187,7 @@ class Translator:
         self._tensors[id(tensor)] = (node, tensor.array, source)
         self._arrays.setdefault(id(tensor.array), source)
 
-    def run(self, run: Run) -> None:
+    def run(self, run: Run, in_place: bool = False) -> None:
         """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
@@ -199,8 +203,10 @@ class Translator:
                 specs.append(spec_of(array))
         op, site = run.op, self._site(*run.place)
         produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in run.made])
+        again = any(isinstance(node, Node) and is_recomputed(node) for node, _, _ in run.made)
+        badges = operator_badges(op, in_place, again)
         number = self.builder.operator(
-            op, sources, produced, run.attrs, run.scope, site, tuple(specs), run.error
+            op, sources, produced, run.attrs, run.scope, site, tuple(specs), run.error, badges
         )
         if run.silent:
             self.silent.add(number)
@@ -246,16 +252,10 @@ class Translator:
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
     ) -> Source:
-        """Who made a tensor. Its node knows best, since a tensor that was written stands for the
-        result.
-        """
-        if id(array) in self._written:
-            return self._written[id(array)]
-        if isinstance(node, Node) and node in self.number:
-            return self._output(self.number[node], index)
-        known = self._tensors.get(id(tensor))
-        if known is not None and known[0] is node and known[1] is array:
-            return known[2]
+        """Who made a tensor; if nobody is known, it is a new input, parameter or constant."""
+        known = self.find(tensor, node, index, array)
+        if known is not None:
+            return known
         if isinstance(node, Leaf):
             return self.leaf(node, scope.name if scope is not None else "")
         if id(tensor) in self._buffers:
@@ -266,9 +266,22 @@ class Translator:
                 self.tensors[source.node] = tensor
                 self.parameter_memory.add(id(memory_owner(array)))
             return source
-        if id(array) in self._arrays:
-            return self._arrays[id(array)]
         return self._constant(array)
+
+    def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
+        """Who made a tensor, if that is known. Memory that was written stands for what was written
+        last; of other tensors the node knows best.
+        """
+        if id(array) in self._written:
+            return self._written[id(array)]
+        if isinstance(node, Node) and node in self.number:
+            return self._output(self.number[node], index)
+        known = self._tensors.get(id(tensor))
+        if known is not None and known[0] is node and known[1] is array:
+            return known[2]
+        if isinstance(node, Leaf):
+            return self.leaves.get(node)
+        return None if id(tensor) in self._buffers else self._arrays.get(id(array))
 
     def _output(self, number: int, index: int) -> Source:
         return Source(number, index, self.builder.nodes[number].outputs[index])

@@ -4,7 +4,7 @@ graph has it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -155,10 +155,10 @@ class Union:
         before, after = set(map(self._of_a, self.a.edges)), set(map(self._of_b, self.b.edges))
         for edge in self.b.edges:
             mark = "" if self._of_b(edge) in before else "added"
-            self.edges.append(_moved(edge, self._number_b, mark))
+            self.edges.append(_moved(edge, self._number_b, mark, self._cluster_b))
         for edge in self.a.edges:
             if self._of_a(edge) not in after:
-                self.edges.append(_moved(edge, self._number_a, "removed"))
+                self.edges.append(_moved(edge, self._number_a, "removed", self._cluster_a))
 
     def _of_a(self, edge: GraphEdge) -> tuple[Any, ...]:
         return _key(edge, self._number_a)
@@ -172,8 +172,17 @@ def _key(edge: GraphEdge, numbers: dict[int, int]) -> tuple[Any, ...]:
     return (*ends, edge.kind, edge.slot, edge.argument, edge.output)
 
 
-def _moved(edge: GraphEdge, numbers: dict[int, int], mark: str) -> GraphEdge:
-    return replace(edge, source=numbers[edge.source], target=numbers[edge.target], mark=mark)
+def _moved(
+    edge: GraphEdge, numbers: dict[int, int], mark: str, clusters: Mapping[int | None, int | None]
+) -> GraphEdge:
+    calls = [(clusters[call], name) for call, name in edge.entering]
+    return replace(
+        edge,
+        source=numbers[edge.source],
+        target=numbers[edge.target],
+        mark=mark,
+        entering=tuple((call, name) for call, name in calls if call is not None),
+    )
 
 
 def same_clusters(

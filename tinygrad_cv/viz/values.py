@@ -46,7 +46,7 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
     the finite values.
 
     >>> moments([np.array([0.0, 2.0, np.inf])])
-    {'count': 3, 'finite': 2, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
+    {'count': 3, 'finite': 2, 'nan': 0, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
     """
     found = []
     for array in arrays:
@@ -60,6 +60,7 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
             {
                 "count": int(flat.size),
                 "finite": size,
+                "nan": int((flat != flat).sum()),
                 "zeros": int((flat == 0).sum()),
                 "mean": mean,
                 "squares": float(((finite - mean) ** 2).sum()) if size else 0.0,
@@ -78,7 +79,7 @@ def pooled(parts: Sequence[Facts]) -> Facts:
             share = part["finite"] / size
             total["squares"] += part["squares"] + step * step * total["finite"] * share
             total["mean"] += step * share
-        for name in ("count", "finite", "zeros"):
+        for name in ("count", "finite", "nan", "zeros"):
             total[name] += part[name]
     return total
 

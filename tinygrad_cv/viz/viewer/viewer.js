@@ -317,7 +317,7 @@
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
     "equation gradients parameters flops saved_bytes output_bytes measured overlay unmeasured"
-      .concat(" storage of color").split(" ");
+      .concat(" storage storages of color badges faults").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -336,10 +336,12 @@
       const none = name === $("overlay").value ? ["does not apply"] : []; // the chosen one
       return lines[id] ?? none;
     };
-    const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
+    const many = node.count > 1 && node.kind === "op";
+    const stands = many ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
-    add("failed", node.error.split("\n"));
+    add(facts.faults ? "verify" : "failed", node.error.split("\n"));
+    add("badges", facts.badges?.join(", "));
     add("value", node.value);
     add("module", modulesOf(node).map(([name, call]) => (calls.has(call) ? link(call) : name)));
     add("made at", node.site);
@@ -347,7 +349,8 @@
     add("gradients", plain(facts.gradients ?? ""));
     add("from", incoming.get(id).map((edge) => {
       const argument = edge.argument && `${edge.argument} = `;
-      return link(edge.source, FLOW[edge.kind] + argument, ` ${tensorText(edge.tensor)}`);
+      const what = words(resultName(edge), tensorText(edge.tensor));
+      return link(edge.source, FLOW[edge.kind] + argument, ` ${what}`);
     }));
     add(node.kind === "op" ? "results" : "tensor",
       node.outputs.map((tensor) => words(tensor.name, tensorText(tensor))));
@@ -418,6 +421,12 @@
     const heading = make("h2", callName(cluster));
     heading.tabIndex = -1;
     return [heading, list];
+  }
+
+  // Which result of an operator with several an edge carries
+  function resultName({ source, output, count }) {
+    const { kind, outputs } = nodes.get(source);
+    return kind === "op" && outputs.length > 1 && count === 1 ? outputs[output]?.name ?? "" : "";
   }
 
   const spaced = (name) => name.replaceAll("_", " ");
