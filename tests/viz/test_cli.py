@@ -336,7 +336,7 @@ def test_explain(model, capsys):
     assert cli.main(base) == cli.DONE
     out = capsys.readouterr().out
     assert "db[o] = sum_{n,p} g[n,o,p]" in out
-    assert "weight is 2×1×3×3" in out
+    assert "w = weight 2×1×3×3" in out
     assert cli.main([*base, "--depth", "0"]) == cli.WRONG_COMMAND
     assert "no operator of this graph has an equation" in capsys.readouterr().err
 
