@@ -84,7 +84,7 @@ def trace(
         statistics: look at the values: norms of parameters and of the gradients that a backward
             left, of a call also mean, standard deviation, zeros and non-finite values of what each
             operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and
-            "nonfinite".
+            "nonfinite", and for the badges "NaN" and "Inf".
         plan: what :func:`tinygrad_cv.autograd.plan_memory` found of the same call, for the overlay
             "peak_bytes".
 
@@ -92,6 +92,10 @@ def trace(
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
     frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
     shows everything.
+
+    Badges say what is out of the ordinary about an operator: "in place", "custom", "recomputed"
+    (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
+    the node.
 
     Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
     drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
