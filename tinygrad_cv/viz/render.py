@@ -229,10 +229,13 @@ def save(
     return replace_file(path, content)
 
 
-def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> bytes:
+def picture(
+    model: GraphModel, format: str, time_limit: float = TIME_LIMIT, suffix: str = ""
+) -> bytes:
     """The content of a picture file: "svg", "html", "png" or "pdf".
 
-    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further.
+    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further. The
+    ids of an SVG have ``suffix``; without one, the same graph gives the same bytes.
 
     Raises:
         BackendError: no engine, or it failed.
@@ -249,7 +252,7 @@ def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> b
             if format == "html":
                 return page(draw_dot(to_dot(with_room(drawn)), "svg", time_limit), drawn)
             output = draw_dot(to_dot(drawn), format, time_limit)
-            return finish(output, drawn) if format == "svg" else output
+            return finish(output, drawn, suffix) if format == "svg" else output
         except EngineTimeout:
             most = min(most, boxes(drawn)) // 3
             if most < 10:
