@@ -5,13 +5,10 @@ totals.
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
@@ -24,9 +21,10 @@ from tinygrad_cv.viz.model import (
     cluster_paths,
     common_cluster,
 )
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["Builder", "Source", "argument", "dtype_name", "gradient_lines", "info"]
-__all__ += ["memory_owner", "value_text"]
+__all__ += ["memory_owner"]
 
 
 class Source(NamedTuple):
@@ -46,11 +44,6 @@ def info(array: Any, name: str = "") -> TensorInfo:
 def dtype_name(dtype: Any) -> str:
     """``float32``; NumPy computes the name anew each time."""
     return str(dtype.name)
-
-
-def value_text(value: Any) -> str:
-    """A Python number as a picture shows it."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 class Builder:
@@ -116,7 +109,7 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _attribute(v)) for n, v in zip(op.attributes, attrs, strict=False)
+                (n, value_text(v)) for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
             site=site,
@@ -158,7 +151,7 @@ class Builder:
             return
         try:
             facts["flops"] = int(op.count_flops(specs, attrs))
-        except (AttributeError, TypeError):  # a Spec that the graph does not keep was needed
+        except Exception:  # a Spec that the graph does not keep, or a faulty formula of the user's
             self.unknown_flops += 1
         else:
             self.flops += facts["flops"]
@@ -309,22 +302,3 @@ def _memory(array: Any) -> tuple[Any, int]:
         array, "__cuda_array_interface__", None
     )
     return owner, interface["data"][0] if interface else 0
-
-
-def _attribute(value: Any) -> str:
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
-    if isinstance(value, np.dtype):
-        return dtype_name(value)
-    if isinstance(value, slice):
-        return ":".join(
-            "" if part is None else str(part) for part in (value.start, value.stop, value.step)
-        )
-    if isinstance(value, tuple) and type(value) is tuple:
-        inner = ", ".join(_attribute(v) for v in value[:16])
-        more = ", ..." if len(value) > 16 else "," if len(value) == 1 else ""
-        return f"({inner}{more})"
-    if isinstance(value, float) and math.isfinite(value):
-        return value_text(value)
-    text = str(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -20,6 +20,7 @@ from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["from_call", "from_tensors", "named_inputs"]
 
@@ -197,4 +198,7 @@ def _named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
         elif isinstance(value, (tuple, list)):
             stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
         elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]
+            stack += [
+                (f"{name}[{value_text(k, quoted=True)}]", v)
+                for k, v in reversed(list(value.items()))
+            ]
