@@ -59,6 +59,7 @@ def inner_function():
         (Holder(Thing()), "Holder(inner=<tests.viz.test_values_text.Thing object>)"),
         (Rude(), "<Rude object>"),
         (np.zeros((2, 3), np.int8), "array 2×3 int8"),
+        (np.float32(2.5), "2.5"),
         (np.dtype("float32"), "float32"),
         (slice(1, None, 2), "1::2"),
         ("x" * 300, "x" * 199 + "…"),

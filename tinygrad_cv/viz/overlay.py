@@ -7,9 +7,12 @@ up. What was not measured is hatched and says so; it is never zero.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -17,6 +20,7 @@ from tinygrad_cv.viz import values as numbers
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["LEVELS", "MEASURES", "combined", "levels", "measure", "overlay", "overlay_lines"]
 __all__ += ["quantity", "shade"]
@@ -77,7 +81,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     Raises:
         ArgumentError: an unknown name, a name of which nothing is known, or a node that is not
             there or is no operator.
-        DTypeError: a value is no number.
+        DTypeError: a value is no finite real number of float64.
 
     >>> import tinygrad_cv as tg
     >>> model = overlay(tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4)).model, "flops")
@@ -113,7 +117,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )
-    total = sum(known.values())
+    total, shares = sum(known.values()), _shares(known)
     nodes = []
     for node in model.nodes:
         if node.id in operators:
@@ -125,7 +129,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
                 "unmeasured": count,
             }
             fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = known[node.id] / total if node.id in known and total > 0 else None
+            fact["share"] = shares.get(node.id)
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
     missing = sum(node.facts["overlay"]["unmeasured"] for node in nodes if node.kind == "op")
@@ -134,6 +138,16 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     if missing:
         note += f"; hatched: not measured ({missing:,})"
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
+
+
+def _shares(values: Mapping[int, float]) -> dict[int, float]:
+    """Of each value its part of all; none if the sum is not above 0."""
+    most = max(map(abs, values.values()))
+    if not 0 < most < math.inf:
+        return {}
+    parts = {key: value / most for key, value in values.items()}  # their sum is a number
+    total = sum(parts.values())
+    return {key: part / total for key, part in parts.items()} if total > 0 else {}
 
 
 def _uncoloured(node: GraphNode) -> GraphNode:
@@ -170,16 +184,16 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
         facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
     elif overlays:
         values = [o["value"] for o in overlays if o["value"] is not None]
-        shares = [o["share"] for o in overlays if o["share"] is not None]
+        shares = [o["share"] for o in overlays if o.get("share") is not None]
         together: dict[str, float] = {}
         for o in overlays:
-            _add(together, o["parts"])
+            _add(together, o.get("parts", {}))
         facts["overlay"] = {
             **overlays[0],
             "value": sum(values) if values else None,
             "parts": together,
             "share": sum(shares) if shares else None,
-            "unmeasured": sum(o["unmeasured"] for o in overlays),
+            "unmeasured": sum(o.get("unmeasured", 0) for o in overlays),
         }
     return facts
 
@@ -191,12 +205,17 @@ def levels(model: GraphModel) -> dict[int, int]:
         for node in model.nodes
         if node.facts.get("overlay", {}).get("value") is not None
     }
-    low = min(0, min(values.values(), default=0))
-    width = max(values.values(), default=0) - low
-    return {
-        key: min(int(LEVELS * (value - low) / width), LEVELS - 1) if width > 0 else 0
-        for key, value in values.items()
-    }
+    low, high = min(0, *values.values(), 0), max(*values.values(), 0, 0)
+    width = high / 2 - low / 2  # of half the values: the difference of two may be beyond float64
+    return {key: _level(value, low, width) for key, value in values.items()}
+
+
+def _level(value: float, low: float, width: float) -> int:
+    if width == 0:
+        return 0
+    if width == math.inf:
+        return LEVELS - 1 if value == math.inf else 0
+    return min(int(LEVELS * ((value / 2 - low / 2) / width)), LEVELS - 1)
 
 
 def shade(node: GraphNode, shades: Mapping[int, int]) -> str:
@@ -218,15 +237,17 @@ def overlay_lines(node: GraphNode) -> list[str]:
     if color_line(node):
         lines.append(color_line(node))
     if shown and shown["name"] in numbers.NAMES:
-        lines += shown.get("texts") or [shown["text"]] if shown.get("applies", True) else []
+        lines += shown.get("texts") or [shown.get("text", "")] if shown.get("applies", True) else []
     elif shown:
         label = "" if shown["name"] in MEASURES else f"{shown['name']} "
         if shown["value"] is None:
             lines.append(f"{shown['name']}: not measured")
         else:
-            share = "" if shown["share"] is None else f" ({100 * shown['share']:.3g} %)"
-            lines.append(f"{label}{_parts(shown['parts'], shown['unit'])}{share}")
-            if shown["unmeasured"]:
+            parts = shown.get("parts") or {"": shown["value"]}
+            share = shown.get("share")
+            part = "" if share is None else f" ({100 * share:.3g} %)"
+            lines.append(f"{label}{_parts(parts, shown['unit'])}{part}")
+            if shown.get("unmeasured"):
                 lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
     rest = {name: parts for name, parts in measured.items() if name != (shown or {}).get("name")}
     lines += [_parts(rest[name], MEASURES[name]) for name in ("time", "flops") if name in rest]
@@ -287,7 +308,7 @@ def _checked(
         raise DTypeError(
             "overlay", f"a name, or a dict of numbers by node id is needed, not {kind}"
         )
-    for key, value in values.items():
+    for key in values:
         if key not in operators:
             raise ArgumentError(
                 "overlay",
@@ -295,7 +316,16 @@ def _checked(
                 repair=f"Its operators have the ids {', '.join(map(str, list(operators)[:8]))}"
                 f"{' ...' if len(operators) > 8 else ''}.",
             )
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise DTypeError("overlay", f"the value of node {key} is no finite number: {value!r}")
-    return {key: {"": value} for key, value in values.items()}
+    return {key: {"": _number(key, value)} for key, value in values.items()}
+
+
+def _number(key: int, value: Any) -> float:
+    """A finite number of the user's, of any real type, as Python's."""
+    if isinstance(value, (Real, Decimal)) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an int that no float64 holds
+            if math.isfinite(value):
+                return int(value) if isinstance(value, Integral) else float(value)
+    raise DTypeError(
+        "overlay",
+        f"the value of node {key} is no finite number of float64: {value_text(value, quoted=True)}",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tinygrad_cv.viz.labels import cluster_text, legend_lines, node_lines
+from tinygrad_cv.viz.labels import clean, cluster_text, legend_lines, node_lines
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, cluster_paths
 
 __all__ = ["to_text"]
@@ -52,4 +52,4 @@ def to_text(model: GraphModel) -> str:
 
 def _source(edge: GraphEdge) -> str:
     text = f"#{edge.source}"
-    return f"{edge.argument} {text}" if edge.argument and edge.kind == "data" else text
+    return f"{clean(edge.argument, 40)} {text}" if edge.argument and edge.kind == "data" else text

@@ -41,6 +41,8 @@ def value_text(value: Any, quoted: bool = False) -> str:
 
 
 def _text(value: Any, depth: int) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
     kind = type(value)
     if kind in (tuple, list, set, frozenset, dict):
         return "…" if depth == _DEEP else _container(value, lambda part: _text(part, depth + 1))
