@@ -176,9 +176,10 @@ def draw(
     parameters and constants inside their operators, what an operator saves in one box, layers of
     one operator without a box, and at most ``max_nodes`` nodes.
 
-    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
-    operators are coloured by time; with ``explain`` they have their equations
-    (:meth:`Graph.explain`).
+    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10, and the picture has as
+    many, also more than the usual 300, unless the engine needs longer than the time limit of
+    :meth:`Graph.render`. With ``profile`` the operators are coloured by time; with ``explain`` they
+    have their equations (:meth:`Graph.explain`).
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)

@@ -7,7 +7,7 @@ from collections.abc import Container
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.render import picture
 from tinygrad_cv.viz.text import to_text
-from tinygrad_cv.viz.transforms import limit
+from tinygrad_cv.viz.transforms import MAX_NODES, limit
 
 __all__ = ["mimebundle"]
 
@@ -37,7 +37,7 @@ def mimebundle(
             problem = f"\nno picture: {error}\n"
     if wanted(TEXT):
         try:
-            found[TEXT] = to_text(limit(model)) + problem
+            found[TEXT] = to_text(limit(model, model.max_nodes or MAX_NODES)) + problem
         except Exception as error:
             found[TEXT] = f"graph {model.title!r}, no text: {error}\n{problem}"
     return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from numbers import Integral
+from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import contract, holding, saved_bytes, storages
@@ -28,6 +30,7 @@ __all__ = [
     "FAR",
     "MAX_NODES",
     "USES",
+    "check_budget",
     "collapse",
     "depth",
     "expand",
@@ -239,20 +242,20 @@ def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> Graph
 
 def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     """At most ``max_nodes`` drawn nodes, by collapsing deep module calls first and then the
-    middle; says so in a note.
+    middle; says so in a note. More than the usual 300 are kept in mind for the picture.
 
     Raises:
-        ArgumentError: ``max_nodes`` is less than 10.
+        ArgumentError: ``max_nodes`` is no integer, or less than 10.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.sin().cos(), tg.zeros(3)).model
     >>> limit(model, 10) is model  # four nodes: nothing to do
     True
     """
-    if max_nodes < 10:
-        raise ArgumentError(
-            "limit", f"a graph cannot be collapsed to {max_nodes} nodes; 10 is the least"
-        )
+    check_budget(max_nodes)
+    asked = int(max_nodes) if max_nodes > MAX_NODES else None
+    if model.max_nodes != asked:
+        model = replace(model, max_nodes=asked)
     full = len(model.nodes)
     if full <= max_nodes:
         return model
@@ -271,6 +274,14 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     hidden = max(node.count for node in smaller.nodes)
     note = f"{full:,} nodes: {hidden:,} operators in the middle are drawn as one node"
     return replace(smaller, notes=(*model.notes, note))
+
+
+def check_budget(max_nodes: Any) -> None:
+    """Raise ArgumentError unless a graph can be collapsed to so many nodes."""
+    if isinstance(max_nodes, bool) or not isinstance(max_nodes, Integral) or max_nodes < 10:
+        raise ArgumentError(
+            "limit", f"a graph cannot be collapsed to {max_nodes!r:.60} nodes; 10 is the least"
+        )
 
 
 def inline_calls(model: GraphModel) -> GraphModel:
