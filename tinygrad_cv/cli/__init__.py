@@ -3,7 +3,8 @@
 
 Exit codes: 0 done; 1 the model or its input is wrong (for ``graph``, the part that ran has been
 drawn), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could
-draw (the ``.dot`` file has been written); 4 the file could not be written.
+draw (the ``.dot`` file has been written); 4 the file could not be written, or the standard output;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from tinygrad_cv._version import __version__
+from tinygrad_cv.cli.inputs import HELP, made, noted, parsed
+from tinygrad_cv.cli.output import CannotPrint, abandon, complain, flush, say
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
 __all__ = ["main"]
 
 DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
 NO_KERNEL = WRONG_MODEL
+INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn), or
 a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could draw (the
-.dot file has been written); 4 the file could not be written"""
+.dot file has been written); 4 the file could not be written, or the standard output; 130
+interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,15 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as in `tinygrad-cv ops | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon()
         return DONE
-    except _Refused as error:
+    except (_Refused, CannotPrint, KeyboardInterrupt) as error:
         if options.traceback:
             raise
-        print(f"tinygrad-cv: {error}", file=sys.stderr)
+        if isinstance(error, CannotPrint):
+            abandon()
+            error = _Refused(NO_FILE, str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            error = _Refused(INTERRUPTED, "interrupted")
+        complain(error)
         return error.code
 
 
@@ -94,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         action="append",
         default=[],
-        type=_input,
+        type=parsed,
         metavar="SHAPE[:DTYPE]",
-        help="an input of zeros, such as 1,3,32,32 or 8:int64; once for each input",
+        help=HELP,
     )
     graph.add_argument(
         "-o",
@@ -122,7 +132,9 @@ def _parser() -> argparse.ArgumentParser:
         help="module calls whose path matches, such as 'layer*', become one node each",
     )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
-    graph.add_argument("--full", action="store_true", help="every node: fold nothing")
+    graph.add_argument(
+        "--full", action="store_true", help="every node: fold nothing, draw as many as there are"
+    )
     graph.add_argument(
         "--explain", action="store_true", help="each operator with its equation and its gradients"
     )
@@ -167,30 +179,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _input(text: str) -> tuple[tuple[int, ...], str]:
-    """``1,3,32,32:float32`` as shape and dtype; a scalar is ``()``."""
-    shape, _, dtype = text.partition(":")
-    try:
-        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shape!r} is no shape such as 1,3,32,32") from None
-    if any(size < 0 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{shape!r} has a negative size")
-    return sizes, dtype or "float32"
-
-
 # ---- graph
 
 
 def _graph(options: argparse.Namespace) -> int:
-    import tinygrad_cv as tg
-
+    if options.overlay == "time" and options.device == "meta":
+        raise _Refused(
+            WRONG_COMMAND,
+            "--overlay time: on the meta device nothing is computed, so there is no time; choose "
+            "--device cpu or cuda, or --overlay flops",
+        )
     names = [options.target] if options.diff is None else [options.target, options.diff]
     loaded = [_load(name) for name in names]
     with_inputs = bool(options.input)
     try:
-        inputs = [tg.zeros(*s, dtype=d, device=options.device) for s, d in options.input]
-    except (TinygradError, TypeError) as error:
+        inputs = made(options.input, options.device)
+    except (TinygradError, TypeError, MemoryError) as error:
         raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
     try:
         targets = [_made(target, with_inputs, options.device) for target in loaded]
@@ -200,6 +204,8 @@ def _graph(options: argparse.Namespace) -> int:
         ]
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(WRONG_MODEL, f"the model called sys.exit({error.code!r:.60})") from error
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
     failure = next((graph.error for graph in graphs if graph.error), "")
@@ -228,7 +234,8 @@ def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Names
     if options.overlay is None or not callable(function):
         return tg.viz.trace(target, *inputs, **given)
     try:
-        return overlaid(function, inputs, options.overlay, **given)
+        graph = overlaid(function, inputs, options.overlay, **given)
+        return noted(graph, options.input, options.overlay)
     except TinygradError:
         graph = tg.viz.trace(target, *inputs, **given)
         if graph.error:  # the part that ran, and what failed
@@ -260,6 +267,10 @@ def _load(target: str) -> Any:
             found = getattr(found, part)
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(
+            WRONG_COMMAND, f"cannot load {target}: it called sys.exit({error.code!r:.60})"
+        ) from error
     except Exception as error:  # the user's module may raise anything
         raise _Refused(
             WRONG_COMMAND, f"cannot load {target}: {type(error).__name__}: {error}"
@@ -307,7 +318,9 @@ def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> A
     if options.diff is not None:
         view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
     else:
-        view = graphs[0] if options.full else graphs[0].simplify(**limit)
+        view = graphs[0].simplify(**limit) if not options.full else graphs[0]
+        if options.full and limit:
+            view = view.limit(**limit)
     if options.overlay is not None and not failed:
         view = view.overlay(options.overlay)
     return view.explain() if options.explain else view
@@ -323,10 +336,14 @@ def _collapsed(graph: Any, options: argparse.Namespace) -> Any:
 
 def _write(graph: Any, options: argparse.Namespace) -> None:
     if options.output is not None:
-        print(graph.render(options.output))
+        every = max(len(graph.model.nodes), 10) if options.full else None
+        path = graph.render(options.output, max_nodes=every)
+        if sys.stdout is not None:  # it may be closed: the file is what was asked for
+            say(f"{path}\n")
+    elif options.format == "dot":  # Graphviz reads "&#8594;" as the character
+        say(graph.to_dot(), errors="xmlcharrefreplace")
     else:
-        text = {"text": graph.to_text, "dot": graph.to_dot, "json": graph.to_json}
-        sys.stdout.write(text[options.format]())
+        say(graph.to_json() if options.format == "json" else graph.to_text())
 
 
 # ---- ops
@@ -340,11 +357,11 @@ def _ops(options: argparse.Namespace) -> int:
     if options.name is None:
         width = max(len(name) for name in REGISTRY)
         for name in sorted(REGISTRY):
-            print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
+            say(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip() + "\n")
         return DONE
     if ":" in options.name:
         try:
-            print(tg.viz.explain(_load(options.name)))
+            say(tg.viz.explain(_load(options.name)) + "\n")
         except ArgumentError as error:
             raise _Refused(WRONG_COMMAND, str(error)) from error
         return DONE
@@ -352,7 +369,7 @@ def _ops(options: argparse.Namespace) -> int:
     if not lines:
         hint = _near(options.name, names())
         raise _Refused(WRONG_COMMAND, f"there is no operator or function {options.name!r}{hint}")
-    print("\n".join(lines))
+    say("\n".join(lines) + "\n")
     return DONE
 
 
@@ -374,7 +391,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from tinygrad_cv.cli import doctor
 
     facts = doctor.examine()
-    print(json.dumps(facts, indent=2) if options.json else doctor.text(facts))
+    say((json.dumps(facts, indent=2) if options.json else doctor.text(facts)) + "\n")
     return DONE
 
 

@@ -79,7 +79,8 @@ def trace(
             faulty nodes are red and say what is wrong.
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
-            by time; :meth:`Graph.overlay` has the other colours.
+            by time; :meth:`Graph.overlay` has the other colours. A run on the meta device computes
+            nothing, so it has no times.
         statistics: look at the values: norms of parameters and of the gradients that a backward
             left, of a call also mean, standard deviation, zeros and non-finite values of what each
             operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and

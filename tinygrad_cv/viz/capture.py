@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
@@ -59,7 +60,9 @@ def from_tensors(
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node, (marks or {}).get(node, ""))
     model = _finish(translator, outputs, backward, title)
-    model = model if profile is None else measure(model, translator.number, profile)
+    if profile is not None:
+        computed = not any(isinstance(tensor.array, Spec) for _, tensor in outputs)
+        model = measure(model, translator.number, profile, computed)
     return _with_values(translator, model, statistics, plan)
 
 

@@ -29,13 +29,17 @@ MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
 
 
-def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> GraphModel:
+def measure(
+    model: GraphModel, numbers: Mapping[Any, int], profile: Any, computed: bool = True
+) -> GraphModel:
     """The model with ``facts["measured"]``: for each of :data:`MEASURES` a number by phase.
 
     Args:
         numbers: the recorded node of each forward operator -> its id in the model.
         profile: what ``tg.profile`` recorded. Where backward is drawn, its operators have their
             numbers themselves, else the forward ones have both.
+        computed: False for a run on the meta device, whose times are those of the inference of
+            shapes, not of the operators: they are left out.
 
     Raises:
         DTypeError: no profile.
@@ -45,7 +49,7 @@ def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> Grap
         kind = type(profile).__name__
         raise DTypeError("trace", f"profile= takes what tg.profile() recorded, not {kind}")
     found: dict[int, dict[str, dict[str, float]]] = {}
-    for name in MEASURES:
+    for name in MEASURES if computed else [name for name in MEASURES if name != "time"]:
         for phase in ("forward", "backward"):
             for node, value in profile.values(name, phase).items():
                 if node in numbers:
@@ -113,7 +117,8 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
         raise ArgumentError(
             "overlay",
             f"no operator of this graph has a value of {name}",
-            repair="Draw with profile=, which brings what was measured."
+            repair="Draw with profile=, which brings what was measured; on the meta device no "
+            "time, as nothing is computed."
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )

@@ -30,7 +30,6 @@ __all__ = [
     "FAR",
     "MAX_NODES",
     "USES",
-    "check_budget",
     "collapse",
     "depth",
     "expand",
@@ -277,7 +276,13 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
 
 
 def check_budget(max_nodes: Any) -> None:
-    """Raise ArgumentError unless a graph can be collapsed to so many nodes."""
+    """Raise ArgumentError unless a graph can be collapsed to so many nodes.
+
+    >>> check_budget(10)
+    >>> check_budget(9)
+    Traceback (most recent call last):
+    tinygrad_cv.errors.ArgumentError: limit: a graph cannot be collapsed to 9 nodes; 10 is the least
+    """
     if isinstance(max_nodes, bool) or not isinstance(max_nodes, Integral) or max_nodes < 10:
         raise ArgumentError(
             "limit", f"a graph cannot be collapsed to {max_nodes!r:.60} nodes; 10 is the least"

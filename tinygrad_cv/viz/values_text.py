@@ -32,7 +32,7 @@ def value_text(value: Any, quoted: bool = False) -> str:
     without the address.
 
     >>> value_text((1, 0.5, slice(None, 3), np.zeros((2, 3)), np.dtype("int8")))
-    '(1, 0.5, :3, array 2×3 float64, int8)'
+    '(1, 0.5, :3:, array 2×3 float64, int8)'
     >>> value_text([print, {"key": object()}, {"b", "a"}, complex])
     "[print, {'key': <object object>}, {'a', 'b'}, complex]"
     """
