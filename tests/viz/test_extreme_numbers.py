@@ -113,6 +113,18 @@ def test_any_real_number(value):
     assert viz.Graph.from_json(shown.to_json()).model == shown.model
 
 
+def test_a_long_integer_and_a_unit():
+    graph = viz.Graph(small_net(backward=False))
+    first = operators(graph)[0].id
+    for unit in ("B", "FLOPs", "s", ""):
+        shown = graph.overlay({first: 10**300}, unit)
+        assert viz.Graph.from_json(shown.to_json()).model == shown.model
+        assert "1e+" in shown.to_text()
+    for unit in (None, 3, b"s"):
+        with pytest.raises(tg.DTypeError, match="the unit must be a text, not"):
+            graph.overlay({first: 1.0}, unit)
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

@@ -60,6 +60,7 @@ def inner_function():
         (Rude(), "<Rude object>"),
         (np.zeros((2, 3), np.int8), "array 2×3 int8"),
         (np.float32(2.5), "2.5"),
+        (np.array(2.5), "array scalar float64"),
         (np.dtype("float32"), "float32"),
         (slice(1, None, 2), "1::2"),
         ("x" * 300, "x" * 199 + "…"),

@@ -85,7 +85,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     Raises:
         ArgumentError: an unknown name, a name of which nothing is known, or a node that is not
             there or is no operator.
-        DTypeError: a value is no finite real number of float64.
+        DTypeError: a value is no finite real number of float64, or the unit no text.
 
     >>> import tinygrad_cv as tg
     >>> model = overlay(tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4)).model, "flops")
@@ -94,6 +94,8 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> model.notes
     ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
     """
+    if not isinstance(unit, str):
+        raise DTypeError("overlay", f"the unit must be a text, not {type(unit).__name__}")
     if any("color" in node.facts for node in model.nodes):
         model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
     if isinstance(values, str) and values in numbers.NAMES:
@@ -329,7 +331,8 @@ def _number(key: int, value: Any) -> float:
     if isinstance(value, (Real, Decimal)) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):  # an int that no float64 holds
             if math.isfinite(value):
-                return int(value) if isinstance(value, Integral) else float(value)
+                exact = isinstance(value, Integral) and abs(value) < 2**63
+                return int(value) if exact else float(value)
     raise DTypeError(
         "overlay",
         f"the value of node {key} is no finite number of float64: {value_text(value, quoted=True)}",

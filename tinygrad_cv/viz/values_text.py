@@ -55,7 +55,7 @@ def _text(value: Any, depth: int) -> str:
         return str(value.name)
     try:
         if hasattr(value, "dtype") and hasattr(value, "shape"):
-            return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
+            return f"array {'×'.join(map(str, value.shape)) or 'scalar'} {value.dtype}"
         name = getattr(value, "__qualname__", None)
         if callable(value) and isinstance(name, str):
             return name
