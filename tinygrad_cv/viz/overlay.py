@@ -328,10 +328,11 @@ def _checked(
 
 def _number(key: int, value: Any) -> float:
     """A finite number of the user's, of any real type, as Python's."""
-    if isinstance(value, (Real, Decimal)) and not isinstance(value, bool):
+    real = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
+    if real:
         with contextlib.suppress(OverflowError):  # an int that no float64 holds
             if math.isfinite(value):
-                exact = isinstance(value, Integral) and abs(value) < 2**63
+                exact = isinstance(value, Integral) and abs(int(value)) < 2**63
                 return int(value) if exact else float(value)
     raise DTypeError(
         "overlay",
