@@ -12,7 +12,7 @@ import pytest
 import tinygrad_cv as tg
 from tests.viz.handmade import small_net
 from tinygrad_cv import nn, viz
-from tinygrad_cv.viz.overlay import levels
+from tinygrad_cv.viz.overlay import shades
 from tinygrad_cv.viz.values import moments, pooled
 
 LARGEST = float(np.finfo("float64").max)
@@ -87,8 +87,8 @@ def test_numbers_whose_sum_or_difference_is_beyond_float64():
     assert [n.facts["overlay"]["share"] for n in operators(shown)] == [0.5, 0.5, 0.0]
     assert "coloured by value: inf in all" in " ".join(shown.model.notes)
     assert "value 1e+308 (50 %)" in shown.to_text()
-    shades = levels(graph.overlay({first: -1e308, second: 1e308, third: 0}).model)
-    assert [shades[key] for key in (first, second, third)] == [0, 4, 2]
+    found = shades(graph.overlay({first: -1e308, second: 1e308, third: 0}).model)
+    assert [found[key] for key in (first, second, third)] == ["heat-0", "heat-4", "heat-2"]
     together = shown.depth(0)
     assert viz.Graph.from_json(together.to_json()).model == together.model
 

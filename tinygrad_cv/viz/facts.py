@@ -30,6 +30,7 @@ class Statistics(TypedDict):
 
     count: Count
     finite: Count
+    nan: Count
     zeros: Count
     mean: float
     std: float
@@ -49,16 +50,44 @@ class Overlay(TypedDict):
     texts: NotRequired[list[str]]
     dead: NotRequired[int]
     known: NotRequired[bool]
+    odd: NotRequired[bool]
     sizes: NotRequired[list[Pair]]
+    difference: NotRequired[bool]
+    before: NotRequired[float | None]
+    after: NotRequired[float | None]
 
 
-class Color(TypedDict):
+class Group(TypedDict):
     """The group that a colour scheme puts a node into."""
 
-    scheme: str
+    scheme: Literal["operator", "dtype", "structure"]
     label: str
-    hue: NotRequired[Hue]
-    level: NotRequired[Level]
+    hue: Hue
+
+
+class Order(TypedDict):
+    """The steps of the whole graph that a node stands for."""
+
+    scheme: Literal["order"]
+    label: str
+    level: Level
+    steps: Pair
+    of: int
+
+
+class Side(TypedDict, total=False):
+    """What overlays have to know of a node in one of two graphs."""
+
+    count: Count
+    flops: int
+    live: dict[str, int]
+    measured: dict[str, dict[str, float]]
+    norms: dict[str, Norms]
+    output_bytes: int
+    parameter_sizes: list[Pair]
+    saved_bytes: int
+    statistics: Statistics
+    unmeasured: int
 
 
 class Difference(TypedDict):
@@ -67,6 +96,8 @@ class Difference(TypedDict):
     mark: Mark
     lines: list[str]
     counts: NotRequired[dict[Mark, Count]]
+    before: NotRequired[Side]
+    after: NotRequired[Side]
 
 
 class Facts(TypedDict, total=False):
@@ -74,6 +105,11 @@ class Facts(TypedDict, total=False):
 
     equation: str
     gradients: str
+    letters: dict[str, str]
+    badges: tuple[str, ...]
+    faults: int
+    step: int
+    steps: Pair
     kernel: str
     of: str
     explain: list[str]
@@ -84,6 +120,7 @@ class Facts(TypedDict, total=False):
     operators: dict[str, int]
     saved_bytes: int
     saved_tensors: int
+    recomputed: int
     storage: int
     storages: list[Pair]
     summed: int
@@ -93,5 +130,5 @@ class Facts(TypedDict, total=False):
     statistics: Statistics
     measured: dict[str, dict[str, float]]
     overlay: Overlay
-    color: Color
+    color: Group | Order
     diff: Difference

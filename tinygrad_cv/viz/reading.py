@@ -43,9 +43,9 @@ class Rule(NamedTuple):
 class _Misfit(Exception):
     """What is wrong; its place is put together on the way out."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, problem: str, place: str = "") -> None:
         super().__init__(problem)
-        self.place = ""
+        self.place = place
 
 
 def misfit(place: str, problem: str) -> DataError:
@@ -287,7 +287,7 @@ def _typed_dict(kind: Any) -> Reader:
         _object(data)
         for name in needed:
             if name not in data:
-                raise _Misfit(f".{name} is missing")
+                raise _Misfit(" is missing", f".{name}")
         return {
             name: _inside(readers.get(name, _anything), item, f".{name}")
             for name, item in data.items()
@@ -305,10 +305,10 @@ def _dataclass(kind: Any) -> Reader:
         _object(data)
         for name in needed:
             if name not in data:
-                raise _Misfit(f".{name} is missing")
+                raise _Misfit(" is missing", f".{name}")
         for name in data:
             if name not in readers:
-                raise _Misfit(f".{name[:60]} is not known")
+                raise _Misfit(" is not known", f".{name[:60]}")
         return kind(
             **{name: _inside(readers[name], item, f".{name}") for name, item in data.items()}
         )

@@ -23,9 +23,9 @@ from tinygrad_cv.viz.complete import parsed, problem
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import MAX_NODES, boxes, check_budget, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
-from tinygrad_cv.viz.transforms import MAX_NODES, check_budget, limit
 
 __all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "picture", "save"]
 
@@ -284,7 +284,7 @@ def picture(
         try:
             return _content(drawn, format, time_limit)
         except EngineTimeout:
-            most = min(most, len(drawn.nodes)) // 3
+            most = min(most, boxes(drawn)) // 3
             if most < 10:
                 raise
 
