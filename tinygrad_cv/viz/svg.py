@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.errors import BackendError
+from tinygrad_cv.viz.complete import SVG, check_drawn, parsed
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.edge_labels import place_edge_labels
 from tinygrad_cv.viz.ends import result_name
@@ -34,7 +35,6 @@ from tinygrad_cv.viz.titles import place_titles
 
 __all__ = ["finish", "variables"]
 
-SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
 _LONGEST_TITLE = 2000
@@ -51,16 +51,19 @@ def finish(drawn: bytes, model: GraphModel, suffix: str = "") -> bytes:
     one graph in one page.
 
     Raises:
-        BackendError: ``drawn`` is not an SVG.
+        BackendError: ``drawn`` is not an SVG, or not a whole one of this model.
     """
+    root = parsed(drawn)
+    check_drawn(root, model)
     try:
-        root = ET.fromstring(drawn)
-    except ET.ParseError as error:
+        return _finished(root, model, suffix)
+    except ValueError as error:  # a place or a size in it
         raise BackendError(
-            "render", f"the Graphviz engine did not return an SVG: {error}"
+            "render", f"the Graphviz engine returned an SVG with a wrong number: {error}"
         ) from None
-    if root.tag != f"{{{SVG}}}svg":
-        raise BackendError("render", f"the Graphviz engine returned <{root.tag}>, not <svg>")
+
+
+def _finished(root: ET.Element, model: GraphModel, suffix: str) -> bytes:
     prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8] + suffix
     _set_frame(root, model, prefix)
     nodes = {f"n{node.id}": node for node in model.nodes}
