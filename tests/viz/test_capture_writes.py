@@ -8,6 +8,7 @@ import pytest
 import tinygrad_cv as tg
 from tests.viz.zoo import randn
 from tinygrad_cv import nn
+from tinygrad_cv.core.op import Op, unregister
 from tinygrad_cv.viz import diff, trace
 
 
@@ -126,3 +127,33 @@ def test_slices_of_other_places_are_no_repeat():
 
 def test_an_index_array_says_how_many_of_which_axis():
     assert "index places=2×1 of axis 0 <-" in trace(lambda x: x[[[0], [1]]], randn(3, 4)).to_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [(3, "3"), ("a", "a"), (None, "None"), ((0.5, 1.0), "(0.5, 1)"), (("a", ()), "(a, ())")],
+)
+def test_an_operator_of_the_user_may_have_a_key_that_is_no_index(key, shown):
+    class Keyed(Op):
+        name, equation, attributes = "keyed_of_the_test", "y = x", ("key",)
+
+        @staticmethod
+        def infer(input, key):
+            return input
+
+        @staticmethod
+        def forward(xp, input, key):
+            return input + 0
+
+        @staticmethod
+        def vjp_input(g):
+            return g
+
+    try:
+        graph = trace(lambda x: Keyed.call(x, key), randn(3))
+        (node,) = [n for n in graph.model.nodes if n.kind == "op"]
+        assert node.attributes == (("key", shown),)
+        written = "" if key is None else f" key={shown}"
+        assert f"keyed_of_the_test{written} <- " in graph.to_text()
+    finally:
+        unregister("keyed_of_the_test")

@@ -118,7 +118,7 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _brackets(v) if n == "key" else value_text(v))
+                (n, _brackets(v) if n == "key" and _is_index(v) else value_text(v))
                 for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
@@ -354,7 +354,15 @@ def _memory(array: Any) -> tuple[Any, int]:
     return owner, interface["data"][0] if interface else 0
 
 
-def _brackets(key: Any) -> str:
+def _is_index(key: Any) -> bool:
+    """Whether this is what :mod:`tinygrad_cv.ops.slicing` calls a key."""
+    return type(key) is tuple and all(
+        entry is None or isinstance(entry, int) or (type(entry) is tuple and len(entry) == 3)
+        for entry in key
+    )
+
+
+def _brackets(key: tuple[Any, ...]) -> str:
     """What stands between the brackets of ``x[1, :, 2:5]``."""
     parts = []
     for entry in key:

@@ -153,7 +153,7 @@ def short_attributes(node: GraphNode) -> str:
             continue
         elif text not in ("None", "False", "()", ""):
             bare = {"True": name}.get(text, f"{name}={text}")
-            others.append(text if name == "key" else bare)
+            others.append(text if name == "key" and text.startswith("[") else bare)
     return " ".join(geometry + [clean(o, 24) for o in others[:3]]) + (
         " …" if len(others) > 3 else ""
     )
