@@ -353,7 +353,8 @@ def test_exit_codes_are_documented(capsys):
     text = " ".join(capsys.readouterr().out.split())
     codes = (cli.DONE, cli.WRONG_MODEL, cli.WRONG_COMMAND, cli.NO_ENGINE, cli.NO_FILE)
     assert codes == (0, 1, 2, 3, 4)
-    words = ("done", "the model or its input is wrong", "the command line is wrong",
+    words = ("done", "the model or its input is wrong (graph has drawn the operators that ran",
+             "the command line is wrong",
              "no Graphviz engine could draw", "the file could not be written")  # fmt: skip
     for code, word in zip(codes, words, strict=True):
         assert f"{code} {word}" in text

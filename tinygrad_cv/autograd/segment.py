@@ -99,7 +99,8 @@ class Segment:
         self.nodes.append(weakref.ref(node))
         self.plans.append(node.plan)
         self.numbers.append(computation)
-        self.specs.append(tuple(map(_spec, node.saved)))
+        saved = node.saved if type(node.saved) is tuple else node.saved.specs
+        self.specs.append(tuple(map(_spec, saved)))
         if type(node.saved) is not tuple or any(map(_has_array, node.saved)):
             node.saved = promise = _Later(self, number)
             self.promises[number] = weakref.ref(promise)
@@ -196,6 +197,7 @@ class _Later:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
     __slots__ = ("__weakref__", "number", "segment")
+    state = "recomputed"
 
     def __init__(self, segment: Segment, number: int) -> None:
         self.segment = segment
@@ -205,6 +207,13 @@ class _Later:
     def specs(self) -> tuple[Any, ...]:
         """Specs of the saved values."""
         return self.segment.specs[self.number]
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """A list of the arrays that are held in the place of each array: those of a second run that
+        wait for a backward."""
+        saved, _ = self.segment.found.get(self.number, ((), 0))
+        return tuple(map(_kept, saved if type(saved) is tuple and saved else self.specs))
 
     @property
     def inputs(self) -> Any:
@@ -360,6 +369,12 @@ def _spec(value: Any) -> Any:
     if isinstance(value, tuple) and not isinstance(value, Spec):
         return tuple(map(_spec, value))
     return Spec(*spec_of(value)) if is_array(value) else value
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, tuple) and not isinstance(value, Spec):
+        return tuple(map(_kept, value))
+    return [value] if is_array(value) and not isinstance(value, Spec) else []
 
 
 def _has_array(value: Any) -> bool:

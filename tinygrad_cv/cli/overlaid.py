@@ -8,7 +8,7 @@ from typing import Any
 
 import tinygrad_cv as tg
 from tinygrad_cv.core import mode
-from tinygrad_cv.viz.calls import named_inputs
+from tinygrad_cv.viz.arguments import named_inputs
 
 __all__ = ["overlaid"]
 

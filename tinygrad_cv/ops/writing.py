@@ -158,7 +158,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     run = index.assign(self, key, value)
     note_write(self.array, "setitem", state().scope)
     for watcher in state().record:
-        watcher.wrote(self, run)
+        watcher.wrote(self, run, True)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:

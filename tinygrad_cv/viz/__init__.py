@@ -97,14 +97,23 @@ def trace(
     (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
     the node.
 
-    If an operator refuses its input, the graph ends there, with the operator and its message;
-    ``graph.error`` has it.
+    Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
+    drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
+    are those of the arrays that are held in their place.
+
+    If the call fails, the graph ends there, in a red node with the message: the operator or
+    function that refused its input, joined to the Tensors that it was given; or, for an error that
+    is none of the library's, the line that raised it. ``graph.error`` has the whole text, for such
+    an error with the line (file:line) and what caused it. If no operator has run, such an error
+    comes through.
 
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
         DTypeError: ``target`` is neither Tensors nor callable.
         ArgumentError: ``profile`` or ``plan`` is of something else; ``verify`` of a call.
+        Exception: what the call itself raised before any operator ran, unless it is an error of the
+            library's. KeyboardInterrupt and SystemExit always come through.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)

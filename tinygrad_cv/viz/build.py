@@ -65,6 +65,7 @@ class Builder:
         self.flops = 0
         self.unknown_flops = 0
         self.saved_arrays = 0
+        self._steps = 0
         self.clusters: list[Cluster] = []
         self._cluster_of: dict[int, int] = {}
         self._scopes: list[Scope] = []  # alive, so that their ids stay theirs
@@ -83,6 +84,9 @@ class Builder:
     def add(self, kind: str, name: str, **parts: Any) -> int:
         """A node; returns its number."""
         number = len(self.nodes)
+        if kind == "op":
+            self._steps += 1
+            parts.setdefault("facts", {})["step"] = self._steps
         self.nodes.append(GraphNode(number, kind, name, **parts))
         return number
 
@@ -129,28 +133,43 @@ class Builder:
             error=error,
             facts=facts,
         )
-        for slot, source in sources:
-            self.edges.append(
-                GraphEdge(
-                    source.node,
-                    number,
-                    "data",
-                    slot,
-                    argument(op, slot),
-                    source.output,
-                    source.tensor,
-                )
-            )
-            node = self.nodes[source.node]
-            if node.kind in ("param", "const"):
-                self._users[source.node].add(cluster)
-            if (
-                argument(op, slot) == "weight"
-                and op.name.startswith("conv")
-                and source.tensor.shape is not None
-            ):
-                facts["kernel"] = str(source.tensor.shape[2:])
+        given = [(slot, argument(op, slot), source) for slot, source in sources]
+        self._join(number, cluster, given)
+        for _, name, source in given:
+            shape = source.tensor.shape
+            if name == "weight" and op.name.startswith("conv") and shape is not None:
+                facts["kernel"] = str(shape[2:])
         return number
+
+    def failed(
+        self,
+        name: str,
+        error: str,
+        sources: Iterable[tuple[int, str, Source]],
+        attributes: Iterable[tuple[str, Any]],
+        scope: Scope | None,
+        site: str,
+        count: int,
+    ) -> int:
+        """A function (``count`` 1) or a line (0) that failed and was no operator. ``sources``:
+        (argument position, name, source)."""
+        cluster = self.cluster(scope)
+        texts = tuple((n, _attribute(v)) for n, v in attributes)
+        parts = {"cluster": cluster, "site": site, "error": error, "count": count}
+        number = self.add("op", name, attributes=texts, **parts)
+        self._join(number, cluster, sources)
+        return number
+
+    def _join(
+        self, number: int, cluster: int | None, sources: Iterable[tuple[int, str, Source]]
+    ) -> None:
+        """Edges into an operator."""
+        for slot, name, source in sources:
+            self.edges.append(
+                GraphEdge(source.node, number, "data", slot, name, source.output, source.tensor)
+            )
+            if self.nodes[source.node].kind in ("param", "const"):
+                self._users[source.node].add(cluster)
 
     def _count_flops(
         self,
@@ -181,26 +200,21 @@ class Builder:
         """Operator ``number`` has gradient rules; what they keep is told by :meth:`saved`."""
         self._kept.setdefault(number, 0)
 
-    def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
-        """A tensor that operator ``number`` keeps for its backward. Memory that several keep
-        counts once in all, for the first of them.
+    def saved(self, number: int, name: str, array: Any, kept: Iterable[Any], state: str) -> int:
+        """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``. Memory
+        that several keep counts once in all, for the first of them. ``state``: "parameter",
+        "packed" or "recomputed", or nothing where ``kept`` is the array itself.
         """
-        owner, place = _memory(array)
-        size = min(array.nbytes, owner.nbytes)
-        storage = -1
-        if not parameter:
+        storages = [self._store(number, part) for part in kept]
+        if state not in ("parameter", "recomputed"):
             self.saved_arrays += 1
-            if id(owner) not in self._views:
-                self._owners.append(owner)
-            whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-            if (place, size) not in views:
-                views[place, size] = self._storages
-                self._storages += 1
-                before = self._sums.get(id(owner), 0)
-                self._sums[id(owner)] = before + size
-                new = min(whole, before + size) - min(whole, before)
-                self._kept[number] = self._kept.get(number, 0) + new
-            storage = views[place, size]
+        facts: dict[str, Any] = {"saved_bytes": sum(dict(storages).values())}
+        if len(storages) == 1:
+            facts["storage"] = storages[0][0]
+        elif state == "parameter":
+            facts["storage"] = -1
+        else:
+            facts["storages"] = [list(pair) for pair in dict(storages).items()]
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(
@@ -209,11 +223,27 @@ class Builder:
             outputs=(tensor,),
             cluster=operator.cluster,
             pair=number,
-            value="parameter" if parameter else "",
-            facts={"saved_bytes": 0 if parameter else size, "storage": storage},
+            value=state,
+            facts=facts,
         )
         self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
         return saved
+
+    def _store(self, operator: int, array: Any) -> tuple[int, int]:
+        """The number of the memory of an array that an operator keeps, and its bytes."""
+        owner, place = _memory(array)
+        size = min(array.nbytes, owner.nbytes)
+        if id(owner) not in self._views:
+            self._owners.append(owner)
+        whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
+        if (place, size) not in views:
+            views[place, size] = self._storages
+            self._storages += 1
+            before = self._sums.get(id(owner), 0)
+            self._sums[id(owner)] = before + size
+            new = min(whole, before + size) - min(whole, before)
+            self._kept[operator] = self._kept.get(operator, 0) + new
+        return views[place, size], size
 
     @property
     def saved_bytes(self) -> int:
@@ -266,10 +296,10 @@ class Builder:
             node = self.nodes[number]
             self.nodes[number] = replace(node, facts={**node.facts, "saved_bytes": size})
         operators = [node for node in self.nodes if node.kind == "op"]
-        forward = sum(node.phase == "forward" for node in operators)
+        forward = sum(node.count for node in operators if node.phase == "forward")
         totals = {
             "operators": forward,
-            "backward_operators": len(operators) - forward,
+            "backward_operators": sum(node.phase == "backward" for node in operators),
             "parameters": sum(sizes),
             "parameter_tensors": len(sizes),
             "flops": self.flops,

@@ -1,122 +1,132 @@
-"""Module calls as they are watched: what the tensors that a module is called with are named
-there."""
+"""Module calls drawn as one node, or as a line of the operator that they run."""
 
 from __future__ import annotations
 
-import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
 
-from tinygrad_cv.core import mode
-from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.viz.build import Source
-from tinygrad_cv.viz.model import cluster_paths
-from tinygrad_cv.viz.translate import Translator
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.contract import contract
+from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
+from tinygrad_cv.viz.selection import chosen_calls
 
-__all__ = ["Given", "listening", "name_inputs", "named", "named_inputs", "state_of"]
+__all__ = ["collapse", "depth", "inline_calls", "levels", "part", "without_empty_clusters"]
 
 
-class Given(NamedTuple):
-    """A tensor that a module was called with: the call, the name there, where the tensor stood in
-    the graph, and who had made it, as far as that was known then."""
+def depth(model: GraphModel, k: int) -> GraphModel:
+    """Draw every module call that is nested ``k`` deep as one node; the outermost call has depth 0.
 
-    call: mode.Scope
-    name: str
-    tensor: Tensor
-    state: tuple[Any, int, Any]
-    source: Source | None
-
-
-@contextmanager
-def listening(function: Any, entered: Callable[[mode.Scope, str, Tensor], None]) -> Iterator[None]:
-    """Tell ``entered`` what the modules in ``function`` are called with."""
-
-    def note(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        call = mode.state().scope
-        if call is not None:
-            for name, tensor in named_inputs(module, args, kwargs):
-                entered(call, name, tensor)
-
-    walk = getattr(function, "modules", None)
-    modules = list(walk()) if callable(walk) else []
-    handles = [m.register_forward_pre_hook(note, with_kwargs=True) for m in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def state_of(tensor: Tensor) -> tuple[Any, int, Any]:
-    """Where a Tensor stands in the graph now: a later in-place write moves it on."""
-    return tensor.node, tensor.index, tensor.array
-
-
-def name_inputs(translator: Translator, given: Iterable[Given]) -> None:
-    """Mark the edges into each call of a module with several inputs with the names that it gives
-    them."""
-    names: dict[int, dict[tuple[int, int], list[str]]] = defaultdict(dict)
-    for call, name, tensor, state, known in given:
-        cluster = translator.builder.known_cluster(call)
-        source = known or translator.find(tensor, *state)
-        if cluster is not None and source is not None:
-            names[cluster].setdefault((source.node, source.output), []).append(name)
-    several = {key: found for key, found in names.items() if len(found) > 1}
-    if not several:
-        return
-    builder = translator.builder
-    above = cluster_paths(builder.clusters)
-    for k, edge in enumerate(builder.edges):
-        if edge.kind == "data":
-            tensor_of = edge.source, edge.output
-            calls = above[builder.nodes[edge.target].cluster]
-            entering = tuple(
-                (call, ", ".join(several[call][tensor_of]))
-                for call in calls
-                if tensor_of in several.get(call, ())
-            )
-            if entering:
-                builder.edges[k] = replace(edge, entering=entering)
-
-
-def named_inputs(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Tensor]]:
-    """The Tensors in the arguments of a call, named after the function's parameters.
+    Raises:
+        ArgumentError: ``k`` is negative.
 
     >>> import tinygrad_cv as tg
-    >>> def loss(image, scale=1): ...
-    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
-    ['image', 'scale[0]']
+    >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+    >>> [node.name for node in depth(tg.viz.trace(net, tg.zeros(2, 4)).model, 0).nodes]
+    ['input', 'Sequential', 'output']
     """
-    return list(named(_arguments(function, args, kwargs)))
+    if k < 0:
+        raise ArgumentError("depth", f"the depth must be 0 or more, not {k}")
+    level = levels(model.clusters)
+    return _collapse_clusters(
+        model, {cluster.id for cluster in model.clusters if level[cluster.id] == k}
+    )
 
 
-def _arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Any]]:
-    """The arguments of a call with the names of the function's (or the module's forward's)
-    parameters.
+def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> GraphModel:
+    """Draw the module calls whose path matches a glob (or for which a function is true) as one
+    node each, except what :func:`expand` opened.
+
+    Raises:
+        ArgumentError: nothing matches; the message names paths that are near.
+
+    >>> import tinygrad_cv as tg
+    >>> block = tg.nn.Sequential(tg.nn.Tanh(), tg.nn.ReLU())
+    >>> model = tg.viz.trace(tg.nn.Sequential(block, tg.nn.Tanh()), tg.zeros(3)).model
+    >>> [node.name for node in collapse(model, "0").nodes]
+    ['input', 'Sequential', 'tanh', 'output']
     """
-    target = getattr(function, "forward", function)
-    try:
-        bound = inspect.signature(target).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return [*((f"input {i}", value) for i, value in enumerate(args)), *kwargs.items()]
-    return list(bound.arguments.items())
+    return _collapse_clusters(model, chosen_calls(model, which, "collapse"))
 
 
-def named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """All Tensors in nested tuples, lists and dicts, named after their place."""
-    stack = list(values)[::-1]
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, Tensor):
-            yield name, value
-        elif isinstance(value, (tuple, list)):
-            stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
-        elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]
+def inline_calls(model: GraphModel) -> GraphModel:
+    """A module call with a single operator and no calls of its own becomes a line of that
+    operator, not a box.
+
+    >>> import tinygrad_cv as tg
+    >>> model = inline_calls(tg.viz.trace(tg.nn.ReLU(), tg.zeros(3)).model)
+    >>> model.clusters, [node.title for node in model.nodes if node.kind == "op"]
+    ((), ['ReLU'])
+    """
+    parents = {cluster.parent for cluster in model.clusters}
+    members: dict[int, list[GraphNode]] = defaultdict(list)
+    for node in model.nodes:
+        if node.cluster is not None:
+            members[node.cluster].append(node)
+    inlined: dict[int, Cluster] = {}
+    titled: set[int] = set()
+    for cluster in model.clusters:
+        if cluster.id in parents:
+            continue
+        inside = [node for node in members[cluster.id] if node.kind != "saved"]
+        forward = [node.kind for node in inside if node.phase == "forward"]
+        if (forward or [node.kind for node in inside]) == ["op"]:
+            inlined[cluster.id] = cluster
+            titled.update(n.id for n in inside if not forward or n.phase == "forward")
+    if not inlined:
+        return model
+    nodes = []
+    for node in model.nodes:
+        if node.cluster in inlined:
+            call = inlined[node.cluster]
+            title = node.title or (call.label if node.id in titled else "")
+            node = replace(node, cluster=call.parent, title=title)
+        nodes.append(node)
+    clusters = tuple(c for c in model.clusters if c.id not in inlined)
+    return replace(model, nodes=tuple(nodes), clusters=clusters)
+
+
+def levels(clusters: Iterable[Cluster]) -> dict[int, int]:
+    """Nesting depth of every cluster; parents stand before children."""
+    found: dict[int, int] = {}
+    for cluster in clusters:
+        found[cluster.id] = 0 if cluster.parent is None else found[cluster.parent] + 1
+    return found
+
+
+def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
+    inside: dict[int, int] = {}
+    by_id = {cluster.id: cluster for cluster in model.clusters}
+    for cluster in model.clusters:
+        parent = cluster.parent
+        if parent in inside:
+            inside[cluster.id] = inside[parent]
+        elif cluster.id in chosen and not cluster.open:
+            inside[cluster.id] = cluster.id
+    groups = {
+        node.id: (inside[node.cluster], part(node))
+        for node in model.nodes
+        if node.cluster is not None and node.cluster in inside
+    }
+    clusters = tuple(c for c in model.clusters if c.id not in inside)
+
+    def titles(key: tuple[int, str]) -> tuple[str, str, int | None]:
+        cluster = by_id[key[0]]
+        return cluster.kind, cluster.label, cluster.parent
+
+    smaller = replace(contract(model, groups, titles), clusters=clusters)
+    return without_empty_clusters(smaller)
+
+
+def part(node: GraphNode) -> str:
+    return "saved" if node.kind == "saved" else node.phase
+
+
+def without_empty_clusters(model: GraphModel) -> GraphModel:
+    used: set[int] = {node.cluster for node in model.nodes if node.cluster is not None}
+    for cluster in reversed(model.clusters):
+        if cluster.id in used and cluster.parent is not None:
+            used.add(cluster.parent)
+    if len(used) == len(model.clusters):
+        return model
+    return replace(model, clusters=tuple(c for c in model.clusters if c.id in used))

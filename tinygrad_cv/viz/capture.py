@@ -7,18 +7,22 @@ same model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tinygrad_cv.autograd.verification import Report
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, user_frame
+from tinygrad_cv.viz.arguments import named, named_inputs
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.badges import with_values
-from tinygrad_cv.viz.calls import Given, listening, name_inputs, named, named_inputs, state_of
+from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
 from tinygrad_cv.viz.faults import with_faults
+from tinygrad_cv.viz.listening import Given, listening, name_inputs
 from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.translate import Translator, topological
@@ -27,6 +31,7 @@ from tinygrad_cv.viz.work import with_flops, with_measured_time, with_time
 
 __all__ = ["from_call", "from_tensors"]
 
+META_NOTE = "meta run: shapes only, no data"
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
 
@@ -84,28 +89,34 @@ def from_call(
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
     ``names`` are of Tensors that it uses besides, and ``profile`` saw the same call.
 
-    If an operator refuses its input, the model has everything up to it, and the operator with its
-    message.
+    If the call fails, the model has everything up to there, and what failed with its message. An
+    error that is none of ours comes through if no operator has run.
     """
     if profile is not None:
         check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
     translator = Translator({**names, **dict(inputs)}, function)
     recorder = _Recorder(statistics)
-    error = ""
+    failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []
     with mode.watching(recorder), listening(function, recorder.entered):
         try:
             outputs = list(named([("output", function(*args, **kwargs))]))
-        except TinygradError as problem:
-            error = f"{type(problem).__name__}: {problem}"
+        except Exception as problem:
+            if not (recorder.runs or isinstance(problem, TinygradError)):
+                raise
+            failure = failure_of(problem, recorder.runs, recorder.refused, user_frame())
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for replay in recorder.seen:
-        replay(translator)
+    recorder.tell(translator)
     name_inputs(translator, recorder.given)
-    model = _finish(translator, outputs, backward and not error, title, error)
-    if profile is not None and not error:
+    if failure is not None:
+        translator.failed(failure)
+    seen = [tensor for _, tensor in inputs]
+    seen += (tensor for run in recorder.runs for tensor in run.outputs)
+    text = "" if failure is None else failure.text
+    model = _finish(translator, outputs, backward and not text, title, text, seen)
+    if profile is not None and not text:
         model = with_measured_time(measure_call(model, profile, translator.silent))
     return _with_values(translator, model, statistics, plan)
 
@@ -119,15 +130,25 @@ def _with_values(
     return model if plan is None else add_plan(model, plan)
 
 
+class _Write(NamedTuple):
+    """``target`` took over the values of ``result``, which stood at ``state`` then."""
+
+    target: Tensor
+    result: Tensor
+    state: tuple[Any, int, Any]
+
+
 class _Recorder(mode.Recorder):
     """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
     model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.seen: list[Callable[[Translator], None]] = []
+        self.runs: list[Run] = []
+        self.refused: Refused | None = None
         self.given: list[Given] = []
-        self._failed = False
+        self._seen: list[Run | _Write | Given] = []
+        self._in_place: set[int] = set()  # ids of results
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
         self._add(op, inputs, outputs, attrs, frame, scope)
@@ -143,48 +164,46 @@ class _Recorder(mode.Recorder):
         silent: bool = False,
     ) -> None:
         place = (frame.f_code, frame.f_lasti)
-        found = None
+        made = states(outputs)
+        run = Run(op, inputs, states(inputs), outputs, made, attrs, place, scope, silent=silent)
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            found = moments(floating or [t.array for t in outputs])
-        run = (op, inputs, _states(inputs), outputs, _states(outputs), attrs, place, scope, "")
-        self.seen.append(lambda translator: translator.run(*run, statistics=found, silent=silent))
+            run = run._replace(statistics=moments(floating or [t.array for t in outputs]))
+        self.runs.append(run)
+        self._seen.append(run)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
-        if self._failed:  # the innermost operator has spoken
-            return
-        self._failed = True
         place = (frame.f_code, frame.f_lasti)
-        message = str(error).splitlines()[0]
-        run = (op, inputs, _states(inputs), (), (), attrs, place, scope, message)
-        self.seen.append(lambda translator: translator.run(*run))
+        run = Run(op, inputs, states(inputs), (), (), attrs, place, scope)
+        self.refused = Refused(weakref.ref(error), run)  # of nested ones the outermost is known
 
-    def wrote(self, target: Any, source: Any, fresh: bool = True) -> None:
-        if isinstance(source, Tensor):
-            states = _states((source,))
-            self.seen.append(lambda translator: translator.wrote(target, source, states[0], fresh))
-            return
-        op, inputs, attrs = source
-        frame = user_frame(2)
-        result = Tensor(target.array)
-        self._add(op, inputs, (result,), attrs, frame, mode.state().scope, silent=True)
-        self.wrote(target, result)
+    def wrote(self, target: Any, source: Any, fresh: bool) -> None:
+        if not isinstance(source, Tensor):
+            op, inputs, attrs = source
+            source = Tensor(target.array)
+            scope = mode.state().scope
+            self._add(op, inputs, (source,), attrs, user_frame(2), scope, silent=True)
+        self._seen.append(_Write(target, source, *states((source,))))
+        if fresh:
+            self._in_place.add(id(source))
 
-    def entered(self, call: mode.Scope, name: str, tensor: Tensor) -> None:
-        """A module was called with a tensor, under this name."""
-        state = state_of(tensor)
-        self.seen.append(
-            lambda translator: self.given.append(
-                Given(call, name, tensor, state, translator.find(tensor, *state))
-            )
-        )
+    def entered(self, given: Given) -> None:
+        """A module is about to run with ``given``."""
+        self._seen.append(given)
 
-
-def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
-    """Where the inputs stand in the graph now."""
-    return tuple(state_of(t) if isinstance(t, Tensor) else None for t in inputs)
+    def tell(self, translator: Translator) -> None:
+        """Translate everything that was seen."""
+        for step in self._seen:
+            if isinstance(step, Run):
+                in_place = any(id(out) in self._in_place for out in step.outputs)
+                translator.run(step, in_place)
+            elif isinstance(step, Given):
+                source = translator.find(step.tensor, *step.state)
+                self.given.append(step._replace(source=source))
+            else:
+                translator.wrote(*step)
 
 
 def _finish(
@@ -193,8 +212,10 @@ def _finish(
     backward: bool,
     title: str,
     error: str = "",
+    seen: Sequence[Tensor] = (),
 ) -> GraphModel:
-    """Outputs, the backward part if wanted, and the totals."""
+    """Outputs, the backward part if wanted, and the totals. ``seen``: what was computed on the
+    way."""
     ends = []
     for name, tensor in outputs:
         source = translator.lookup(tensor, tensor.node, tensor.index, tensor.array, None)
@@ -208,5 +229,7 @@ def _finish(
         )
     if backward:
         add_backward(translator, roots)
-    notes = (FREED_NOTE,) if translator.freed else ()
-    return with_flops(translator.builder.finish(title, error, notes))
+    notes = [FREED_NOTE] if translator.freed else []
+    if any(isinstance(t.array, Spec) for t in (*(end[1] for end in ends), *seen)):
+        notes.append(META_NOTE)
+    return with_flops(translator.builder.finish(title, error, tuple(notes)))

@@ -328,7 +328,8 @@ class Graph(Views):
 
     @property
     def error(self) -> str:
-        """The whole message of the operator that refused its input, or an empty text.
+        """The whole message of what failed, or an empty text; of an error that is none of the
+        library's also its line (file:line).
 
         >>> import tinygrad_cv as tg
         >>> graph = tg.viz.trace(tg.nn.Sequential(tg.nn.Linear(4, 3)), tg.zeros(2, 5))

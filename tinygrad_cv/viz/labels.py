@@ -32,6 +32,7 @@ __all__ = [
     "text_width",
 ]
 
+NOT_KEPT = "not kept in the graph"
 MAX_LINE = 64  # characters of one drawn line; the full text is in the node's title
 
 
@@ -241,30 +242,44 @@ def _held_lines(held: Sequence[FoldedTensor]) -> list[Line]:
         elif item.value:
             lines.append(Line(f"{name} = {item.value}"))
         elif item.tensor.shape is None:
-            lines.append(Line(f"{name}: a constant"))
+            lines.append(Line(f"{name}: {NOT_KEPT}"))
         else:
             lines.append(Line(f"{name} {tensor_text(item.tensor)} constant"))
     return lines
 
 
 def _saved_lines(node: GraphNode) -> list[Line]:
-    lines = []
-    if node.held:
-        for item in node.held:
-            note = " (parameter)" if item.value == "parameter" else ""
-            lines.append(Line(f"{item.role} {tensor_text(item.tensor)}{note}", "tensor"))
-    elif node.outputs:
-        lines.append(Line(f"{node.name} {tensor_text(node.outputs[0])}", "tensor"))
-    else:
-        lines.append(Line(f"{int(node.facts.get('saved_tensors', 0)):,} tensors"))
+    items = [(held.role, held.tensor, held.value) for held in node.held]
+    # Where it has a box of its own, a parameter is drawn too.
+    value = node.value if node.value != "parameter" else ""
+    items = items or [(node.name, tensor, value) for tensor in node.outputs]
+    lines = [
+        Line(f"{name} {tensor_text(tensor)}" + (f" ({value})" if value else ""), "tensor")
+        for name, tensor, value in items
+    ]
+    saved = any(value != "recomputed" for _, _, value in items)
+    if not items:
+        saved = bool(node.facts.get("saved_tensors"))
+        if saved:
+            lines.append(Line(_plural(int(node.facts["saved_tensors"]), "tensor")))
+        if node.facts.get("recomputed"):
+            lines.append(Line(f"{int(node.facts['recomputed']):,} recomputed"))
     size = int(node.facts.get("saved_bytes", 0))
-    return [Line("saved " + bytes_text(size) if size else "saved", "name"), *lines]
+    head = "saved" if saved or size else "not saved"
+    return [Line(f"{head} {bytes_text(size)}" if size else head, "name"), *lines]
 
 
 def _tensor_lines(node: GraphNode) -> list[Line]:
     tensor = node.outputs[0] if node.outputs else TensorInfo("")
     words = {"input": "input", "param": "parameter", "const": "constant", "output": "output"}
-    word = words[node.kind]
+    unknown = tensor.shape is None and not node.value  # so it may be no constant
+    word = "tensor" if unknown and node.kind == "const" else words[node.kind]
+    if node.count > 1:  # several that are drawn as one
+        lines = [Line(node.name, "name")]
+        sizes = node.facts.get("parameter_sizes", ())
+        if node.outputs:
+            lines.append(Line(f"each {tensor_text(tensor)}", "tensor"))
+        return lines + [Line(f"{sum(n for _, n in sizes):,} parameters")] * bool(sizes)
     if node.phase == "backward":
         return [Line(node.name, "name"), Line(node.value or tensor_text(tensor), "tensor")]
     name = f"{word} {node.name}" if node.name not in ("", word) else word
@@ -276,7 +291,7 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
     if node.value:
         text = f"{node.value} ({text})"
     elif tensor.shape is None:
-        text = "not kept in the graph"
+        text = NOT_KEPT
     return [Line(name, "name"), Line(text, "tensor")]
 
 

@@ -97,7 +97,8 @@ class GraphNode:
         cluster: id of the module call that it belongs to, or None.
         held: parameters, constants and gradients folded into it.
         pair: for a backward or saved node, the forward node that it belongs to.
-        count: the number of operators that it stands for.
+        count: the number of operators (or of inputs, outputs ...) that it stands for; 0 for a line
+            that raised an error.
         title: a text to show instead of ``name``, such as the module call of a collapsed block.
         site: the user's line, "file.py:12".
         error: the message, if this operator failed, or what is wrong with it.

@@ -21,9 +21,9 @@ from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeErro
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import MAX_NODES, boxes, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
-from tinygrad_cv.viz.transforms import MAX_NODES, limit
 
 __all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "picture", "save"]
 
@@ -229,10 +229,13 @@ def save(
     return replace_file(path, content)
 
 
-def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> bytes:
+def picture(
+    model: GraphModel, format: str, time_limit: float = TIME_LIMIT, suffix: str = ""
+) -> bytes:
     """The content of a picture file: "svg", "html", "png" or "pdf".
 
-    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further.
+    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further. The
+    ids of an SVG have ``suffix``; without one, the same graph gives the same bytes.
 
     Raises:
         BackendError: no engine, or it failed.
@@ -249,9 +252,9 @@ def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> b
             if format == "html":
                 return page(draw_dot(to_dot(with_room(drawn)), "svg", time_limit), drawn)
             output = draw_dot(to_dot(drawn), format, time_limit)
-            return finish(output, drawn) if format == "svg" else output
+            return finish(output, drawn, suffix) if format == "svg" else output
         except EngineTimeout:
-            most = min(most, len(drawn.nodes)) // 3
+            most = min(most, boxes(drawn)) // 3
             if most < 10:
                 raise
 

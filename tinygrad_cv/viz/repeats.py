@@ -428,7 +428,7 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
         facts["parameter_sizes"] = sizes
         if "parameters" in facts:
             facts["parameters"] = sum(size for _, size in sizes)
-    for name in ("flops", "saved_tensors"):
+    for name in ("flops", "saved_tensors", "recomputed"):
         if name in facts:
             facts[name] = sum(int(other.facts.get(name, 0)) for other in nodes)
     if "operators" in facts:

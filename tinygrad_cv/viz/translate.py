@@ -15,7 +15,7 @@ from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.ops.writing import was_written
-from tinygrad_cv.viz.badges import operator_badges, with_badge
+from tinygrad_cv.viz.badges import operator_badges
 from tinygrad_cv.viz.build import (
     Builder,
     Source,
@@ -25,6 +25,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
     value_text,
 )
+from tinygrad_cv.viz.failure import Failure, Run
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -60,6 +61,7 @@ class Translator:
         self.parameter_memory: set[int] = set()
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self.silent: set[int] = set()  # writes that no watcher saw as an operator
+        self.segments: set[Any] = set()  # checkpoints whose arguments are drawn
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -85,8 +87,10 @@ class Translator:
     def node(self, node: Node) -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
-        known = type(node.saved) is tuple  # neither freed nor packed
-        kept = dict(zip(plan.kinds, node.saved, strict=True)) if known else {}
+        freed = isinstance(node.saved, Freed)
+        whole = freed or type(node.saved) is tuple  # of what is packed the specs are known
+        saved = node.saved if whole else node.saved.specs
+        kept = {} if freed else dict(zip(plan.kinds, saved, strict=True))
         sources, specs = [], []
         for slot, (edge, index) in enumerate(node.inputs):
             source, spec = self._input(node, slot, edge, index, kept)
@@ -183,26 +187,11 @@ class Translator:
         self._tensors[id(tensor)] = (node, tensor.array, source)
         self._arrays.setdefault(id(tensor.array), source)
 
-    def run(
-        self,
-        op: type[Op],
-        inputs: tuple[Any, ...],
-        states: tuple[Any, ...],
-        outputs: tuple[Tensor, ...],
-        made: tuple[Any, ...],
-        attrs: tuple[Any, ...],
-        place: tuple[CodeType, int],
-        scope: mode.Scope | None,
-        error: str,
-        statistics: Any = None,
-        silent: bool = False,
-    ) -> None:
-        """An operator that was seen running. ``states`` and ``made``: (node, index, array) of its
-        inputs and outputs then; ``silent`` if it is a write that only its result tells of.
-        """
+    def run(self, run: Run, in_place: bool = False) -> None:
+        """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
-        for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
+        for slot, (value, state) in enumerate(zip(run.inputs, run.states, strict=True)):
             if value is None:
                 specs.append(None)
             elif state is None:
@@ -210,22 +199,23 @@ class Translator:
                 specs.append(value)
             else:
                 node, index, array = state
-                sources.append((slot, self.lookup(value, node, index, array, scope)))
+                sources.append((slot, self.lookup(value, node, index, array, run.scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in made])
-        again = any(isinstance(node, Node) and is_recomputed(node) for node, _, _ in made)
-        badges = operator_badges(op, in_place=False, recomputed=again)
+        op, site = run.op, self._site(*run.place)
+        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in run.made])
+        again = any(isinstance(node, Node) and is_recomputed(node) for node, _, _ in run.made)
+        badges = operator_badges(op, in_place, again)
         number = self.builder.operator(
-            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error, badges
+            op, sources, produced, run.attrs, run.scope, site, tuple(specs), run.error, badges
         )
-        if silent:
+        if run.silent:
             self.silent.add(number)
-        if statistics is not None:
+        if run.statistics is not None:
             node = self.builder.nodes[number]
-            facts = {**node.facts, "statistics": statistics}
+            facts = {**node.facts, "statistics": run.statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
         for index, (out, (node, _, array), tensor) in enumerate(
-            zip(outputs, made, produced, strict=True)
+            zip(run.outputs, run.made, produced, strict=True)
         ):
             source = Source(number, index, tensor)
             self._tensors[id(out)] = (node, array, source)
@@ -234,15 +224,30 @@ class Translator:
             if isinstance(node, Node):
                 self.number[node] = number
 
-    def wrote(
-        self, target: Tensor, result: Tensor, state: tuple[Any, int, Any], fresh: bool
-    ) -> None:
-        """The memory of ``target`` has the values of ``result`` from now on; if that is ``fresh``,
-        its operator was in place."""
-        source = self._written[id(target.array)] = self.lookup(result, *state, None)
-        node = self.builder.nodes[source.node]
-        if fresh and node.kind == "op":
-            self.builder.nodes[source.node] = with_badge(node, "in place")
+    def wrote(self, target: Tensor, result: Tensor, state: tuple[Any, int, Any]) -> None:
+        """The memory of ``target`` has the values of ``result`` from now on."""
+        self._written[id(target.array)] = self.lookup(result, *state, None)
+
+    def failed(self, failure: Failure) -> None:
+        """What ended the call."""
+        if failure.run is not None:
+            self.run(failure.run)
+            return
+        scope = failure.scope
+        sources = [
+            (slot, name, self.lookup(t, t.node, t.index, t.array, scope))
+            for slot, (name, t) in enumerate(failure.given)
+        ]
+        site = "" if failure.place is None else self._site(*failure.place)
+        self.builder.failed(
+            failure.name,
+            failure.message,
+            sources,
+            failure.attributes,
+            scope,
+            site,
+            failure.operators,
+        )
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
@@ -264,8 +269,8 @@ class Translator:
         return self._constant(array)
 
     def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
-        """Who made a tensor, if that is known. What was written stands for the result; of others
-        the node knows best.
+        """Who made a tensor, if that is known. Memory that was written stands for what was written
+        last; of other tensors the node knows best.
         """
         if id(array) in self._written:
             return self._written[id(array)]

@@ -317,7 +317,7 @@
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
     "equation gradients parameters flops saved_bytes output_bytes measured overlay unmeasured"
-      .concat(" storage of color badges faults").split(" ");
+      .concat(" storage storages of color badges faults").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -328,6 +328,7 @@
         .map(({ role, tensor, value }) => {
           const what = words(role || tensor.name, tensor.shape && tensorText(tensor));
           if (value && kind === "const") return words(role, `= ${value}`);
+          if (kind === "const" && !tensor.shape) return `${role} (not kept in the graph)`;
           return value ? `${what} (${value})` : what;
         });
     const measured = (name) => {
@@ -335,7 +336,8 @@
       const none = name === $("overlay").value ? ["does not apply"] : []; // the chosen one
       return lines[id] ?? none;
     };
-    const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
+    const many = node.count > 1 && node.kind === "op";
+    const stands = many ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
     add(facts.faults ? "verify" : "failed", node.error.split("\n"));
@@ -375,12 +377,6 @@
     const heading = make("h2", nameOf(node));
     heading.tabIndex = -1;
     return [heading, list];
-  }
-
-  // Which result of an operator with several an edge carries
-  function resultName({ source, output, count }) {
-    const { kind, outputs } = nodes.get(source);
-    return kind === "op" && outputs.length > 1 && count === 1 ? outputs[output]?.name ?? "" : "";
   }
 
   // The edges that enter or leave a call, those of one tensor together
@@ -425,6 +421,12 @@
     const heading = make("h2", callName(cluster));
     heading.tabIndex = -1;
     return [heading, list];
+  }
+
+  // Which result of an operator with several an edge carries
+  function resultName({ source, output, count }) {
+    const { kind, outputs } = nodes.get(source);
+    return kind === "op" && outputs.length > 1 && count === 1 ? outputs[output]?.name ?? "" : "";
   }
 
   const spaced = (name) => name.replaceAll("_", " ");
