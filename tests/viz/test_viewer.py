@@ -204,6 +204,7 @@ def test_a_reader_of_the_screen_hears_each_part_of_a_plain_svg(browser, tmp_path
     names = [node.get("name", {}).get("value", "").split("\n")[0] for node in shown]
     roles = Counter(node["role"]["value"] for node in shown)
     assert model.title in "".join(names)
+    assert roles["graphics-document"] == 1
     assert roles["graphics-symbol"] == len(model.nodes) + len(model.edges) + len(model.clusters)
     for one in model.nodes:
         assert any(name.startswith(one.name) for name in names), one.name
