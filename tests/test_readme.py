@@ -81,9 +81,11 @@ def test_the_gallery_is_what_its_script_draws(gallery):
         else:
             assert kept.with_suffix(".dot").read_text(encoding="utf-8") == graph.to_dot(), hint
             svg = ElementTree.parse(kept.with_suffix(".svg")).getroot()
-            shown = {g.get("data-id") for g in svg.iter() if "node" in g.get("class", "").split()}
-            drawn = tg.viz.transforms.limit(graph.model)
-            assert shown == {str(node.id) for node in drawn.nodes}, hint
+            drawn, groups = tg.viz.transforms.limit(graph.model), list(svg.iter())
+            shown = [g.get("data-id") for g in groups if "data-id" in g.attrib]
+            assert sorted(shown) == sorted(str(node.id) for node in drawn.nodes), hint
+            stubs = [g.get("data-source") for g in groups if "stub" in g.get("class", "").split()]
+            assert sorted(stubs) == sorted(str(e.source) for e in drawn.edges if e.stub), hint
 
 
 def test_the_page_of_the_gallery_shows_all_of_it(gallery):

@@ -13,6 +13,7 @@ import numpy as np
 import pygraphviz
 
 from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.ops.places import Places
 from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths
 
 
@@ -83,8 +84,13 @@ class Walk:
 
     def _operator(self, node: Node, drawn: GraphNode) -> None:
         assert (drawn.kind, drawn.phase, drawn.name) == ("op", "forward", node.op.name)
-        attributes = zip(node.op.attributes, node.attrs, strict=False)
-        assert drawn.attributes == tuple((name, said(value)) for name, value in attributes)
+        attributes = dict(zip(node.op.attributes, node.attrs, strict=False))
+        assert [name for name, _ in drawn.attributes] == list(attributes)
+        for name, text in drawn.attributes:
+            if name == "key":
+                assert index_of(text) == attributes[name]
+            else:
+                assert text == said(attributes[name])
         assert [tensor.name for tensor in drawn.outputs] == list(node.op.outputs)[
             : len(node.outputs)
         ]
@@ -120,8 +126,24 @@ class Walk:
                     assert name == ""
 
 
+def index_of(text: str) -> tuple[Any, ...]:
+    """What an operator keeps of ``x[...]``, from the brackets that are drawn: Python reads them."""
+    if text == "[]":
+        return ()
+    key = eval("np.s_" + text)
+    return tuple(
+        (part.start, part.stop, 1 if part.step is None else part.step)
+        if isinstance(part, slice)
+        else part
+        for part in (key if isinstance(key, tuple) else (key,))
+    )
+
+
 def said(value: Any) -> str:
     """An attribute as it is drawn."""
+    if isinstance(value, Places):
+        size, axes = "×".join(map(str, value.flat.shape)), ", ".join(map(str, value.dims))
+        return f"{size} of {'axis' if len(value.dims) == 1 else 'axes'} {axes}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"array {'×'.join(str(n) for n in value.shape)} {value.dtype}"
     if isinstance(value, np.dtype):

@@ -114,7 +114,8 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
         cluster = by_id[key[0]]
         return cluster.kind, cluster.label, cluster.parent
 
-    return without_empty_clusters(contract(replace(model, clusters=clusters), groups, titles))
+    smaller = replace(contract(model, groups, titles), clusters=clusters)
+    return without_empty_clusters(smaller)
 
 
 def _part(node: GraphNode) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Container
 
-from tinygrad_cv.viz.limits import limit
+from tinygrad_cv.viz.limits import MAX_NODES, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.render import picture
 from tinygrad_cv.viz.text import to_text
@@ -39,7 +39,7 @@ def mimebundle(
             problem = f"\nno picture: {error}\n"
     if wanted(TEXT):
         try:
-            found[TEXT] = to_text(limit(model)) + problem
+            found[TEXT] = to_text(limit(model, model.max_nodes or MAX_NODES)) + problem
         except Exception as error:
             found[TEXT] = f"graph {model.title!r}, no text: {error}\n{problem}"
     return found
