@@ -119,10 +119,23 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
 
 
 def part(node: GraphNode) -> str:
+    """Which of the up to three nodes that a block becomes holds this one: "forward", "backward" or
+    "saved".
+
+    >>> part(GraphNode(0, "op", "exp")), part(GraphNode(1, "saved", "output"))
+    ('forward', 'saved')
+    """
     return "saved" if node.kind == "saved" else node.phase
 
 
 def without_empty_clusters(model: GraphModel) -> GraphModel:
+    """The model with only those module calls that a node is in, directly or further inside.
+
+    >>> calls = Cluster(0, "", "Net"), Cluster(1, "0", "ReLU", 0), Cluster(2, "1", "Tanh", 0)
+    >>> model = GraphModel(nodes=(GraphNode(0, "op", "relu", cluster=1),), clusters=calls)
+    >>> [call.kind for call in without_empty_clusters(model).clusters]
+    ['Net', 'ReLU']
+    """
     used: set[int] = {node.cluster for node in model.nodes if node.cluster is not None}
     for cluster in reversed(model.clusters):
         if cluster.id in used and cluster.parent is not None:
