@@ -94,7 +94,9 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     totals: dict[str, list[float]] = {"before": [], "after": []}
     for node in model.nodes:
         node = replace(node, facts=overlays.without(node.facts))
-        shown = _fact(node, name) if "diff" in node.facts else {}
+        shown: Facts = {"name": name, "unit": unit, "value": None, "applies": False}
+        if "diff" in node.facts:
+            shown = _fact(node, name)
         if shown.get("applies") or node.kind == "op":
             node = replace(node, facts={**node.facts, "overlay": shown})
         for place, found in totals.items():
