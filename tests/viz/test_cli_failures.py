@@ -32,6 +32,9 @@ def picky(image):
     hidden = image.exp()
     raise ValueError(f"not {hidden.shape}")
 
+def valued(image):
+    return image * image.sum().item()  # which a plan of the memory, without data, cannot have
+
 def plain():
     with tg.no_grad():
         return loss()
@@ -69,6 +72,7 @@ def model(tmp_path, monkeypatch):
             "there is no backward",
             "sub",
         ),
+        ("valued", ["--input", "3", "--overlay", "peak_bytes"], "GraphError: item: ", "sum mul"),
     ],
 )
 def test_code_1_has_drawn_what_ran(target, more, message, drawn, model, tmp_path, capsys):

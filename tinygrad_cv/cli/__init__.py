@@ -3,7 +3,8 @@
 
 Exit codes: 0 done; 1 the model or its input is wrong (``graph`` has drawn the operators that ran,
 if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine
-could draw (the ``.dot`` file has been written); 4 the file could not be written.
+could draw (the ``.dot`` file has been written); 4 the file could not be written, or the standard
+output; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_cv._version import __version__
+from tinygrad_cv.cli.inputs import HELP, made, noted, parsed
+from tinygrad_cv.cli.output import CannotPrint, abandon, complain, flush, say
 from tinygrad_cv.cli.views import add_views, taken
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
@@ -27,9 +30,11 @@ __all__ = ["main"]
 
 DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
 NO_KERNEL = WRONG_MODEL
+INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
 EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (graph has drawn the operators
 that ran, if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz
-engine could draw (the .dot file has been written); 4 the file could not be written"""
+engine could draw (the .dot file has been written); 4 the file could not be written, or the standard
+output; 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,15 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as in `tinygrad-cv ops | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon()
         return DONE
-    except _Refused as error:
+    except (_Refused, CannotPrint, KeyboardInterrupt) as error:
         if options.traceback:
             raise
-        print(f"tinygrad-cv: {error}", file=sys.stderr)
+        if isinstance(error, CannotPrint):
+            abandon()
+            error = _Refused(NO_FILE, str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            error = _Refused(INTERRUPTED, "interrupted")
+        complain(error)
         return error.code
 
 
@@ -96,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         action="append",
         default=[],
-        type=_input,
+        type=parsed,
         metavar="SHAPE[:DTYPE]",
-        help="an input of zeros, such as 1,3,32,32 or 8:int64; once for each input",
+        help=HELP,
     )
     graph.add_argument(
         "-o",
@@ -118,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
         help="add the backward graph; without a gradient the forward is drawn, and the exit code 1",
     )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
-    graph.add_argument("--full", action="store_true", help="every node: fold nothing")
+    graph.add_argument(
+        "--full", action="store_true", help="every node: fold nothing, draw as many as there are"
+    )
     several = add_views(graph)
     several.add_argument(
         "--diff",
@@ -154,35 +166,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _input(text: str) -> tuple[tuple[int, ...], str]:
-    """``1,3,32,32:float32`` as shape and dtype; a scalar is ``()``."""
-    shape, _, dtype = text.partition(":")
-    try:
-        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shape!r} is no shape such as 1,3,32,32") from None
-    if any(size < 0 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{shape!r} has a negative size")
-    return sizes, dtype or "float32"
-
-
 # ---- graph
 
 
 def _graph(options: argparse.Namespace) -> int:
-    import tinygrad_cv as tg
-
+    if options.overlay == "time" and options.device == "meta":
+        raise _Refused(
+            WRONG_COMMAND,
+            "--overlay time: on the meta device nothing is computed, so there is no time; choose "
+            "--device cpu or cuda, or --overlay flops",
+        )
     names = [options.target] if options.diff is None else [options.target, options.diff]
     loaded = [_load(name) for name in names]
     with_inputs = bool(options.input)
     try:
-        inputs = [tg.zeros(*s, dtype=d, device=options.device) for s, d in options.input]
-    except (TinygradError, TypeError) as error:
+        inputs = made(options.input, options.device)
+    except (TinygradError, TypeError, MemoryError) as error:
         raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
     try:
         drawn = [_traced(source, inputs, with_inputs, options) for source in loaded]
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(WRONG_MODEL, f"the model called sys.exit({error.code!r:.60})") from error
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
     problem = next((part for part in drawn if part.problem), None)
@@ -247,7 +253,8 @@ def _traced(
     if options.overlay is not None and callable(function):
 
         def coloured(function: Any, *inputs: Any, **given: Any) -> Any:
-            return overlaid(function, inputs, options.overlay, **given)
+            graph = overlaid(function, inputs, options.overlay, **given)
+            return noted(graph, options.input, options.overlay)
 
         ways.insert(0, (coloured, function, options.backward))
     first: Exception | None = None
@@ -288,6 +295,10 @@ def _load(target: str) -> Any:
             found = getattr(found, part)
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(
+            WRONG_COMMAND, f"cannot load {target}: it called sys.exit({error.code!r:.60})"
+        ) from error
     except Exception as error:  # the user's module may raise anything
         raise _Refused(
             WRONG_COMMAND, f"cannot load {target}: {type(error).__name__}: {error}"
@@ -338,16 +349,22 @@ def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> A
     if options.diff is not None:
         view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
     else:
-        view = graphs[0] if options.full else graphs[0].simplify(**limit)
+        view = graphs[0].simplify(**limit) if not options.full else graphs[0]
+        if options.full and limit:
+            view = view.limit(**limit)
     return taken(view, options, late=True, but=["--overlay"] if failed else [])
 
 
 def _write(graph: Any, options: argparse.Namespace) -> None:
     if options.output is not None:
-        print(graph.render(options.output))
+        every = max(len(graph.model.nodes), 10) if options.full else None
+        path = graph.render(options.output, max_nodes=every)
+        if sys.stdout is not None:  # it may be closed: the file is what was asked for
+            say(f"{path}\n")
+    elif options.format == "dot":  # Graphviz reads "&#8594;" as the character
+        say(graph.to_dot(), errors="xmlcharrefreplace")
     else:
-        text = {"text": graph.to_text, "dot": graph.to_dot, "json": graph.to_json}
-        sys.stdout.write(text[options.format]())
+        say(graph.to_json() if options.format == "json" else graph.to_text())
 
 
 # ---- ops
@@ -361,11 +378,11 @@ def _ops(options: argparse.Namespace) -> int:
     if options.name is None:
         width = max(len(name) for name in REGISTRY)
         for name in sorted(REGISTRY):
-            print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
+            say(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip() + "\n")
         return DONE
     if ":" in options.name:
         try:
-            print(tg.viz.explain(_load(options.name)))
+            say(tg.viz.explain(_load(options.name)) + "\n")
         except ArgumentError as error:
             raise _Refused(WRONG_COMMAND, str(error)) from error
         return DONE
@@ -373,7 +390,7 @@ def _ops(options: argparse.Namespace) -> int:
     if not lines:
         hint = _near(options.name, names())
         raise _Refused(WRONG_COMMAND, f"there is no operator or function {options.name!r}{hint}")
-    print("\n".join(lines))
+    say("\n".join(lines) + "\n")
     return DONE
 
 
@@ -395,7 +412,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from tinygrad_cv.cli import doctor
 
     facts = doctor.examine()
-    print(json.dumps(facts, indent=2) if options.json else doctor.text(facts))
+    say((json.dumps(facts, indent=2) if options.json else doctor.text(facts)) + "\n")
     return DONE
 
 

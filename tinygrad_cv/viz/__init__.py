@@ -80,11 +80,12 @@ def trace(
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
             by time; :meth:`Graph.overlay` has the other colours. For a call, one under which the
-            same call ran before, with or without gradients: of its runs the last.
+            same call ran before, with or without gradients: of its runs the last. A run on the meta
+            device computes nothing, so it has no times.
         statistics: look at the values: norms of parameters and of the gradients that a backward
             left, of a call also mean, standard deviation, zeros and non-finite values of what each
             operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and
-            "nonfinite".
+            "nonfinite", and for the badges "NaN" and "Inf".
         plan: what :func:`tinygrad_cv.autograd.plan_memory` found of the same call, for the overlay
             "peak_bytes".
 
@@ -92,6 +93,10 @@ def trace(
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
     frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
     shows everything.
+
+    Badges say what is out of the ordinary about an operator: "in place", "custom", "recomputed"
+    (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
+    the node.
 
     Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
     drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
@@ -181,11 +186,12 @@ def draw(
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
     parameters and constants inside their operators, what an operator saves in one box, layers of
-    one operator without a box, and at most ``max_nodes`` nodes.
+    one operator without a box, and at most ``max_nodes`` boxes, copies of far tensors included.
 
-    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
-    operators are coloured by time; with ``explain`` they have their equations
-    (:meth:`Graph.explain`).
+    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10, and the picture has as
+    many, also more than the usual 300, unless the engine needs longer than the time limit of
+    :meth:`Graph.render`. With ``profile`` the operators are coloured by time; with ``explain`` they
+    have their equations (:meth:`Graph.explain`).
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["bound", "named", "named_inputs"]
 
@@ -56,4 +57,7 @@ def named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
         elif isinstance(value, (tuple, list)):
             stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
         elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]
+            stack += [
+                (f"{name}[{value_text(k, quoted=True)}]", v)
+                for k, v in reversed(list(value.items()))
+            ]

@@ -5,13 +5,10 @@ totals.
 from __future__ import annotations
 
 import functools
-import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
@@ -25,9 +22,10 @@ from tinygrad_cv.viz.model import (
     cluster_paths,
     common_cluster,
 )
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["Builder", "Source", "argument", "dtype_name", "gradient_lines", "info"]
-__all__ += ["memory_owner", "value_text"]
+__all__ += ["memory_owner"]
 
 
 class Source(NamedTuple):
@@ -47,11 +45,6 @@ def info(array: Any, name: str = "") -> TensorInfo:
 def dtype_name(dtype: Any) -> str:
     """``float32``; NumPy computes the name anew each time."""
     return str(dtype.name)
-
-
-def value_text(value: Any) -> str:
-    """A Python number as a picture shows it."""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 class Builder:
@@ -125,7 +118,7 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _brackets(v) if n == "key" and _is_index(v) else _attribute(v))
+                (n, _brackets(v) if n == "key" and _is_index(v) else value_text(v))
                 for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
@@ -154,7 +147,7 @@ class Builder:
         """A function (``count`` 1) or a line (0) that failed and was no operator. ``sources``:
         (argument position, name, source)."""
         cluster = self.cluster(scope)
-        texts = tuple((n, _attribute(v)) for n, v in attributes)
+        texts = tuple((n, value_text(v)) for n, v in attributes)
         parts = {"cluster": cluster, "site": site, "error": error, "count": count}
         number = self.add("op", name, attributes=texts, **parts)
         self._join(number, cluster, sources)
@@ -183,7 +176,7 @@ class Builder:
             return
         try:
             facts["flops"] = int(op.count_flops(specs, attrs))
-        except (AttributeError, TypeError):  # a Spec that the graph does not keep was needed
+        except Exception:  # a Spec that the graph does not keep, or a faulty formula of the user's
             self.unknown_flops += 1
         else:
             self.flops += facts["flops"]
@@ -379,22 +372,3 @@ def _brackets(key: tuple[Any, ...]) -> str:
         else:
             parts.append(str(entry))
     return f"[{', '.join(parts)}]"
-
-
-def _attribute(value: Any) -> str:
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
-        return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
-    if isinstance(value, np.dtype):
-        return dtype_name(value)
-    if isinstance(value, slice):
-        return ":".join(
-            "" if part is None else str(part) for part in (value.start, value.stop, value.step)
-        )
-    if isinstance(value, tuple) and type(value) is tuple:
-        inner = ", ".join(_attribute(v) for v in value[:16])
-        more = ", ..." if len(value) > 16 else "," if len(value) == 1 else ""
-        return f"({inner}{more})"
-    if isinstance(value, float) and math.isfinite(value):
-        return value_text(value)
-    text = str(value)
-    return text if len(text) <= 200 else text[:199] + "…"

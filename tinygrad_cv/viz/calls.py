@@ -11,7 +11,7 @@ from tinygrad_cv.viz.contract import contract
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
 from tinygrad_cv.viz.selection import chosen_calls
 
-__all__ = ["collapse", "depth", "inline_calls", "levels", "part", "without_empty_clusters"]
+__all__ = ["collapse", "depth", "inline_calls", "levels", "without_empty_clusters"]
 
 
 def depth(model: GraphModel, k: int) -> GraphModel:
@@ -104,7 +104,7 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
         elif cluster.id in chosen and not cluster.open:
             inside[cluster.id] = cluster.id
     groups = {
-        node.id: (inside[node.cluster], part(node))
+        node.id: (inside[node.cluster], _part(node))
         for node in model.nodes
         if node.cluster is not None and node.cluster in inside
     }
@@ -118,24 +118,13 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
     return without_empty_clusters(smaller)
 
 
-def part(node: GraphNode) -> str:
-    """Which of the up to three nodes that a block becomes holds this one: "forward", "backward" or
-    "saved".
-
-    >>> part(GraphNode(0, "op", "exp")), part(GraphNode(1, "saved", "output"))
-    ('forward', 'saved')
-    """
+def _part(node: GraphNode) -> str:
+    """Which nodes of a call become one: "forward", "backward" or "saved"."""
     return "saved" if node.kind == "saved" else node.phase
 
 
 def without_empty_clusters(model: GraphModel) -> GraphModel:
-    """The model with only those module calls that a node is in, directly or further inside.
-
-    >>> calls = Cluster(0, "", "Net"), Cluster(1, "0", "ReLU", 0), Cluster(2, "1", "Tanh", 0)
-    >>> model = GraphModel(nodes=(GraphNode(0, "op", "relu", cluster=1),), clusters=calls)
-    >>> [call.kind for call in without_empty_clusters(model).clusters]
-    ['Net', 'ReLU']
-    """
+    """The model without the module calls that have no node left."""
     used: set[int] = {node.cluster for node in model.nodes if node.cluster is not None}
     for cluster in reversed(model.clusters):
         if cluster.id in used and cluster.parent is not None:

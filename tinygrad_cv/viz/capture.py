@@ -70,8 +70,10 @@ def from_tensors(
     if verify is not None:
         model = with_faults(model, translator.number, verify)
     if profile is not None:
-        model = measure(model, translator.number, profile)
-        model = with_time(model, translator.builder.known_cluster, profile)
+        computed = META_NOTE not in model.notes
+        model = measure(model, translator.number, profile, computed)
+        if computed:
+            model = with_time(model, translator.builder.known_cluster, profile)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -117,7 +119,9 @@ def from_call(
     text = "" if failure is None else failure.text
     model = _finish(translator, outputs, backward and not text, title, text, seen)
     if profile is not None and not text:
-        model = with_measured_time(measure_call(model, profile, translator.silent))
+        computed = META_NOTE not in model.notes
+        model = measure_call(model, profile, translator.silent, computed)
+        model = with_measured_time(model)
     return _with_values(translator, model, statistics, plan)
 
 

@@ -16,7 +16,7 @@ def hue(node: GraphNode) -> str:
     group = node.facts.get("color")
     if not group:
         return ""
-    return f"hue-{group['hue']}" if "hue" in group else f"heat-{group['level']}"
+    return f"hue-{group['hue']}" if "hue" in group else f"heat-{group.get('level', 0)}"
 
 
 def color_line(node: GraphNode) -> str:

@@ -15,13 +15,15 @@ from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.align import align, places
 from tinygrad_cv.viz.graph import Graph
-from tinygrad_cv.viz.labels import node_lines
+from tinygrad_cv.viz.labels import MAX_LINE, clean, node_lines
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import applies, overlay_lines, without
 from tinygrad_cv.viz.union import Union, same_clusters
 
 __all__ = ["Diff", "prepared", "shown"]
+
+_LONGEST = 200  # characters of what one difference, or the title, says
 
 
 class Diff(Graph):
@@ -140,27 +142,28 @@ class Diff(Graph):
         − connection: mul to sum as input
         """
         head = counts_text(self.counts) if self else f"no difference, {len(self._pairs)} nodes"
-        lines = [f"{self.model.title}: {head}" if self.model.title else head]
+        title = clean(self.model.title, _LONGEST)
+        lines = [f"{title}: {head}" if title else head]
         where_before, where_after = places(self.before.model), places(self.after.model)
         order = {id(n): w for n, w in zip(self.before.model.nodes, where_before, strict=True)}
         order |= {id(n): w for n, w in zip(self.after.model.nodes, where_after, strict=True)}
         for change in self.changes:
             node = change.after or change.before
             assert node is not None  # one of them is there
-            path, _ = order[id(node)]
+            path = clean(order[id(node)][0], MAX_LINE)
             bare = {k: v for k, v in without(node.facts).items() if k != "measured"}
             name, *rest = (line.text for line in node_lines(replace(node, title="", facts=bare)))
             text = f"{SIGNS[change.mark]} " + (f"{path} : {name}" if path else name)
             if change.what:
-                text += ": " + "; ".join(change.what)
+                text += ": " + "; ".join(clean(what, _LONGEST) for what in change.what)
             elif rest:
                 text += "   " + "; ".join(rest)
             lines.append(text)
-        names = {n.id: f"{n.title or n.name or n.kind}" for n in self.model.nodes}
+        names = {n.id: clean(n.title or n.name or n.kind, MAX_LINE) for n in self.model.nodes}
         marks = {n.id: mark_of(n) for n in self.model.nodes}
         for mark, edge in self.edges:
             if mark not in (marks[edge.source], marks[edge.target]):
-                argument = f" as {edge.argument}" if edge.argument else ""
+                argument = clean(f" as {edge.argument}", MAX_LINE) if edge.argument else ""
                 ends = f"{names[edge.source]} to {names[edge.target]}{argument}"
                 lines.append(f"{SIGNS[mark]} connection: {ends}")
         lines += [note for note in self.model.notes if note.startswith("coloured by ")]

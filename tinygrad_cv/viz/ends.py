@@ -73,7 +73,8 @@ class Ends:
         for block, found in leaving.items():
             order = sorted(found, key=lambda tensor: (place[tensor[0]], tensor[1]))
             tensors = [found[tensor].tensor for tensor in order]
-            if nodes[block].phase == "forward":  # gradients are named by what they are of
+            # Gradients are named by what they are of.
+            if nodes[block].phase == "forward" and len(order) > 1:
                 makers = [nodes[source] for source, _ in order]
                 choices = [
                     (tensor.name, node.name, module(node))

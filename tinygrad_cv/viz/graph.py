@@ -47,7 +47,7 @@ class Graph(Views):
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """The view that a person wants first: parameters and constants inside their operators,
         saved tensors in one box for each operator, single-operator modules without a box, and at
-        most ``max_nodes`` nodes.
+        most ``max_nodes`` boxes, copies of far tensors included, which :meth:`render` then draws.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -142,8 +142,9 @@ class Graph(Views):
         return self._step(transforms.only, phase)
 
     def limit(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
-        """At most ``max_nodes`` nodes, by collapsing deep module calls first and then the middle;
-        what was collapsed is said in the picture.
+        """At most ``max_nodes`` boxes, copies of far tensors included, by collapsing deep module
+        calls first, then the middle and what is many of a kind, such as outputs; what was collapsed
+        is said in the picture. :meth:`render` draws as many.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -227,23 +228,33 @@ class Graph(Views):
 
     # Out ------------------------------------------------------------------------------------------
 
-    def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
+    def render(
+        self,
+        path: str | os.PathLike[str],
+        time_limit: float = TIME_LIMIT,
+        max_nodes: int | None = None,
+    ) -> Path:
         """Write the graph to a file: ``.svg``, ``.html``, ``.png``, ``.pdf``, ``.dot``, ``.json``
         or ``.txt`` by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-        wheel. Texts (``.dot``, ``.json``, ``.txt``) need none.
+        wheel; the second steps in where the first fails. Texts (``.dot``, ``.json``, ``.txt``)
+        need none; they are what :meth:`to_dot`, :meth:`to_json` and :meth:`to_text` give.
 
         Args:
             path: where to.
             time_limit: seconds for one run of the engine; after that the graph is collapsed
                 further, and says so.
+            max_nodes: the most nodes of a picture. If None, as many as :func:`draw`,
+                :meth:`simplify` or :meth:`limit` was asked for; 300 (said in the picture) where
+                none was.
 
         Returns:
             The path.
 
         Raises:
-            ArgumentError: the ending is not supported.
+            ArgumentError: the ending is not supported, ``time_limit`` is no number above 0, or
+                ``max_nodes`` no integer from 10 on.
             BackendError: there is no engine or it failed; the ``.dot`` file has been written
                 beside ``path``.
             DataError: the file cannot be written.
@@ -254,15 +265,15 @@ class Graph(Views):
         ...     graph.render(f"{folder}/relu.txt").read_text() == graph.to_text()
         True
         """
-        return save(self.model, path, self.to_text(), time_limit)
+        return save(self.model, path, self.to_text(), time_limit, max_nodes)
 
-    def to_html(self, time_limit: float = TIME_LIMIT) -> str:
+    def to_html(self, time_limit: float = TIME_LIMIT, max_nodes: int | None = None) -> str:
         """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
         it and what it leads to, overlays, themes, and the execution order step by step, all by
         mouse or keyboard. One text that loads nothing else; ``render("graph.html")`` writes it.
 
         Args:
-            time_limit: as for :meth:`render`.
+            time_limit, max_nodes: as for :meth:`render`.
 
         Raises:
             BackendError: there is no Graphviz engine, or it failed.
@@ -273,7 +284,7 @@ class Graph(Views):
         >>> "<title>one ReLU</title>" in text
         True
         """
-        return picture(self.model, "html", time_limit).decode()
+        return picture(self.model, "html", time_limit, max_nodes).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.

@@ -6,6 +6,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
+from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.calls import depth, levels, without_empty_clusters
@@ -23,10 +25,11 @@ _OLD = re.compile(r"([\d,]+ nodes[^:]*): (module calls at depth \d+)?.* drawn as
 
 def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     """At most ``max_nodes`` boxes, copies of far tensors (``stubs``) included: by collapsing deep
-    module calls first, then the middle and what is many of a kind; says so in a note.
+    module calls first, then the middle and what is many of a kind; says so in a note. More than
+    the usual 300 are kept in mind for the picture.
 
     Raises:
-        ArgumentError: ``max_nodes`` is less than 10.
+        ArgumentError: ``max_nodes`` is no integer, or less than 10.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.sin().cos(), tg.zeros(3)).model
@@ -37,6 +40,15 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     ('41 nodes: 18 operators in the middle, 18 outputs are drawn as one node each',)
     """
     return limited(model, max_nodes, lambda smaller: smaller)
+
+
+def check_budget(max_nodes: Any) -> None:
+    """Raise ArgumentError unless a graph can be collapsed to so many boxes."""
+    if isinstance(max_nodes, bool) or not isinstance(max_nodes, Integral) or max_nodes < LEAST:
+        raise ArgumentError(
+            "limit",
+            f"a graph cannot be collapsed to {max_nodes!r:.60} nodes; {LEAST} is the least",
+        )
 
 
 def boxes(model: GraphModel) -> int:
@@ -50,10 +62,10 @@ def limited(
     """``finish`` of the model, or of a smaller one, so that it has at most ``max_nodes`` boxes.
     ``finish`` may add copies, but takes no node away.
     """
-    if isinstance(max_nodes, bool) or not isinstance(max_nodes, int) or max_nodes < LEAST:
-        raise ArgumentError(
-            "limit", f"a graph cannot be collapsed to {max_nodes!r} nodes; {LEAST} is the least"
-        )
+    check_budget(max_nodes)
+    asked = int(max_nodes) if max_nodes > MAX_NODES else None
+    if model.max_nodes != asked:
+        model = replace(model, max_nodes=asked)
 
     def fitting(smaller: GraphModel) -> GraphModel | None:
         if len(smaller.nodes) > max_nodes:

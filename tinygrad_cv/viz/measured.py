@@ -24,13 +24,17 @@ def check_profile(profile: Any) -> None:
         raise DTypeError("trace", f"profile= takes what tg.profile() recorded, not {kind}")
 
 
-def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> GraphModel:
+def measure(
+    model: GraphModel, numbers: Mapping[Any, int], profile: Any, computed: bool = True
+) -> GraphModel:
     """The model with ``facts["measured"]``: for each of ``MEASURES`` a number by phase.
 
     Args:
         numbers: the recorded node of each forward operator -> its id in the model.
         profile: what ``tg.profile`` recorded. Where backward is drawn, its operators have their
             numbers themselves, else the forward ones have both.
+        computed: False for a run on the meta device, whose times are those of the inference of
+            shapes, not of the operators: they are left out.
 
     Raises:
         DTypeError: no profile.
@@ -38,7 +42,7 @@ def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> Grap
     """
     check_profile(profile)
     found: Found = {}
-    for name in MEASURES:
+    for name in _names(computed):
         for phase in ("forward", "backward"):
             for node, value in profile.values(name, phase).items():
                 if node in numbers:
@@ -52,14 +56,19 @@ def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> Grap
     return _with(model, found)
 
 
+def _names(computed: bool) -> list[str]:
+    return [name for name in MEASURES if computed or name != "time"]
+
+
 def measure_call(
-    model: GraphModel, profile: Any, silent: Collection[int] = frozenset()
+    model: GraphModel, profile: Any, silent: Collection[int] = frozenset(), computed: bool = True
 ) -> GraphModel:
     """The same of a call that was watched: the profile saw the same operators run in the same
     modules, in this order; the last such run counts, with the backward that followed it.
 
     Args:
         silent: ids of operators that no profile sees: writes that are not recorded.
+        computed: as for :func:`measure`.
 
     Raises:
         ArgumentError: it saw nothing, or another call.
@@ -91,7 +100,7 @@ def measure_call(
         phase = "forward" if k in of else "backward"
         known = of.get(k if k in of else forwards[k])
         if known is not None:
-            for name in MEASURES:
+            for name in _names(computed):
                 parts = found.setdefault(known, {}).setdefault(name, {})
                 parts[phase] = parts.get(phase, 0) + (getattr(event, name) or 0)
     return _with(model, found)

@@ -8,9 +8,12 @@ apply to it, and it has no colour.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
@@ -20,6 +23,7 @@ from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.faults import combined_faults
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import quantity
+from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["LEVELS", "MEASURES", "applies", "combined", "expected", "known", "output_bytes"]
 __all__ += ["overlay", "overlay_lines", "quantity", "shades", "source", "state", "unmeasured"]
@@ -35,7 +39,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     Raises:
         ArgumentError: an unknown name, a name of which nothing is known, or a node that is not
             there or is no operator.
-        DTypeError: a value is no number.
+        DTypeError: a value is no finite real number of float64, or the unit no text.
 
     >>> import tinygrad_cv as tg
     >>> model = overlay(tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4)).model, "flops")
@@ -44,6 +48,8 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> model.notes
     ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
     """
+    if not isinstance(unit, str):
+        raise DTypeError("overlay", f"the unit must be a text, not {type(unit).__name__}")
     plain = (replace(node, facts=without(node.facts)) for node in model.nodes)
     model = replace(model, nodes=tuple(plain))
     if isinstance(values, str) and values in numbers.NAMES:
@@ -71,7 +77,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )
-    total = sum(sums.values())
+    total, shares = sum(sums.values()), _shares(sums)
     profiled = any("measured" in node.facts for node in operators.values())
     nodes = []
     for node in model.nodes:
@@ -86,7 +92,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             elif fact["applies"] and not has:
                 fact["unmeasured"] = node.count
             fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = sums[node.id] / total if has and total > 0 else None
+            fact["share"] = shares.get(node.id)
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
     note = f"coloured by {name}: {quantity(total, unit)} in all; the stronger, the more"
@@ -94,11 +100,22 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     return with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
 
 
+def _shares(values: Mapping[int, float]) -> dict[int, float]:
+    """Of each value its part of all; none if the sum is not above 0."""
+    most = max(map(abs, values.values()))
+    if not 0 < most < math.inf:
+        return {}
+    parts = {key: value / most for key, value in values.items()}  # their sum is a number
+    total = sum(parts.values())
+    return {key: part / total for key, part in parts.items()} if total > 0 else {}
+
+
 def source(name: str) -> str:
     """Where a measure comes from."""
     if name == "saved_bytes":
         return "Draw with backward=True, or with profile=."
-    return "Draw with profile=, which brings what was measured."
+    more = "; on the meta device no time, as nothing is computed" if name == "time" else ""
+    return f"Draw with profile=, which brings what was measured{more}."
 
 
 def expected(name: str, node: GraphNode) -> bool:
@@ -174,17 +191,17 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
         facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
     elif overlays:
         values = [o["value"] for o in overlays if o["value"] is not None]
-        shares = [o["share"] for o in overlays if o["share"] is not None]
+        shares = [o["share"] for o in overlays if o.get("share") is not None]
         together: dict[str, float] = {}
         for o in overlays:
-            _add(together, o["parts"])
+            _add(together, o.get("parts", {}))
         facts["overlay"] = {
             **overlays[0],
             "value": sum(values) if values else None,
             "parts": together,
             "applies": any(o.get("applies", True) for o in overlays),
             "share": sum(shares) if shares else None,
-            "unmeasured": sum(o["unmeasured"] for o in overlays),
+            "unmeasured": sum(o.get("unmeasured", 0) for o in overlays),
         }
     return facts
 
@@ -205,18 +222,26 @@ def shades(model: GraphModel) -> dict[int, str]:
         if node.facts.get("overlay", {}).get("value") is not None
     }
     signed = any(node.facts.get("overlay", {}).get("difference") for node in model.nodes)
-    low = 0 if signed else min(0, min(values.values(), default=0))
-    width = max((abs(value) if signed else value for value in values.values()), default=0) - low
+    sizes = {key: abs(value) if signed else value for key, value in values.items()}
+    low, high = min(0, *sizes.values(), 0), max(*sizes.values(), 0, 0)
+    width = high / 2 - low / 2  # of half the values: the difference of two may be beyond float64
     found = {}
     for node in model.nodes:
         shade = state(node)
         if node.id in values:
-            value = values[node.id]
-            part = ((abs(value) if signed else value) - low) / width if width > 0 else 0
-            scale = "cool" if signed and value < 0 else "heat"
-            shade = shade.replace("heat", f"{scale}-{min(int(LEVELS * part), LEVELS - 1)}")
+            level = _level(sizes[node.id], low, width)
+            scale = "cool" if signed and values[node.id] < 0 else "heat"
+            shade = shade.replace("heat", f"{scale}-{level}")
         found[node.id] = "" if node.error else shade
     return found
+
+
+def _level(value: float, low: float, width: float) -> int:
+    if width == 0:
+        return 0
+    if width == math.inf:
+        return LEVELS - 1 if value == math.inf else 0
+    return min(int(LEVELS * ((value / 2 - low / 2) / width)), LEVELS - 1)
 
 
 def state(node: GraphNode) -> str:
@@ -242,13 +267,15 @@ def overlay_lines(node: GraphNode) -> list[str]:
     if shown and applies(node):
         label = "" if shown["name"] in MEASURES else f"{shown['name']} "
         if "texts" in shown or "text" in shown:
-            lines += shown.get("texts") or [shown["text"]]
+            lines += shown.get("texts") or [shown.get("text", "")]
         elif shown["value"] is None:
             lines.append(f"{shown['name']}: not measured")
         else:
-            share = "" if shown["share"] is None else f" ({100 * shown['share']:.3g} %)"
-            lines.append(f"{label}{_parts(shown['parts'], shown['unit'])}{share}")
-            if shown["unmeasured"]:
+            parts = shown.get("parts") or {"": shown["value"]}
+            share = shown.get("share")
+            part = "" if share is None else f" ({100 * share:.3g} %)"
+            lines.append(f"{label}{_parts(parts, shown['unit'])}{part}")
+            if shown.get("unmeasured"):
                 lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
     if "diff" in node.facts:  # of two graphs: only the difference is told
         return lines
@@ -316,7 +343,7 @@ def _checked(
         raise DTypeError(
             "overlay", f"a name, or a dict of numbers by node id is needed, not {kind}"
         )
-    for key, value in values.items():
+    for key in values:
         if key not in operators:
             raise ArgumentError(
                 "overlay",
@@ -324,7 +351,18 @@ def _checked(
                 repair=f"Its operators have the ids {', '.join(map(str, list(operators)[:8]))}"
                 f"{' ...' if len(operators) > 8 else ''}.",
             )
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise DTypeError("overlay", f"the value of node {key} is no finite number: {value!r}")
-    return {key: {"": value} for key, value in values.items()}
+    return {key: {"": _number(key, value)} for key, value in values.items()}
+
+
+def _number(key: int, value: Any) -> float:
+    """A finite number of the user's, of any real type, as Python's."""
+    real = isinstance(value, (Real, Decimal)) and not isinstance(value, bool)
+    if real:
+        with contextlib.suppress(OverflowError):  # an int that no float64 holds
+            if math.isfinite(value):
+                exact = isinstance(value, Integral) and abs(int(value)) < 2**63
+                return int(value) if exact else float(value)
+    raise DTypeError(
+        "overlay",
+        f"the value of node {key} is no finite number of float64: {value_text(value, quoted=True)}",
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.errors import BackendError
+from tinygrad_cv.viz.complete import SVG, check_drawn, parsed
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.edge_labels import place_edge_labels
 from tinygrad_cv.viz.ends import result_name
@@ -34,27 +35,36 @@ from tinygrad_cv.viz.titles import place_titles
 
 __all__ = ["finish", "variables"]
 
-SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
 _LONGEST_TITLE = 2000
 
+# Roles of the WAI-ARIA Graphics Module: a document has parts that a screen reader goes to one by
+# one (those of an "img" are hidden from it), and a symbol is one thing, with its title as name.
+DOCUMENT, SYMBOL = "graphics-document document", "graphics-symbol img"
 
-def finish(drawn: bytes, model: GraphModel) -> bytes:
+
+def finish(drawn: bytes, model: GraphModel, suffix: str = "") -> bytes:
     """Graphviz's SVG of ``model`` as the SVG that is handed out.
 
+    Its ids begin with a digest of the graph and with ``suffix``, which tells apart two drawings of
+    one graph in one page.
+
     Raises:
-        BackendError: ``drawn`` is not an SVG.
+        BackendError: ``drawn`` is not an SVG, or not a whole one of this model.
     """
+    root = parsed(drawn)
+    check_drawn(root, model)
     try:
-        root = ET.fromstring(drawn)
-    except ET.ParseError as error:
+        return _finished(root, model, suffix)
+    except ValueError as error:  # a place or a size in it
         raise BackendError(
-            "render", f"the Graphviz engine did not return an SVG: {error}"
+            "render", f"the Graphviz engine returned an SVG with a wrong number: {error}"
         ) from None
-    if root.tag != f"{{{SVG}}}svg":
-        raise BackendError("render", f"the Graphviz engine returned <{root.tag}>, not <svg>")
-    prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8]
+
+
+def _finished(root: ET.Element, model: GraphModel, suffix: str) -> bytes:
+    prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8] + suffix
     _set_frame(root, model, prefix)
     nodes = {f"n{node.id}": node for node in model.nodes}
     clusters = {f"c{cluster.id}": cluster for cluster in model.clusters}
@@ -85,7 +95,8 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     """Size, accessible name and style sheet of the whole picture."""
     root.set("id", prefix)
     root.set("class", "tinygrad-cv")
-    root.set("role", "img")
+    root.set("role", DOCUMENT)
+    root.set("aria-roledescription", "graph")
     root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
     for name in ("operators", "backward_operators", "parameters", "flops", "saved_bytes"):
         if name in model.totals:
@@ -335,6 +346,7 @@ def _set_title(group: ET.Element, text: str) -> None:
         title = ET.Element(f"{{{SVG}}}title")
         group.insert(0, title)
     title.text = text
+    group.set("role", SYMBOL)
 
 
 def _set_lines(group: ET.Element, lines: list[Line]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tinygrad_cv.viz.ends import result_name
-from tinygrad_cv.viz.labels import cluster_text, legend_lines, node_lines
+from tinygrad_cv.viz.labels import clean, cluster_text, legend_lines, node_lines
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
 
 __all__ = ["to_text"]
@@ -53,5 +53,6 @@ def to_text(model: GraphModel) -> str:
 
 
 def _source(edge: GraphEdge, source: GraphNode) -> str:
-    text = ".".join(filter(None, (f"#{edge.source}", result_name(edge, source))))
-    return f"{edge.argument} {text}" if edge.argument and edge.kind == "data" else text
+    result = clean(result_name(edge, source), 40)
+    text = ".".join(filter(None, (f"#{edge.source}", result)))
+    return f"{clean(edge.argument, 40)} {text}" if edge.argument and edge.kind == "data" else text

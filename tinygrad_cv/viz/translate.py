@@ -23,10 +23,10 @@ from tinygrad_cv.viz.build import (
     dtype_name,
     info,
     memory_owner,
-    value_text,
 )
 from tinygrad_cv.viz.failure import Failure, Run
 from tinygrad_cv.viz.model import TensorInfo
+from tinygrad_cv.viz.values_text import number_text
 
 __all__ = ["Translator", "topological"]
 
@@ -164,13 +164,13 @@ class Translator:
     def _constant(self, value: Any, kind: str = "const") -> Source:
         """A tensor without a gradient; the same array is the same constant."""
         if not hasattr(value, "dtype"):
-            return self.builder.tensor("const", "", TensorInfo("", ()), value_text(value))
+            return self.builder.tensor("const", "", TensorInfo("", ()), number_text(value))
         known = self._constants.get(id(value))
         if known is None:
             name = self._array_names.get(id(value), "")
             kind = "input" if name else kind
             single = value.size == 1 and not isinstance(value, Spec)
-            text = value_text(value.item()) if single else ""
+            text = number_text(value.item()) if single else ""
             known = self.builder.tensor(kind, name, info(value), text)
             self._constants[id(value)] = known
         return known

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Node
@@ -42,11 +40,12 @@ Facts = dict[str, Any]
 
 
 def moments(arrays: Iterable[Any]) -> Facts | None:
-    """What the statistics of some arrays are made of; None without data. Mean and squares are of
-    the finite values.
+    """What the statistics of some arrays are made of; None without data. Mean and standard
+    deviation are of the finite values.
 
+    >>> import numpy as np
     >>> moments([np.array([0.0, 2.0, np.inf])])
-    {'count': 3, 'finite': 2, 'nan': 0, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
+    {'count': 3, 'finite': 2, 'nan': 0, 'zeros': 1, 'mean': 1.0, 'std': 1.0}
     """
     found = []
     for array in arrays:
@@ -54,19 +53,25 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
             return None  # a stand-in of the meta device
         flat = array.reshape(-1).astype("float64")
         finite = flat[abs(flat) < math.inf]  # false for NaN too
-        size = int(finite.size)
-        mean = float(finite.mean()) if size else 0.0
-        found.append(
-            {
-                "count": int(flat.size),
-                "finite": size,
-                "nan": int((flat != flat).sum()),
-                "zeros": int((flat == 0).sum()),
-                "mean": mean,
-                "squares": float(((finite - mean) ** 2).sum()) if size else 0.0,
-            }
-        )
+        entry: Facts = {"count": int(flat.size), "finite": int(finite.size)}
+        entry |= {"nan": int((flat != flat).sum()), "zeros": int((flat == 0).sum())}
+        entry |= {"mean": 0.0, "std": 0.0}
+        if finite.size:
+            finite, scale = _scaled(finite)
+            mean = float(finite.mean())
+            entry["mean"] = scale * mean
+            entry["std"] = scale * math.sqrt(float(((finite - mean) ** 2).mean()))
+        found.append(entry)
     return pooled(found) if found else None
+
+
+def _scaled(flat: Any) -> tuple[Any, float]:
+    """Values whose squares neither overflow nor vanish, and the factor that is taken out of
+    them."""
+    most = float(abs(flat).max())
+    if 1e-100 < most < 1e100 or not 0 < most < math.inf:
+        return flat, 1.0
+    return flat / most, most
 
 
 def pooled(parts: Sequence[Facts]) -> Facts:
@@ -74,11 +79,15 @@ def pooled(parts: Sequence[Facts]) -> Facts:
     total = dict(parts[0])
     for part in parts[1:]:
         size = total["finite"] + part["finite"]
-        step = part["mean"] - total["mean"]
         if size:
             share = part["finite"] / size
-            total["squares"] += part["squares"] + step * step * total["finite"] * share
-            total["mean"] += step * share
+            between = math.sqrt(share * (1 - share))
+            total["std"] = math.hypot(
+                math.sqrt(1 - share) * total["std"],
+                math.sqrt(share) * part["std"],
+                between * part["mean"] - between * total["mean"],
+            )
+            total["mean"] = (1 - share) * total["mean"] + share * part["mean"]
         for name in ("count", "finite", "nan", "zeros"):
             total[name] += part[name]
     return total
@@ -90,11 +99,13 @@ def _norm(tensor: Any) -> float | str | None:
     if isinstance(array, Spec):
         return None
     flat = array.reshape(-1).astype("float64")
-    norm = float(np.sqrt(float((flat * flat).sum())))
-    if norm == math.inf and bool((abs(flat) < math.inf).all()):  # the squares were too large
-        most = float(abs(flat).max())
-        norm = most * float(np.sqrt(float(((flat / most) ** 2).sum())))
-    return norm if math.isfinite(norm) else "nan" if math.isnan(norm) else "inf"
+    if not flat.size:
+        return 0.0
+    if not bool((abs(flat) < math.inf).all()):
+        return "nan" if bool((flat != flat).any()) else "inf"
+    flat, scale = _scaled(flat)
+    norm = scale * math.sqrt(float((flat * flat).sum()))
+    return norm if math.isfinite(norm) else "inf"
 
 
 def add_norms(
@@ -311,14 +322,14 @@ def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
     if not found:
         return None
     count, finite = found["count"], found["finite"]
-    spread = math.sqrt(found["squares"] / finite) if finite else None
+    spread = found["std"] if finite else None
     value = {
         "mean": found["mean"] if finite else None,
         "std": spread,
         "zeros": found["zeros"] / count if count else None,
         "nonfinite": (count - finite) / count if count else None,
     }[name]
-    if finite:
+    if finite and count:
         text = f"mean {found['mean']:.4g}, std {spread:.4g}, {100 * found['zeros'] / count:.3g} % 0"
     else:
         text = "no finite value" if count else "no value"
@@ -352,7 +363,7 @@ def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
             texts.pop()
         for norm in dict.fromkeys(odd):
             many = f" ({odd.count(norm)} of {len(norms_of)})" if len(norms_of) > 1 else ""
-            said = "exactly 0" if norm == 0 else str(norm)
+            said = "exactly 0" if norm == 0 else "NaN" if norm == "nan" else str(norm)
             gone = kind == "grad" and not norm
             dead += odd.count(norm) if gone else 0
             texts.append(f"{word} {label}: {said}{', dead' if gone else ''}{many}")
@@ -386,9 +397,13 @@ def quantity(value: float, unit: str) -> str:
 
     >>> quantity(0.00124, "s"), quantity(3_200_000, "FLOPs"), quantity(12_000, "B")
     ('1.24 ms', '3.2 MFLOPs', '12 kB')
-    >>> quantity(0.25, ""), quantity(0, "s")
-    ('0.25', '0 s')
+    >>> quantity(0.25, ""), quantity(0, "s"), quantity(math.nan, "s"), quantity(-math.inf, "B")
+    ('0.25', '0 s', 'NaN s', '-inf B')
     """
+    if isinstance(value, int):
+        value = float(value) if abs(value) < 10**308 else math.copysign(math.inf, value)
+    if not math.isfinite(value):
+        return f"{'NaN' if math.isnan(value) else value} {unit}".rstrip()
     if not value or unit not in ("s", "FLOPs", "B"):
         return f"{value:.4g} {unit}".rstrip()
     if unit == "s":
