@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_cv.viz.marks import combined_marks
+from tinygrad_cv.viz.marks import combined_marks, mark_of, with_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
@@ -23,6 +23,7 @@ def contract(
     model: GraphModel,
     groups: Mapping[int, Key],
     titles: Callable[[Key], tuple[str, str, int | None]],
+    attempt: int = 0,
 ) -> GraphModel:
     """Make one node of all nodes that ``groups`` gives the same key.
 
@@ -31,7 +32,8 @@ def contract(
         titles: key -> (name, title, cluster) of the new node.
 
     The new node has the smallest id of its members; a group with one operator keeps that operator,
-    which gets the title; a group without operators keeps its nodes.
+    which gets the title; a group without operators keeps its nodes. Groups that make a circle are
+    loosened, each ``attempt`` more than the one before.
     """
     members: dict[Key, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
@@ -82,7 +84,78 @@ def contract(
                 titled = node.kind == "op" and node.phase == "forward" and not node.title
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
             kept.append(node)
+    tangled = _tangled(edges)
+    if tangled and attempt < len(_LOOSENED):
+        looser = _LOOSENED[attempt](model, groups, new_id, tangled)
+        return contract(model, looser, lambda key: titles(_whole(key)), attempt + 1)
     return replace(model, nodes=_topological(kept, edges), edges=edges)
+
+
+def _alone(key: Key, node_id: int) -> Key:
+    """The key of a node that leaves its group; :func:`_whole` gives that of the group."""
+    return key[0], f"{_whole(key)[1]} without {node_id}"
+
+
+def _whole(key: Key) -> Key:
+    return key[0], key[1].partition(" ")[0]
+
+
+def _untangled(
+    model: GraphModel, groups: Mapping[int, Key], new_id: Mapping[int, int], tangled: set[int]
+) -> dict[int, Key]:
+    """Groups without a circle. In a comparison a call has nodes of both graphs, and those that were
+    removed may stand between or behind the nodes of another call: of those on a circle, one that
+    stands between the other nodes of a group joins it, and any other one stands alone.
+    """
+    spans: dict[Key, list[int]] = {}
+    for place, node in enumerate(model.nodes):
+        if new_id.get(node.id) in tangled and mark_of(node) != "removed":
+            spans.setdefault(groups[node.id], [place, place])[1] = place
+    found = dict(groups)
+    for place, node in enumerate(model.nodes):
+        if mark_of(node) == "removed" and new_id.get(node.id, node.id) in tangled:
+            around = (k for k, (start, end) in spans.items() if start < place < end)
+            key = next((k for k in around if k[1] == node.phase), None)
+            if key is not None:
+                found[node.id] = key
+            elif node.id in groups:
+                found[node.id] = _alone(groups[node.id], node.id)
+    return found
+
+
+def _dissolved(
+    model: GraphModel, groups: Mapping[int, Key], new_id: Mapping[int, int], tangled: set[int]
+) -> dict[int, Key]:
+    """Groups of which those on a circle are taken apart."""
+    return {
+        number: _alone(key, number) if new_id.get(number) in tangled else key
+        for number, key in groups.items()
+    }
+
+
+_LOOSENED = (_untangled, _dissolved)
+
+
+def _tangled(edges: Iterable[GraphEdge]) -> set[int]:
+    """The nodes on circles, and on paths from one circle to another."""
+    left: set[int] = set()
+    for against in (False, True):
+        ends = [(e.target, e.source) if against else (e.source, e.target) for e in edges]
+        waiting = Counter(target for _, target in ends)
+        targets: dict[int, list[int]] = defaultdict(list)
+        for source, target in ends:
+            targets[source].append(target)
+        ready = [source for source in targets if not waiting[source]]
+        while ready:
+            for target in targets[ready.pop()]:
+                waiting[target] -= 1
+                if not waiting[target]:
+                    ready.append(target)
+        remaining = {node for node, count in waiting.items() if count}
+        left = left & remaining if against else remaining
+        if not left:
+            break
+    return left
 
 
 def _block(
@@ -151,7 +224,7 @@ def _with_operator(
     )
     parameters = [node for node in nodes if node.kind == "param"]
     return replace(
-        holding(operator, parameters, {h.key for h in held}),
+        with_marks(holding(operator, parameters, {h.key for h in held}), nodes),
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,

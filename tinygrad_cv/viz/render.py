@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,7 +169,10 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 
 
 def save(
-    model: GraphModel, path: str | os.PathLike[str], text: str, time_limit: float = TIME_LIMIT
+    model: GraphModel,
+    path: str | os.PathLike[str],
+    text: Callable[[], str],
+    time_limit: float = TIME_LIMIT,
 ) -> Path:
     """Write a graph to ``path`` in the format of its ending. An existing file is replaced only by
     a complete one.
@@ -179,7 +183,7 @@ def save(
     Args:
         model: the graph.
         path: where to; its ending is one of :data:`FORMATS`.
-        text: what a ``.txt`` file gets.
+        text: gives what a ``.txt`` file gets; not called for the others.
         time_limit: seconds for one run of the engine.
 
     Raises:
@@ -191,7 +195,7 @@ def save(
     >>> import tempfile, tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(model, f"{folder}/relu.json", "").read_text() == model.to_json()
+    ...     save(model, f"{folder}/relu.json", str).read_text() == model.to_json()
     True
     """
     try:
@@ -213,7 +217,7 @@ def save(
     if format == "json":
         return replace_file(path, model.to_json().encode())
     if format == "txt":
-        return replace_file(path, text.encode())
+        return replace_file(path, text().encode())
     if format == "dot":
         return replace_file(path, to_dot(limit(model)).encode())
     try:

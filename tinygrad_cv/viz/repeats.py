@@ -17,6 +17,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
+from tinygrad_cv.viz.marks import mark_of, reconnected, with_marks
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
 
@@ -118,11 +119,16 @@ def _fold_level(
     for number in calls:
         siblings[by_id[number].parent].append(number)
     returning = _returning(model)
+    moved = reconnected(model)
     rows: list[list[int]] = []
     for numbers in siblings.values():
         forms: dict[Any, int] = {}
         form = {n: _form(by_id, calls[n], forms) for n in numbers}
-        form |= {n: -n - 1 for n in numbers if opened.intersection(calls[n].clusters)}
+        form |= {
+            n: -n - 1
+            for n in numbers
+            if opened.intersection(calls[n].clusters) or moved.intersection(calls[n].place)
+        }
         for _, equal in groupby(numbers, key=form.__getitem__):
             row = list(equal)
             if len(row) >= least:
@@ -150,11 +156,13 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
             node.value,
             node.count,
             node.error,
+            mark_of(node),
         )
         for node in call.nodes
     )
     inner = frozenset(
-        (place[e.source], place[e.target], e.kind, e.slot, e.output, e.count) for e in call.inner
+        (place[e.source], place[e.target], e.kind, e.slot, e.output, e.count, e.mark)
+        for e in call.inner
     )
     return forms.setdefault((clusters, nodes, inner), len(forms))
 
@@ -438,4 +446,4 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
         facts.pop("storage", None)
     count = sum(other.count for other in nodes) if node.kind == "op" else node.count
-    return replace(node, count=count, facts=facts)
+    return with_marks(replace(node, count=count, facts=facts), nodes)

@@ -4,7 +4,7 @@ graph has it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
+
+_NUMBERED = ("parameter_sizes", "storages")  # facts that are pairs of a number and a size
 
 
 class Change(NamedTuple):
@@ -43,8 +45,11 @@ class Union:
         self.a, self.b = a, b
         self.changes: tuple[Change, ...] = ()
         self.nodes: list[GraphNode] = []
+        self.ends: list[tuple[GraphNode | None, GraphNode | None]] = []  # of each, in a and in b
         self.edges: list[GraphEdge] = []
         self.clusters: list[Cluster] = []
+        self._base_b = len(a.nodes) + len(b.nodes)
+        self._base_a = self._base_b + 2 + max(_numbers(b), default=0)
         self._number_a: dict[int, int] = {}
         self._number_b: dict[int, int] = {}
         self._cluster_a, self._cluster_b = self._clusters(same_clusters(a, b, pairs))
@@ -123,6 +128,7 @@ class Union:
         self, old: GraphNode | None, new: GraphNode | None, change: Change, found: list[Change]
     ) -> None:
         number = len(self.nodes)
+        self.ends.append((old, new))
         node = new if new is not None else old
         assert node is not None  # one of them is there
         if old is not None:
@@ -130,6 +136,7 @@ class Union:
         if new is not None:
             self._number_b[new.id] = number
         clusters = self._cluster_a if new is None else self._cluster_b
+        node = _apart(node, self._base_a if new is None else self._base_b)
         facts = {**node.facts, "diff": {"mark": change.mark, "lines": list(change.what)}}
         self.nodes.append(
             replace(node, id=number, cluster=clusters[node.cluster], facts=facts, pair=node.pair)
@@ -167,6 +174,32 @@ def _key(edge: GraphEdge, numbers: dict[int, int]) -> tuple[Any, ...]:
 
 def _moved(edge: GraphEdge, numbers: dict[int, int], mark: str) -> GraphEdge:
     return replace(edge, source=numbers[edge.source], target=numbers[edge.target], mark=mark)
+
+
+def _numbers(model: GraphModel) -> Iterable[int]:
+    """The numbers of tensors and of memory that nodes hold or keep."""
+    for node in model.nodes:
+        yield node.id
+        yield from (held.key for held in node.held)
+        yield node.facts.get("storage", 0)
+        for name in _NUMBERED:
+            yield from (number for number, _ in node.facts.get(name, ()))
+
+
+def _apart(node: GraphNode, base: int) -> GraphNode:
+    """A node whose tensors and memory have numbers that no other graph's have: one parameter of
+    each graph may have been node 3 before both were folded."""
+    held = tuple(replace(item, key=base + item.key) for item in node.held)
+    facts = dict(node.facts)
+    for name in _NUMBERED:
+        if name in facts:
+            facts[name] = [[base + number, size] for number, size in facts[name]]
+    if "storage" in facts:
+        facts["storage"] += base
+    if "norms" in facts:
+        parts = ((key.partition("."), entry) for key, entry in facts["norms"].items())
+        facts["norms"] = {f"{base + int(n)}{dot}{index}": e for (n, dot, index), e in parts}
+    return replace(node, held=held, facts=facts)
 
 
 def same_clusters(
