@@ -268,17 +268,13 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     full = len(model.nodes)
     if full <= max_nodes:
         return model
-    calls = Counter(_levels(model.clusters).values())
-    best = model
-    for k in range(max(calls, default=-1), 0, -1):
-        if k > 1 and calls[k] > max_nodes:  # each would be a node
-            continue
-        smaller = depth(model, k)
-        if len(smaller.nodes) < len(best.nodes):
-            best = smaller
-        if len(best.nodes) <= max_nodes:
-            note = f"{full:,} nodes: module calls at depth {k} are drawn as one node each"
-            return replace(best, notes=(*model.notes, note))
+    counts = _counts(model)
+    fits = [k for k, count in counts.items() if count <= max_nodes]
+    k = max(fits) if fits else min(counts, key=lambda k: (counts[k], -k), default=0)
+    best = depth(model, k) if counts.get(k, full) < full else model
+    if len(best.nodes) <= max_nodes:
+        note = f"{full:,} nodes: module calls at depth {k} are drawn as one node each"
+        return replace(best, notes=(*model.notes, note))
     smaller = _without_middle(best, max_nodes)
     hidden = max(node.count for node in smaller.nodes)
     note = f"{full:,} nodes: {hidden:,} operators in the middle are drawn as one node"
@@ -330,9 +326,32 @@ def _levels(clusters: Iterable[Cluster]) -> dict[int, int]:
     return levels
 
 
+def _counts(model: GraphModel) -> dict[int, int]:
+    """How many nodes are drawn at each depth, the outermost calls apart."""
+    sizes: Counter[tuple[int, str]] = Counter()
+    one: set[tuple[int, str]] = set()  # what would be one node
+    for node in model.nodes:
+        if node.cluster is not None:
+            sizes[node.cluster, _part(node)] += 1
+            if node.kind in ("op", "saved"):
+                one.add((node.cluster, _part(node)))
+    levels = _levels(model.clusters)
+    counts = {k: len(model.nodes) for k in range(1, max(levels.values(), default=0) + 1)}
+    for cluster in reversed(model.clusters):
+        for part in ("forward", "backward", "saved"):
+            key = cluster.id, part
+            if key in one and not cluster.open and levels[cluster.id]:
+                counts[levels[cluster.id]] -= sizes[key] - 1
+            if cluster.parent is not None:
+                sizes[cluster.parent, part] += sizes[key]
+                if key in one:
+                    one.add((cluster.parent, part))
+    return counts
+
+
 def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
-    inside: dict[int, int] = {}
     by_id = {cluster.id: cluster for cluster in model.clusters}
+    inside: dict[int, int] = {}
     for cluster in model.clusters:
         parent = cluster.parent
         if parent in inside:

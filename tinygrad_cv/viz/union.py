@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.labels import flops_text, shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import (
+    Cluster,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    TensorInfo,
+    cluster_paths,
+)
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -208,29 +215,42 @@ def same_clusters(
     """Module call of a -> the same one of b: with the same path and number, in the same caller, and
     with the same class or with a node in common.
     """
-    chains_a, chains_b = _chains(a), _chains(b)
-    shared = {
-        (x, y)
-        for i, j in pairs
-        for x in chains_a[a.nodes[i].cluster]
-        for y in chains_b[b.nodes[j].cluster]
-    }
     known = {(c.path, c.call): c for c in b.clusters}
     same: dict[int | None, int | None] = {None: None}
+    renamed: dict[int, int] = {}  # calls of another class, to be checked
     for cluster in a.clusters:
         other = known.get((cluster.path, cluster.call))
         if other is None or same.get(cluster.parent, -1) != other.parent:
             continue
-        if cluster.kind == other.kind or (cluster.id, other.id) in shared:
-            same[cluster.id] = other.id
+        same[cluster.id] = other.id
+        if cluster.kind != other.kind:
+            renamed[cluster.id] = other.id
+    shared = _sharing(a, b, pairs, renamed)
+    for cluster in a.clusters:
+        if cluster.parent not in same or (cluster.id in renamed and cluster.id not in shared):
+            same.pop(cluster.id, None)
     return same
 
 
-def _chains(model: GraphModel) -> dict[int | None, tuple[int, ...]]:
-    chains: dict[int | None, tuple[int, ...]] = {None: ()}
-    for cluster in model.clusters:
-        chains[cluster.id] = (*chains[cluster.parent], cluster.id)
-    return chains
+def _sharing(
+    a: GraphModel, b: GraphModel, pairs: Sequence[tuple[int, int]], renamed: dict[int, int]
+) -> set[int]:
+    """Those calls of a that have a node in common with the one of b that they would be."""
+    above_a = {cluster.id: cluster.parent for cluster in a.clusters}
+    paths_b = cluster_paths(b.clusters)
+    depth_b = {number: len(path) for number, path in paths_b.items() if number is not None}
+    shared: set[int] = set()
+    if not renamed:
+        return shared
+    for number_a, number_b in {(a.nodes[i].cluster, b.nodes[j].cluster) for i, j in pairs}:
+        path = paths_b[number_b]
+        number = number_a
+        while number is not None and number not in shared:
+            other = renamed.get(number)
+            if other is not None and path[depth_b[other] - 1 : depth_b[other]] == (other,):
+                shared.add(number)
+            number = above_a[number]
+    return shared
 
 
 def differences(old: GraphNode, new: GraphNode) -> tuple[str, ...]:
