@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tinygrad_cv.viz.arguments import joined, list_name
 from tinygrad_cv.viz.marks import combined_marks, mark_of, with_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
 __all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
 
+FEW = 3  # parallel edges that are drawn one by one
 Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
 
 
@@ -277,9 +279,12 @@ def _edges(
     edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
 ) -> tuple[GraphEdge, ...]:
     """Edges inside a group vanish; those into a block from one tensor, or between two blocks,
-    become one.
+    become one; so do those of many outputs into a block, and from a block into many arguments of a
+    list.
     """
     merged: dict[tuple[Any, ...], GraphEdge] = {}
+    arguments: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    lanes = _lanes(edges, new_id, blocks)
     tensors: dict[tuple[Any, ...], dict[tuple[int, int], int]] = defaultdict(dict)
     for index, edge in enumerate(edges):
         source = new_id.get(edge.source, edge.source)
@@ -291,16 +296,37 @@ def _edges(
         if not from_block and not to_block:
             key = (index,)
         elif not from_block:
-            key += ("tensor", edge.output)
+            key += ("tensor", edge.output if len(lanes[key]) <= FEW else None)
         elif not to_block:
-            key += ("slot", edge.slot)
+            key += ("slot", edge.slot if len(lanes[(*key, list_name(edge))]) <= FEW else None)
+            key += (list_name(edge),)
         known = tensors[key].get((edge.source, edge.output), 0)
         tensors[key][edge.source, edge.output] = max(known, edge.count)
         argument = "" if to_block else edge.argument
+        arguments[key].append(argument)
         edge = replace(edge, source=source, target=target, argument=argument)
         if merged.setdefault(key, edge).mark != edge.mark:
             merged[key] = replace(merged[key], mark="")
-    return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
+    return tuple(
+        replace(edge, count=sum(tensors[key].values()), argument=joined(arguments[key]))
+        for key, edge in merged.items()
+    )
+
+
+def _lanes(
+    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
+) -> dict[tuple[Any, ...], set[int]]:
+    """The outputs of an operator that go to one block, and the arguments of an operator, of one
+    list of them, that come from one block."""
+    lanes: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    for edge in edges:
+        source = new_id.get(edge.source, edge.source)
+        target = new_id.get(edge.target, edge.target)
+        if source in blocks and target not in blocks and (edge.kind != "data" or list_name(edge)):
+            lanes[source, target, edge.kind, list_name(edge)].add(edge.slot)
+        elif target in blocks and source not in blocks:
+            lanes[source, target, edge.kind].add(edge.output)
+    return lanes
 
 
 def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:
