@@ -14,7 +14,7 @@ from tests.viz.handmade import Maker
 from tests.viz.test_diff import graphs
 from tests.viz.test_transforms import random_graphs
 from tinygrad_cv import nn, viz
-from tinygrad_cv.viz import calls, repeats, selection, transforms
+from tinygrad_cv.viz import equal as calls, repeats, selection, transforms
 from tinygrad_cv.viz.align import align
 from tinygrad_cv.viz.model import cluster_paths
 from tinygrad_cv.viz.union import same_clusters

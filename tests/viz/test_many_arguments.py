@@ -10,7 +10,7 @@ import tinygrad_cv as tg
 from tests.viz.handmade import Maker
 from tests.viz.invariants import check_reach, sums
 from tinygrad_cv import nn, viz
-from tinygrad_cv.viz.arguments import joined
+from tinygrad_cv.viz.listed import joined
 
 
 def unrolled(steps: int):

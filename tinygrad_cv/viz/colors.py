@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.calls import structures
+from tinygrad_cv.viz.equal import structures
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.palette import HUES
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_cv.viz.arguments import joined, list_name
+from tinygrad_cv.viz.listed import joined, list_name
 from tinygrad_cv.viz.marks import combined_marks, mark_of, with_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined

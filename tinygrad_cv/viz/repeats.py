@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.calls import Call, calls_of, form, sizes
+from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.marks import reconnected, with_marks
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
