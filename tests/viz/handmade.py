@@ -136,3 +136,14 @@ def chain(length: int) -> GraphModel:
         last = m.op("relu", (4,), ("input", last))
     m.edge(last, m.node("output", "output", (4,)))
     return m.model("a chain", totals={"operators": length})
+
+
+def unplaced_svg(model: GraphModel) -> bytes:
+    """What an engine without a layout would return: a group for each node, edge and cluster."""
+    groups = "".join(f'<g id="c{cluster.id}" class="cluster"/>' for cluster in model.clusters)
+    groups += "".join(f'<g id="n{node.id}" class="node"/>' for node in model.nodes)
+    for index, edge in enumerate(model.edges):
+        groups += f'<g id="s{index}" class="node"/>' if edge.stub else ""
+        groups += f'<g id="e{index}" class="edge"/>'
+    start = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><g class="graph">'
+    return f"{start}{groups}</g></svg>".encode()

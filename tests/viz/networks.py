@@ -184,6 +184,16 @@ def chosen_rows():
     return image(lambda x: linear(x[index]).gather(1, tg.tensor([[0], [2], [1]])), 4, 3)
 
 
+def picked():
+    linear = nn.Linear(3, 4)
+
+    def net(x):
+        y = linear(x)
+        return y[[2, 0, 2]].sum() + y[:, [0, 1], [[1], [0]]].sum() + y[1, ::2, None, -1:].sum()
+
+    return image(net, 4, 3, 3, loss=lambda y: y.square())
+
+
 def piecewise():
     def loss(x, scale):
         y = x * scale
@@ -227,6 +237,7 @@ NETWORKS = ZOO | {
         spatial_transformer,
         dropout,
         chosen_rows,
+        picked,
         piecewise,
         segmentation,
     )

@@ -14,7 +14,9 @@ from tests.viz.handmade import Maker
 from tests.viz.test_diff import graphs
 from tests.viz.test_transforms import random_graphs
 from tinygrad_cv import nn, viz
-from tinygrad_cv.viz import equal as calls, repeats, selection, transforms
+from tinygrad_cv.viz import calls as collapsed
+from tinygrad_cv.viz import equal as calls
+from tinygrad_cv.viz import limits, repeats, selection, transforms
 from tinygrad_cv.viz.align import align
 from tinygrad_cv.viz.model import cluster_paths
 from tinygrad_cv.viz.union import same_clusters
@@ -37,7 +39,7 @@ def nested(deep: int, equal: int = 1, kind: str = "M"):
 def test_limit_draws_calls_as_one_only_at_the_depth_it_takes(monkeypatch, equal):
     model, depths = nested(200, equal), []
     whole = transforms.depth
-    monkeypatch.setattr(transforms, "depth", lambda m, k: depths.append(k) or whole(m, k))
+    monkeypatch.setattr(limits, "depth", lambda m, k: depths.append(k) or whole(m, k))
     small = transforms.limit(model, 50)
     assert len(small.nodes) <= 50
     assert len(depths) == 1
@@ -72,7 +74,7 @@ def test_the_number_of_nodes_at_each_depth_is_known_beforehand(model, opened):
         model,
         selection.set_open(model, {c.id for c in model.clusters if c.id % opened == 0}, True),
     ):
-        counts = transforms._counts(drawn)
+        counts = collapsed.counts_at(drawn)
         assert counts == {k: len(transforms.depth(drawn, k).nodes) for k in counts}
 
 

@@ -301,3 +301,20 @@ def test_apply_takes_what_is_equal_from_the_graph_it_is_given():
     diff = viz.diff(a, b)
     titled = Graph(replace(a.model, title="another title"))
     assert diff.apply(titled).model == b.model
+
+
+@pytest.mark.parametrize("text", ["\x1b[31mred", "\ud800", "x" * 100_000, "two\nlines", "\u202ex"])
+def test_hostile_names_in_the_text(text, tmp_path):
+    def net(*layers):
+        model = nn.Sequential()
+        for number, layer in enumerate(layers):
+            model.add_module(f"{text}{number}", layer)
+        return model
+
+    a, b = net(nn.ReLU(), nn.Tanh()), net(nn.ReLU(), nn.Sigmoid(), nn.Tanh())
+    diff = viz.diff(a, b, tg.zeros(2, 3), title=text)
+    written = diff.render(tmp_path / "a.txt").read_text(encoding="utf-8")
+    assert written == diff.to_text()
+    assert set(written) - set("\n") <= {c for c in written if c.isprintable()}
+    assert max(map(len, written.splitlines())) < 500
+    assert len(written.splitlines()) == 4  # counts, two nodes, one connection

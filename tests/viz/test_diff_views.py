@@ -99,7 +99,8 @@ def test_a_row_has_one_mark():
     assert sorted(rows.values()) == [("0", 2), ("3", 2)]  # the third had another reader
     folded = (n for n in diff.model.nodes if n.name == "tanh" and n.cluster in rows)
     marked = {rows[n.cluster]: n.facts["diff"] for n in folded}
-    assert marked["0", 2] == {"mark": "same", "lines": [], "counts": {"same": 2}}
+    assert (marked["0", 2]["mark"], marked["0", 2]["counts"]) == ("same", {"same": 2})
+    assert marked["0", 2]["lines"] == []
     assert marked["3", 2]["counts"] == {"added": 2}
 
 
@@ -272,7 +273,7 @@ def test_any_view_of_any_differences(a, b, how, backward, steps):
         check(diff.model)
         place = {n.id: i for i, n in enumerate(diff.model.nodes)}
         assert all(place[e.source] < place[e.target] for e in diff.model.edges)
-        assert diff.to_text() == text
+        assert diff.to_text().startswith(text)  # an overlay has lines of its own
         assert diff.to_dot().startswith("digraph")
         assert viz.Diff.from_json(diff.to_json()).model == diff.model
         # The legend is that of the whole graph.

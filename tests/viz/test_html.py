@@ -11,15 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tests.viz.handmade import small_net
+from tests.viz.handmade import small_net, unplaced_svg
 from tests.viz.test_svg import HOSTILE, hostile_graph
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz import html, render, transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.model import GraphModel
-
-EMPTY = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><g class="graph"/></svg>'
 
 
 class Reader(HTMLParser):
@@ -48,7 +46,7 @@ class Reader(HTMLParser):
 
 
 def read(model: GraphModel) -> tuple[Reader, dict]:
-    reader = Reader(html.page(EMPTY, model).decode())
+    reader = Reader(html.page(unplaced_svg(model), model).decode())
     return reader, json.loads(reader.scripts[0])
 
 
@@ -75,7 +73,7 @@ def test_nothing_is_loaded():
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_end_no_element(name):
-    usual = Reader(html.page(EMPTY, hostile_graph(["x"])).decode()).tags
+    usual = read(hostile_graph(["x"]))[0].tags
     model = hostile_graph([name + "</script><script>alert(1)</script><!-- </title>@script@"])
     reader, data = read(model)
     assert reader.tags == usual

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from typing import Any
 
@@ -37,8 +38,25 @@ def test_a_picture_and_a_text():
     bundle = display(graph)
     assert set(bundle) == {SVG, TEXT}
     assert ET.fromstring(bundle[SVG]).tag == "{http://www.w3.org/2000/svg}svg"
-    assert bundle[SVG].encode() == render.picture(graph.model, "svg")
+    name = ET.fromstring(bundle[SVG]).get("id")
+    suffix = re.fullmatch(r"tg[0-9a-f]{8}(-[0-9a-f]{8})", name)[1]
+    assert bundle[SVG].encode() == render.picture(graph.model, "svg", suffix=suffix)
     assert bundle[TEXT] == graph.to_text()
+
+
+def test_a_graph_that_is_shown_twice_has_two_sets_of_ids():
+    pytest.importorskip("pygraphviz")
+    graph = Graph(small_net()).overlay({3: 1.0})  # with the pattern of what is not measured
+    ids: list[str] = []
+    for _ in range(2):
+        root = ET.fromstring(display(graph)[SVG])
+        own = [element.get("id") for element in root.iter() if element.get("id")]
+        style = root.find("{http://www.w3.org/2000/svg}style").text
+        referred = set(re.findall(r"#(tg[\w-]+)", style)) | set(root.get("aria-labelledby").split())
+        assert referred <= set(own)
+        ids += own
+    assert len(ids) == len(set(ids))
+    assert render.picture(graph.model, "svg") == render.picture(graph.model, "svg"), "files do not"
 
 
 @pytest.mark.parametrize(

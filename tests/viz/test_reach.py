@@ -7,34 +7,131 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_cv as tg
-from tests.viz.invariants import check_clusters, check_reach, sums
-from tests.viz.test_transforms import random_graphs
+from tests.viz.invariants import (
+    check_clusters,
+    check_edges,
+    check_reach,
+    contractions_checked,
+    sums,
+)
+from tests.viz.random_graphs import random_graphs
+from tests.viz.test_transforms import reaches
 from tests.viz.test_views import Layer
 from tests.viz.zoo import Residual, randn
 from tinygrad_cv import nn, viz
+from tinygrad_cv.viz.colors import SCHEMES
 from tinygrad_cv.viz.model import check
+from tinygrad_cv.viz.stubs import stubs
 
-STEPS = {
-    "repeat": lambda g, k: g.repeat(),
+
+def _overlaid(g, k):
+    operators = [n.id for n in g.model.nodes if n.kind == "op"]
+    return g.overlay(dict.fromkeys(operators[: 1 + k], 1.0 + k)) if operators else None
+
+
+def _path(g, k):
+    """From a node to one that it leads to."""
+    below = {start: sorted(ends) for start, ends in reaches(g.model).items() if ends}
+    if not below:
+        return None
+    start = sorted(below)[k % len(below)]
+    return g.path(start, below[start][k % len(below[start])])
+
+
+def _only(g, k):
+    phase = ("forward", "backward")[k % 2]
+    parts = {n.phase for n in g.model.nodes if n.kind != "saved"}
+    return g.only(phase) if phase in parts else None
+
+
+def _call(g, k, what):
+    model = g._before if what == "expand" else g.model
+    paths = sorted({c.path for c in model.clusters})
+    return getattr(g, what)(paths[k % len(paths)]) if paths else None
+
+
+def _thin(g, k):
+    some = any(n.id % (2 + k % 3) == 0 for n in g.model.nodes)
+    return g.focus(lambda n: n.id % (2 + k % 3) == 0, 0) if some else None
+
+
+CONTRACTING = {  # a call or the middle becomes one node
     "depth": lambda g, k: g.depth(k % 3),
-    "fold": lambda g, k: g.fold_parameters().fold_constants().fold_saved(),
-    "inline": lambda g, k: g.inline_calls(),
-    "stubs": lambda g, k: g.stubs(1 + k % 3, 2 + k % 7),
+    "collapse": lambda g, k: _call(g, k, "collapse"),
     "limit": lambda g, k: g.limit(10 + k),
     "simplify": lambda g, k: g.simplify(10 + k),
-    "focus": lambda g, k: g.focus(g.model.nodes[k % len(g.model.nodes)].id, k % 4),
-    "thin": lambda g, k: g.focus(lambda n: n.id % (2 + k % 3) == 0, 0),
 }
+PARTS = {  # some nodes are left out
+    "focus": lambda g, k: g.focus(g.model.nodes[k % len(g.model.nodes)].id, k % 4),
+    "thin": _thin,
+    "path": _path,
+    "only": _only,
+}
+LOOKS = {  # all nodes and edges stay
+    "inline": lambda g, k: g.inline_calls(),
+    "stubs": lambda g, k: g.stubs(1 + k % 3, 2 + k % 7),
+    "overlay": _overlaid,
+    "color": lambda g, k: g.color(SCHEMES[k % len(SCHEMES)]),
+}
+FOLDS = {  # parameters, constants and saved tensors, and rows of calls
+    "repeat": lambda g, k: g.repeat(),
+    "fold": lambda g, k: g.fold_parameters().fold_constants().fold_saved(),
+}
+STEPS = CONTRACTING | PARTS | LOOKS | FOLDS | {"expand": lambda g, k: _call(g, k, "expand")}
 
 
-@settings(max_examples=150, deadline=None)
+def check_step(name, before, after) -> None:
+    """What this step must keep."""
+    check_reach(before, after, contracted=name in CONTRACTING)
+    check_clusters(after, before)
+    if name in PARTS or name in LOOKS:
+        check_edges(before, after)
+    if name in LOOKS:
+        assert [n.id for n in after.nodes] == [n.id for n in before.nodes]
+
+
+@settings(max_examples=200, deadline=None)
 @given(random_graphs(), st.sampled_from(sorted(STEPS)), st.integers(0, 20))
 def test_one_step_keeps_what_reaches_what(model, name, k):
-    if name == "thin" and not any(n.id % (2 + k % 3) == 0 for n in model.nodes):
-        return
-    after = STEPS[name](viz.Graph(model), k).model
-    check_reach(model, after)
-    check_clusters(after, model)
+    model = stubs(model, 1 + k % 2)  # some lines start at copies
+    with contractions_checked():
+        after = STEPS[name](viz.Graph(model), k)
+    if after is not None:
+        check_step(name, model, after.model)
+        if name not in PARTS:
+            assert sums(after.model) == sums(model)
+
+
+@settings(max_examples=100, deadline=None)
+@given(random_graphs(), st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 20))))
+def test_steps_of_any_graph_keep_what_reaches_what(model, steps):
+    check_steps(viz.Graph(model), steps[:4])
+
+
+def check_steps(graph, steps) -> None:
+    """Each of these steps after the other."""
+    totals, whole = graph.model.totals, graph.model
+    part = False
+    for name, k in steps:
+        with contractions_checked():
+            try:
+                after = STEPS[name](graph, k)
+            except tg.ArgumentError:
+                assert name == "expand"  # the steps before may ask for what is not there then
+                assert part
+                return
+        if after is None:
+            continue
+        if name == "expand":  # the other steps again, from the whole graph on
+            check_clusters(after.model, whole)
+            check(after.model)
+        else:
+            check_step(name, graph.model, after.model)
+        part = part or name in PARTS
+        if not part:
+            assert sums(after.model) == sums(graph.model)
+        assert after.model.totals == totals
+        graph = after
 
 
 @st.composite
@@ -76,17 +173,8 @@ def networks(draw):
 @given(networks(), st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 20))))
 def test_steps_of_a_real_network_keep_what_reaches_what(graph, steps):
     whole = sums(graph.model)
-    totals = graph.model.totals
-    assert {name: totals.get(name, 0) for name in whole} == whole
-    for name, k in [("repeat", 0), *steps[:3]]:
-        if name == "thin" and not any(n.id % (2 + k % 3) == 0 for n in graph.model.nodes):
-            continue
-        before, graph = graph, STEPS[name](graph, k)
-        check_reach(before.model, graph.model)
-        check_clusters(graph.model, before.model)
-        assert graph.model.totals == totals
-        if name not in ("focus", "thin"):
-            assert sums(graph.model) == sums(before.model)
+    assert {name: graph.model.totals.get(name, 0) for name in whole} == whole
+    check_steps(graph, [("repeat", 0), *steps[:4]])
 
 
 def test_a_double_backward_graph_takes_them_too():
@@ -94,10 +182,11 @@ def test_a_double_backward_graph_takes_them_too():
     (slope,) = tg.autograd.grad(net(x).square().sum(), x, create_graph=True)
     graph = viz.trace(slope.square().sum(), backward=True, names={"x": x})
     for name, step in STEPS.items():
-        after = step(graph, 12)
+        with contractions_checked():
+            after = step(graph, 12)
         check_clusters(after.model, graph.model)
         check(after.model)
-        if name in ("repeat", "stubs", "inline", "fold"):
-            check_reach(graph.model, after.model)
+        if name in FOLDS or name in LOOKS:
+            check_step(name, graph.model, after.model)
             assert sums(after.model) == sums(graph.model)
     assert graph.path("x", "output").model.nodes[0].name == "x"

@@ -1,20 +1,41 @@
 from __future__ import annotations
 
+import gc
 import os
+import re
 import stat
 import sys
+import time
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import tinygrad_cv as tg
 from tests.viz.handmade import chain, small_net
+from tinygrad_cv import viz
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError
 from tinygrad_cv.viz import render
 from tinygrad_cv.viz.graph import Graph
+from tinygrad_cv.viz.model import Cluster
+from tinygrad_cv.viz.svg import finish
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the stand-in for dot is a shell script")
 
-EMPTY_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><g class="graph"/></svg>'
+# What a stand-in for dot prints: a group for each id of the DOT source, and no layout.
+PRINT_SVG = """
+import re
+ids = re.findall(r"\\bid=([necs][0-9]+)", source)
+groups = "".join(f'<g id="{key}" class="node"/>' for key in ids)
+print('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">', groups, '</svg>')
+"""
+
+
+def svg(groups, box="0 0 9 9"):
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">'
+    return f'{start}<g class="graph">{groups}</g></svg>'
 
 
 @pytest.fixture
@@ -73,8 +94,7 @@ def test_dot_on_the_path_comes_first(tmp_path, path_only):
     stand_in(
         path_only,
         "source = sys.stdin.read()\n"
-        "assert sys.argv[1:] == ['-Tsvg'] and source.startswith('digraph')\n"
-        f"print({EMPTY_SVG!r})",
+        "assert sys.argv[1:] == ['-Tsvg'] and source.startswith('digraph')\n" + PRINT_SVG,
     )
     assert b"<svg" in Graph(small_net()).render(tmp_path / "a.svg").read_bytes()
 
@@ -86,6 +106,16 @@ def test_dot_on_the_path_comes_first(tmp_path, path_only):
         ("sys.exit('syntax error in line 1')", "failed with status 1: syntax error in line 1"),
         ("print('hello')", "did not return SVG"),
         ("print('<svg unfinished')", "did not return an SVG"),
+        ("print('<svg><g/></svg>')", "returned <svg>, not <svg>"),
+        (
+            f"print({svg('')!r})",
+            r"lacks (\d+) of \1 nodes, edges and clusters: n0, n1, n2, n3, \.\.\.",
+        ),
+        (f"print({svg('', 'a b c d')!r})", "the viewBox 'a b c d'"),
+        (f"print({svg('', '0 0')!r})", "the viewBox '0 0'"),
+        (f"print({svg('', '0 0 nan 1')!r})", "the viewBox '0 0 nan 1'"),
+        ("while True: sys.stdout.write('y' * 10**6)", "wrote more than 256 MiB and was ended"),
+        ("while True: sys.stderr.write('y' * 10**6)", "wrote more than 256 MiB and was ended"),
         ("os.kill(os.getpid(), 9)", "failed with status -9"),
     ],
 )
@@ -155,9 +185,7 @@ def test_a_hanging_engine_is_stopped_with_what_it_started(tmp_path, path_only):
 def test_a_slow_layout_is_collapsed_further_and_says_so(tmp_path, path_only):
     stand_in(
         path_only,
-        "source = sys.stdin.read()\n"
-        "if source.count('relu') > 60: time.sleep(60)\n"
-        f"print({EMPTY_SVG!r})",
+        "source = sys.stdin.read()\nif source.count('relu') > 60: time.sleep(60)\n" + PRINT_SVG,
     )
     written = Graph(chain(500)).render(tmp_path / "a.svg", time_limit=1.5)
     assert b"operators in the middle" in written.read_bytes()
@@ -222,3 +250,174 @@ def test_a_graph_with_nothing_in_it(tmp_path):
     from tinygrad_cv.viz.model import GraphModel
 
     assert b"0 operators" in Graph(GraphModel()).render(tmp_path / "a.svg").read_bytes()
+
+
+# Whole pictures only -----------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("ending", ["png", "pdf", "svg", "html"])
+def test_half_a_picture_is_none(ending, tmp_path, monkeypatch):
+    """Cut anywhere, an engine's output is refused, and the next engine draws."""
+    pytest.importorskip("pygraphviz")
+    model = small_net()
+    format = "svg" if ending == "html" else ending
+    whole = render.draw_dot(render.to_dot(model), format)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    target = tmp_path / f"a.{ending}"
+    expected = Graph(model).render(target).read_bytes()
+    for share in (0.2, 0.5, 0.9, 0.999):
+        part = tmp_path / "part"
+        part.write_bytes(whole[: int(share * len(whole))])
+        stand_in(folder, f"sys.stdout.buffer.write(open({str(part)!r}, 'rb').read())")
+        target.write_text("before")
+        again = Graph(model).render(target).read_bytes()
+        assert again == expected or (ending == "pdf" and len(again) == len(expected))  # its date
+        with monkeypatch.context() as alone:
+            alone.setattr(render.importlib.util, "find_spec", lambda name: None)
+            target.write_text("before")
+            with pytest.raises(BackendError, match=r"incomplete|did not return an SVG"):
+                Graph(model).render(target)
+            assert target.read_text() == "before"
+            assert (tmp_path / "a.dot").exists()
+
+
+def test_a_damaged_chunk_of_a_png():
+    pytest.importorskip("pygraphviz")
+    whole = render.draw_dot("digraph { a -> b }", "png")
+    assert render.problem(whole, "png") == ""
+    middle = len(whole) // 2
+    damaged = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    assert render.problem(damaged, "png") == "returned an incomplete PNG: its chunk IDAT is damaged"
+
+
+def test_a_cluster_without_nodes_is_not_missed(tmp_path):
+    pytest.importorskip("pygraphviz")
+    model = small_net()
+    empty = Cluster(len(model.clusters), "nothing", "Identity", 0)
+    model = replace(model, clusters=(*model.clusters, empty))
+    assert b"<svg" in Graph(model).render(tmp_path / "a.svg").read_bytes()
+
+
+def test_every_edge_cluster_and_stub_is_looked_for():
+    pytest.importorskip("pygraphviz")
+    model = small_net()
+    model = replace(model, edges=(replace(model.edges[0], stub=True), *model.edges[1:]))
+    drawn = render.draw_dot(render.to_dot(model), "svg").decode()
+    kept = re.findall(r'<g id="([nces]\d+)"', drawn)
+    assert {key[0] for key in kept} == set("nces")
+    for key in kept:
+        with pytest.raises(BackendError, match=f"lacks 1 of {len(kept)} .*: {key}$"):
+            finish(drawn.replace(f'<g id="{key}"', '<g id="other"').encode(), model)
+
+
+def test_a_number_that_is_none_in_an_svg():
+    pytest.importorskip("pygraphviz")
+    drawn = render.draw_dot(render.to_dot(small_net()), "svg").decode()
+    with pytest.raises(BackendError, match=r"an SVG with a wrong number: .*'abc'"):
+        finish(re.sub(r' y="[^"]*"', ' y="abc"', drawn).encode(), small_net())
+
+
+# Time and size ------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("first", ["time.sleep(60)", "pass"])
+def test_what_leaves_the_session_does_not_hold_up_the_picture(first, tmp_path, path_only):
+    away = "if os.fork() == 0:\n    os.setsid()\n    time.sleep(8)\nelse:\n    " + first
+    stand_in(path_only, away)
+    begun = time.monotonic()
+    with pytest.raises(BackendError, match=r"did not finish within 0\.5 s|did not return SVG"):
+        Graph(small_net()).render(tmp_path / "a.svg", time_limit=0.5)
+    assert time.monotonic() - begun < 6
+
+
+@posix
+def test_a_hanging_engine_is_not_followed_by_the_next_and_says_so(tmp_path, monkeypatch):
+    pytest.importorskip("pygraphviz")
+    stand_in(tmp_path, "time.sleep(60)")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackendError, match="pygraphviz was not tried: the time is spent"):
+        Graph(small_net()).render(tmp_path / "a.svg", time_limit=0.2)
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e-3])
+def test_a_very_short_time_limit_leaves_nothing_open(seconds, tmp_path):
+    pytest.importorskip("pygraphviz")
+    with pytest.raises(BackendError, match=r"did not finish within (1e-09|0\.001) s"):
+        Graph(small_net()).render(tmp_path / "a.svg", time_limit=seconds)
+    gc.collect()  # a file or a process that was left would warn now, and warnings are errors
+
+
+@pytest.mark.parametrize(
+    "seconds", [float("inf"), 3e6, 1e300, 10**400, Fraction(50), np.float32(50), np.int64(50)]
+)
+def test_any_number_of_seconds(seconds, tmp_path):
+    pytest.importorskip("pygraphviz")
+    Graph(small_net()).render(tmp_path / "a.svg", time_limit=seconds)
+    assert "<svg" in Graph(small_net()).to_html(time_limit=seconds)
+    with pytest.raises(ArgumentError, match="a number of seconds above 0"):
+        Graph(small_net()).to_html(time_limit=-seconds)
+
+
+@pytest.mark.parametrize("ending", ["svg", "dot", "txt"])
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", "x" * 300])
+def test_a_name_that_no_file_can_have(name, ending, tmp_path):
+    if ending == "svg":
+        pytest.importorskip("pygraphviz")
+    with pytest.raises(DataError, match="cannot write ") as caught:
+        Graph(small_net()).render(tmp_path / f"{name}.{ending}")
+    str(caught.value).encode()
+    assert list(tmp_path.iterdir()) == []
+
+
+# How many nodes -----------------------------------------------------------------------------------
+
+
+def count(path):
+    return len(re.findall('class="node', path.read_text(encoding="utf-8")))
+
+
+def test_the_picture_has_as_many_nodes_as_were_asked_for(tmp_path):
+    pytest.importorskip("pygraphviz")
+
+    def deep(x):
+        for _ in range(400):
+            x = x.sin()
+        return x
+
+    x = tg.zeros(3)
+    many, usual = viz.draw(deep, x, max_nodes=1000), viz.draw(deep, x)
+    assert (len(many.model.nodes), len(usual.model.nodes)) == (402, 227)
+    assert count(many.render(tmp_path / "a.svg")) == 402
+    assert count(Graph.from_json(many.to_json()).render(tmp_path / "a.svg")) == 402
+    assert count(many.render(tmp_path / "a.svg", max_nodes=20)) <= 20
+    assert count(usual.render(tmp_path / "a.svg")) == 227
+    assert many.to_html().count('class="node') == 402
+    assert many._repr_mimebundle_()["text/plain"] == many.to_text()
+    for graph in (many, usual, viz.trace(deep, x)):
+        assert graph.render(tmp_path / "c.dot").read_text(encoding="utf-8") == graph.to_dot()
+    whole = viz.trace(deep, x)
+    assert "402 nodes: 176 operators in the middle" in whole.render(tmp_path / "a.svg").read_text()
+    assert count(whole.render(tmp_path / "a.svg")) == 227
+    assert count(whole.render(tmp_path / "a.svg", max_nodes=500)) == 402
+    assert count(whole.limit(1000).limit(300).render(tmp_path / "a.svg")) == 227
+    assert (
+        count(viz.diff(whole, whole, max_nodes=500, fold=False).render(tmp_path / "a.svg")) == 402
+    )
+
+
+@pytest.mark.parametrize("most", [9, 0, -1, True, "20", 20.0, float("inf")])
+def test_a_number_of_nodes_that_is_none(most, tmp_path):
+    for take in (
+        lambda: Graph(small_net()).render(tmp_path / "a.svg", max_nodes=most),
+        lambda: Graph(small_net()).to_html(max_nodes=most),
+        lambda: Graph(small_net()).limit(most),
+    ):
+        with pytest.raises(
+            ArgumentError, match=r"cannot be collapsed to .* nodes; 10 is the least"
+        ):
+            take()
+    assert list(tmp_path.iterdir()) == []

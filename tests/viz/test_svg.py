@@ -89,6 +89,16 @@ def test_the_root_has_an_accessible_name(picture):
     assert picture.get("data-parameters") == "20"
 
 
+def test_a_reader_of_the_screen_can_go_to_each_part(picture):
+    """An image hides its parts; a document of the WAI-ARIA Graphics Module does not. Each part is
+    one symbol with its title as its name."""
+    assert picture.get("role") == "graphics-document document"
+    parts = [g for name in ("node", "edge", "cluster") for g in groups(picture, name)]
+    assert parts
+    assert {part.get("role") for part in parts} == {"graphics-symbol img"}
+    assert {e for e in picture.iter() if e.get("role")} == {picture, *parts}
+
+
 def test_light_and_dark_without_scripts_or_links(picture):
     (style,) = picture.iter(f"{SVG}style")
     assert "@media (prefers-color-scheme: dark)" in style.text

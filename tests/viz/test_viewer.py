@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -191,6 +192,22 @@ def test_a_reader_of_the_screen_hears_each_node(look):
         assert page.run(f"document.getElementById('{name}').ariaLabel")
     assert page.run("document.querySelectorAll('[role=status]').length") == 2
     assert page.run("document.querySelector('#picture svg').getAttribute('role')") == "group"
+
+
+def test_a_reader_of_the_screen_hears_each_part_of_a_plain_svg(browser, tmp_path):
+    """What Chromium tells it: the picture by its title, and in it every node, edge and call."""
+    model = net()
+    page = browser.open(Graph(model).render(tmp_path / "a.svg"))
+    tree = page.call("Accessibility.getFullAXTree")["nodes"]
+    page.close()
+    shown = [node for node in tree if not node["ignored"]]
+    names = [node.get("name", {}).get("value", "").split("\n")[0] for node in shown]
+    roles = Counter(node["role"]["value"] for node in shown)
+    assert model.title in "".join(names)
+    assert roles["graphics-document"] == 1
+    assert roles["graphics-symbol"] == len(model.nodes) + len(model.edges) + len(model.clusters)
+    for one in model.nodes:
+        assert any(name.startswith(one.name) for name in names), one.name
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))

@@ -1,9 +1,10 @@
 """The command line: ``tinygrad-cv graph`` draws a graph, ``tinygrad-cv ops`` lists the operators,
 ``tinygrad-cv doctor`` tells what the speed depends on, ``tinygrad-cv warmup`` compiles all kernels.
 
-Exit codes: 0 done; 1 the model or its input is wrong (for ``graph``, the part that ran has been
-drawn), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could
-draw (the ``.dot`` file has been written); 4 the file could not be written.
+Exit codes: 0 done; 1 the model or its input is wrong (``graph`` has drawn the operators that ran,
+if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine
+could draw (the ``.dot`` file has been written); 4 the file could not be written, or the standard
+output; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,19 +16,25 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_cv._version import __version__
+from tinygrad_cv.cli.inputs import HELP, made, noted, parsed
+from tinygrad_cv.cli.output import CannotPrint, abandon, complain, flush, say
+from tinygrad_cv.cli.views import add_views, taken
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
 __all__ = ["main"]
 
 DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
 NO_KERNEL = WRONG_MODEL
-EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn), or
-a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could draw (the
-.dot file has been written); 4 the file could not be written"""
+INTERRUPTED = 130  # 128 and the number of the signal, as shells have it
+EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (graph has drawn the operators
+that ran, if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz
+engine could draw (the .dot file has been written); 4 the file could not be written, or the standard
+output; 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,15 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        flush()
         return code
     except BrokenPipeError:  # the reader has seen enough, as in `tinygrad-cv ops | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon()
         return DONE
-    except _Refused as error:
+    except (_Refused, CannotPrint, KeyboardInterrupt) as error:
         if options.traceback:
             raise
-        print(f"tinygrad-cv: {error}", file=sys.stderr)
+        if isinstance(error, CannotPrint):
+            abandon()
+            error = _Refused(NO_FILE, str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            error = _Refused(INTERRUPTED, "interrupted")
+        complain(error)
         return error.code
 
 
@@ -94,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         action="append",
         default=[],
-        type=_input,
+        type=parsed,
         metavar="SHAPE[:DTYPE]",
-        help="an input of zeros, such as 1,3,32,32 or 8:int64; once for each input",
+        help=HELP,
     )
     graph.add_argument(
         "-o",
@@ -110,29 +122,16 @@ def _parser() -> argparse.ArgumentParser:
         default="text",
         help="what is printed without --output",
     )
-    graph.add_argument("--backward", action="store_true", help="add the backward graph")
     graph.add_argument(
-        "--depth", type=int, metavar="K", help="module calls nested K deep become one node each"
-    )
-    graph.add_argument(
-        "--collapse",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="module calls whose path matches, such as 'layer*', become one node each",
+        "--backward",
+        action="store_true",
+        help="add the backward graph; without a gradient the forward is drawn, and the exit code 1",
     )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
-    graph.add_argument("--full", action="store_true", help="every node: fold nothing")
     graph.add_argument(
-        "--explain", action="store_true", help="each operator with its equation and its gradients"
+        "--full", action="store_true", help="every node: fold nothing, draw as many as there are"
     )
-    several = graph.add_mutually_exclusive_group()
-    several.add_argument(
-        "--overlay",
-        metavar="NAME",
-        help="colour operators by a number: flops, parameters, output_bytes, weight_norm, mean, "
-        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run)",
-    )
+    several = add_views(graph)
     several.add_argument(
         "--diff",
         metavar="TARGET",
@@ -167,73 +166,109 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _input(text: str) -> tuple[tuple[int, ...], str]:
-    """``1,3,32,32:float32`` as shape and dtype; a scalar is ``()``."""
-    shape, _, dtype = text.partition(":")
-    try:
-        sizes = tuple(int(size) for size in shape.strip("()").split(",") if size.strip())
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{shape!r} is no shape such as 1,3,32,32") from None
-    if any(size < 0 for size in sizes):
-        raise argparse.ArgumentTypeError(f"{shape!r} has a negative size")
-    return sizes, dtype or "float32"
-
-
 # ---- graph
 
 
 def _graph(options: argparse.Namespace) -> int:
-    import tinygrad_cv as tg
-
+    if options.overlay == "time" and options.device == "meta":
+        raise _Refused(
+            WRONG_COMMAND,
+            "--overlay time: on the meta device nothing is computed, so there is no time; choose "
+            "--device cpu or cuda, or --overlay flops",
+        )
     names = [options.target] if options.diff is None else [options.target, options.diff]
     loaded = [_load(name) for name in names]
     with_inputs = bool(options.input)
     try:
-        inputs = [tg.zeros(*s, dtype=d, device=options.device) for s, d in options.input]
-    except (TinygradError, TypeError) as error:
+        inputs = made(options.input, options.device)
+    except (TinygradError, TypeError, MemoryError) as error:
         raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
     try:
-        targets = [_made(target, with_inputs, options.device) for target in loaded]
-        graphs = [
-            _traced(target, source, inputs, options)
-            for target, source in zip(targets, loaded, strict=True)
-        ]
+        drawn = [_traced(source, inputs, with_inputs, options) for source in loaded]
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(WRONG_MODEL, f"the model called sys.exit({error.code!r:.60})") from error
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
-    failure = next((graph.error for graph in graphs if graph.error), "")
+    problem = next((part for part in drawn if part.problem), None)
     try:
-        _write(_view(graphs, options, bool(failure)), options)
+        _write(_view([part.graph for part in drawn], options, problem is not None), options)
     except (ArgumentError, GraphError) as error:  # an option that does not fit this graph
         raise _Refused(WRONG_COMMAND, str(error)) from error
     except BackendError as error:
         raise _Refused(NO_ENGINE, str(error)) from error
     except DataError as error:
         raise _Refused(NO_FILE, str(error)) from error
-    if failure:
-        raise _Refused(WRONG_MODEL, failure)
+    if problem is not None:
+        raise _Refused(WRONG_MODEL, problem.problem) from problem.cause(options.traceback)
     return DONE
 
 
-def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Namespace) -> Any:
-    """The graph of a target, made by ``source``; with an overlay, with the numbers that it
-    needs.
+class _Drawn(NamedTuple):
+    """A graph; if it is not all that was wanted, why, and the error or the call that raises it."""
+
+    graph: Any
+    problem: str = ""
+    again: Callable[[], Any] | None = None
+    error: Exception | None = None
+
+    def cause(self, wanted: bool) -> Exception | None:
+        """The error with its traceback."""
+        try:
+            if wanted and self.error is None and self.again is not None:
+                self.again()
+        except Exception as error:
+            return error
+        return self.error
+
+
+def _traced(
+    source: Any, inputs: list[Any], with_inputs: bool, options: argparse.Namespace
+) -> _Drawn:
+    """The graph of what ``source`` is or makes; with an overlay, with the numbers that it needs.
+    If that cannot be had, as much of it as can.
     """
     import tinygrad_cv as tg
     from tinygrad_cv.cli.overlaid import overlaid
 
-    given: dict[str, Any] = {"backward": options.backward, "title": options.title}
-    function = source if isinstance(target, tg.Tensor) else target
-    if options.overlay is None or not callable(function):
-        return tg.viz.trace(target, *inputs, **given)
+    given: dict[str, Any] = {"title": options.title}
     try:
-        return overlaid(function, inputs, options.overlay, **given)
-    except TinygradError:
-        graph = tg.viz.trace(target, *inputs, **given)
-        if graph.error:  # the part that ran, and what failed
-            return graph
+        target = _made(source, with_inputs, options.device)
+    except _Refused:
         raise
+    except Exception:
+        if not _makes(source):
+            raise
+        graph = tg.viz.trace(source, **given)  # what ran in it, if anything did
+        if not graph.error:
+            raise
+        return _Drawn(graph, graph.error, source)
+    function = source if isinstance(target, tg.Tensor) else target
+    ways: list[tuple[Callable[..., Any], Any, bool]] = [(tg.viz.trace, target, options.backward)]
+    if function is not target:
+        ways.append((tg.viz.trace, function, options.backward))
+    if options.backward:
+        ways.append((tg.viz.trace, function, False))
+    if options.overlay is not None and callable(function):
+
+        def coloured(function: Any, *inputs: Any, **given: Any) -> Any:
+            graph = overlaid(function, inputs, options.overlay, **given)
+            return noted(graph, options.input, options.overlay)
+
+        ways.insert(0, (coloured, function, options.backward))
+    first: Exception | None = None
+    for draw, what, backward in ways:
+        try:
+            graph = draw(what, *inputs, backward=backward, **given)
+        except Exception as error:
+            first = first or error
+        else:
+            again = partial(function, *inputs) if graph.error else None
+            problem = "" if first is None else f"{type(first).__name__}: {first}"
+            return _Drawn(graph, graph.error or problem, again, first)
+    assert first is not None  # there is at least one way
+    raise first
 
 
 def _load(target: str) -> Any:
@@ -260,6 +295,10 @@ def _load(target: str) -> Any:
             found = getattr(found, part)
     except _Refused:
         raise
+    except SystemExit as error:
+        raise _Refused(
+            WRONG_COMMAND, f"cannot load {target}: it called sys.exit({error.code!r:.60})"
+        ) from error
     except Exception as error:  # the user's module may raise anything
         raise _Refused(
             WRONG_COMMAND, f"cannot load {target}: {type(error).__name__}: {error}"
@@ -275,7 +314,7 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
         return found
     if not callable(found):
         raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
-    if isinstance(found, type) or _needs_nothing(found):
+    if _makes(found):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
         found = found.to(device)
@@ -284,10 +323,13 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
     return found
 
 
-def _needs_nothing(function: Callable[..., Any]) -> bool:
+def _makes(function: Any) -> bool:
+    """True for a class, and for a function that needs no argument."""
     import inspect
 
-    if hasattr(function, "forward"):
+    if isinstance(function, type):
+        return True
+    if not callable(function) or hasattr(function, "forward"):
         return False
     try:
         inspect.signature(function).bind()
@@ -303,30 +345,26 @@ def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> A
     limit = {} if options.max_nodes is None else {"max_nodes": options.max_nodes}
     if options.diff is not None and not options.full:
         graphs = [graph.fold_parameters().fold_constants().fold_saved() for graph in graphs]
-    graphs = [_collapsed(graph, options) for graph in graphs]
+    graphs = [taken(graph, options, late=False) for graph in graphs]
     if options.diff is not None:
         view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
     else:
-        view = graphs[0] if options.full else graphs[0].simplify(**limit)
-    if options.overlay is not None and not failed:
-        view = view.overlay(options.overlay)
-    return view.explain() if options.explain else view
-
-
-def _collapsed(graph: Any, options: argparse.Namespace) -> Any:
-    if options.depth is not None:
-        graph = graph.depth(options.depth)
-    for glob in options.collapse:
-        graph = graph.collapse(glob)
-    return graph
+        view = graphs[0].simplify(**limit) if not options.full else graphs[0]
+        if options.full and limit:
+            view = view.limit(**limit)
+    return taken(view, options, late=True, but=["--overlay"] if failed else [])
 
 
 def _write(graph: Any, options: argparse.Namespace) -> None:
     if options.output is not None:
-        print(graph.render(options.output))
+        every = max(len(graph.model.nodes), 10) if options.full else None
+        path = graph.render(options.output, max_nodes=every)
+        if sys.stdout is not None:  # it may be closed: the file is what was asked for
+            say(f"{path}\n")
+    elif options.format == "dot":  # Graphviz reads "&#8594;" as the character
+        say(graph.to_dot(), errors="xmlcharrefreplace")
     else:
-        text = {"text": graph.to_text, "dot": graph.to_dot, "json": graph.to_json}
-        sys.stdout.write(text[options.format]())
+        say(graph.to_json() if options.format == "json" else graph.to_text())
 
 
 # ---- ops
@@ -340,11 +378,11 @@ def _ops(options: argparse.Namespace) -> int:
     if options.name is None:
         width = max(len(name) for name in REGISTRY)
         for name in sorted(REGISTRY):
-            print(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip())
+            say(f"{name:<{width}}  {REGISTRY[name].equation}".rstrip() + "\n")
         return DONE
     if ":" in options.name:
         try:
-            print(tg.viz.explain(_load(options.name)))
+            say(tg.viz.explain(_load(options.name)) + "\n")
         except ArgumentError as error:
             raise _Refused(WRONG_COMMAND, str(error)) from error
         return DONE
@@ -352,7 +390,7 @@ def _ops(options: argparse.Namespace) -> int:
     if not lines:
         hint = _near(options.name, names())
         raise _Refused(WRONG_COMMAND, f"there is no operator or function {options.name!r}{hint}")
-    print("\n".join(lines))
+    say("\n".join(lines) + "\n")
     return DONE
 
 
@@ -374,7 +412,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from tinygrad_cv.cli import doctor
 
     facts = doctor.examine()
-    print(json.dumps(facts, indent=2) if options.json else doctor.text(facts))
+    say((json.dumps(facts, indent=2) if options.json else doctor.text(facts)) + "\n")
     return DONE
 
 

@@ -75,15 +75,17 @@ def trace(
         names: names for Tensors in the picture. Arguments of a call and parameters of a module have
             theirs already.
         title: first line of the picture.
-        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
-            faulty nodes are red and say what is wrong.
+        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: faulty
+            nodes are red and say what is wrong, where a gradient is wrong the backward ones.
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
-            by time; :meth:`Graph.overlay` has the other colours.
+            by time; :meth:`Graph.overlay` has the other colours. For a call, one under which the
+            same call ran before, with or without gradients: of its runs the last. A run on the meta
+            device computes nothing, so it has no times.
         statistics: look at the values: norms of parameters and of the gradients that a backward
             left, of a call also mean, standard deviation, zeros and non-finite values of what each
             operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and
-            "nonfinite".
+            "nonfinite", and for the badges "NaN" and "Inf".
         plan: what :func:`tinygrad_cv.autograd.plan_memory` found of the same call, for the overlay
             "peak_bytes".
 
@@ -92,13 +94,27 @@ def trace(
     frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
     shows everything.
 
-    If an operator refuses its input, the graph ends there, with the operator and its message;
-    ``graph.error`` has it.
+    Badges say what is out of the ordinary about an operator: "in place", "custom", "recomputed"
+    (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
+    the node.
+
+    Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
+    drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
+    are those of the arrays that are held in their place.
+
+    If the call fails, the graph ends there, in a red node with the message: the operator or
+    function that refused its input, joined to the Tensors that it was given; or, for an error that
+    is none of the library's, the line that raised it. ``graph.error`` has the whole text, for such
+    an error with the line (file:line) and what caused it. If no operator has run, such an error
+    comes through.
 
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
         DTypeError: ``target`` is neither Tensors nor callable.
+        ArgumentError: ``profile`` or ``plan`` is of something else; ``verify`` of a call.
+        Exception: what the call itself raised before any operator ran, unless it is an error of the
+            library's. KeyboardInterrupt and SystemExit always come through.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -122,7 +138,7 @@ def trace(
                 names or {},
                 backward,
                 _title(title, "computation graph", backward),
-                {} if verify is None else verify.marks(),
+                verify,
                 profile,
                 statistics,
                 plan,
@@ -134,12 +150,6 @@ def trace(
             "verify= marks the recorded graph of a Tensor, not a call that makes a new one",
             repair="Pass the Tensor that was verified.",
         )
-    if profile is not None:
-        raise ArgumentError(
-            "trace",
-            "profile= is of the recorded graph of a Tensor, not of a call that makes a new one",
-            repair="Pass the Tensor that was computed under the profile.",
-        )
     if not callable(target):
         raise DTypeError(
             "trace",
@@ -148,7 +158,9 @@ def trace(
     default = getattr(target, "__name__", type(target).__name__)
     title = _title(title, default, backward)
     return Graph(
-        capture.from_call(target, inputs, kwargs, names or {}, backward, title, statistics, plan)
+        capture.from_call(
+            target, inputs, kwargs, names or {}, backward, title, profile, statistics, plan
+        )
     )
 
 
@@ -176,9 +188,10 @@ def draw(
     parameters and constants inside their operators, what an operator saves in one box, layers of
     one operator without a box, and at most ``max_nodes`` nodes.
 
-    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
-    operators are coloured by time; with ``explain`` they have their equations
-    (:meth:`Graph.explain`).
+    Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10, and the picture has as
+    many, also more than the usual 300, unless the engine needs longer than the time limit of
+    :meth:`Graph.render`. With ``profile`` the operators are coloured by time; with ``explain`` they
+    have their equations (:meth:`Graph.explain`).
 
     >>> import tinygrad_cv as tg
     >>> w = tg.tensor([[2.0]], requires_grad=True)
@@ -192,7 +205,7 @@ def draw(
     options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
     graph = trace(target, *inputs, **options, **kwargs)
     graph = graph.simplify(max_nodes)
-    if profile is not None:
+    if profile is not None and not graph.error:
         graph = graph.overlay("time")
     return graph.explain() if explain else graph
 
@@ -214,6 +227,10 @@ def diff(
 
     Nodes are the same if they do the same in the same order; of all ways to match them the one
     with the most equal module paths, attributes and shapes is taken.
+
+    :meth:`Graph.overlay` colours the differences in a number, inside the borders that these marks
+    are: in parameters or FLOPs, and of graphs that were drawn with ``profile=`` or
+    ``statistics=True``, as in ``diff(before, after).overlay("time")``, in all that they know.
 
     Args:
         a, b: each a :class:`Graph`, a Tensor (or several), or a module or function, which is called
@@ -262,6 +279,7 @@ def _graph(
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     max_nodes: int = MAX_NODES,
+    verify: Report | None = None,
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
@@ -277,7 +295,8 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    options |= {"profile": profile, "statistics": statistics, "plan": plan, "explain": explain}
+    options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
+    options["explain"] = explain
     return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
 
 

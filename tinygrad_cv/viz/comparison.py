@@ -14,12 +14,15 @@ from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.align import align, places
 from tinygrad_cv.viz.graph import Graph
-from tinygrad_cv.viz.labels import clean, node_lines
+from tinygrad_cv.viz.labels import MAX_LINE, clean, node_lines
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.overlay import applies, overlay_lines, without
 from tinygrad_cv.viz.union import Union, same_clusters
 
 __all__ = ["Diff", "prepared", "shown"]
+
+_LONGEST = 200  # characters of what one difference, or the title, says
 
 
 class Diff(Graph):
@@ -128,7 +131,8 @@ class Diff(Graph):
         return Graph(replace(new, nodes=tuple(nodes)))
 
     def to_text(self) -> str:
-        """The counts, then one line for each difference.
+        """The counts, then one line for each difference, and with an overlay what it says of each
+        node.
 
         >>> import tinygrad_cv as tg
         >>> before = lambda x: (x.exp() * 2).sum()
@@ -141,18 +145,20 @@ class Diff(Graph):
         − connection: mul to sum as input
         """
         head = counts_text(self.counts) if self else f"no difference, {len(self._pairs)} nodes"
-        lines = [f"{self.model.title}: {head}" if self.model.title else head]
+        title = clean(self.model.title, _LONGEST)
+        lines = [f"{title}: {head}" if title else head]
         path: dict[int, str] = {}  # of each node of one of the graphs, by where it is in memory
         for model in (self.before.model, self.after.model):
             for own, (where, _) in zip(model.nodes, places(model), strict=True):
-                path[id(own)] = f"{where} : " if where else ""
+                path[id(own)] = f"{clean(where, MAX_LINE)} : " if where else ""
         for change in self.changes:
             node = change.after or change.before
             assert node is not None  # one of them is there
-            name, *rest = (line.text for line in node_lines(replace(node, title="")))
+            bare = {k: v for k, v in without(node.facts).items() if k != "measured"}
+            name, *rest = (line.text for line in node_lines(replace(node, title="", facts=bare)))
             text = f"{SIGNS[change.mark]} {path[id(node)]}{name}"
             if change.what:
-                text += ": " + "; ".join(change.what)
+                text += ": " + "; ".join(clean(what, _LONGEST) for what in change.what)
             elif rest:
                 text += "   " + "; ".join(rest)
             lines.append(text)
@@ -162,9 +168,14 @@ class Diff(Graph):
             assert source is not None
             assert target is not None
             if None not in (*self._ends[edge.source], *self._ends[edge.target]):
-                argument = f" as {edge.argument}" if edge.argument else ""
-                names = (path[id(n)] + clean(n.name or n.kind) for n in (source, target))
+                argument = clean(f" as {edge.argument}", MAX_LINE) if edge.argument else ""
+                names = (path[id(n)] + clean(n.name or n.kind, MAX_LINE) for n in (source, target))
                 lines.append(f"{SIGNS[mark]} connection: {' to '.join(names)}{argument}")
+        lines += [note for note in self.model.notes if note.startswith("coloured by ")]
+        for node in self.model.nodes:
+            if applies(node):
+                name = clean(node.title or node.name or node.kind, MAX_LINE)
+                lines.append(f"{name}: " + "; ".join(overlay_lines(node)))
         return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:

@@ -7,12 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
 
 __all__ = ["Call", "calls_of", "form", "sizes", "structures"]
-
-_DRAWS = ("key", "drawn")  # attributes that number a random draw
 
 
 @dataclass(slots=True)
@@ -99,7 +98,7 @@ def form(by_id: Mapping[int, Any], call: Call, forms: dict[Any, int]) -> int:
             local[node.cluster],  # type: ignore[index]
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
-            tuple(a for a in node.attributes if a[0] not in _DRAWS),
+            tuple(a for a in node.attributes if a[0] not in CHANCE),
             tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
             node.value,
             node.count,

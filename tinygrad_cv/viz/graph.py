@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
+from tinygrad_cv.viz.difference import overlay
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.notebook import mimebundle
-from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 from tinygrad_cv.viz.views import Views
@@ -47,7 +47,7 @@ class Graph(Views):
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """The view that a person wants first: parameters and constants inside their operators,
         saved tensors in one box for each operator, single-operator modules without a box, and at
-        most ``max_nodes`` nodes.
+        most ``max_nodes`` nodes, which :meth:`render` then draws.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -143,7 +143,7 @@ class Graph(Views):
 
     def limit(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """At most ``max_nodes`` nodes, by collapsing deep module calls first and then the middle;
-        what was collapsed is said in the picture.
+        what was collapsed is said in the picture. :meth:`render` draws as many.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -167,15 +167,21 @@ class Graph(Views):
             values: what :func:`trace` was asked for, or a dict of numbers by node id:
 
                 - "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
-                  (``profile=``; FLOPs and bytes of outputs are known without), and "parameters";
+                  (``profile=``; FLOPs and bytes of outputs are known without, and with
+                  ``backward=True`` what is saved), and "parameters";
                 - "peak_bytes": alive when the operator has ended, by a memory plan (``plan=``);
                 - "grad_norm" and "weight_norm": the Euclidean norms of an operator's parameters
                   (``statistics=True``, drawn after backward), and of the gradient of a result with
-                  ``retain_grad()``. None and exactly zero are marked as a dead gradient;
+                  ``retain_grad()``; a backward operator has that of the gradient which it alone
+                  gave. None and exactly zero are marked as a dead gradient;
                 - "mean", "std" (both of the finite values, divided by their number), "zeros" and
                   "nonfinite" (shares of all values) of what an operator of a call gives
                   (``statistics=True``). Of calls drawn as one node they are over all its operators.
             unit: of the numbers of a dict.
+
+        An operator to which a name does not apply, such as "weight_norm" to a ReLU, has no colour
+        and no line. Of a comparison (:func:`tinygrad_cv.viz.diff`) a name shows the difference of
+        both graphs, from less (blue) to more (orange), inside the border that says what changed.
 
         Raises:
             ArgumentError: another name, no operator has such a value, or the dict names a node that
@@ -212,32 +218,42 @@ class Graph(Views):
         #1 input b   3 float32
         #2 mul <- input #0, other #1   → 2×3 float32
               y = a * b
-              d input = g * b
-              d other = g * a
-              where input is 2×3, other is 3, g is 2×3
+              da = g * b
+              db = g * a
+              where a = input 2×3, b = other 3, g is 2×3
         #3 output <- #2   2×3 float32
         """
         return self._step(with_equations)
 
     # Out ------------------------------------------------------------------------------------------
 
-    def render(self, path: str | os.PathLike[str], time_limit: float = TIME_LIMIT) -> Path:
+    def render(
+        self,
+        path: str | os.PathLike[str],
+        time_limit: float = TIME_LIMIT,
+        max_nodes: int | None = None,
+    ) -> Path:
         """Write the graph to a file: ``.svg``, ``.html``, ``.png``, ``.pdf``, ``.dot``, ``.json``
         or ``.txt`` by its ending. An existing file is replaced only by a complete one.
 
         Pictures need a Graphviz engine: ``dot`` on the PATH, or the one inside the ``pygraphviz``
-        wheel. Texts (``.dot``, ``.json``, ``.txt``) need none.
+        wheel; the second steps in where the first fails. Texts (``.dot``, ``.json``, ``.txt``)
+        need none; they are what :meth:`to_dot`, :meth:`to_json` and :meth:`to_text` give.
 
         Args:
             path: where to.
             time_limit: seconds for one run of the engine; after that the graph is collapsed
                 further, and says so.
+            max_nodes: the most nodes of a picture. If None, as many as :func:`draw`,
+                :meth:`simplify` or :meth:`limit` was asked for; 300 (said in the picture) where
+                none was.
 
         Returns:
             The path.
 
         Raises:
-            ArgumentError: the ending is not supported.
+            ArgumentError: the ending is not supported, ``time_limit`` is no number above 0, or
+                ``max_nodes`` no integer from 10 on.
             BackendError: there is no engine or it failed; the ``.dot`` file has been written
                 beside ``path``.
             DataError: the file cannot be written.
@@ -248,15 +264,15 @@ class Graph(Views):
         ...     graph.render(f"{folder}/relu.txt").read_text() == graph.to_text()
         True
         """
-        return save(self.model, path, self.to_text, time_limit)
+        return save(self.model, path, self.to_text, time_limit, max_nodes)
 
-    def to_html(self, time_limit: float = TIME_LIMIT) -> str:
+    def to_html(self, time_limit: float = TIME_LIMIT, max_nodes: int | None = None) -> str:
         """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
         it and what it leads to, overlays, themes, and the execution order step by step, all by
         mouse or keyboard. One text that loads nothing else; ``render("graph.html")`` writes it.
 
         Args:
-            time_limit: as for :meth:`render`.
+            time_limit, max_nodes: as for :meth:`render`.
 
         Raises:
             BackendError: there is no Graphviz engine, or it failed.
@@ -267,7 +283,7 @@ class Graph(Views):
         >>> "<title>one ReLU</title>" in text
         True
         """
-        return picture(self.model, "html", time_limit).decode()
+        return picture(self.model, "html", time_limit, max_nodes).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.
@@ -322,7 +338,8 @@ class Graph(Views):
 
     @property
     def error(self) -> str:
-        """The whole message of the operator that refused its input, or an empty text.
+        """The whole message of what failed, or an empty text; of an error that is none of the
+        library's also its line (file:line).
 
         >>> import tinygrad_cv as tg
         >>> graph = tg.viz.trace(tg.nn.Sequential(tg.nn.Linear(4, 3)), tg.zeros(2, 5))

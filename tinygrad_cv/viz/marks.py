@@ -7,8 +7,7 @@ file says how that is told. Nodes that become one add up.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.viz.model import GraphModel, GraphNode
@@ -22,11 +21,9 @@ __all__ = [
     "mark_of",
     "reconnected",
     "sign",
-    "with_marks",
 ]
 
 MARKS = ("added", "removed", "changed", "moved", "same")
-MOST_LINES = 4  # of differences in one node
 SIGNS = {"added": "+", "removed": "−", "changed": "~", "moved": "»"}
 
 
@@ -63,18 +60,6 @@ def combined_marks(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     mark = next(iter(counts)) if len(counts) == 1 else "changed"
     lines = [] if mark == "same" else [counts_text(counts)]
     return {"diff": {"mark": mark, "lines": lines, "counts": dict(counts)}}
-
-
-def with_marks(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
-    """``node`` when it stands for all of ``nodes``; what they say of their differences stays, if
-    it is not much."""
-    fact = combined_marks(nodes)
-    if not fact:
-        return node
-    lines = list(dict.fromkeys(line for other in nodes for line in mark_lines(other)))
-    if 0 < len(lines) <= MOST_LINES:
-        fact["diff"]["lines"] = lines
-    return replace(node, facts={**node.facts, **fact})
 
 
 def reconnected(model: GraphModel) -> set[int]:

@@ -8,13 +8,14 @@ a memory address.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from tinygrad_cv.errors import DataError
+from tinygrad_cv.viz.facts import Facts
+from tinygrad_cv.viz.reading import json_text, loaded, misfit, read
 
 __all__ = [
     "KINDS",
@@ -97,13 +98,14 @@ class GraphNode:
         cluster: id of the module call that it belongs to, or None.
         held: parameters, constants and gradients folded into it.
         pair: for a backward or saved node, the forward node that it belongs to.
-        count: the number of operators that it stands for.
+        count: the number of operators (or of inputs, outputs ...) that it stands for; 0 for a line
+            that raised an error.
         title: a text to show instead of ``name``, such as the module call of a collapsed block.
         site: the user's line, "file.py:12".
-        error: the message, if this operator failed.
+        error: the message, if this operator failed, or what is wrong with it.
         value: a short text of the value, for scalars.
         facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
-            equation ...
+            equation ...; "badges" is a tuple of words (:mod:`tinygrad_cv.viz.badges`).
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda x: x.relu().sum(1), tg.zeros(2, 3))
@@ -129,7 +131,7 @@ class GraphNode:
     site: str = ""
     error: str = ""
     value: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Annotated[Mapping[str, Any], Facts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class GraphEdge:
         hidden: what flows goes through operators that are not drawn.
         stub: it is drawn from a small copy of its source, beside its target.
         mark: in a comparison, "added" or "removed".
+        entering: (id, name) of the module calls that it leads into and that call the tensor so, as
+            far as that is known: of a module whose call is watched.
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
@@ -168,6 +172,7 @@ class GraphEdge:
     hidden: bool = False
     stub: bool = False
     mark: str = ""
+    entering: tuple[tuple[int, str], ...] = field(default=(), metadata={"omitted": None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,9 @@ class Cluster:
         parent: id of the calling module's cluster, or None.
         call, calls: this is call ``call`` of ``calls`` in the graph.
         parameters: number of parameter elements used inside.
+        flops: floating-point operations of the forward operators inside, without ``flops_unknown``
+            operators that do not say theirs.
+        time: seconds by phase, "forward" and "backward", where a profile measured them.
         repeats: how many equal calls in a row it stands for.
         open: it stays open when calls are drawn as one node.
 
@@ -202,6 +210,9 @@ class Cluster:
     parameters: int = 0
     repeats: int = 1
     open: bool = False
+    flops: int = 0
+    flops_unknown: int = 0
+    time: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -231,9 +242,10 @@ class GraphModel:
         clusters: a parent stands before its children.
         totals: true numbers of the whole graph, whatever is folded: "operators",
             "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
-            "saved_tensors".
+            "saved_tensors"; how many operators have a badge, under its words ("in place").
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
+        max_nodes: the most nodes of a picture, if more were asked for than the usual 300.
 
     It is plain data, so a graph can be written by hand as well:
 
@@ -255,24 +267,29 @@ class GraphModel:
     totals: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
+    max_nodes: int | None = field(default=None, metadata={"omitted": None})
 
     def to_json(self) -> str:
-        """This graph as JSON text, the same bytes for the same graph.
+        """This graph as JSON text, the same bytes for the same graph. Numbers that are not finite
+        are the texts "inf", "-inf" and "nan".
 
         >>> model = GraphModel("one", nodes=(GraphNode(0, "input", "x"),))
         >>> GraphModel.from_json(model.to_json()) == model
         True
         """
         data = {"format": FORMAT, "version": VERSION, **asdict(self)}
-        return json.dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+        if self.max_nodes is None:
+            del data["max_nodes"]
+        return json_text(data)
 
     @classmethod
     def from_json(cls, text: str) -> GraphModel:
         """The graph that :meth:`to_json` wrote.
 
         Raises:
-            DataError: the text is not JSON, not of this format or of a newer version, or its
-                entries do not fit together.
+            DataError: the text is not JSON, not of this format or of a newer version, or an entry
+                is missing, not known, or not what it must be; the message names the place.
+            DTypeError: no text.
 
         >>> import tinygrad_cv as tg
         >>> try:
@@ -281,56 +298,68 @@ class GraphModel:
         ...     print(error)
         graph: the JSON has no 'tinygrad_cv graph' in its 'format' entry
         """
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise DataError("graph", f"the text is not JSON: {error}") from None
+        data = loaded(text)
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise DataError("graph", f"the JSON has no {FORMAT!r} in its 'format' entry")
-        if data.pop("version", None) != VERSION:
+        version = data.pop("version", None)
+        if type(version) is not int or version != VERSION:
             raise DataError("graph", f"this version of the format is not known; known is {VERSION}")
-        try:
-            model = cls(
-                title=data["title"],
-                nodes=tuple(_node(entry) for entry in data["nodes"]),
-                edges=tuple(_edge(entry) for entry in data["edges"]),
-                clusters=tuple(Cluster(**entry) for entry in data["clusters"]),
-                totals=dict(data["totals"]),
-                notes=tuple(data["notes"]),
-                error=data["error"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError("graph", f"an entry is missing or wrong: {error}") from None
+        model: GraphModel = read(cls, data)
         check(model)
         return model
 
 
 def check(model: GraphModel) -> None:
-    """Raise DataError unless kinds are known, numbers unique and every reference meets its
-    target.
+    """Raise DataError unless kinds are known, numbers unique, every reference meets its target, and
+    nodes stand in a topological order.
     """
-    ids = {node.id for node in model.nodes}
-    if len(ids) != len(model.nodes):
-        raise DataError("graph", "two nodes have the same id")
+    if model.max_nodes is not None and model.max_nodes < 10:
+        raise misfit("max_nodes", f" must be 10 or more, not {model.max_nodes}")
     clusters: set[int] = set()
-    for cluster in model.clusters:
+    for number, cluster in enumerate(model.clusters):
+        here = f"clusters[{number}]"
+        if cluster.id in clusters:
+            raise misfit(here, f": the id {cluster.id} is that of another cluster")
         if cluster.parent is not None and cluster.parent not in clusters:
-            raise DataError("graph", f"cluster {cluster.id}: its parent must stand before it")
+            raise misfit(here, f": its parent {cluster.parent} must stand before it")
         clusters.add(cluster.id)
-    for node in model.nodes:
+    order: dict[int, int] = {}
+    for number, node in enumerate(model.nodes):
+        here = f"nodes[{number}]"
+        if node.id in order:
+            raise misfit(here, f": two nodes have the same id {node.id}")
+        order[node.id] = number
         if node.kind not in KINDS or node.phase not in PHASES:
-            raise DataError("graph", f"node {node.id}: unknown kind or phase")
+            raise misfit(here, f": unknown kind {node.kind!r:.60} or phase {node.phase!r:.60}")
         if node.cluster is not None and node.cluster not in clusters:
-            raise DataError("graph", f"node {node.id}: there is no cluster {node.cluster}")
-        if node.pair is not None and node.pair not in ids:
-            raise DataError("graph", f"node {node.id}: there is no node {node.pair}")
-    for edge in model.edges:
+            raise misfit(here, f": there is no cluster {node.cluster}")
+        if not node.outputs and (node.kind in ("param", "const") or "of" in node.facts):
+            raise misfit(here, ".outputs must have the tensor that it is")
+        for k, tensor in enumerate(node.outputs):
+            _check_tensor(f"{here}.outputs[{k}]", tensor)
+        for k, held in enumerate(node.held):
+            _check_tensor(f"{here}.held[{k}].tensor", held.tensor)
+    for number, node in enumerate(model.nodes):
+        if node.pair is not None and node.pair not in order:
+            raise misfit(f"nodes[{number}]", f": there is no node {node.pair}")
+    for number, edge in enumerate(model.edges):
+        here, ends = f"edges[{number}]", f"{edge.source} -> {edge.target}"
         if edge.kind not in EDGE_KINDS:
-            raise DataError(
-                "graph", f"edge {edge.source} -> {edge.target}: unknown kind {edge.kind!r}"
-            )
-        if edge.source not in ids or edge.target not in ids:
-            raise DataError("graph", f"edge {edge.source} -> {edge.target}: one end does not exist")
+            raise misfit(here, f": {ends}: unknown kind {edge.kind!r:.60}")
+        if edge.mark not in ("", "added", "removed"):
+            raise misfit(here, f": {ends}: unknown mark {edge.mark!r:.60}")
+        if edge.source not in order or edge.target not in order:
+            raise misfit(here, f": {ends}: one end does not exist")
+        if order[edge.source] >= order[edge.target]:
+            raise misfit(here, f": {ends}: the source must stand before the target")
+        _check_tensor(f"{here}.tensor", edge.tensor)
+
+
+def _check_tensor(place: str, tensor: TensorInfo) -> None:
+    """Axes as any array has them."""
+    shape = tensor.shape or ()
+    if len(shape) > 64 or any(not 0 <= size < 2**63 for size in shape):
+        raise misfit(place, ".shape must have at most 64 sizes, each 0 or more and of 64 bits")
 
 
 def cluster_paths(clusters: Iterable[Cluster]) -> dict[int | None, tuple[int, ...]]:
@@ -351,22 +380,3 @@ def common_cluster(
             break
         last = level[0]
     return last
-
-
-def _tensor(entry: Mapping[str, Any]) -> TensorInfo:
-    shape = entry["shape"]
-    return TensorInfo(entry["name"], None if shape is None else tuple(shape), entry["dtype"])
-
-
-def _node(entry: Mapping[str, Any]) -> GraphNode:
-    parts: dict[str, Any] = dict(entry)
-    parts["outputs"] = tuple(_tensor(t) for t in entry["outputs"])
-    parts["attributes"] = tuple((name, text) for name, text in entry["attributes"])
-    parts["held"] = tuple(
-        FoldedTensor(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"]
-    )
-    return GraphNode(**parts)
-
-
-def _edge(entry: Mapping[str, Any]) -> GraphEdge:
-    return GraphEdge(**{**entry, "tensor": _tensor(entry["tensor"])})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Container
 
+from tinygrad_cv.viz.limits import MAX_NODES, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.render import picture
 from tinygrad_cv.viz.text import to_text
-from tinygrad_cv.viz.transforms import limit
 
 __all__ = ["mimebundle"]
 
@@ -32,12 +33,13 @@ def mimebundle(
     found, problem = {}, ""
     if wanted(SVG):
         try:
-            found[SVG] = picture(model, "svg").decode()
+            # A notebook is one page, which may show a graph twice: ids of its own each time.
+            found[SVG] = picture(model, "svg", suffix=f"-{secrets.token_hex(4)}").decode()
         except Exception as error:  # a cell's value must be shown whatever is wrong with it
             problem = f"\nno picture: {error}\n"
     if wanted(TEXT):
         try:
-            found[TEXT] = to_text(limit(model)) + problem
+            found[TEXT] = to_text(limit(model, model.max_nodes or MAX_NODES)) + problem
         except Exception as error:
             found[TEXT] = f"graph {model.title!r}, no text: {error}\n{problem}"
     return found

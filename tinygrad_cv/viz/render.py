@@ -6,32 +6,32 @@ Engines, in this order: ``dot`` on the PATH; the Graphviz inside the ``pygraphvi
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
+import math
 import os
 import secrets
 import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
+from tinygrad_cv.viz.child import MOST_OUTPUT, TooMuchOutput, run
+from tinygrad_cv.viz.complete import parsed, problem
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import MAX_NODES, boxes, check_budget, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
-from tinygrad_cv.viz.transforms import MAX_NODES, limit
 
 __all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "picture", "save"]
 
 TIME_LIMIT = 20.0
 PICTURES = ("svg", "html", "png", "pdf")
 FORMATS = (*PICTURES, "dot", "json", "txt")
-_MAGIC = {"svg": b"<svg", "png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-"}
 
 # What the child runs. A whole process, because a layout cannot be interrupted from Python and must
 # not take ours with it when it crashes; -P keeps a stray pygraphviz.py of the working directory
@@ -85,21 +85,40 @@ def engines() -> list[Engine]:
     return found
 
 
-def draw_dot(source: str, format: str, time_limit: float = TIME_LIMIT) -> bytes:
-    """DOT source drawn as "svg", "png" or "pdf" by the first engine that succeeds.
+def _whole_svg(output: bytes) -> bytes:
+    parsed(output)
+    return output
+
+
+def draw_dot(
+    source: str,
+    format: str,
+    time_limit: float = TIME_LIMIT,
+    accept: Callable[[bytes], bytes] | None = None,
+) -> bytes:
+    """DOT source drawn as "svg", "png" or "pdf" by the first engine that returns a whole picture.
+
+    An engine that cannot be started, fails, or returns something else or only a part is followed by
+    the next one. One that runs out of time is not: the time is spent, and the next lays out with
+    Graphviz as well.
 
     Args:
         source: a graph in the DOT language.
         format: "svg", "png" or "pdf".
         time_limit: seconds for one run of the engine.
+        accept: what to make of the picture; by a BackendError it refuses it.
 
     Raises:
         EngineTimeout: an engine needed longer than ``time_limit`` seconds.
         BackendError: there is no engine, or each one failed; the message has what they said.
+        ArgumentError: the time limit is no number above 0.
 
     >>> if engines():
     ...     assert b"<svg" in draw_dot("digraph { a -> b }", "svg")
     """
+    time_limit = _seconds(time_limit)
+    if accept is None:
+        accept = _whole_svg if format == "svg" else bytes
     found = engines()
     if not found:
         raise BackendError(
@@ -109,13 +128,19 @@ def draw_dot(source: str, format: str, time_limit: float = TIME_LIMIT) -> bytes:
             "system package that brings `dot` (apt install graphviz, brew install graphviz).",
         )
     problems = []
-    for engine in found:
+    for number, engine in enumerate(found):
         try:
-            return _run(engine, source, format, time_limit)
-        except EngineTimeout:
+            return accept(_run(engine, source, format, time_limit))
+        except EngineTimeout as error:
+            others = ", ".join(other.name for other in found[number + 1 :])
+            if others:
+                error.notes.append(
+                    f"{others} was not tried: the time is spent, and it lays out with Graphviz too."
+                )
             raise
         except BackendError as error:
-            problems.append(error.problem)
+            known = error.problem.startswith(f"{engine.name} ")
+            problems.append(error.problem if known else f"{engine.name}: {error.problem}")
     raise BackendError(
         "render",
         "; ".join(problems),
@@ -125,47 +150,39 @@ def draw_dot(source: str, format: str, time_limit: float = TIME_LIMIT) -> bytes:
 
 def _run(engine: Engine, source: str, format: str, time_limit: float) -> bytes:
     try:
-        child = subprocess.Popen(
-            engine.arguments(format),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=os.name == "posix",
-        )
-    except OSError as error:
-        raise BackendError("render", f"{engine.name} cannot be started: {error}") from None
-    try:
-        output, messages = child.communicate(source.encode("utf-8"), timeout=time_limit)
-    except subprocess.TimeoutExpired:
-        _kill(child)
+        done = run(engine.arguments(format), source.encode("utf-8"), time_limit)
+    except TimeoutError:
         raise EngineTimeout(
             "render",
             f"{engine.name} did not finish within {time_limit:g} s",
             repair="Draw less: .depth(k), .collapse('layer*') or a smaller max_nodes.",
         ) from None
-    except BaseException:
-        _kill(child)
-        raise
-    said = clean(messages.decode("utf-8", "replace").strip()[-400:])
-    if child.returncode != 0:
+    except TooMuchOutput:
         raise BackendError(
-            "render", f"{engine.name} failed with status {child.returncode}: {said or 'no message'}"
-        )
-    if _MAGIC[format] not in output[: 4096 if format == "svg" else 8]:
-        raise BackendError(
-            "render", f"{engine.name} did not return {format.upper()}: {said or 'no message'}"
-        )
-    return output
+            "render", f"{engine.name} wrote more than {MOST_OUTPUT / 2**20:.0f} MiB and was ended"
+        ) from None
+    except OSError as error:
+        raise BackendError("render", f"{engine.name} cannot be started: {error}") from None
+    said = clean(done.said[-4000:].decode("utf-8", "replace").strip()[-400:]) or "no message"
+    if done.status != 0:
+        raise BackendError("render", f"{engine.name} failed with status {done.status}: {said}")
+    fault = problem(done.output, format)
+    if fault:
+        raise BackendError("render", f"{engine.name} {fault}: {said}")
+    return done.output
 
 
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the child and whatever it started, and wait for it."""
-    if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    else:
-        child.kill()
-    child.communicate()
+def _seconds(time_limit: Any) -> float:
+    """A time limit as a float; a number that no float holds is no limit."""
+    real = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
+    if not real or not time_limit > 0:
+        raise ArgumentError(
+            "render", f"time_limit must be a number of seconds above 0, not {time_limit!r:.60}"
+        )
+    try:
+        return float(time_limit)
+    except OverflowError:
+        return math.inf
 
 
 def save(
@@ -173,6 +190,7 @@ def save(
     path: str | os.PathLike[str],
     text: Callable[[], str],
     time_limit: float = TIME_LIMIT,
+    max_nodes: int | None = None,
 ) -> Path:
     """Write a graph to ``path`` in the format of its ending. An existing file is replaced only by
     a complete one.
@@ -185,9 +203,11 @@ def save(
         path: where to; its ending is one of :data:`FORMATS`.
         text: gives what a ``.txt`` file gets; not called for the others.
         time_limit: seconds for one run of the engine.
+        max_nodes: as in :func:`picture`.
 
     Raises:
-        ArgumentError: the ending is not supported, or the time limit is no positive number.
+        ArgumentError: the ending is not supported, the time limit is no positive number, or
+            ``max_nodes`` is no integer from 10 on.
         DTypeError: the path is none.
         BackendError: no engine, or it failed; the ``.dot`` file beside ``path`` has been written.
         DataError: the file cannot be written.
@@ -202,11 +222,8 @@ def save(
         path = Path(path)
     except TypeError:
         raise DTypeError("render", f"the path must be a text or a Path, not {path!r:.60}") from None
-    real = isinstance(time_limit, (int, float)) and not isinstance(time_limit, bool)
-    if not real or not time_limit > 0:
-        raise ArgumentError(
-            "render", f"time_limit must be a number of seconds above 0, not {time_limit!r:.60}"
-        )
+    time_limit = _seconds(time_limit)
+    most = _budget(model, max_nodes)
     format = path.suffix.lower().removeprefix(".")
     if format not in FORMATS:
         raise ArgumentError(
@@ -219,12 +236,12 @@ def save(
     if format == "txt":
         return replace_file(path, text().encode())
     if format == "dot":
-        return replace_file(path, to_dot(limit(model)).encode())
+        return replace_file(path, to_dot(model).encode())
     try:
-        content = picture(model, format, time_limit)
+        content = picture(model, format, time_limit, most)
     except BackendError as error:
         try:
-            written = replace_file(path.with_suffix(".dot"), to_dot(limit(model)).encode())
+            written = replace_file(path.with_suffix(".dot"), to_dot(limit(model, most)).encode())
         except DataError as problem:
             error.notes.append(f"The .dot file is not there either: {problem.problem}.")
         else:
@@ -233,47 +250,78 @@ def save(
     return replace_file(path, content)
 
 
-def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> bytes:
+def picture(
+    model: GraphModel,
+    format: str,
+    time_limit: float = TIME_LIMIT,
+    max_nodes: int | None = None,
+    suffix: str = "",
+) -> bytes:
     """The content of a picture file: "svg", "html", "png" or "pdf".
 
-    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further.
+    Where the engine does not finish in ``time_limit`` seconds, the graph is collapsed further. The
+    ids of an SVG have ``suffix``; without one, the same graph gives the same bytes.
+
+    Args:
+        model: the graph.
+        format: which content.
+        time_limit: seconds for one run of the engine.
+        max_nodes: the most nodes that are drawn; if None, what the graph was last limited to, or
+            300.
 
     Raises:
         BackendError: no engine, or it failed.
+        ArgumentError: the time limit is no positive number, or ``max_nodes`` is no integer from 10
+            on.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
     >>> if engines():
     ...     assert picture(model, "png").startswith(b"\\x89PNG")
     """
-    most = MAX_NODES
+    time_limit = _seconds(time_limit)
+    most = _budget(model, max_nodes)
     while True:
         drawn = limit(model, most)
         try:
-            if format == "html":
-                return page(draw_dot(to_dot(with_room(drawn)), "svg", time_limit), drawn)
-            output = draw_dot(to_dot(drawn), format, time_limit)
-            return finish(output, drawn) if format == "svg" else output
+            return _content(drawn, format, time_limit, suffix)
         except EngineTimeout:
-            most = min(most, len(drawn.nodes)) // 3
+            most = min(most, boxes(drawn)) // 3
             if most < 10:
                 raise
+
+
+def _content(model: GraphModel, format: str, time_limit: float, suffix: str) -> bytes:
+    if format == "html":
+        source = to_dot(with_room(model))
+        return draw_dot(source, "svg", time_limit, lambda output: page(output, model))
+    if format == "svg":
+        source = to_dot(model)
+        return draw_dot(source, "svg", time_limit, lambda output: finish(output, model, suffix))
+    return draw_dot(to_dot(model), format, time_limit)
+
+
+def _budget(model: GraphModel, max_nodes: int | None) -> int:
+    """The most nodes of a picture."""
+    if max_nodes is None:
+        return model.max_nodes or MAX_NODES
+    check_budget(max_nodes)
+    return max_nodes
 
 
 def replace_file(path: Path, content: bytes) -> Path:
     """Put ``content`` at ``path`` in one step.
 
     Raises:
-        DataError: the folder does not exist or cannot be written.
+        DataError: the folder does not exist or cannot be written, or no file can have this name.
     """
-    target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
     try:
-        if (
-            target.exists() and not target.is_file()
-        ):  # a pipe or a device is written to, not replaced
+        target = Path(os.path.realpath(path))
+        # A pipe or a device is written to, not replaced.
+        if target.exists() and not target.is_file():
             target.write_bytes(content)
             return path
+        temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(4)}")
         try:
             with temporary.open("xb") as file:
                 file.write(content)
@@ -282,6 +330,7 @@ def replace_file(path: Path, content: bytes) -> Path:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError("render", f"cannot write {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        said = getattr(error, "strerror", None) or error
+        raise DataError("render", f"cannot write {clean(str(path))}: {said}") from None
     return path

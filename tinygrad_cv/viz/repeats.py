@@ -16,11 +16,13 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
-from tinygrad_cv.viz.marks import reconnected, with_marks
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.difference import with_comparison
+from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
+from tinygrad_cv.viz.marks import reconnected
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.work import summed
 
 __all__ = ["repeat"]
 
@@ -291,9 +293,9 @@ def _merged(
     stands_for: dict[int, int] = {}  # node of a later call -> that of the first
     merged: dict[int, list[GraphNode]] = {}
     times: dict[int, int] = {}
-    parameters: dict[int, int] = defaultdict(int)
+    together: dict[int, Cluster] = {}
     gone: set[int] = set()
-    size = {cluster.id: cluster.parameters for cluster in model.clusters}
+    by_id = {cluster.id: cluster for cluster in model.clusters}
     for row in rows:
         first = calls[row[0]]
         times[row[0]] = len(row)
@@ -305,7 +307,8 @@ def _merged(
             }
             gone.update(calls[n].clusters)
         for k, number in enumerate(first.clusters):
-            parameters[number] = sum(size[calls[n].clusters[k]] for n in row)
+            equal = [by_id[calls[n].clusters[k]] for n in row]
+            together[number] = summed(by_id[number], equal)
     nodes = tuple(
         _together(node, merged[node.id]) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
@@ -337,9 +340,8 @@ def _merged(
         edges.append(edge)
     clusters = tuple(
         replace(
-            cluster,
+            together.get(cluster.id, cluster),
             repeats=cluster.repeats * times.get(cluster.id, 1),
-            parameters=parameters.get(cluster.id, cluster.parameters),
         )
         for cluster in model.clusters
         if cluster.id not in gone
@@ -361,7 +363,7 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
         facts["parameter_sizes"] = sizes
         if "parameters" in facts:
             facts["parameters"] = sum(size for _, size in sizes)
-    for name in ("flops", "saved_tensors"):
+    for name in ("flops", "saved_tensors", "recomputed"):
         if name in facts:
             facts[name] = sum(int(other.facts.get(name, 0)) for other in nodes)
     if "operators" in facts:
@@ -373,4 +375,4 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
         facts.pop("storage", None)
     count = sum(other.count for other in nodes) if node.kind == "op" else node.count
-    return with_marks(replace(node, count=count, facts=facts), nodes)
+    return with_comparison(replace(node, count=count, facts=facts), nodes)

@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.errors import BackendError
+from tinygrad_cv.viz.complete import SVG, check_drawn, parsed
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.edge_labels import place_edge_labels
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
     bytes_text,
@@ -27,33 +29,42 @@ from tinygrad_cv.viz.labels import (
 )
 from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import LEVELS
+from tinygrad_cv.viz.overlay import LEVELS, applies, shades, state
 from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
 from tinygrad_cv.viz.titles import place_titles
 
 __all__ = ["finish", "variables"]
 
-SVG = "http://www.w3.org/2000/svg"
 _PX_PER_PT = 4 / 3
 _PAD = 0.15 * 72  # around the graph, in points
 _LONGEST_TITLE = 2000
 
+# Roles of the WAI-ARIA Graphics Module: a document has parts that a screen reader goes to one by
+# one (those of an "img" are hidden from it), and a symbol is one thing, with its title as name.
+DOCUMENT, SYMBOL = "graphics-document document", "graphics-symbol img"
 
-def finish(drawn: bytes, model: GraphModel) -> bytes:
+
+def finish(drawn: bytes, model: GraphModel, suffix: str = "") -> bytes:
     """Graphviz's SVG of ``model`` as the SVG that is handed out.
 
+    Its ids begin with a digest of the graph and with ``suffix``, which tells apart two drawings of
+    one graph in one page.
+
     Raises:
-        BackendError: ``drawn`` is not an SVG.
+        BackendError: ``drawn`` is not an SVG, or not a whole one of this model.
     """
+    root = parsed(drawn)
+    check_drawn(root, model)
     try:
-        root = ET.fromstring(drawn)
-    except ET.ParseError as error:
+        return _finished(root, model, suffix)
+    except ValueError as error:  # a place or a size in it
         raise BackendError(
-            "render", f"the Graphviz engine did not return an SVG: {error}"
+            "render", f"the Graphviz engine returned an SVG with a wrong number: {error}"
         ) from None
-    if root.tag != f"{{{SVG}}}svg":
-        raise BackendError("render", f"the Graphviz engine returned <{root.tag}>, not <svg>")
-    prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8]
+
+
+def _finished(root: ET.Element, model: GraphModel, suffix: str) -> bytes:
+    prefix = "tg" + hashlib.sha256(model.to_json().encode()).hexdigest()[:8] + suffix
     _set_frame(root, model, prefix)
     nodes = {f"n{node.id}": node for node in model.nodes}
     clusters = {f"c{cluster.id}": cluster for cluster in model.clusters}
@@ -66,7 +77,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif key in clusters:
             _set_cluster(group, clusters[key])
         elif key in edges:
-            _set_edge(group, edges[key], names)
+            _set_edge(group, edges[key], nodes[f"n{edges[key].source}"], names)
         elif key[:1] == "s" and f"e{key[1:]}" in edges:
             _set_stub(group, edges[f"e{key[1:]}"], names)
         elif "graph" in group.get("class", "").split():
@@ -84,7 +95,8 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     """Size, accessible name and style sheet of the whole picture."""
     root.set("id", prefix)
     root.set("class", "tinygrad-cv")
-    root.set("role", "img")
+    root.set("role", DOCUMENT)
+    root.set("aria-roledescription", "graph")
     root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
     for name in ("operators", "backward_operators", "parameters", "flops", "saved_bytes"):
         if name in model.totals:
@@ -96,7 +108,7 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
     root[:0] = [title, description, style]
-    if any(node.facts.get("overlay", {}).get("value", 0) is None for node in model.nodes):
+    if any(shade.startswith("unmeasured") for shade in shades(model).values()):
         root.insert(3, _hatch(f"{prefix}-hatch"))
 
 
@@ -157,6 +169,7 @@ def _style(root: str) -> str:
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
         f"{root} .t-name{{font-weight:600}}",
+        f"{root} .t-badge{{font-style:italic}}",
         f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
         f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
         f"{root} .edge text{{paint-order:stroke;stroke:var(--tg-page);stroke-width:3}}",
@@ -165,17 +178,20 @@ def _style(root: str) -> str:
     for name in ROLES:
         colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
         rules.append(_shapes(f"{root} .node.{name}", colours))
-    for heat in range(LEVELS):
-        rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for name in (f"{scale}-{level}" for scale in ("heat", "cool") for level in range(LEVELS)):
+        rules.append(_shapes(f"{root} .node.{name}", f"fill:var(--tg-{name})"))
     for number in range(HUES):
         colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
         rules.append(_shapes(f"{root} .node.hue-{number}", colours))
         rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
-    rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
-    for mark in MARKS:
-        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
-        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for alarm in ("dead", "odd"):
+        rules.append(_shapes(f"{root} .node.{alarm}", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:  # over the colour of a group, and inside of the border an overlay
+        rules.append(_shapes(f"{root} .node.{mark}", f"stroke:var(--tg-{mark}-line)"))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -236,11 +252,12 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
         "mark": mark_of(node),
+        "badges": ", ".join(node.facts.get("badges", ())),
     }
     shown = node.facts.get("overlay")
     if shown:
         facts["overlay"] = shown["name"]
-        unknown = "unmeasured" if shown.get("applies", True) else ""
+        unknown = "unmeasured" if state(node).startswith("unmeasured") else ""
         facts["value"] = unknown if shown["value"] is None else shown["value"]
     for name, parts in node.facts.get("measured", {}).items():
         for phase, value in parts.items():
@@ -255,6 +272,8 @@ def _facts(node: GraphNode) -> Iterable[str]:
     yield clean(_name(node), _LONGEST_TITLE)
     for line in node_lines(node)[1:]:
         yield line.text
+    if "overlay" in node.facts and not applies(node):
+        yield clean(f"{node.facts['overlay']['name']} does not apply", _LONGEST_TITLE)
     for name, text in node.attributes:
         yield clean(f"{name} = {text}", _LONGEST_TITLE)
     for fact in ("equation", "gradients"):
@@ -279,11 +298,14 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
     group.set("data-module", clean(cluster.path, _LONGEST_TITLE))
     group.set("data-class", clean(cluster.kind, _LONGEST_TITLE))
     group.set("data-parameters", str(cluster.parameters))
+    group.set("data-flops", str(cluster.flops))
+    for phase, seconds in cluster.time.items():
+        group.set(f"data-time-{phase}", str(seconds))
     if cluster.calls > 1:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
 
-def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+def _set_edge(group: ET.Element, edge: GraphEdge, source: GraphNode, names: dict[int, str]) -> None:
     _drop_links(group)
     words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
     argument = f" as {edge.argument}" if edge.argument and edge.kind == "data" else ""
@@ -291,20 +313,21 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
     )
     verb = "leads through hidden operators to" if edge.hidden else words[edge.kind]
-    _set_title(
-        group, clean(f"{names[edge.source]} {verb} {names[edge.target]}{argument}{shape}", 600)
-    )
+    result = result_name(edge, source)
+    start = f"{names[edge.source]} ({result})" if result else names[edge.source]
+    _set_title(group, clean(f"{start} {verb} {names[edge.target]}{argument}{shape}", 600))
     facts = {
         "source": edge.source,
         "target": edge.target,
         "kind": edge.kind,
         "slot": edge.slot,
+        "output": edge.output,
         "count": edge.count,
     }
-    if edge.mark:
-        facts["mark"] = edge.mark
+    texts = {"argument": edge.argument, "result": result, "mark": edge.mark}
+    facts |= {name: text for name, text in texts.items() if text}
     for name, value in facts.items():
-        group.set(f"data-{name}", str(value))
+        group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _set_stub(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
@@ -323,6 +346,7 @@ def _set_title(group: ET.Element, text: str) -> None:
         title = ET.Element(f"{{{SVG}}}title")
         group.insert(0, title)
     title.text = text
+    group.set("role", SYMBOL)
 
 
 def _set_lines(group: ET.Element, lines: list[Line]) -> None:

@@ -13,16 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
 
-__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "fact", "moments", "pooled"]
-__all__ += ["quantity", "show"]
+__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "expected", "fact", "moments"]
+__all__ += ["pooled", "quantity", "show"]
 
 # name -> (unit, where it comes from)
 NAMES = {
@@ -42,11 +40,12 @@ Facts = dict[str, Any]
 
 
 def moments(arrays: Iterable[Any]) -> Facts | None:
-    """What the statistics of some arrays are made of; None without data. Mean and squares are of
-    the finite values.
+    """What the statistics of some arrays are made of; None without data. Mean and standard
+    deviation are of the finite values.
 
+    >>> import numpy as np
     >>> moments([np.array([0.0, 2.0, np.inf])])
-    {'count': 3, 'finite': 2, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
+    {'count': 3, 'finite': 2, 'nan': 0, 'zeros': 1, 'mean': 1.0, 'std': 1.0}
     """
     found = []
     for array in arrays:
@@ -54,18 +53,25 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
             return None  # a stand-in of the meta device
         flat = array.reshape(-1).astype("float64")
         finite = flat[abs(flat) < math.inf]  # false for NaN too
-        size = int(finite.size)
-        mean = float(finite.mean()) if size else 0.0
-        found.append(
-            {
-                "count": int(flat.size),
-                "finite": size,
-                "zeros": int((flat == 0).sum()),
-                "mean": mean,
-                "squares": float(((finite - mean) ** 2).sum()) if size else 0.0,
-            }
-        )
+        entry: Facts = {"count": int(flat.size), "finite": int(finite.size)}
+        entry |= {"nan": int((flat != flat).sum()), "zeros": int((flat == 0).sum())}
+        entry |= {"mean": 0.0, "std": 0.0}
+        if finite.size:
+            finite, scale = _scaled(finite)
+            mean = float(finite.mean())
+            entry["mean"] = scale * mean
+            entry["std"] = scale * math.sqrt(float(((finite - mean) ** 2).mean()))
+        found.append(entry)
     return pooled(found) if found else None
+
+
+def _scaled(flat: Any) -> tuple[Any, float]:
+    """Values whose squares neither overflow nor vanish, and the factor that is taken out of
+    them."""
+    most = float(abs(flat).max())
+    if 1e-100 < most < 1e100 or not 0 < most < math.inf:
+        return flat, 1.0
+    return flat / most, most
 
 
 def pooled(parts: Sequence[Facts]) -> Facts:
@@ -73,12 +79,16 @@ def pooled(parts: Sequence[Facts]) -> Facts:
     total = dict(parts[0])
     for part in parts[1:]:
         size = total["finite"] + part["finite"]
-        step = part["mean"] - total["mean"]
         if size:
             share = part["finite"] / size
-            total["squares"] += part["squares"] + step * step * total["finite"] * share
-            total["mean"] += step * share
-        for name in ("count", "finite", "zeros"):
+            between = math.sqrt(share * (1 - share))
+            total["std"] = math.hypot(
+                math.sqrt(1 - share) * total["std"],
+                math.sqrt(share) * part["std"],
+                between * part["mean"] - between * total["mean"],
+            )
+            total["mean"] = (1 - share) * total["mean"] + share * part["mean"]
+        for name in ("count", "finite", "nan", "zeros"):
             total[name] += part[name]
     return total
 
@@ -89,11 +99,13 @@ def _norm(tensor: Any) -> float | str | None:
     if isinstance(array, Spec):
         return None
     flat = array.reshape(-1).astype("float64")
-    norm = float(np.sqrt(float((flat * flat).sum())))
-    if norm == math.inf and bool((abs(flat) < math.inf).all()):  # the squares were too large
-        most = float(abs(flat).max())
-        norm = most * float(np.sqrt(float(((flat / most) ** 2).sum())))
-    return norm if math.isfinite(norm) else "nan" if math.isnan(norm) else "inf"
+    if not flat.size:
+        return 0.0
+    if not bool((abs(flat) < math.inf).all()):
+        return "nan" if bool((flat != flat).any()) else "inf"
+    flat, scale = _scaled(flat)
+    norm = scale * math.sqrt(float((flat * flat).sum()))
+    return norm if math.isfinite(norm) else "inf"
 
 
 def add_norms(
@@ -127,7 +139,32 @@ def add_norms(
             if model.nodes[edge.target].kind == "op":
                 own = norms.setdefault(edge.target, {})
                 own.setdefault(str(edge.source), {**entry, "name": edge.argument})
+    _add_gradients(model, norms)
     return _with_facts(model, {key: {"norms": entries} for key, entries in norms.items()})
+
+
+def _add_gradients(model: GraphModel, norms: dict[int, dict[str, Facts]]) -> None:
+    """Of the gradients themselves, in the backward part: the norm of what arrived at a leaf, or at
+    a result that retained it, is also that of the operator that sent it, if only one did."""
+    arriving: dict[int, list[GraphEdge]] = {}
+    for edge in model.edges:
+        if edge.kind == "gradient":
+            arriving.setdefault(edge.target, []).append(edge)
+    nodes = {node.id: node for node in model.nodes}
+    for target, edges in arriving.items():
+        node, (first, *others) = nodes[target], edges
+        if node.pair is None:
+            continue
+        forward = nodes[node.pair]
+        single = len(forward.outputs) == 1  # else it is not said which of them a gradient is of
+        key = f"{node.pair}.0" if forward.kind == "op" and single else str(node.pair)
+        known = norms.get(node.pair, {}).get(key, {})
+        if "grad" in known:
+            if node.kind == "output":
+                norms.setdefault(target, {})[key] = {k: known[k] for k in ("name", "grad")}
+            if not others and nodes[first.source].kind == "op":
+                entry = {"name": first.argument, "grad": known["grad"]}
+                norms.setdefault(first.source, {})[key] = entry
 
 
 def add_plan(model: GraphModel, plan: Any) -> GraphModel:
@@ -226,15 +263,14 @@ def show(model: GraphModel, name: str) -> GraphModel:
             known["parameter_sizes"] = [list(pair) for pair in dict.fromkeys(map(tuple, own))]
         shown = fact(name, known)
         if shown is not None or node.kind == "op":
-            shown = shown or {"name": name, "value": None, "applies": False}
+            shown = shown or {"name": name, "value": None, "applies": expected(name, node)}
             facts.append(shown)
             node = replace(node, facts={**node.facts, "overlay": {"unit": unit, **shown}})
         nodes.append(node)
     values = [f["value"] for f in facts if f["value"] is not None]
     entries = {k: e for node in model.nodes for k, e in node.facts.get("norms", {}).items()}
     dead = [e for e in entries.values() if not e.get("grad", 1)] if name == "grad_norm" else []
-    found = any(f.get("applies", True) for f in facts)
-    if not found:
+    if not any("text" in f or "texts" in f for f in facts):
         raise ArgumentError(
             "overlay", f"no operator of this graph has a value of {name}", repair=source
         )
@@ -257,8 +293,18 @@ def show(model: GraphModel, name: str) -> GraphModel:
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
 
 
+def expected(name: str, node: GraphNode) -> bool:
+    """True for an operator that would have a value, had it been measured."""
+    if node.error:
+        return False
+    if name in _STATISTICS:  # of what a call gives
+        return node.phase == "forward"
+    # A gradient rule gives gradients, whether they were kept or not.
+    return name == "peak_bytes" or (name == "grad_norm" and node.phase == "backward")
+
+
 def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
-    """What an overlay says of a node with these facts; None if it does not apply to it."""
+    """What an overlay says of a node with these facts; None if they have nothing of it."""
     if name in ("grad_norm", "weight_norm"):
         return _norms(name, facts.get("norms", {}))
     if name == "parameters":
@@ -276,27 +322,28 @@ def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
     if not found:
         return None
     count, finite = found["count"], found["finite"]
-    spread = math.sqrt(found["squares"] / finite) if finite else None
+    spread = found["std"] if finite else None
     value = {
         "mean": found["mean"] if finite else None,
         "std": spread,
         "zeros": found["zeros"] / count if count else None,
         "nonfinite": (count - finite) / count if count else None,
     }[name]
-    if finite:
+    if finite and count:
         text = f"mean {found['mean']:.4g}, std {spread:.4g}, {100 * found['zeros'] / count:.3g} % 0"
     else:
         text = "no finite value" if count else "no value"
     if count > finite:
         text += f", {count - finite:,} of {count:,} not finite"
-    return {"name": name, "value": value, "text": text}
+    odd = value is None and count > 0
+    return {"name": name, "value": value, "text": text, "odd": odd}
 
 
 def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
     kind = "grad" if name == "grad_norm" else "weight"
     entries = [entry for entry in norms.values() if kind in entry]
-    if not entries:
-        return None
+    if not entries or (kind == "weight" and all(entry[kind] is None for entry in entries)):
+        return None  # or without data, on the meta device
     named: dict[str, list[float | str | None]] = {}
     for entry in entries:  # several if calls became one
         named.setdefault(entry["name"], []).append(entry[kind])
@@ -316,12 +363,13 @@ def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
             texts.pop()
         for norm in dict.fromkeys(odd):
             many = f" ({odd.count(norm)} of {len(norms_of)})" if len(norms_of) > 1 else ""
-            said = "exactly 0" if norm == 0 else str(norm)
+            said = "exactly 0" if norm == 0 else "NaN" if norm == "nan" else str(norm)
             gone = kind == "grad" and not norm
             dead += odd.count(norm) if gone else 0
             texts.append(f"{word} {label}: {said}{', dead' if gone else ''}{many}")
     value = math.hypot(*parts.values()) if parts else None
     shown = {"name": name, "value": value, "parts": parts, "texts": texts, "dead": dead}
+    shown["odd"] = any(isinstance(entry[kind], str) for entry in entries)
     return {**shown, "known": any(entry[kind] is not None for entry in entries)}
 
 
@@ -349,9 +397,13 @@ def quantity(value: float, unit: str) -> str:
 
     >>> quantity(0.00124, "s"), quantity(3_200_000, "FLOPs"), quantity(12_000, "B")
     ('1.24 ms', '3.2 MFLOPs', '12 kB')
-    >>> quantity(0.25, ""), quantity(0, "s")
-    ('0.25', '0 s')
+    >>> quantity(0.25, ""), quantity(0, "s"), quantity(math.nan, "s"), quantity(-math.inf, "B")
+    ('0.25', '0 s', 'NaN s', '-inf B')
     """
+    if isinstance(value, int):
+        value = float(value) if abs(value) < 10**308 else math.copysign(math.inf, value)
+    if not math.isfinite(value):
+        return f"{'NaN' if math.isnan(value) else value} {unit}".rstrip()
     if not value or unit not in ("s", "FLOPs", "B"):
         return f"{value:.4g} {unit}".rstrip()
     if unit == "s":
