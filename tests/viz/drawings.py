@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 import tinygrad_cv as tg
 from tests.viz.handmade import Maker, small_net
 from tinygrad_cv import viz
+from tinygrad_cv.autograd import checkpoint
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.graph import Graph
@@ -94,6 +95,29 @@ def measured() -> GraphModel:
     return viz.draw(loss, profile=profile, backward=True).model
 
 
+def badged() -> GraphModel:
+    """Badges of each kind, both results of one operator, and a layer that is called twice."""
+    layer = tg.nn.Sequential(tg.nn.Linear(3, 3), tg.nn.Tanh())
+
+    def call(x):
+        y = layer(layer(x)) * 0.0
+        y += 1.0
+        values, indices = Same.apply(y).max(0)
+        return checkpoint(layer, y).sum(0) + values + indices, (values - 1.0).log()
+
+    return viz.draw(call, tg.ones(2, 3).requires_grad_(), statistics=True).model
+
+
+class Same(tg.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
 DRAWINGS = {
     "net": small_net,
     "simple": lambda: transforms.simplify(small_net()),
@@ -106,6 +130,7 @@ DRAWINGS = {
     "compared": compared,
     "moved": moved,
     "measured": measured,
+    "badged": badged,
     "many": lambda: viz.draw(lambda x: [x * i for i in range(30)], tg.ones(3), max_nodes=12).model,
 }
 

@@ -193,6 +193,25 @@ def test_a_and_b_are_the_arguments_in_their_order():
     } <= checked
 
 
+def test_an_argument_that_is_a_letter_is_written_like_one():
+    class Half(tg.autograd.Function):
+        equation, gradients = "y = x / 2", {"x": "g / 2"}
+
+        @staticmethod
+        def forward(ctx, x):
+            return x / 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g / 2
+
+    assert explained(viz.trace(Half.apply, tg.ones(3)), "Half") == [
+        "y = x / 2",
+        "dx = g / 2",
+        "where x is 3, g is 3",
+    ]
+
+
 def test_a_collapsed_graph_says_that_it_has_no_equations():
     net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
     graph = viz.trace(net, tg.zeros(1, 3)).depth(0)

@@ -35,6 +35,34 @@ def byte_words(count: int) -> str:
     return f"{count} bytes" if count < 1000 else f"{count / 1000:.3g} kB"
 
 
+def scaled(value: float, units: list[tuple[float, str]]) -> str:
+    """Three digits, in the largest of the units (ascending) that fits."""
+    factor, unit = next(((f, u) for f, u in reversed(units) if value >= 0.9995 * f), units[0])
+    return f"{float(f'{value / factor:.3g}'):g} {unit}"
+
+
+def call_title(cluster) -> str:
+    """What stands in the title of a module call."""
+    parts = [f"{cluster.parameters:,} parameters"] if cluster.parameters else []
+    if cluster.flops:
+        units = [(1, "FLOPs"), (1e3, "kFLOPs"), (1e6, "MFLOPs")]
+        least = "at least " if cluster.flops_unknown else ""
+        parts.append(least + scaled(cluster.flops, units))
+    units = [(1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1, "s")]
+    for phase in ("forward", "backward"):
+        if phase in cluster.time:
+            word = "" if phase == "forward" else "backward "
+            parts.append(word + scaled(cluster.time[phase], units))
+    return cluster.label + (f"  ({', '.join(parts)})" if parts else "")
+
+
+def result(edge, source) -> str:
+    """Which result of several an edge carries."""
+    known = edge.count == 1 and edge.output < len(source.outputs)
+    several = source.kind == "op" and len(source.outputs) > 1
+    return source.outputs[edge.output].name if known and several else ""
+
+
 def role(node) -> str:
     if node.error:
         return "error"
@@ -87,6 +115,8 @@ def test_the_data_of_nodes(name):
             expected["error"] = node.error
         if "diff" in node.facts:
             expected["mark"] = node.facts["diff"]["mark"]
+        if node.facts.get("badges"):
+            expected["badges"] = ", ".join(node.facts["badges"])
         shown = node.facts.get("overlay")
         if shown:
             expected["overlay"] = shown["name"]
@@ -103,6 +133,7 @@ def test_the_data_of_nodes(name):
 @each_drawing
 def test_the_data_of_edges_and_stubs(name):
     model, root = drawing(name)
+    nodes = by_id(model)
     found = {group.get("id").rpartition("-")[2]: group for group in groups(root, "edge")}
     assert len(found) == len(model.edges)
     stubs = {g.get("id").rpartition("-")[2]: g for g in groups(root, "stub")}
@@ -112,8 +143,13 @@ def test_the_data_of_edges_and_stubs(name):
             "target": str(edge.target),
             "kind": edge.kind,
             "slot": str(edge.slot),
+            "output": str(edge.output),
             "count": str(edge.count),
         }
+        if edge.argument:
+            expected["argument"] = edge.argument
+        if result(edge, nodes[edge.source]):
+            expected["result"] = result(edge, nodes[edge.source])
         if edge.mark:
             expected["mark"] = edge.mark
         assert data(found[f"e{index}"]) == expected
@@ -132,13 +168,45 @@ def test_the_data_of_module_calls(name):
             "module": cluster.path,
             "class": cluster.kind,
             "parameters": str(cluster.parameters),
+            "flops": str(cluster.flops),
         }
+        for phase, seconds in cluster.time.items():
+            expected[f"time-{phase}"] = str(seconds)
         if cluster.calls > 1:
             expected["call"] = f"{cluster.call}/{cluster.calls}"
         group = found[f"c{cluster.id}"]
         assert data(group) == expected
-        count = f"  ({cluster.parameters:,} parameters)" if cluster.parameters else ""
-        assert title(group) == [cluster.label + count]
+        assert title(group) == [call_title(cluster)]
+
+
+@pytest.mark.parametrize("name", ["dead", "moved", "measured", "badged"])
+def test_a_module_call_costs_what_the_operators_in_it_cost(name):
+    """The numbers of the boxes, added up from those of the nodes in them."""
+    model, root = drawing(name)
+    parents = {cluster.id: cluster.parent for cluster in model.clusters}
+    flops = dict.fromkeys(parents, 0)
+    times: dict[tuple[int, str], float] = {}
+    for node in model.nodes:
+        if node.kind != "op":
+            continue
+        call = node.cluster
+        while call is not None:
+            flops[call] += node.facts.get("flops", 0) if node.phase == "forward" else 0
+            if "measured" in node.facts:
+                seconds = node.facts["measured"]["time"][node.phase]
+                times[call, node.phase] = times.get((call, node.phase), 0.0) + seconds
+            call = parents[call]
+    found = {int(g.get("id").rpartition("-c")[2]): data(g) for g in groups(root, "cluster")}
+    assert {call: int(facts["flops"]) for call, facts in found.items()} == flops
+    shown = {
+        (call, phase): float(facts[f"time-{phase}"])
+        for call, facts in found.items()
+        for phase in ("forward", "backward")
+        if f"time-{phase}" in facts
+    }
+    assert shown == pytest.approx(times)
+    assert any(flops.values())
+    assert bool(times) == (name == "measured")
 
 
 @each_drawing
@@ -161,6 +229,8 @@ def test_the_titles_of_nodes(name):
         node = nodes[int(group.get("data-id"))]
         lines = [(text.text or "").strip() for text in group.findall(f"{SVG}text")]
         expected = [named(node), *lines[1:]]
+        if not node.facts.get("overlay", {}).get("applies", True):
+            expected.append(f"{node.facts['overlay']['name']} does not apply")
         expected += [f"{key} = {value}" for key, value in node.attributes]
         for fact in ("equation", "gradients"):
             expected += node.facts.get(fact, "").split("\n") if node.facts.get(fact) else []
@@ -184,7 +254,9 @@ def test_the_titles_of_edges(name):
         verb = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}[edge.kind]
         if edge.hidden:
             verb = "leads through hidden operators to"
-        text = f"{named(nodes[edge.source])} {verb} {named(nodes[edge.target])}"
+        which = result(edge, nodes[edge.source])
+        start = named(nodes[edge.source]) + (f" ({which})" if which else "")
+        text = f"{start} {verb} {named(nodes[edge.target])}"
         if edge.kind == "data" and edge.argument:
             text += f" as {edge.argument}"
         if edge.count == 1 and edge.tensor.shape is not None:
@@ -210,10 +282,27 @@ def test_every_fact_occurs():
     assert seen["node"] >= {
         *("id", "kind", "phase", "name", "role", "shape", "count", "pair", "flops"),
         *("saved-bytes", "error", "mark", "overlay", "value", "time-forward", "time-backward"),
+        "badges",
     }
-    assert seen["edge"] >= {"source", "target", "kind", "slot", "count", "mark"}
-    assert seen["cluster"] >= {"module", "class", "parameters", "call"}
+    assert seen["edge"] >= {
+        *("source", "target", "kind", "slot", "count", "mark", "argument", "output", "result"),
+    }
+    assert seen["cluster"] >= {
+        *("module", "class", "parameters", "call", "flops", "time-forward", "time-backward"),
+    }
     several = {key: {v for k, v in values if k == key} for key, _ in values}
-    for key in ("slot", "count", "pair", "saved-bytes", "parameters", "call", "flops"):
+    for key in (
+        "slot",
+        "count",
+        "pair",
+        "saved-bytes",
+        "parameters",
+        "call",
+        "flops",
+        "output",
+        "argument",
+        "result",
+        "badges",
+    ):
         assert len(several[key]) > 1, key
     assert words >= {"made", "FLOPs", "saved", "as", "hidden", "y", "keeps", "gradient", "="}

@@ -133,6 +133,8 @@ def test_texts(name, theme, palette):
         assert sheet.inherited(text, "fill", dark) == palette[colour], (text.text, classes)
         weight = sheet.computed(text, "font-weight", dark)
         assert weight == ("600" if "t-name" in classes else None)
+        slant = sheet.computed(text, "font-style", dark)
+        assert slant == ("italic" if "t-badge" in classes else None)
         assert "Helvetica" in sheet.inherited(text, "font-family", dark)
 
 
@@ -149,6 +151,7 @@ def test_everything_that_has_a_rule_occurs():
     assert edges >= {"data", "gradient", "saved", "added", "removed"}
     assert texts >= {
         "t-name",
+        "t-badge",
         "t-fact",
         "t-tensor",
         "t-param",

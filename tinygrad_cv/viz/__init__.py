@@ -186,7 +186,7 @@ def draw(
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
     parameters and constants inside their operators, what an operator saves in one box, layers of
-    one operator without a box, and at most ``max_nodes`` nodes.
+    one operator without a box, and at most ``max_nodes`` boxes, copies of far tensors included.
 
     Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10, and the picture has as
     many, also more than the usual 300, unless the engine needs longer than the time limit of

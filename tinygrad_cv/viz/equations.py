@@ -111,7 +111,8 @@ def _gradients(node: GraphNode, of: Collection[str] | None) -> list[str]:
     for text in str(node.facts.get("gradients", "")).splitlines():
         argument, _, rule = text.removeprefix("d ").partition(": ")
         if of is None or argument in of:
-            result = f"d{known[argument]}" if argument in known else f"d {argument}"
+            letter = known.get(argument, argument)
+            result = f"d{letter}" if len(letter) == 1 or argument in known else f"d {argument}"
             found.append(rule if names_result(rule) else f"{result} = {rule}")
     return found
 

@@ -47,7 +47,7 @@ class Graph(Views):
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """The view that a person wants first: parameters and constants inside their operators,
         saved tensors in one box for each operator, single-operator modules without a box, and at
-        most ``max_nodes`` nodes, which :meth:`render` then draws.
+        most ``max_nodes`` boxes, copies of far tensors included, which :meth:`render` then draws.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -142,8 +142,9 @@ class Graph(Views):
         return self._step(transforms.only, phase)
 
     def limit(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
-        """At most ``max_nodes`` nodes, by collapsing deep module calls first and then the middle;
-        what was collapsed is said in the picture. :meth:`render` draws as many.
+        """At most ``max_nodes`` boxes, copies of far tensors included, by collapsing deep module
+        calls first, then the middle and what is many of a kind, such as outputs; what was collapsed
+        is said in the picture. :meth:`render` draws as many.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
