@@ -28,6 +28,11 @@ class Holder:
     inner: Thing
 
 
+class Spoken:
+    def __str__(self):
+        return f"spoken at {object()}"
+
+
 class Rude:
     def __repr__(self):
         raise RuntimeError("no")
@@ -41,7 +46,8 @@ def inner_function():
     ("value", "text"),
     [
         ("reflect", "reflect"),
-        (("a", 1), "('a', 1)"),
+        (("a", 1), "(a, 1)"),
+        (["a", 1], "['a', 1]"),
         ((), "()"),
         ((3,), "(3,)"),
         (0.1 + 0.2, "0.3"),
@@ -57,6 +63,7 @@ def inner_function():
         (set(), "set()"),
         ({"f": len, 2: None}, "{'f': len, 2: None}"),
         (Holder(Thing()), "Holder(inner=<tests.viz.test_values_text.Thing object>)"),
+        (Spoken(), "spoken at <object object>"),
         (Rude(), "<Rude object>"),
         (np.zeros((2, 3), np.int8), "array 2×3 int8"),
         (np.float32(2.5), "2.5"),

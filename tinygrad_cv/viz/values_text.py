@@ -28,7 +28,7 @@ def value_text(value: Any, quoted: bool = False) -> str:
     """An attribute of an operator, or a key of a dict, in at most 200 characters; ``quoted`` puts a
     text into quotes.
 
-    Functions and classes have their name without the module; other objects what ``repr`` says,
+    Functions and classes have their name without the module; other objects what ``str`` says,
     without the address.
 
     >>> value_text((1, 0.5, slice(None, 3), np.zeros((2, 3)), np.dtype("int8")))
@@ -59,9 +59,9 @@ def _text(value: Any, depth: int) -> str:
         name = getattr(value, "__qualname__", None)
         if callable(value) and isinstance(name, str):
             return name
-        if kind.__repr__ is object.__repr__:
+        if kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__:
             return f"<{kind.__qualname__} object>"
-        return _ADDRESS.sub("", repr(value))
+        return _ADDRESS.sub("", repr(value) if kind is str else str(value))
     except Exception:  # an object of the user's may do anything when it is asked
         return f"<{kind.__qualname__} object>"
 
@@ -71,9 +71,9 @@ def _container(value: Any, text: Callable[[Any], str]) -> str:
         return f"{{{_some(f'{text(k)}: {text(v)}' for k, v in value.items())}}}"
     if isinstance(value, (set, frozenset)):
         return f"{{{_some(sorted(map(text, value)))}}}" if value else f"{type(value).__name__}()"
-    inner = _some(map(text, value))
     if isinstance(value, list):
-        return f"[{inner}]"
+        return f"[{_some(map(text, value))}]"
+    inner = _some(part if type(part) is str else text(part) for part in value)
     return f"({inner},)" if len(value) == 1 else f"({inner})"
 
 
