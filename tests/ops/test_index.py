@@ -245,7 +245,7 @@ def test_the_index_is_copied():
 def test_places_print_short():
     _, found = parse("getitem", np.empty((3, 4)), ([0, 1],))
     assert isinstance(found, Places)
-    assert repr(found) == "2 of axis 0"
+    assert repr(found) == "Places(dims=(0,), shape=(2,))"
 
 
 # Keys of every kind, drawn at random

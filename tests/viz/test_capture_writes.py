@@ -131,7 +131,7 @@ def test_an_index_array_says_how_many_of_which_axis():
 
 @pytest.mark.parametrize(
     ("key", "shown"),
-    [(3, "3"), ("a", "a"), (None, "None"), ((0.5, 1.0), "(0.5, 1)"), (("a", ()), "('a', ())")],
+    [(3, "3"), ("a", "a"), (None, "None"), ((0.5, 1.0), "(0.5, 1)"), (("a", ()), "(a, ())")],
 )
 def test_an_operator_of_the_user_may_have_a_key_that_is_no_index(key, shown):
     class Keyed(Op):

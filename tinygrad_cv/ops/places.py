@@ -88,7 +88,9 @@ class Places:
         return self.last
 
     def __repr__(self) -> str:
-        """``2×3 of axes 0, 1``, as pictures and messages show an attribute."""
+        return f"Places(dims={self.dims}, shape={self.flat.shape})"
+
+    def __str__(self) -> str:
         axes = ("axis " if len(self.dims) == 1 else "axes ") + ", ".join(map(str, self.dims))
         return f"{'×'.join(map(str, self.flat.shape))} of {axes}"
 
