@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.contract import parameter_sizes
 from tinygrad_cv.viz.difference import side
-from tinygrad_cv.viz.labels import flops_text, shape_text
+from tinygrad_cv.viz.labels import shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import (
     Cluster,
@@ -22,6 +22,7 @@ from tinygrad_cv.viz.model import (
     cluster_paths,
 )
 from tinygrad_cv.viz.overlay import without
+from tinygrad_cv.viz.values import quantity
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -356,5 +357,5 @@ def _totals(model: GraphModel) -> str:
     if model.totals.get("parameters"):
         parts.append(f"{model.totals['parameters']:,} parameters")
     if model.totals.get("flops"):
-        parts.append(flops_text(model.totals["flops"]))
+        parts.append(quantity(model.totals["flops"], "FLOPs"))
     return ", ".join(parts)
