@@ -275,7 +275,7 @@ def test_two_models_and_what_differs(model, tmp_path, capsys):
     assert cli.main([*arguments, "--format", "dot", "--full", "--explain"]) == cli.DONE
     out = capsys.readouterr().out
     assert "+ tanh" in out
-    assert "d input = " in out
+    assert "g is 1×4×3×3" in out
     assert cli.main([*arguments, "--explain"]) == cli.DONE
     out = capsys.readouterr().out.splitlines()
     assert out[0].endswith(": 1 added, 1 removed, 1 changed, 3 the same")
