@@ -187,8 +187,7 @@ class Graph(Views):
         >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
         <lambda>: 2 operators
         8 FLOPs forward
-        coloured by value: 4 V in all; the stronger, the
-        more
+        coloured by value: 4 V in all; stronger is more
         #0 input x   4 float32
         #1 exp <- input #0   → 4 float32; value 3 V (75 %)
         #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)

@@ -5,12 +5,12 @@ text.
 from __future__ import annotations
 
 import functools
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
@@ -18,7 +18,6 @@ from tinygrad_cv.viz.overlay import overlay_lines
 
 __all__ = [
     "Line",
-    "bytes_text",
     "clean",
     "cluster_lines",
     "cluster_text",
@@ -91,32 +90,6 @@ def count_text(tensor: TensorInfo) -> str:
         f"{shape} = {tensor.size:,}"
         if tensor.shape is not None and len(tensor.shape) > 1
         else shape
-    )
-
-
-def bytes_text(count: int) -> str:
-    """``1.3 MB``, in powers of ten as storage is sold.
-
-    >>> bytes_text(999), bytes_text(1000), bytes_text(12_345_678)
-    ('999 bytes', '1 kB', '12.3 MB')
-    """
-    if count < 1000:
-        return "1 byte" if count == 1 else f"{count} bytes"
-    return _scaled(count, "kB", "MB", "GB", "TB")
-
-
-def _scaled(count: int, *units: str) -> str:
-    power = min(len(units), int(math.log10(count) // 3))
-    value = count / 1000**power
-    if f"{value:.3g}" in ("1e+03", "1000") and power < len(units):  # 999,999 is 1 MB, not 1000 kB
-        power, value = power + 1, 1.0
-    return f"{value:.3g} {units[power - 1]}"
-
-
-def flops_text(count: int) -> str:
-    """``84.6 MFLOPs``."""
-    return (
-        f"{count} FLOPs" if count < 1000 else _scaled(count, "kFLOPs", "MFLOPs", "GFLOPs", "TFLOPs")
     )
 
 
@@ -252,7 +225,7 @@ def _saved_lines(node: GraphNode) -> list[Line]:
     else:
         lines.append(Line(f"{int(node.facts.get('saved_tensors', 0)):,} tensors"))
     size = int(node.facts.get("saved_bytes", 0))
-    return [Line("saved " + bytes_text(size) if size else "saved", "name"), *lines]
+    return [Line("saved " + quantity(size, "B") if size else "saved", "name"), *lines]
 
 
 def _tensor_lines(node: GraphNode) -> list[Line]:
@@ -301,13 +274,13 @@ def legend_lines(model: GraphModel) -> list[Line]:
     work = []
     if totals.get("flops"):
         least = "at least " if totals.get("flops_unknown") else ""
-        work.append(f"{least}{flops_text(totals['flops'])} forward")
+        work.append(f"{least}{quantity(totals['flops'], 'FLOPs')} forward")
     if totals.get("saved_bytes"):
-        work.append(f"{bytes_text(totals['saved_bytes'])} saved for backward")
+        work.append(f"{quantity(totals['saved_bytes'], 'B')} saved for backward")
     if work:
         lines.append(Line(", ".join(work)))
     for note in model.notes:
-        lines += [Line(text) for text in _wrap(note, 52, 4)]
+        lines += [Line(text) for text in _clauses(note, 52, 4)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
@@ -323,6 +296,20 @@ def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
+def _clauses(text: str, width: int, most: int) -> list[str]:
+    """:func:`_wrap`, broken rather behind a semicolon, so that no single word is left over."""
+    lines = [""]
+    for clause in clean(text, width * most).split("; "):
+        if not lines[-1]:
+            lines = _wrap(clause, width, most)
+        elif len(lines[-1]) + 2 + len(clause) <= width:
+            lines[-1] += f"; {clause}"
+        else:
+            lines[-1] += ";"
+            lines += _wrap(clause, width, most)
+    return _first(lines, width, most)
+
+
 def _wrap(text: str, width: int, most: int) -> list[str]:
     """Lines of at most ``width`` characters, broken at spaces; at most ``most`` lines."""
     words = clean(text, width * most).split()
@@ -333,6 +320,10 @@ def _wrap(text: str, width: int, most: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
+    return _first(lines, width, most)
+
+
+def _first(lines: list[str], width: int, most: int) -> list[str]:
     if len(lines) > most:
         lines = [*lines[: most - 1], clean(lines[most - 1] + " …", width)]
     return lines

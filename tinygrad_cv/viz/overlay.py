@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import values as numbers
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
-from tinygrad_cv.viz.values import quantity
 
 __all__ = ["LEVELS", "MEASURES", "combined", "levels", "measure", "overlay", "overlay_lines"]
-__all__ += ["quantity", "shade"]
+__all__ += ["shade"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
@@ -84,7 +84,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> [(n.name, n.facts["overlay"]["value"]) for n in model.nodes if n.kind == "op"]
     [('exp', 4), ('sum', 4)]
     >>> model.notes
-    ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
+    ('coloured by flops: 8 FLOPs in all; stronger is more',)
     """
     if any("color" in node.facts for node in model.nodes):
         model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
@@ -129,7 +129,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
     missing = sum(node.facts["overlay"]["unmeasured"] for node in nodes if node.kind == "op")
-    note = f"coloured by {name}: {quantity(total, unit)} in all; the stronger, the more"
+    note = f"coloured by {name}: {quantity(total, unit)} in all; stronger is more"
     lines = [n for n in model.notes if not n.startswith("coloured by ")]
     if missing:
         note += f"; hatched: not measured ({missing:,})"

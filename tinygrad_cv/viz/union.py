@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.align import CHANCE, places, signature
-from tinygrad_cv.viz.labels import flops_text, shape_text
+from tinygrad_cv.viz.labels import shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
 
@@ -285,5 +286,5 @@ def _totals(model: GraphModel) -> str:
     if model.totals.get("parameters"):
         parts.append(f"{model.totals['parameters']:,} parameters")
     if model.totals.get("flops"):
-        parts.append(flops_text(model.totals["flops"]))
+        parts.append(quantity(model.totals["flops"], "FLOPs"))
     return ", ".join(parts)

@@ -17,12 +17,13 @@ import numpy as np
 
 from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 
 __all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "fact", "moments", "pooled"]
-__all__ += ["quantity", "show"]
+__all__ += ["show"]
 
 # name -> (unit, where it comes from)
 NAMES = {
@@ -35,7 +36,7 @@ NAMES = {
     "zeros": ("", "Trace the call itself with statistics=True."),
     "nonfinite": ("", "Trace the call itself with statistics=True."),
 }
-_STATISTICS = ("mean", "std", "zeros", "nonfinite")
+_SHARES = ("zeros", "nonfinite")
 Facts = dict[str, Any]
 
 # Taking numbers -----------------------------------------------------------------------------------
@@ -246,15 +247,19 @@ def show(model: GraphModel, name: str) -> GraphModel:
         )
     note = f"coloured by {name}"
     if values:
-        low, high = (quantity(v, unit) for v in (min(values), max(values)))
-        note += f": {low} to {high}; the stronger, the more"
+        low, high = (_said(name, v, unit) for v in (min(values), max(values)))
+        note += f": {low} everywhere" if low == high else f": {low} to {high}; stronger is more"
     if name == "parameters":
         total = model.totals.get("parameters", sum(sizes.values()))
-        note = f"coloured by {name}: {total:,} in all; the stronger, the more"
+        note = f"coloured by {name}: {total:,} in all; stronger is more"
     if dead:
         note += f"; red border: dead gradient, None or exactly zero ({len(dead):,})"
     lines = [line for line in model.notes if not line.startswith("coloured by ")]
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
+
+
+def _said(name: str, value: float, unit: str) -> str:
+    return f"{100 * value:.3g} %" if name in _SHARES else quantity(value, unit)
 
 
 def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
@@ -342,20 +347,3 @@ def combined_values(operators: Sequence[GraphNode]) -> Facts:
     if parts:
         facts["statistics"] = pooled(parts)
     return facts
-
-
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit, in the prefix that fits: 1.24 ms, 3.2 MFLOPs, 12 kB.
-
-    >>> quantity(0.00124, "s"), quantity(3_200_000, "FLOPs"), quantity(12_000, "B")
-    ('1.24 ms', '3.2 MFLOPs', '12 kB')
-    >>> quantity(0.25, ""), quantity(0, "s")
-    ('0.25', '0 s')
-    """
-    if not value or unit not in ("s", "FLOPs", "B"):
-        return f"{value:.4g} {unit}".rstrip()
-    if unit == "s":
-        power = min(max(math.floor(math.log10(abs(value)) / 3), -3), 0)
-        return f"{value / 1000.0**power:.3g} {('ns', 'us', 'ms', 's')[power + 3]}"
-    power = min(max(int(math.log10(abs(value)) // 3), 0), 4)
-    return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}{unit}"
