@@ -124,7 +124,7 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             items = [(name, value)]
         for label, array in items:
             if hasattr(array, "dtype"):
-                parameter = id(memory_owner(array)) in translator.parameter_memory
+                parameter = translator.parameter_memory.get(id(memory_owner(array)))
                 numbers.append(
                     translator.builder.saved(translator.number[node], label, array, parameter)
                 )

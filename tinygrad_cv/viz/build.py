@@ -171,14 +171,14 @@ class Builder:
         )
         return number
 
-    def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
-        """A tensor that operator ``number`` keeps for its backward. Memory that several keep
-        counts once in all.
+    def saved(self, number: int, name: str, array: Any, parameter: str | None) -> int:
+        """A tensor that operator ``number`` keeps for its backward, with the name of the parameter
+        that it is, if it is one. Memory that several keep counts once in all.
         """
         owner, place = _memory(array)
         size = min(array.nbytes, owner.nbytes)
         storage = -1
-        if not parameter:
+        if parameter is None:
             self.saved_arrays += 1
             if id(owner) not in self._views:
                 self._owners.append(owner)
@@ -193,8 +193,9 @@ class Builder:
             outputs=(tensor,),
             cluster=operator.cluster,
             pair=number,
-            value="parameter" if parameter else "",
-            facts={"saved_bytes": 0 if parameter else size, "storage": storage},
+            value="" if parameter is None else "parameter",
+            facts={"saved_bytes": size if parameter is None else 0, "storage": storage}
+            | ({"parameter": parameter} if parameter else {}),
         )
         self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
         return saved

@@ -14,7 +14,7 @@ from tinygrad_cv.viz.marks import combined_marks
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
+__all__ = ["contract", "holding", "named", "parameter_sizes", "saved_bytes", "storages"]
 
 Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
 
@@ -141,7 +141,7 @@ def _with_operator(
     held = tuple(
         FoldedTensor(
             inside[edge.source].kind,
-            edge.tensor if not edge.hidden else inside[edge.source].outputs[0],
+            named(inside[edge.source]),
             edge.argument,
             edge.source,
             inside[edge.source].value,
@@ -158,6 +158,16 @@ def _with_operator(
         held=operator.held + held,
         title=operator.title or (block.title if operator.phase == "forward" else ""),
     )
+
+
+def named(node: GraphNode) -> TensorInfo:
+    """The tensor that a node is, with its name: that of the parameter whose gradient it is, or that
+    is saved."""
+    if node.kind == "saved":
+        name = str(node.facts.get("parameter", ""))
+    else:
+        name = node.name.removesuffix(".grad") if node.phase == "backward" else node.name
+    return replace(node.outputs[0], name=name)
 
 
 def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:

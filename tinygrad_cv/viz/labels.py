@@ -13,7 +13,8 @@ from typing import NamedTuple
 from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
-from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.naming import held_names, last_name, own_names
 from tinygrad_cv.viz.overlay import overlay_lines
 
 __all__ = [
@@ -174,12 +175,14 @@ def _operator_lines(node: GraphNode) -> list[Line]:
         lines = [Line(" ".join(filter(None, (node.name, short_attributes(node)))), "name")]
         if node.title:
             lines.append(Line(node.title))
-    lines += _held_lines(node.held)
+    lines += _held_lines(node)
     if backward:
-        lines += [
-            Line(f"d {t.name} {tensor_text(t)}" if t.name else tensor_text(t), "tensor")
-            for t in node.outputs[:4]
-        ]
+        gradients = [item for item in node.held if item.kind == "gradient"]
+        own = own_names(item.tensor.name for item in gradients)
+        names = {item.role: own[item.tensor.name] for item in gradients}
+        for t in node.outputs[:4]:
+            name = names.get(t.name) or t.name
+            lines.append(Line(f"d {name} {tensor_text(t)}" if name else tensor_text(t), "tensor"))
     else:
         several = len(node.outputs) > 1 and node.count == 1
         lines += [Line(f"→ {tensor_text(t, name=several)}", "tensor") for t in node.outputs[:4]]
@@ -197,12 +200,11 @@ def _kinds_lines(node: GraphNode) -> list[Line]:
     return [Line(", ".join(parts) + (" …" if len(kinds) > 3 else ""))]
 
 
-def _held_lines(held: Sequence[FoldedTensor]) -> list[Line]:
+def _held_lines(node: GraphNode) -> list[Line]:
     lines = []
-    for item in held:
-        if item.kind == "gradient":
-            continue  # it is one of the operator's outputs
-        name = item.role or item.tensor.name
+    held = [item for item in node.held if item.kind != "gradient"]  # that is one of the outputs
+    names = held_names(node.name, held, exactly="explain" in node.facts)
+    for item, name in zip(held, names, strict=True):
         if item.kind == "param":
             lines.append(Line(f"{name} {count_text(item.tensor)}", "param"))
         elif item.value:
@@ -218,7 +220,9 @@ def _saved_lines(node: GraphNode) -> list[Line]:
     lines = []
     if node.held:
         for item in node.held:
-            note = " (parameter)" if item.value == "parameter" else ""
+            name = last_name(item.tensor.name)
+            whose = f" {name}" if name not in ("", item.role) else ""
+            note = f" (parameter{whose})" if item.value == "parameter" else ""
             lines.append(Line(f"{item.role} {tensor_text(item.tensor)}{note}", "tensor"))
     elif node.outputs:
         lines.append(Line(f"{node.name} {tensor_text(node.outputs[0])}", "tensor"))

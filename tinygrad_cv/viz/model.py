@@ -64,7 +64,7 @@ class FoldedTensor:
 
     Attributes:
         kind: "param", "const", "saved" or "gradient".
-        tensor: what it is.
+        tensor: what it is; its name is the whole one, "layer1.0.conv1.weight".
         role: the operator's argument that it is, such as "weight".
         key: number of the folded node: the same tensor, used twice, has the same key.
         value: a short text of the value, for scalars.

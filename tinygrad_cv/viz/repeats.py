@@ -17,7 +17,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
 
 __all__ = ["repeat", "structures"]
@@ -146,7 +146,7 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
             tuple(a for a in node.attributes if a[0] not in _DRAWS),
-            tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
+            tuple(_held(h) for h in node.held),
             node.value,
             node.count,
             node.error,
@@ -157,6 +157,11 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
         (place[e.source], place[e.target], e.kind, e.slot, e.output, e.count) for e in call.inner
     )
     return forms.setdefault((clusters, nodes, inner), len(forms))
+
+
+def _held(item: FoldedTensor) -> tuple[Any, ...]:
+    own = item.tensor.name.rpartition(".")[2]
+    return item.kind, item.role, own, item.tensor.shape, item.tensor.dtype, item.value
 
 
 def _returning(model: GraphModel) -> set[int]:

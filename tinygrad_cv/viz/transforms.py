@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.contract import contract, holding, saved_bytes, storages
+from tinygrad_cv.viz.contract import contract, holding, named, saved_bytes, storages
 from tinygrad_cv.viz.model import (
     Cluster,
     FoldedTensor,
@@ -114,13 +114,11 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
             node = candidates[edge.source]
             taken[edge.target].append(node)
             held[edge.target].append(
-                FoldedTensor(kind, node.outputs[0], edge.argument, node.id, node.value)
+                FoldedTensor(kind, named(node), edge.argument, node.id, node.value)
             )
         elif edge.target in gradients:
             node = gradients[edge.target]
-            held[edge.source].append(
-                FoldedTensor("gradient", node.outputs[0], edge.argument, node.id)
-            )
+            held[edge.source].append(FoldedTensor("gradient", named(node), edge.argument, node.id))
         else:
             edges.append(edge)
     nodes = tuple(
@@ -153,7 +151,7 @@ def fold_saved(model: GraphModel) -> GraphModel:
         if node.id in first:
             parts = first[node.id]
             held = tuple(
-                FoldedTensor("saved", p.outputs[0], p.name, p.facts.get("storage", p.id), p.value)
+                FoldedTensor("saved", named(p), p.name, p.facts.get("storage", p.id), p.value)
                 for p in parts
             )
             facts = {"saved_bytes": saved_bytes(parts), "storages": storages(parts)}

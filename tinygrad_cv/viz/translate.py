@@ -53,7 +53,7 @@ class Translator:
         for name, buffer in _members(function, "named_buffers"):
             self._buffers[id(buffer)] = name
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
-        self.parameter_memory: set[int] = set()
+        self.parameter_memory: dict[int, str] = {}  # owner of memory -> name
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self.freed = False  # whether a backward took what would tell more about an input
 
@@ -71,7 +71,7 @@ class Translator:
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
         if kind == "param" and tensor is not None:
-            self.parameter_memory.add(id(memory_owner(tensor.array)))
+            self.parameter_memory[id(memory_owner(tensor.array))] = name
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         if tensor is not None:
             self.tensors[source.node] = tensor
@@ -159,9 +159,7 @@ class Translator:
         if known is None:
             name = self._array_names.get(id(value), "")
             kind = "input" if name else kind
-            single = value.size == 1 and not isinstance(value, Spec)
-            text = value_text(value.item()) if single else ""
-            known = self.builder.tensor(kind, name, info(value), text)
+            known = self.builder.tensor(kind, name, info(value), _single(value))
             self._constants[id(value)] = known
         return known
 
@@ -232,11 +230,12 @@ class Translator:
             return self.leaf(node, scope.name if scope is not None else "")
         if id(tensor) in self._buffers:
             kind = "param" if id(tensor) in self._parameters else "const"
-            source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array))
+            text = _single(array) if kind == "const" else ""
+            source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array), text)
             self._tensors[id(tensor)] = (node, array, source)
             if kind == "param":
                 self.tensors[source.node] = tensor
-                self.parameter_memory.add(id(memory_owner(array)))
+                self.parameter_memory[id(memory_owner(array))] = self._buffers[id(tensor)]
             return source
         if id(array) in self._arrays:
             return self._arrays[id(array)]
@@ -284,6 +283,11 @@ def _outputs(op: type[Op], specs: Iterable[tuple[Any, Any]]) -> tuple[TensorInfo
         TensorInfo(name, tuple(shape), dtype_name(dtype))
         for name, (shape, dtype) in zip(op.outputs, specs, strict=False)
     )
+
+
+def _single(array: Any) -> str:
+    """The value of an array of one number."""
+    return value_text(array.item()) if array.size == 1 and not isinstance(array, Spec) else ""
 
 
 def _is_optional(op: type[Op], name: str) -> bool:

@@ -13,6 +13,7 @@ from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.labels import shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.naming import held_names
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -242,11 +243,11 @@ def _attributes(node: GraphNode) -> dict[str, str]:
 
 
 def _held(node: GraphNode) -> dict[str, str]:
-    return _unique(
-        (("saved " if h.kind == "saved" else "") + (h.role or h.kind), h.value or _tensor(h.tensor))
-        for h in node.held
-        if h.kind != "gradient"
-    )
+    held = [h for h in node.held if h.kind not in ("gradient", "saved")]
+    names = zip(held_names(node.name, held), held, strict=True)
+    saved = ((f"saved {h.role or h.kind}", h) for h in node.held if h.kind == "saved")
+    rows = ((name or h.kind, h.value or _tensor(h.tensor)) for name, h in (*names, *saved))
+    return _unique(rows)
 
 
 def _outputs(node: GraphNode) -> dict[str, str]:

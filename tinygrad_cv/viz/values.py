@@ -21,6 +21,7 @@ from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.naming import own_names
 
 __all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "fact", "moments", "pooled"]
 __all__ += ["show"]
@@ -127,7 +128,12 @@ def add_norms(
             entry = norms[edge.source][str(edge.source)]
             if model.nodes[edge.target].kind == "op":
                 own = norms.setdefault(edge.target, {})
-                own.setdefault(str(edge.source), {**entry, "name": edge.argument})
+                own.setdefault(str(edge.source), dict(entry))
+    for number, entries in norms.items():
+        if number not in tensors:
+            short = own_names(entry["name"] for entry in entries.values())
+            for entry in entries.values():
+                entry["name"] = short[entry["name"]]
     return _with_facts(model, {key: {"norms": entries} for key, entries in norms.items()})
 
 

@@ -281,8 +281,10 @@
       of.held
         .filter((item) => item.kind === kind)
         .map(({ role, tensor, value }) => {
-          const what = words(role || tensor.name, tensor.shape && tensorText(tensor));
-          if (value && kind === "const") return words(role, `= ${value}`);
+          const own = tensor.name.split(".").pop();
+          const name = own && role && own !== role ? `${role}: ${own}` : role || own;
+          const what = words(name, tensor.shape && tensorText(tensor));
+          if (value && kind === "const") return words(name, `= ${value}`);
           return value ? `${what} (${value})` : what;
         });
     const measured = (name) => overlays.find((other) => other.name === name)?.lines[id] ?? [];
