@@ -85,3 +85,28 @@ def test_one_unit_system_in_a_picture():
         text = graph.to_text()
         assert not re.search(r"\d (bytes?|us|KiB|MiB)\b", text)
         assert re.search(r"\d k?B saved", text)
+
+
+@pytest.mark.parametrize("view", ["trace", "draw", "depth"])
+def test_structure_colours_a_backward_as_its_forward(view):
+    graph = viz.draw(net(), randn(3, 4).requires_grad_(), backward=True)
+    if view == "trace":
+        graph = viz.trace(net(), randn(3, 4).requires_grad_(), backward=True)
+    graph = graph.depth(0) if view == "depth" else graph
+    nodes = {n.id: n for n in graph.color("structure").model.nodes if n.kind == "op"}
+    pairs = [(nodes[n.pair], n) for n in nodes.values() if n.phase == "backward"]
+    assert len(pairs) == (1 if view == "depth" else 3)
+    for forward, backward in pairs:
+        assert forward.facts["color"] == backward.facts["color"]
+    labels = {n.facts["color"]["label"].lower() for n, _ in pairs}
+    assert labels == ({"sequential"} if view == "depth" else {"linear 1", "relu", "linear 2"})
+
+
+def test_a_backward_alone_still_says_whose_it_is():
+    graph = viz.draw(net(), randn(3, 4).requires_grad_(), backward=True).only("backward")
+    titles = [node.title for node in graph.model.nodes if node.kind == "op"]
+    assert titles == ["2 : Linear", "1 : ReLU", "0 : Linear"]
+    assert graph.color("structure").model.notes[-1] == "coloured by structure"
+    labels = [n.facts["color"]["label"] for n in graph.color("structure").model.nodes
+              if n.kind == "op"]  # fmt: skip
+    assert labels == ["linear 1", "relu", "linear 2"]

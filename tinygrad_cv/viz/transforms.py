@@ -195,7 +195,13 @@ def only(model: GraphModel, phase: str) -> GraphModel:
         raise ArgumentError(
             "only", f"the graph has no {phase} part", repair="Trace it with backward=True."
         )
-    nodes = tuple(node if node.pair in kept else replace(node, pair=None) for node in kept.values())
+    titles = {node.id: node.title for node in model.nodes if node.kind == "op"}
+    nodes = tuple(
+        node
+        if node.pair is None or node.pair in kept
+        else replace(node, pair=None, title=node.title or titles.get(node.pair, ""))
+        for node in kept.values()
+    )
     edges = tuple(edge for edge in model.edges if edge.source in kept and edge.target in kept)
     return _without_empty_clusters(replace(model, nodes=nodes, edges=edges))
 
