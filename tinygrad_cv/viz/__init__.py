@@ -72,8 +72,8 @@ def trace(
             statistics and random draws advance.
         backward: add the backward part: for each operator the rules that would run, and what is
             saved for them.
-        names: names for Tensors in the picture. Arguments of a call and parameters of a module have
-            theirs already.
+        names: names for Tensors in the picture, {"image": x}. Arguments of a call and parameters
+            of a module have theirs already; these come before them.
         title: first line of the picture.
         verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
             faulty nodes are red and say what is wrong.
@@ -98,7 +98,8 @@ def trace(
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
-        DTypeError: ``target`` is neither Tensors nor callable.
+        DTypeError: ``target`` is neither Tensors nor callable; ``names`` is no dict of texts to
+            Tensors.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -119,7 +120,7 @@ def trace(
         return Graph(
             capture.from_tensors(
                 outputs,
-                names or {},
+                names,
                 backward,
                 _title(title, "computation graph", backward),
                 {} if verify is None else verify.marks(),
@@ -148,7 +149,16 @@ def trace(
     default = getattr(target, "__name__", type(target).__name__)
     title = _title(title, default, backward)
     return Graph(
-        capture.from_call(target, inputs, kwargs, names or {}, backward, title, statistics, plan)
+        capture.from_call(
+            target,
+            inputs,
+            kwargs,
+            names,
+            backward,
+            title,
+            statistics,
+            plan,
+        )
     )
 
 

@@ -14,21 +14,21 @@ from typing import Any
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import GraphError, TinygradError
+from tinygrad_cv.errors import DTypeError, GraphError, TinygradError
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
 
-__all__ = ["from_call", "from_tensors", "named_inputs"]
+__all__ = ["from_call", "from_tensors", "named_inputs", "named_tensors"]
 
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
 
 def from_tensors(
     outputs: Sequence[tuple[str, Tensor]],
-    names: Mapping[str, Tensor],
+    names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
     marks: Mapping[Node, str] | None = None,
@@ -53,10 +53,11 @@ def from_tensors(
             repair="Call requires_grad_() on an input before computing, or trace the call itself: "
             "viz.trace(function, *inputs).",
         )
-    translator = Translator(names)
+    translator = Translator(named_tensors(names))
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node, (marks or {}).get(node, ""))
+    translator.identify()
     model = _finish(translator, outputs, backward, title)
     model = model if profile is None else measure(model, translator.number, profile)
     return _with_values(translator, model, statistics, plan)
@@ -66,20 +67,23 @@ def from_call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    names: Mapping[str, Tensor],
+    names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``names`` are of Tensors that it uses besides.
+    ``names`` are of Tensors that it uses, or other names for its arguments.
 
     If an operator refuses its input, the model has everything up to it, and the operator with its
     message.
     """
+    given = named_tensors(names)
+    chosen = {id(tensor): name for name, tensor in given}
     inputs = named_inputs(function, args, kwargs)
-    translator = Translator({**names, **dict(inputs)}, function)
+    inputs = [(chosen.get(id(tensor), name), tensor) for name, tensor in inputs]
+    translator = Translator(given, function, inputs)
     recorder = _Recorder(statistics)
     error = ""
     outputs: list[tuple[str, Tensor]] = []
@@ -102,6 +106,36 @@ def _with_values(
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
     return model if plan is None else add_plan(model, plan)
+
+
+def named_tensors(names: Any) -> list[tuple[str, Tensor]]:
+    """The pairs of ``names``; none for None.
+
+    Raises:
+        DTypeError: it is no dict of texts to Tensors.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     named_tensors({"a": 5})
+    ... except tg.DTypeError as error:
+    ...     print(error)
+    trace: names= has Tensors as its values, names['a'] is int
+      Give a dict of names to Tensors, such as names={"image": x}.
+    """
+    repair = 'Give a dict of names to Tensors, such as names={"image": x}.'
+    if names is None:
+        return []
+    if not isinstance(names, Mapping):
+        problem = f"names= takes a dict, not {type(names).__name__}"
+        raise DTypeError("trace", problem, repair=repair)
+    for name, tensor in names.items():
+        if not isinstance(name, str):
+            problem = f"names= has texts as its keys, one is {type(name).__name__}"
+            raise DTypeError("trace", problem, repair=repair)
+        if not isinstance(tensor, Tensor):
+            problem = f"names= has Tensors as its values, names[{name!r:.40}] is "
+            raise DTypeError("trace", problem + type(tensor).__name__, repair=repair)
+    return list(names.items())
 
 
 def named_inputs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -22,6 +22,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
     value_text,
 )
+from tinygrad_cv.viz.identify import Unknown, identify
 from tinygrad_cv.viz.model import TensorInfo
 
 __all__ = ["Translator", "topological"]
@@ -30,7 +31,12 @@ __all__ = ["Translator", "topological"]
 class Translator:
     """Translates nodes and runs of operators; knows which number each tensor has."""
 
-    def __init__(self, names: Mapping[str, Tensor], function: Any = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[tuple[str, Tensor]],
+        function: Any = None,
+        inputs: Sequence[tuple[str, Tensor]] = (),
+    ) -> None:
         self.builder = Builder()
         self.number: dict[Node, int] = {}
         self.leaves: dict[Leaf, Source] = {}
@@ -42,19 +48,23 @@ class Translator:
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
         self._buffers: dict[int, str] = {}
-        self._array_names = {id(tensor.array): name for name, tensor in names.items()}
-        for name, tensor in names.items():
+        self._names = names
+        chosen = {id(tensor): name for name, tensor in names}
+        self._array_names = {id(tensor.array): name for name, tensor in (*inputs, *names)}
+        for name, tensor in (*inputs, *names):
             if isinstance(tensor.node, Leaf):
                 self._leaf_names[id(tensor.node)] = (name, _leaf_kind(tensor.node, tensor))
-        for name, parameter in _members(function, "named_parameters"):
+        for path, parameter in _members(function, "named_parameters"):
+            name = chosen.get(id(parameter), path)
             self._buffers[id(parameter)] = name
             if isinstance(parameter.node, Leaf):
                 self._leaf_names[id(parameter.node)] = (name, "param")
-        for name, buffer in _members(function, "named_buffers"):
-            self._buffers[id(buffer)] = name
+        for path, buffer in _members(function, "named_buffers"):
+            self._buffers[id(buffer)] = chosen.get(id(buffer), path)
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
         self.parameter_memory: dict[int, str] = {}  # owner of memory -> name
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self._missing: list[Unknown] = []  # inputs that the graph does not keep
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -88,6 +98,8 @@ class Translator:
             if source is not None:
                 sources.append((slot, source))
             specs.append(spec)
+        unknown = [(slot, source) for slot, source in sources if specs[slot] is None]
+        self._missing += [Unknown(s.node, node, slot, tuple(specs)) for slot, s in unknown]
         outputs = _outputs(node.op, node.outputs)
         number = self.builder.operator(
             node.op,
@@ -162,6 +174,16 @@ class Translator:
             known = self.builder.tensor(kind, name, info(value), _single(value))
             self._constants[id(value)] = known
         return known
+
+    def identify(self) -> None:
+        """Give inputs that are not kept the names of Tensors that have no place in the graph."""
+        free = [
+            (name, tensor)
+            for name, tensor in self._names
+            if tensor.node is None and id(tensor.array) not in self._constants
+        ]
+        if free and self._missing:
+            identify(self.builder, self._missing, free)
 
     # From a watched call --------------------------------------------------------------------------
 
