@@ -224,6 +224,14 @@ def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Names
     from tinygrad_cv.cli.overlaid import overlaid
 
     given: dict[str, Any] = {"backward": options.backward, "title": options.title}
+    problem = "" if isinstance(target, tg.Tensor) else _misfit(target, inputs)
+    if problem:
+        name = getattr(target, "__name__", type(target).__name__)
+        raise _Refused(
+            WRONG_COMMAND,
+            f"the inputs do not fit {name}: {problem}\n  Give --input once for each argument, in "
+            "their order.",
+        )
     function = source if isinstance(target, tg.Tensor) else target
     if options.overlay is None or not callable(function):
         return tg.viz.trace(target, *inputs, **given)
@@ -275,7 +283,18 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
         return found
     if not callable(found):
         raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
-    if isinstance(found, type) or _needs_nothing(found):
+    if isinstance(found, type):
+        problem = _misfit(found, [])
+        if problem:
+            name = found.__name__
+            raise _Refused(
+                WRONG_COMMAND,
+                f"{name} cannot be made without arguments: {problem}\n  Write a function that "
+                f"makes it, such as `def model(): return {name}(...)` in a file, and give "
+                "file.py:model.",
+            )
+        found = found()
+    elif not hasattr(found, "forward") and not _misfit(found, [], "unknown"):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
         found = found.to(device)
@@ -284,16 +303,20 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
     return found
 
 
-def _needs_nothing(function: Callable[..., Any]) -> bool:
+def _misfit(target: Callable[..., Any], inputs: Sequence[Any], unknown: str = "") -> str:
+    """Why a call does not fit; "" if it does, and ``unknown`` where nobody can say."""
     import inspect
 
-    if hasattr(function, "forward"):
-        return False
+    function = target if isinstance(target, type) else getattr(target, "forward", target)
     try:
-        inspect.signature(function).bind()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return False
-    return True
+        return unknown
+    try:
+        signature.bind(*inputs)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core.tensor import Tensor, extend
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz import capture
+from tinygrad_cv.viz import capture, checks
 from tinygrad_cv.viz.comparison import Diff, prepared, shown
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import clean
@@ -31,7 +31,7 @@ from tinygrad_cv.viz.model import (
     TensorInfo,
 )
 from tinygrad_cv.viz.operators import explain
-from tinygrad_cv.viz.transforms import MAX_NODES
+from tinygrad_cv.viz.transforms import LEAST, MAX_NODES
 from tinygrad_cv.viz.union import Change
 
 __all__ = [
@@ -98,20 +98,29 @@ def trace(
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
-        DTypeError: ``target`` is neither Tensors nor callable; ``names`` is no dict of texts to
-            Tensors.
+        DTypeError: ``target`` is neither Tensors nor callable, or a class; ``names`` is no dict of
+            texts to Tensors; another argument is of the wrong type.
+        ArgumentError: the inputs do not fit the call.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
     >>> [node.name for node in trace((x * x).sum(), names={"x": x}).model.nodes]
     ['x', 'mul', 'sum', 'output']
     """
+    backward = checks.flag("trace", "backward", backward)
+    statistics = checks.flag("trace", "statistics", statistics)
+    if title is not None:
+        title = checks.text("trace", "title", title)
+    if verify is not None:
+        verify = checks.report(verify)
     if isinstance(target, Tensor):
         target = (target,)
     if isinstance(target, (tuple, list)) and target and all(isinstance(t, Tensor) for t in target):
         if inputs or kwargs:
             raise ArgumentError(
-                "trace", "a Tensor's graph is there already; inputs are for modules and functions"
+                "trace",
+                "a Tensor's graph is there already; inputs are for modules and functions",
+                repair="Write viz.trace(loss), or viz.trace(model, x).",
             )
         single = len(target) == 1
         outputs = [
@@ -145,7 +154,9 @@ def trace(
         raise DTypeError(
             "trace",
             f"a Tensor, a list of Tensors, a module or a function is needed, not {target!r:.60}",
+            repair="Write viz.draw(loss), or viz.draw(model, x).",
         )
+    checks.module_call(target, inputs, kwargs)
     default = getattr(target, "__name__", type(target).__name__)
     title = _title(title, default, backward)
     return Graph(
@@ -198,6 +209,8 @@ def draw(
     >>> graph.render("product.svg")  # doctest: +SKIP
     PosixPath('product.svg')
     """
+    checks.whole("draw", "max_nodes", max_nodes, LEAST)
+    checks.flag("draw", "explain", explain)
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
     options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
     graph = trace(target, *inputs, **options, **kwargs)
@@ -251,10 +264,24 @@ def diff(
     ~ output: tensor 2×3 → 2×5
     − connection: 1 : ReLU to output
     """
+    max_nodes = checks.whole("diff", "max_nodes", max_nodes, LEAST)
+    fold = checks.flag("diff", "fold", fold)
+    if title is not None:
+        title = checks.text("diff", "title", title)
+    if checks.flag("diff", "backward", backward) and isinstance(a, Graph) and isinstance(b, Graph):
+        raise ArgumentError(
+            "diff",
+            "backward= is for what is traced here, and both are graphs",
+            repair="Trace them with it: viz.trace(..., backward=True).",
+        )
     graphs = []
     called = [not isinstance(x, (Graph, Tensor, tuple, list)) for x in (a, b)]
     if (inputs or kwargs) and not any(called):
-        raise ArgumentError("diff", "inputs are for modules and functions, and neither is one")
+        raise ArgumentError(
+            "diff",
+            "inputs are for modules and functions, and neither is one",
+            repair="Write viz.diff(a, b) for graphs and Tensors, viz.diff(a, b, x) for models.",
+        )
     for target, call in zip((a, b), called, strict=True):
         if isinstance(target, Graph):
             graphs.append(target)

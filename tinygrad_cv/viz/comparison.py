@@ -6,7 +6,6 @@ Nodes are matched by what they do, where they stand, and with which attributes a
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -103,7 +102,9 @@ class Diff(Graph):
         True
         """
         if not isinstance(graph, Graph):
-            raise DTypeError("apply", f"a Graph is needed, not {type(graph).__name__}")
+            problem = f"a Graph is needed, not {type(graph).__name__}"
+            repair = "Apply them to the first graph of viz.diff, which .before has."
+            raise DTypeError("apply", problem, repair=repair)
         if len(graph.model.nodes) != len(self.before.model.nodes) or Diff(graph, self.before):
             raise ArgumentError(
                 "apply",
@@ -175,13 +176,8 @@ def prepared(graph: Graph) -> Graph:
 
 def shown(diff: Diff, max_nodes: int, fold: bool) -> Diff:
     """The same differences in the view that a person wants first."""
-    model = diff.model
-    if fold:
-        model = _without_equal_calls(model)
-    model = transforms.inline_calls(transforms.limit(model, max_nodes))
-    view = copy.copy(diff)
-    view.model = model
-    return view
+    view = diff._step(_without_equal_calls) if fold else diff
+    return view._step(transforms.limit, max_nodes)._step(transforms.inline_calls)
 
 
 def _without_equal_calls(model: GraphModel) -> GraphModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
+from tinygrad_cv.viz.checks import seconds, text
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
@@ -115,7 +116,7 @@ class Graph(Views):
         """Module calls nested ``k`` deep as one node each; the outermost call has depth 0.
 
         Raises:
-            ArgumentError: ``k`` is negative.
+            ArgumentError: ``k`` is no integer, or negative.
 
         >>> import tinygrad_cv as tg
         >>> block = tg.nn.Sequential(tg.nn.Linear(4, 4), tg.nn.ReLU())
@@ -180,7 +181,7 @@ class Graph(Views):
         Raises:
             ArgumentError: another name, no operator has such a value, or the dict names a node that
                 is no operator.
-            DTypeError: a value is no finite number.
+            DTypeError: a value is no finite number, or ``unit`` is no text.
 
         >>> import tinygrad_cv as tg
         >>> graph = tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4))
@@ -193,7 +194,7 @@ class Graph(Views):
         #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
         #3 output <- #2   scalar float32
         """
-        return self._step(overlay, values, unit)
+        return self._step(overlay, values, text("overlay", "unit", unit))
 
     def explain(self) -> Graph:
         """Each operator with its equation and, beside its backward operator or in it, the equations
@@ -266,7 +267,7 @@ class Graph(Views):
         >>> "<title>one ReLU</title>" in text
         True
         """
-        return picture(self.model, "html", time_limit).decode()
+        return picture(self.model, "html", seconds("to_html", time_limit)).decode()
 
     def to_dot(self) -> str:
         """The DOT source; the same graph gives the same text, byte for byte.
@@ -283,6 +284,10 @@ class Graph(Views):
         """The graph as JSON; :meth:`from_json` reads it. For programs, or to draw it elsewhere or
         later.
 
+        JSON holds this graph as it is drawn. What a view has folded or collapsed is not in it and
+        cannot be opened again: to explore a graph later, write the whole,
+        ``viz.trace(...).to_json()``, and fold after reading.
+
         >>> import json, tinygrad_cv as tg
         >>> data = json.loads(tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).to_json())
         >>> data["version"], [node["name"] for node in data["nodes"]]
@@ -292,9 +297,12 @@ class Graph(Views):
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
-        """The graph that :meth:`to_json` wrote.
+        """The graph that :meth:`to_json` wrote: what was drawn, and no more. :meth:`expand` and
+        ``repeat(False)`` open what is folded or collapsed after reading, and raise where it was
+        before.
 
         Raises:
+            DTypeError: it is no text.
             DataError: the text is not such a graph.
 
         >>> import tinygrad_cv as tg

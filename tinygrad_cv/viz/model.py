@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tinygrad_cv.errors import DataError
+from tinygrad_cv.errors import DataError, DTypeError
 
 __all__ = [
     "KINDS",
@@ -271,6 +271,7 @@ class GraphModel:
         """The graph that :meth:`to_json` wrote.
 
         Raises:
+            DTypeError: it is no text.
             DataError: the text is not JSON, not of this format or of a newer version, or its
                 entries do not fit together.
 
@@ -280,15 +281,24 @@ class GraphModel:
         ... except tg.errors.DataError as error:
         ...     print(error)
         graph: the JSON has no 'tinygrad_cv graph' in its 'format' entry
+          Give the text that Graph.to_json() or .render('graph.json') wrote.
         """
+        repair = "Give the text that Graph.to_json() or .render('graph.json') wrote."
+        if not isinstance(text, str):
+            problem = f"the text of a graph is needed, not {type(text).__name__}"
+            raise DTypeError("from_json", problem, repair=repair)
         try:
             data = json.loads(text)
-        except ValueError as error:
-            raise DataError("graph", f"the text is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise DataError("graph", f"the text is not JSON: {error}", repair=repair) from None
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
-            raise DataError("graph", f"the JSON has no {FORMAT!r} in its 'format' entry")
+            problem = f"the JSON has no {FORMAT!r} in its 'format' entry"
+            raise DataError("graph", problem, repair=repair)
         if data.pop("version", None) != VERSION:
-            raise DataError("graph", f"this version of the format is not known; known is {VERSION}")
+            problem = f"this version of the format is not known; known is {VERSION}"
+            raise DataError(
+                "graph", problem, repair="Use the version of the package that wrote it."
+            )
         try:
             model = cls(
                 title=data["title"],
@@ -299,8 +309,9 @@ class GraphModel:
                 notes=tuple(data["notes"]),
                 error=data["error"],
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError("graph", f"an entry is missing or wrong: {error}") from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problem = f"an entry is missing or wrong: {error}"
+            raise DataError("graph", problem, repair=repair) from None
         check(model)
         return model
 

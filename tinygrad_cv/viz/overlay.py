@@ -39,7 +39,11 @@ def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> Grap
     """
     if not callable(getattr(profile, "values", None)) or isinstance(profile, Mapping):
         kind = type(profile).__name__
-        raise DTypeError("trace", f"profile= takes what tg.profile() recorded, not {kind}")
+        raise DTypeError(
+            "trace",
+            f"profile= takes what tg.profile() recorded, not {kind}",
+            repair="Compute the Tensor inside `with tg.profile() as p:`, and write profile=p.",
+        )
     found: dict[int, dict[str, dict[str, float]]] = {}
     for name in MEASURES:
         for phase in ("forward", "backward"):
@@ -285,7 +289,9 @@ def _checked(
     if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise DTypeError(
-            "overlay", f"a name, or a dict of numbers by node id is needed, not {kind}"
+            "overlay",
+            f"a name, or a dict of numbers by node id is needed, not {kind}",
+            repair="Write .overlay('flops'), or .overlay({3: 0.5}), where 3 is a node's id.",
         )
     for key, value in values.items():
         if key not in operators:
@@ -297,5 +303,9 @@ def _checked(
             )
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not math.isfinite(value):
-            raise DTypeError("overlay", f"the value of node {key} is no finite number: {value!r}")
+            raise DTypeError(
+                "overlay",
+                f"the value of node {key} is no finite number: {value!r:.60}",
+                repair="Leave out the nodes that have none: they are hatched.",
+            )
     return {key: {"": value} for key, value in values.items()}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
+from tinygrad_cv.viz.checks import seconds
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
@@ -197,12 +198,9 @@ def save(
     try:
         path = Path(path)
     except TypeError:
-        raise DTypeError("render", f"the path must be a text or a Path, not {path!r:.60}") from None
-    real = isinstance(time_limit, (int, float)) and not isinstance(time_limit, bool)
-    if not real or not time_limit > 0:
-        raise ArgumentError(
-            "render", f"time_limit must be a number of seconds above 0, not {time_limit!r:.60}"
-        )
+        problem = f"the path must be a text or a Path, not {path!r:.60}"
+        raise DTypeError("render", problem, repair='Write .render("graph.svg").') from None
+    time_limit = seconds("render", time_limit)
     format = path.suffix.lower().removeprefix(".")
     if format not in FORMATS:
         raise ArgumentError(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Any
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
@@ -55,8 +55,7 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
     >>> [cluster.label for cluster in model.clusters]
     ['Sequential', '0 : Linear ×3', '3 : ReLU']
     """
-    if isinstance(least, bool) or not isinstance(least, int) or least < 2:
-        raise ArgumentError("repeat", f"a row has at least 2 calls, not {least!r}")
+    least = whole("repeat", "least", least, 2)
     level, deepest = 0, 0
     while level <= deepest:
         paths = cluster_paths(model.clusters)

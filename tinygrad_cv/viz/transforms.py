@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import contract, holding, named, saved_bytes, storages
 from tinygrad_cv.viz.model import (
     Cluster,
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 MAX_NODES = 300
+LEAST = 10  # nodes that a graph can be collapsed to
 
 
 def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True) -> GraphModel:
@@ -185,7 +187,11 @@ def only(model: GraphModel, phase: str) -> GraphModel:
     {'forward'}
     """
     if phase not in ("forward", "backward"):
-        raise ArgumentError("only", f"phase must be 'forward' or 'backward', not {phase!r}")
+        raise ArgumentError(
+            "only",
+            f"phase must be 'forward' or 'backward', not {phase!r:.60}",
+            repair="Write .only('forward') or .only('backward').",
+        )
     kept = {
         node.id: node
         for node in model.nodes
@@ -210,15 +216,14 @@ def depth(model: GraphModel, k: int) -> GraphModel:
     """Draw every module call that is nested ``k`` deep as one node; the outermost call has depth 0.
 
     Raises:
-        ArgumentError: ``k`` is negative.
+        ArgumentError: ``k`` is no integer, or negative.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
     >>> [node.name for node in depth(tg.viz.trace(net, tg.zeros(2, 4)).model, 0).nodes]
     ['input', 'Sequential', 'output']
     """
-    if k < 0:
-        raise ArgumentError("depth", f"the depth must be 0 or more, not {k}")
+    k = whole("depth", "k", k, 0)
     levels = _levels(model.clusters)
     return _collapse_clusters(
         model, {cluster.id for cluster in model.clusters if levels[cluster.id] == k}
@@ -253,10 +258,7 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     >>> limit(model, 10) is model  # four nodes: nothing to do
     True
     """
-    if max_nodes < 10:
-        raise ArgumentError(
-            "limit", f"a graph cannot be collapsed to {max_nodes} nodes; 10 is the least"
-        )
+    max_nodes = whole("limit", "max_nodes", max_nodes, LEAST)
     full = len(model.nodes)
     if full <= max_nodes:
         return model

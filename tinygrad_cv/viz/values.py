@@ -148,7 +148,11 @@ def add_plan(model: GraphModel, plan: Any) -> GraphModel:
     steps = getattr(plan, "steps", None)
     if not isinstance(steps, list) or not hasattr(plan, "peak_bytes"):
         kind = type(plan).__name__
-        raise DTypeError("trace", f"plan= takes what plan_memory(...) returned, not {kind}")
+        raise DTypeError(
+            "trace",
+            f"plan= takes what plan_memory(...) returned, not {kind}",
+            repair="Write plan=tg.autograd.plan_memory(function, *inputs).",
+        )
     paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
     operators = [node for node in model.nodes if node.kind == "op"]
     forward = [node for node in operators if node.phase == "forward"]
