@@ -110,3 +110,34 @@ def test_a_backward_alone_still_says_whose_it_is():
     labels = [n.facts["color"]["label"] for n in graph.color("structure").model.nodes
               if n.kind == "op"]  # fmt: skip
     assert labels == ["linear 1", "relu", "linear 2"]
+
+
+def block() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("layers", "rows"),
+    [
+        ([block(), block()], ["0 : Sequential ×2"]),
+        ([block(), block(), block()], ["0 : Sequential ×3"]),
+        ([nn.Linear(4, 4), nn.Linear(4, 4)], []),
+        ([nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)], ["0 : Linear ×3"]),
+        ([nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU()], []),  # nothing follows its like
+    ],
+)
+@pytest.mark.parametrize("view", ["forward", "both", "backward"])
+def test_two_equal_blocks_are_one_and_three_equal_layers(layers, rows, view):
+    model = nn.Sequential(*layers, nn.Linear(4, 2))
+    graph = viz.trace(model, randn(1, 4).requires_grad_(), backward=view != "forward")
+    graph = (graph.only("backward") if view == "backward" else graph).simplify()
+    shown = [c.label for c in graph.model.clusters] + [n.title for n in graph.model.nodes]
+    found = list(dict.fromkeys(label for label in shown if "×" in label))
+    if view == "backward":  # its first call is the last of the forward
+        rows = [label.replace("0 :", f"{len(layers) - 1} :") for label in rows]
+    assert found == rows
+
+
+def test_results_in_a_row_keep_their_names():
+    model = nn.Sequential(*(nn.BatchNorm1d(3) for _ in range(3)))
+    assert "→ mean 3 float32" in viz.draw(model, randn(4, 3)).to_text()

@@ -194,8 +194,9 @@ def draw(
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
-    parameters and constants inside their operators, what an operator saves in one box, layers of
-    one operator without a box, and at most ``max_nodes`` nodes.
+    parameters and constants inside their operators, what an operator saves in one box, equal
+    blocks in a row as one ("×2"; ``repeat(False)`` unfolds them), layers of one operator without a
+    box, and at most ``max_nodes`` nodes.
 
     Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10. With ``profile`` the
     operators are coloured by time; with ``explain`` they have their equations

@@ -47,8 +47,9 @@ class Graph(Views):
 
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """The view that a person wants first: parameters and constants inside their operators,
-        saved tensors in one box for each operator, single-operator modules without a box, and at
-        most ``max_nodes`` nodes.
+        saved tensors in one box for each operator, equal module calls in a row as one (two blocks,
+        or three layers of a single operator), single-operator modules without a box, and at most
+        ``max_nodes`` nodes.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.

@@ -184,7 +184,7 @@ def _operator_lines(node: GraphNode) -> list[Line]:
             name = names.get(t.name) or t.name
             lines.append(Line(f"d {name} {tensor_text(t)}" if name else tensor_text(t), "tensor"))
     else:
-        several = len(node.outputs) > 1 and node.count == 1
+        several = len(node.outputs) > 1 and "operators" not in node.facts
         lines += [Line(f"→ {tensor_text(t, name=several)}", "tensor") for t in node.outputs[:4]]
     if len(node.outputs) > 4:
         lines.append(Line(f"and {len(node.outputs) - 4} more", "tensor"))

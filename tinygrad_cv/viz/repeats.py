@@ -37,7 +37,7 @@ class _Call:
     place: dict[int, int] = field(default_factory=dict)  # node id -> its place among the nodes
 
 
-def repeat(model: GraphModel, least: int = 2) -> GraphModel:
+def repeat(model: GraphModel, least: int = 2, of_one: int | None = None) -> GraphModel:
     """Draw equal module calls that follow each other as one, with their number.
 
     The first call of a row stays, and what is known of its operators is added up over the row. A
@@ -45,9 +45,10 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
 
     Args:
         least: how many calls make a row.
+        of_one: the same for calls of a single operator; as ``least`` if None.
 
     Raises:
-        ArgumentError: ``least`` is less than 2.
+        ArgumentError: one of them is less than 2.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(*(tg.nn.Linear(4, 4) for _ in range(3)), tg.nn.ReLU())
@@ -56,11 +57,12 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
     ['Sequential', '0 : Linear ×3', '3 : ReLU']
     """
     least = whole("repeat", "least", least, 2)
+    of_one = least if of_one is None else whole("repeat", "of_one", of_one, 2)
     level, deepest = 0, 0
     while level <= deepest:
         paths = cluster_paths(model.clusters)
         deepest = max((len(path) for path in paths.values()), default=0) - 1
-        model = _fold_level(model, paths, level, least)
+        model = _fold_level(model, paths, level, (of_one, least))
         level += 1
     return model
 
@@ -107,9 +109,10 @@ def _calls(
 
 
 def _fold_level(
-    model: GraphModel, paths: Mapping[int | None, tuple[int, ...]], level: int, least: int
+    model: GraphModel, paths: Mapping[int | None, tuple[int, ...]], level: int, least: Sequence[int]
 ) -> GraphModel:
-    """Fold the rows of the calls that are nested ``level`` deep."""
+    """Fold the rows of the calls that are nested ``level`` deep; ``least`` of calls of one operator
+    and of others make a row."""
     calls = _calls(model, paths, level)
     opened = {cluster.id for cluster in model.clusters if cluster.open}
     by_id = {cluster.id: cluster for cluster in model.clusters}
@@ -124,8 +127,10 @@ def _fold_level(
         form |= {n: -n - 1 for n in numbers if opened.intersection(calls[n].clusters)}
         for _, equal in groupby(numbers, key=form.__getitem__):
             row = list(equal)
-            if len(row) >= least:
-                rows += _chains(row, calls, least, returning)
+            phases = Counter(n.phase for n in calls[row[0]].nodes if n.kind == "op")
+            needed = least[max(phases.values(), default=0) > 1]
+            if len(row) >= needed:
+                rows += _chains(row, calls, needed, returning)
     return _merged(model, rows, calls) if rows else model
 
 

@@ -50,8 +50,8 @@ LEAST = 10  # nodes that a graph can be collapsed to
 
 
 def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True) -> GraphModel:
-    """The view that a person wants first: parameters and constants inside their operators, three
-    or more equal calls in a row once, at most ``max_nodes``.
+    """The view that a person wants first: parameters and constants inside their operators, equal
+    calls in a row once (two, or three of a single operator), at most ``max_nodes``.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
@@ -60,7 +60,7 @@ def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True
     """
     model = fold_saved(fold_constants(fold_parameters(model)))
     if repeats:
-        model = repeat(model, least=3)
+        model = repeat(model, least=2, of_one=3)
     return stubs(inline_calls(limit(model, max_nodes)))
 
 
