@@ -100,7 +100,7 @@ def test_a_whole_graph_that_was_read_again_can_be_folded_and_opened(whole):
 def test_what_is_open_in_a_view_that_was_read_again_may_stay_open(whole):
     again = read_again(whole.collapse("features.0"))
     assert again.expand("features.1").depth(1).model != again.depth(1).model
-    with pytest.raises(tg.ArgumentError, match="what is in these calls is not in this graph"):
+    with pytest.raises(tg.ArgumentError, match="what is in 'features' is not in this graph"):
         again.expand("features")
 
 
@@ -136,11 +136,32 @@ def test_what_is_collapsed_or_folded_is_said_with_the_way_to_open_it(whole, view
         assert look(opened).model.nodes
 
 
+def test_a_call_inside_of_a_row_that_was_read_again_cannot_be_opened_either(whole):
+    again = read_again(whole.repeat())
+    with pytest.raises(tg.ArgumentError) as caught:
+        again.expand("features.0.linear")
+    text = str(caught.value)
+    assert "what is in 'features.0.linear' is not in this graph" in text
+    assert text.endswith("It has as one: 'features.0 : Block ×4'.")
+
+
+def test_the_call_that_was_asked_for_is_the_one_to_open(whole):
+    wanted = {
+        "features.3": "features.3",
+        "*.3": "features.3",
+        "features.3.act.relu": "features.3.act",
+    }
+    for asked, path in wanted.items():
+        with pytest.raises(tg.ArgumentError, match=f'expand."{path}"') as caught:
+            whole.simplify().focus(asked)
+        assert f"'{path}' is drawn as" in str(caught.value)
+
+
 def test_what_a_view_leaves_out_is_said(whole):
     for graph in (whole.focus("head", 0), whole.path("features.1", "features.2")):
         with pytest.raises(tg.ArgumentError, match="the whole graph has one") as caught:
             graph.focus("stem")
-        assert "before focus, path, only or limit" in str(caught.value)
+        assert "as viz.trace gives it" in str(caught.value)
     assert whole.focus("stem").model.nodes
 
 

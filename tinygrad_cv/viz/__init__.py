@@ -89,8 +89,8 @@ def trace(
 
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
-    frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
-    shows everything.
+    frees what was kept, so are all of them; one of ``names`` is recognised where no other Tensor or
+    place fits. A frozen bias is not drawn. A call that is watched shows everything.
 
     If an operator refuses its input, the graph ends there, with the operator and its message;
     ``graph.error`` has it.
