@@ -62,8 +62,8 @@ def test_a_share_is_a_share_in_legend_and_node(name, note):
     assert graph.model.notes[-1] == f"coloured by {name}: {note}"
     if name == "zeros":
         texts = graph.to_text()
-        assert "25 % 0" in texts
-        assert "12.5 % 0" in texts
+        assert "25 % zeros" in texts
+        assert "12.5 % zeros" in texts
 
 
 def test_long_notes_are_broken_behind_a_clause_and_cut_at_the_end():
@@ -100,6 +100,14 @@ def test_structure_colours_a_backward_as_its_forward(view):
         assert forward.facts["color"] == backward.facts["color"]
     labels = {n.facts["color"]["label"].lower() for n, _ in pairs}
     assert labels == ({"sequential"} if view == "depth" else {"linear 1", "relu", "linear 2"})
+
+
+def test_structure_of_what_stands_outside_of_calls():
+    loss = net()(randn(3, 4)).square().sum()
+    for graph in (viz.trace(loss, backward=True), viz.draw(loss, backward=True)):
+        nodes = [n for n in graph.color("structure").model.nodes if n.name in ("square", "sum")]
+        labels = [node.facts["color"]["label"] for node in nodes]
+        assert labels == ["square", "sum", "sum", "square"]
 
 
 def test_a_backward_alone_still_says_whose_it_is():

@@ -99,16 +99,12 @@ def _structures(model: GraphModel) -> dict[int, str]:
     the whole call, or outside of one."""
     form = structures(model)
     keys: dict[int, Any] = {}
-    titles: dict[int | None, str] = {
-        node.id: node.title for node in model.nodes if node.kind == "op"
-    }
     for node in model.nodes:
         if node.kind != "op":
             continue
-        titled = node.title or titles.get(node.pair)
-        if titled and node.pair is not None and node.pair in keys:
+        if node.pair is not None and node.pair in keys:
             keys[node.id] = keys[node.pair]  # a backward is as its forward
-        elif node.cluster in form and not titled and "operators" not in node.facts:
+        elif node.cluster in form and not node.title and "operators" not in node.facts:
             keys[node.id] = form[node.cluster]
         else:
             inside = tuple(sorted(node.facts.get("operators", {}).items()))

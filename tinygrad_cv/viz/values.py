@@ -299,7 +299,8 @@ def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
         "nonfinite": (count - finite) / count if count else None,
     }[name]
     if finite:
-        text = f"mean {found['mean']:.4g}, std {spread:.4g}, {100 * found['zeros'] / count:.3g} % 0"
+        zeros = _said("zeros", found["zeros"] / count, "")
+        text = f"mean {found['mean']:.4g}, std {spread:.4g}, {zeros} zeros"
     else:
         text = "no finite value" if count else "no value"
     if count > finite:
