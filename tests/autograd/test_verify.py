@@ -268,7 +268,8 @@ def test_the_picture_marks_the_fault() -> None:
     report = verify(loss)
     for picture in (tg.viz.draw(loss, verify=report), tg.viz.trace(loss, verify=report)):
         marked = {node.name: node.error for node in picture.model.nodes if node.error}
-        assert marked == {"exp": "vjp_input is wrong"}
+        assert marked == {"exp": report.faults[0].told}
+        assert marked["exp"].startswith("wrong gradient of input: the rule gives ")
         assert "error" in picture.to_dot()
     assert not any(node.error for node in tg.viz.draw(loss).model.nodes)
     with pytest.raises(tg.ArgumentError, match="verify= marks the recorded graph of a Tensor"):

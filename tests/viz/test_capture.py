@@ -245,12 +245,16 @@ def test_a_failing_forward_gives_the_part_that_ran():
         net(randn(2, 1, 20, 20))
 
 
-def test_an_error_that_is_no_operators_comes_through():
+def test_an_error_that_is_no_operators_ends_the_graph_if_one_has_run():
     def broken(x):
         raise ZeroDivisionError("mine")
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         trace(broken, randn(3))
+    graph = trace(lambda x: broken(x.exp()), randn(3))
+    assert graph.error.startswith("ZeroDivisionError: mine\n  at ")
+    failed = [(n.name, bool(n.error)) for n in graph.model.nodes if n.kind == "op"]
+    assert failed == [("exp", False), ("ZeroDivisionError", True)]
 
 
 @pytest.mark.parametrize(
@@ -384,6 +388,26 @@ def test_labels_are_drawn_although_no_rule_keeps_them():
     assert "input target   not kept in the graph" in loss.graph().to_text()
     # What may be None and is not kept is not drawn: there is no bias here.
     assert set(arguments(trace(loss).model, "conv")) == {"input", "weight"}
+
+
+def test_what_is_not_kept_is_not_called_a_constant():
+    net, y = nn.Linear(3, 3), randn(2, 3)
+    graph = (net(y) + y).sum().graph()
+    assert "add <- input #3   other: not kept in the graph; → 2×3 float32" in graph.to_text()
+    assert "constant" not in graph.to_text()
+    whole = trace((net(y) + y).sum())
+    assert "tensor   not kept in the graph" in whole.to_text()
+    assert "constant" not in whole.to_text()
+    # A call that is watched knows it.
+    watched = trace(lambda y: net(y) + y, y).model
+    names = {n.id: n.name for n in watched.nodes}
+    add = next(n.id for n in watched.nodes if n.name == "add")
+    sources = [names[e.source] for e in watched.edges if e.target == add]
+    assert sources == ["linear", "y"]
+    # What a rule keeps is known: a number, and the array that went in before.
+    text = (net(y) * 2.0 * y).sum().graph().to_text()
+    assert "other = 2" in text
+    assert "other #0" in text
 
 
 def test_a_graph_without_its_saved_values_has_the_same_nodes_and_says_why():

@@ -135,7 +135,7 @@ def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
         ("broken", [], cli.WRONG_MODEL, "RuntimeError: boom"),
         ("Sized", [], cli.WRONG_COMMAND, "def model(): return Sized(...)` in a file"),
         ("Sized", [], cli.WRONG_COMMAND, "missing a required argument: 'size'"),
-        ("net", ["--input", "1", "--input", "1"], cli.WRONG_COMMAND, "Give --input once for each"),
+        ("net", ["--input", "1", "--input", "1"], cli.WRONG_MODEL, "Give --input once for each"),
         ("net", ["--input", "1,1,5,5:banana"], cli.WRONG_COMMAND, "'banana'"),
         ("net", ["--input", "1,1,5,5", "--depth", "-1"], cli.WRONG_COMMAND, "0 or more"),
         ("net", ["--input", "1,1,5,5", "-o", "a.gif"], cli.WRONG_COMMAND, "Supported are"),
@@ -343,7 +343,7 @@ def test_explain(model, capsys):
     assert cli.main(base) == cli.DONE
     out = capsys.readouterr().out
     assert "db[o] = sum_{n,p} g[n,o,p]" in out
-    assert "weight is 2×1×3×3" in out
+    assert "w = weight 2×1×3×3" in out
     assert cli.main([*base, "--depth", "0"]) == cli.WRONG_COMMAND
     assert "no operator of this graph has an equation" in capsys.readouterr().err
 
@@ -360,7 +360,8 @@ def test_exit_codes_are_documented(capsys):
     text = " ".join(capsys.readouterr().out.split())
     codes = (cli.DONE, cli.WRONG_MODEL, cli.WRONG_COMMAND, cli.NO_ENGINE, cli.NO_FILE)
     assert codes == (0, 1, 2, 3, 4)
-    words = ("done", "the model or its input is wrong", "the command line is wrong",
+    words = ("done", "the model or its input is wrong (graph has drawn the operators that ran",
+             "the command line is wrong",
              "no Graphviz engine could draw", "the file could not be written")  # fmt: skip
     for code, word in zip(codes, words, strict=True):
         assert f"{code} {word}" in text
@@ -413,7 +414,9 @@ def test_every_overlay_gets_the_numbers_that_it_needs(name, target, model, tmp_p
 
 def test_an_overlay_that_a_model_cannot_have_says_why(model, tmp_path, capsys):
     arguments = ["graph", f"{model}:difference", "--input", "3", "--input", "3"]
-    assert cli.main([*arguments, "--overlay", "time"]) == cli.WRONG_MODEL
-    assert "this tensor has no graph" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overlay", "grad_norm"]) == cli.WRONG_COMMAND
+    assert "no operator of this graph has a value of grad_norm" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overlay", "time", "--backward"]) == cli.WRONG_MODEL
+    assert "there is no backward: no output requires a gradient" in capsys.readouterr().err
     assert cli.main([*arguments, "--overlay", "weight_norm"]) == cli.WRONG_COMMAND
     assert "no operator of this graph has a value of weight_norm" in capsys.readouterr().err

@@ -98,7 +98,7 @@ def test_a_node_says_what_it_is():
         ((("padding", "((1, 1), (1, 1))"),), "pool p1"),
         ((("padding", "(0, 0)"), ("dilation", "(1, 1)"), ("groups", "1")), "pool"),
         ((("dim", "(1,)"), ("keepdim", "False"), ("ceil_mode", "True")), "pool dim=(1,) ceil_mode"),
-        ((("key", "(1, 2)"), ("eps", "1e-05"), ("reduction", "mean")), "pool"),
+        ((("draw", "(1, 2)"), ("eps", "1e-05"), ("reduction", "mean")), "pool"),
         ((("reduction", "sum"),), "pool reduction=sum"),
     ],
 )

@@ -146,3 +146,17 @@ def test_a_data_free_call_that_needs_data_says_where_it_ends():
     graph = viz.trace(lambda x: x.exp().nonzero(), tg.zeros(3, device="meta"))
     assert graph.error.startswith("GraphError: nonzero: ")
     assert [n.name for n in graph.model.nodes if n.kind == "op"] == ["exp", "nonzero"]
+
+
+def test_a_run_without_data_says_so():
+    note = "meta run: shapes only, no data"
+    net = nn.Linear(3, 2)
+    y = tg.zeros(2, 3, device="meta")
+    assert viz.trace(net, tg.ones(2, 3)).model.notes == ()
+    assert viz.trace(lambda: tg.ones(3).sin()).model.notes == ()
+    assert note in viz.draw(net.to("meta"), y).to_text().splitlines()
+    assert note in net(y).sum().graph(backward=True).model.notes
+    assert viz.trace(lambda: tg.zeros(2, device="meta").sin()).model.notes == (note,)
+    assert viz.trace(lambda x: x[9], y).model.notes == (note,)  # no operator has run
+    assert viz.trace(lambda y: y.exp().item(), y).model.notes == (note,)
+    assert viz.trace(lambda: tg.zeros(2, device="meta")).model.notes == (note,)

@@ -3,16 +3,22 @@ loss that is made of its gradients."""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 
 import pytest
 
+import tinygrad_cv as tg
+
+pytest.importorskip("pygraphviz")
+
+from tests.viz.isomorphism import Walk, check_backward, check_picture
 from tests.viz.networks import NETWORKS
 from tinygrad_cv.autograd import HookHandle, grad
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.viz import trace
-from tinygrad_cv.viz.model import GraphModel, check
+from tinygrad_cv.viz.model import check
 
 LINEAR = ("several_outputs", "list_of_tensors", "writing")  # no second derivative
 
@@ -65,104 +71,72 @@ def engine_nodes(loss) -> list[Node]:
     return list(found.values())
 
 
-def signatures(nodes: list[Node]) -> dict[int, int]:
-    """For each node a number that says how it was computed, all the way up to the leaves."""
-    table: dict[tuple, int] = {}
-    numbers: dict[int, int] = {}
-    left = list(nodes)
-    while left:
-        later = []
-        for node in left:
-            if any(isinstance(e, Node) and id(e) not in numbers for e in node.edges):
-                later.append(node)
-                continue
-            key = (
-                node.op.name,
-                node.shape,
-                tuple(_source_key(node, k, numbers) for k in slots(node)),
-            )
-            numbers[id(node)] = table.setdefault(key, len(table))
-        left = later
-    return numbers
-
-
 def slots(node: Node) -> list[int]:
     return [k for k, edge in enumerate(node.edges) if edge is not None]
 
 
-def _source_key(node: Node, k: int, numbers: dict[int, int]):
-    edge, index = node.inputs[k]
-    return (k, "leaf", edge.shape) if isinstance(edge, Leaf) else (k, numbers[id(edge)], index)
+def walked(model, loss, inputs) -> Walk:
+    """The engine's graph of ``loss`` beside the picture."""
+    walk = Walk(model, inputs)
+    (output,) = [n for n in model.nodes if n.kind == "output" and n.phase == "forward"]
+    assert output.name == "output"
+    walk.from_output(output.id, loss.node, loss.index)
+    assert sum(isinstance(one, Node) for one in walk.drawn) == len(engine_nodes(loss))
+    return walk
 
 
-def model_signatures(model: GraphModel) -> dict[int, tuple]:
-    """The same for a captured graph, from its nodes and edges alone."""
-    table: dict[tuple, int] = {}
-    numbers: dict[int, int] = {}
-    incoming: dict[int, list] = {node.id: [] for node in model.nodes}
-    by_id = {node.id: node for node in model.nodes}
-    for edge in model.edges:
-        if edge.kind == "data":
-            incoming[edge.target].append(edge)
-    for node in model.nodes:  # topological
-        if node.kind != "op" or node.phase != "forward":
-            continue
-        sources = []
-        for edge in sorted(incoming[node.id], key=lambda e: e.slot):
-            source = by_id[edge.source]
-            if source.kind == "op":
-                sources.append((edge.slot, numbers[source.id], edge.output))
-            elif source.facts.get("graded"):
-                sources.append((edge.slot, "leaf", source.outputs[0].shape))
-        key = (node.name, node.outputs[0].shape, tuple(sources))
-        numbers[node.id] = table.setdefault(key, len(table))
-    return numbers
-
-
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize(("name", "order"), GRAPHS)
-def test_the_forward_graph_is_the_engines(name, order):
+def test_the_picture_is_the_engines_graph(name, order, backward):
     loss, inputs, _alive = made(name, order)
-    model = trace(loss, names=inputs).model
+    graph = trace(loss, backward=backward, names=inputs)
+    check(graph.model)
+    walk = walked(graph.model, loss, inputs)
+    # Nothing else is drawn but tensors that need no gradient.
+    left = {n.id: n for n in graph.model.nodes if n.phase == "forward" and n.kind != "saved"}
+    left = {key: node for key, node in left.items() if key not in walk.drawn.values()}
+    assert {node.kind for key, node in left.items() if key not in walk.others} == {"output"}
+    assert {left[key].kind for key in walk.others if key in left} <= {"input", "const"}
+    assert sum(edge.kind == "data" for edge in graph.model.edges) == sum(walk.data.values()) + sum(
+        edge.source in walk.others for edge in graph.model.edges
+    )
+    if backward:
+        output = next(n.id for n in graph.model.nodes if n.kind == "output")
+        check_backward(walk, [("output", output, loss.node, loss.index)])
+    check_picture(walk, graph.to_dot())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_call_that_is_watched_shows_the_engines_graph(name):
+    function, inputs = NETWORKS[name]()
+    made: list[Tensor] = []
+
+    @functools.wraps(function)
+    def kept(**given):
+        made.append(function(**given))
+        return made[-1]
+
+    model = trace(kept, backward=True, **inputs).model
     check(model)
-    nodes = engine_nodes(loss)
-    operators = [n for n in model.nodes if n.kind == "op"]
-    assert Counter(n.name for n in operators) == Counter(n.op.name for n in nodes)
-    assert Counter(n.outputs[0].shape for n in operators) == Counter(n.shape for n in nodes)
-    # Edge by edge: (operator, argument, from which operator or leaf, which output).
-    tensors = {n.id: n for n in model.nodes}
-    drawn = Counter(
-        (tensors[e.target].name, e.slot, tensors[e.source].name, e.output)
-        for e in model.edges
-        if tensors[e.source].kind == tensors[e.target].kind == "op"
-    )
-    real = Counter(
-        (n.op.name, k, n.edges[k].op.name, n.inputs[k][1])
-        for n in nodes
-        for k in slots(n)
-        if isinstance(n.edges[k], Node)
-    )
-    assert drawn == real
-    leaves = {id(n.edges[k]) for n in nodes for k in slots(n) if isinstance(n.edges[k], Leaf)}
-    graded = [n for n in model.nodes if n.kind in ("param", "input") and _is_leaf(n, nodes, model)]
-    assert len(graded) == len(leaves)
-    # And how each is computed, down to the leaves.
-    for node in graded:
-        node.facts["graded"] = True
-    mine, theirs = model_signatures(model), signatures(nodes)
-    assert Counter(Counter(mine.values()).values()) == Counter(Counter(theirs.values()).values())
+    walk = walked(model, made[0], inputs)
+    output = next(n.id for n in model.nodes if n.kind == "output")
+    check_backward(walk, [("output", output, made[0].node, made[0].index)])
 
 
-def _is_leaf(node, nodes, model) -> bool:
-    """True if the engine has a leaf where this tensor goes in."""
-    by_id = {n.id: n for n in model.nodes}
-    uses = {(by_id[e.target].name, e.slot) for e in model.edges if e.source == node.id}
-    return any(
-        (n.op.name, k) in uses
-        and isinstance(n.edges[k], Leaf)
-        and n.edges[k].shape == node.outputs[0].shape
-        for n in nodes
-        for k in slots(n)
+def test_each_output_is_where_it_comes_from():
+    x, y = (tg.ones(3, requires_grad=True) for _ in range(2))
+    values, _ = (x * y).max(dim=0, keepdim=True)
+    ends = [y.exp(), values, x * y]
+    graph = trace(ends, backward=True, names={"x": x, "y": y})
+    outputs = [n for n in graph.model.nodes if n.kind == "output" and n.phase == "forward"]
+    assert [n.name for n in outputs] == ["output[0]", "output[1]", "output[2]"]
+    walk = Walk(graph.model, {"x": x, "y": y})
+    for output, end in zip(outputs, ends, strict=True):
+        walk.from_output(output.id, end.node, end.index)
+    check_backward(
+        walk, [(o.name, o.id, e.node, e.index) for o, e in zip(outputs, ends, strict=True)]
     )
+    check_picture(walk, graph.to_dot())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

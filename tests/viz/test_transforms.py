@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.viz.handmade import Maker, chain, small_net, subtraction
+from tests.viz.random_graphs import random_graphs
 from tinygrad_cv.errors import ArgumentError, DataError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.model import GraphModel, GraphNode, check
@@ -211,33 +212,6 @@ def test_transforms_do_not_change_their_argument():
 
 
 # ---- what reaches what
-
-
-@st.composite
-def random_graphs(draw):
-    """Random graphs with module calls that nest as calls do: each is an interval of the order."""
-    m = Maker()
-    open_calls: list[int] = []
-    m.node("input", "x", (1,))
-    for number in range(1, draw(st.integers(1, 25))):
-        if draw(st.booleans()):
-            action = draw(st.integers(0, 3))
-            if action == 0 and len(open_calls) < 3:
-                parent = open_calls[-1] if open_calls else None
-                open_calls.append(m.cluster(f"m{number}", "M", parent))
-            elif action == 1 and open_calls:
-                open_calls.pop()
-        cluster = open_calls[-1] if open_calls else None
-        if draw(st.integers(0, 5)) == 0:
-            m.node("param", f"w{number}", (1,))
-            continue
-        sources = draw(st.lists(st.integers(0, len(m.nodes) - 1), min_size=1, max_size=3))
-        m.op(draw(st.sampled_from(["add", "mul", "relu"])), (1,), *sources, cluster=cluster)
-    for node in m.nodes:  # a parameter stands in the call that uses it, if it is only one
-        users = {m.nodes[e.target].cluster for e in m.edges if e.source == node.id}
-        if node.kind == "param" and len(users) == 1:
-            m.nodes[node.id] = replace(node, cluster=users.pop())
-    return m.model(totals={"operators": sum(n.kind == "op" for n in m.nodes)})
 
 
 def reaches(model: GraphModel) -> dict[int, set[int]]:

@@ -187,7 +187,7 @@ def _operator(
         "equation": function.equation,
         "gradients": function.gradients,
         "inputs": tensors,
-        "attributes": (*others, "key"),
+        "attributes": (*others, "draw"),
         "defaults": (),
         "outputs": results,
         "rules": {},

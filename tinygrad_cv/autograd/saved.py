@@ -102,6 +102,8 @@ class _Packer(Recorder):
 class _Packed:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
+    state = "packed"
+
     def __init__(self, node: Node, pack: Any, unpack: Any) -> None:
         self.pack_hook, self.unpack_hook = pack, unpack
         self.op, self.names = node.op, node.plan.names
@@ -121,6 +123,11 @@ class _Packed:
     def specs(self) -> tuple[Any, ...]:
         """The saved values, with a Spec in the place of each array."""
         return tuple(map(_specs, self.values))
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """A list of the arrays that are held in the place of each array."""
+        return tuple(map(_kept, self.values))
 
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, as rules read them."""
@@ -198,6 +205,12 @@ def _pack(value: Any, pack: Any) -> Any:
     if isinstance(value, Spec) or not (is_array(value) or isinstance(value, tuple)):
         return value
     return tuple(_pack(v, pack) for v in value) if isinstance(value, tuple) else _Box(value, pack)
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, tuple) and not isinstance(value, Spec):
+        return tuple(map(_kept, value))
+    return list(_arrays(value.packed)) if isinstance(value, _Box) else []
 
 
 def _specs(value: Any) -> Any:

@@ -26,7 +26,7 @@ from tinygrad_cv.core.plan import Plan
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError
 
-__all__ = ["Contexts", "Segment"]
+__all__ = ["Contexts", "Segment", "is_recomputed"]
 
 # How many second runs are around: a run is only interested in what happens at its own depth, not in
 # the second runs that a gradient inside the function starts.
@@ -95,10 +95,12 @@ class Segment:
     def pack(self, node: Node, computation: int) -> None:
         """Put a promise where ``node`` has its saved values, unless they are shapes only."""
         number = len(self.nodes)
+        _RECOMPUTED.add(node)
         self.nodes.append(weakref.ref(node))
         self.plans.append(node.plan)
         self.numbers.append(computation)
-        self.specs.append(tuple(map(_spec, node.saved)))
+        saved = node.saved if type(node.saved) is tuple else node.saved.specs
+        self.specs.append(tuple(map(_spec, saved)))
         if type(node.saved) is not tuple or any(map(_has_array, node.saved)):
             node.saved = promise = _Later(self, number)
             self.promises[number] = weakref.ref(promise)
@@ -167,6 +169,19 @@ WROTE = "the function wrote into a tensor that it reads from outside"
 OUT_OF_PLACE = "Write out of place (x = x + y) or into a .clone()."
 
 _ALIVE: weakref.WeakSet[Segment] = weakref.WeakSet()
+_RECOMPUTED: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+def is_recomputed(node: Node) -> bool:
+    """True if this node was recorded under :func:`checkpoint`, also after its backward.
+
+    >>> import tinygrad_cv as tg
+    >>> x = tg.ones(2, requires_grad=True)
+    >>> y = tg.autograd.checkpoint(lambda x: x.exp(), x)
+    >>> is_recomputed(y.grad_fn), is_recomputed(y.sum().grad_fn)
+    (True, False)
+    """
+    return node in _RECOMPUTED
 
 
 def _fresh_locks() -> None:
@@ -182,6 +197,7 @@ class _Later:
     """Stands where a node has its saved values; what walks over them sees None for each."""
 
     __slots__ = ("__weakref__", "number", "segment")
+    state = "recomputed"
 
     def __init__(self, segment: Segment, number: int) -> None:
         self.segment = segment
@@ -191,6 +207,13 @@ class _Later:
     def specs(self) -> tuple[Any, ...]:
         """Specs of the saved values."""
         return self.segment.specs[self.number]
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """A list of the arrays that are held in the place of each array: those of a second run that
+        wait for a backward."""
+        saved, _ = self.segment.found.get(self.number, ((), 0))
+        return tuple(map(_kept, saved if type(saved) is tuple and saved else self.specs))
 
     @property
     def inputs(self) -> Any:
@@ -346,6 +369,12 @@ def _spec(value: Any) -> Any:
     if isinstance(value, tuple) and not isinstance(value, Spec):
         return tuple(map(_spec, value))
     return Spec(*spec_of(value)) if is_array(value) else value
+
+
+def _kept(value: Any) -> Any:
+    if isinstance(value, tuple) and not isinstance(value, Spec):
+        return tuple(map(_kept, value))
+    return [value] if is_array(value) and not isinstance(value, Spec) else []
 
 
 def _has_array(value: Any) -> bool:

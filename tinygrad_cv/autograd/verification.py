@@ -70,6 +70,42 @@ class Finding(NamedTuple):
         """
         return None if self.node.scope is None else self.node.scope.path
 
+    @property
+    def of_gradient(self) -> bool:
+        """True if it is about a gradient, and not about what the forward gave.
+
+        >>> import tinygrad_cv as tg
+        >>> x = tg.tensor([0.0, 1.0], requires_grad=True)
+        >>> tg.autograd.verify(lambda x: x.relu(), x).kinks[0].of_gradient
+        True
+        """
+        return not self.part.startswith("forward")
+
+    @property
+    def told(self) -> str:
+        """A fault as the box of a node in a picture says it: ``wrong gradient of weight: ...``,
+        ``wrong result by numba: ...``.
+
+        >>> import tinygrad_cv as tg
+        >>> node = tg.ones(2, requires_grad=True).exp().grad_fn
+        >>> Finding("fault", node, "vjp_input", "the rule gives 2, differences 1").told
+        'wrong gradient of input: the rule gives 2, differences 1'
+        >>> Finding("fault", node, "fused_vjp", "the gradient of input: 2, not 1").told
+        'wrong gradient of input by fused_vjp: 2, not 1'
+        """
+        text, by = self.text, ""
+        if not self.of_gradient:
+            return f"wrong result {self.part.removeprefix('forward ')}: {text}"
+        which = self.part.removeprefix("vjp_")
+        if which == self.part:
+            by = f" by {self.part}"
+            named = text.partition(": ")
+            said = named[0].startswith("the gradient of ") and bool(named[1])
+            which, text = (
+                (named[0].removeprefix("the gradient of "), named[2]) if said else ("", text)
+            )
+        return "wrong gradient" + (f" of {which}" if which else "") + f"{by}: {text}"
+
     def __str__(self) -> str:
         label = "not checked" if self.kind == "open" else self.kind
         lines = [f"{label}: {self.node.op.name}, {self.part}: {self.text}"]
@@ -110,18 +146,6 @@ class Report:
         True
         """
         return not self.faults
-
-    def marks(self) -> dict[Node, str]:
-        """The faulty nodes, each with a short text for its box in a picture.
-
-        >>> import tinygrad_cv as tg
-        >>> tg.autograd.verify(lambda x: x.exp(), tg.zeros(2)).marks()
-        {}
-        """
-        found: dict[Node, str] = {}
-        for fault in self.faults:
-            found[fault.node] = ", ".join(filter(None, (found.get(fault.node), fault.part)))
-        return {node: f"{parts} is wrong" for node, parts in found.items()}
 
     def __str__(self) -> str:
         several = f"{len(self.faults)} fault{'s' * (len(self.faults) > 1)}"

@@ -1,9 +1,9 @@
 """The command line: ``tinygrad-cv graph`` draws a graph, ``tinygrad-cv ops`` lists the operators,
 ``tinygrad-cv doctor`` tells what the speed depends on, ``tinygrad-cv warmup`` compiles all kernels.
 
-Exit codes: 0 done; 1 the model or its input is wrong (for ``graph``, the part that ran has been
-drawn), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could
-draw (the ``.dot`` file has been written); 4 the file could not be written.
+Exit codes: 0 done; 1 the model or its input is wrong (``graph`` has drawn the operators that ran,
+if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine
+could draw (the ``.dot`` file has been written); 4 the file could not be written.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tinygrad_cv._version import __version__
+from tinygrad_cv.cli.views import add_views, taken
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
 
 __all__ = ["main"]
 
 DONE, WRONG_MODEL, WRONG_COMMAND, NO_ENGINE, NO_FILE = range(5)
 NO_KERNEL = WRONG_MODEL
-EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (what ran has been drawn), or
-a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz engine could draw (the
-.dot file has been written); 4 the file could not be written"""
+EXIT_CODES = """exit codes: 0 done; 1 the model or its input is wrong (graph has drawn the operators
+that ran, if any did), or a kernel could not be compiled; 2 the command line is wrong; 3 no Graphviz
+engine could draw (the .dot file has been written); 4 the file could not be written"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,29 +112,14 @@ def _parser() -> argparse.ArgumentParser:
         default="text",
         help="what is printed without --output",
     )
-    graph.add_argument("--backward", action="store_true", help="add the backward graph")
     graph.add_argument(
-        "--depth", type=int, metavar="K", help="module calls nested K deep become one node each"
-    )
-    graph.add_argument(
-        "--collapse",
-        action="append",
-        default=[],
-        metavar="GLOB",
-        help="module calls whose path matches, such as 'layer*', become one node each",
+        "--backward",
+        action="store_true",
+        help="add the backward graph; without a gradient the forward is drawn, and the exit code 1",
     )
     graph.add_argument("--max-nodes", type=int, metavar="N", help="collapse to at most N nodes")
     graph.add_argument("--full", action="store_true", help="every node: fold nothing")
-    graph.add_argument(
-        "--explain", action="store_true", help="each operator with its equation and its gradients"
-    )
-    several = graph.add_mutually_exclusive_group()
-    several.add_argument(
-        "--overlay",
-        metavar="NAME",
-        help="colour operators by a number: flops, parameters, output_bytes, weight_norm, mean, "
-        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run)",
-    )
+    several = add_views(graph)
     several.add_argument(
         "--diff",
         metavar="TARGET",
@@ -193,55 +180,96 @@ def _graph(options: argparse.Namespace) -> int:
     except (TinygradError, TypeError) as error:
         raise _Refused(WRONG_COMMAND, f"--input or --device: {error}") from error
     try:
-        targets = [_made(target, with_inputs, options.device) for target in loaded]
-        graphs = [
-            _traced(target, source, inputs, options)
-            for target, source in zip(targets, loaded, strict=True)
-        ]
+        drawn = [_traced(source, inputs, with_inputs, options) for source in loaded]
     except _Refused:
         raise
     except Exception as error:
         raise _Refused(WRONG_MODEL, f"{type(error).__name__}: {error}") from error
-    failure = next((graph.error for graph in graphs if graph.error), "")
+    problem = next((part for part in drawn if part.problem), None)
     try:
-        _write(_view(graphs, options, bool(failure)), options)
+        _write(_view([part.graph for part in drawn], options, problem is not None), options)
     except (ArgumentError, GraphError) as error:  # an option that does not fit this graph
         raise _Refused(WRONG_COMMAND, str(error)) from error
     except BackendError as error:
         raise _Refused(NO_ENGINE, str(error)) from error
     except DataError as error:
         raise _Refused(NO_FILE, str(error)) from error
-    if failure:
-        raise _Refused(WRONG_MODEL, failure)
+    if problem is not None:
+        raise _Refused(WRONG_MODEL, problem.problem) from problem.cause(options.traceback)
     return DONE
 
 
-def _traced(target: Any, source: Any, inputs: list[Any], options: argparse.Namespace) -> Any:
-    """The graph of a target, made by ``source``; with an overlay, with the numbers that it
-    needs.
+class _Drawn(NamedTuple):
+    """A graph; if it is not all that was wanted, why, and the error or the call that raises it."""
+
+    graph: Any
+    problem: str = ""
+    again: Callable[[], Any] | None = None
+    error: Exception | None = None
+
+    def cause(self, wanted: bool) -> Exception | None:
+        """The error with its traceback."""
+        try:
+            if wanted and self.error is None and self.again is not None:
+                self.again()
+        except Exception as error:
+            return error
+        return self.error
+
+
+def _traced(
+    source: Any, inputs: list[Any], with_inputs: bool, options: argparse.Namespace
+) -> _Drawn:
+    """The graph of what ``source`` is or makes; with an overlay, with the numbers that it needs.
+    If that cannot be had, as much of it as can.
     """
     import tinygrad_cv as tg
     from tinygrad_cv.cli.overlaid import overlaid
 
-    given: dict[str, Any] = {"backward": options.backward, "title": options.title}
+    given: dict[str, Any] = {"title": options.title}
+    try:
+        target = _made(source, with_inputs, options.device)
+    except _Refused:
+        raise
+    except Exception:
+        if not _makes(source):
+            raise
+        graph = tg.viz.trace(source, **given)  # what ran in it, if anything did
+        if not graph.error:
+            raise
+        return _Drawn(graph, graph.error, source)
+    function = source if isinstance(target, tg.Tensor) else target
     problem = "" if isinstance(target, tg.Tensor) else _misfit(target, inputs)
     if problem:
         name = getattr(target, "__name__", type(target).__name__)
         raise _Refused(
-            WRONG_COMMAND,
+            WRONG_MODEL,
             f"the inputs do not fit {name}: {problem}\n  Give --input once for each argument, in "
             "their order.",
         )
-    function = source if isinstance(target, tg.Tensor) else target
-    if options.overlay is None or not callable(function):
-        return tg.viz.trace(target, *inputs, **given)
-    try:
-        return overlaid(function, inputs, options.overlay, **given)
-    except TinygradError:
-        graph = tg.viz.trace(target, *inputs, **given)
-        if graph.error:  # the part that ran, and what failed
-            return graph
-        raise
+    ways: list[tuple[Callable[..., Any], Any, bool]] = [(tg.viz.trace, target, options.backward)]
+    if function is not target:
+        ways.append((tg.viz.trace, function, options.backward))
+    if options.backward:
+        ways.append((tg.viz.trace, function, False))
+    if options.overlay is not None and callable(function):
+
+        def coloured(function: Any, *inputs: Any, **given: Any) -> Any:
+            return overlaid(function, inputs, options.overlay, **given)
+
+        ways.insert(0, (coloured, function, options.backward))
+    first: Exception | None = None
+    for draw, what, backward in ways:
+        try:
+            graph = draw(what, *inputs, backward=backward, **given)
+        except Exception as error:
+            first = first or error
+        else:
+            again = partial(function, *inputs) if graph.error else None
+            problem = "" if first is None else f"{type(first).__name__}: {first}"
+            return _Drawn(graph, graph.error or problem, again, first)
+    assert first is not None  # there is at least one way
+    raise first
 
 
 def _load(target: str) -> Any:
@@ -283,24 +311,30 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
         return found
     if not callable(found):
         raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
-    if isinstance(found, type):
-        problem = _misfit(found, [])
-        if problem:
-            name = found.__name__
-            raise _Refused(
-                WRONG_COMMAND,
-                f"{name} cannot be made without arguments: {problem}\n  Write a function that "
-                f"makes it, such as `def model(): return {name}(...)` in a file, and give "
-                "file.py:model.",
-            )
-        found = found()
-    elif not hasattr(found, "forward") and not _misfit(found, [], "unknown"):
+    problem = _misfit(found, []) if isinstance(found, type) else ""
+    if problem:
+        name = found.__name__
+        raise _Refused(
+            WRONG_COMMAND,
+            f"{name} cannot be made without arguments: {problem}\n  Write a function that makes "
+            f"it, such as `def model(): return {name}(...)` in a file, and give file.py:model.",
+        )
+    if _makes(found):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
         found = found.to(device)
     if callable(found) and not isinstance(found, tg.Tensor) and not with_inputs:
         raise _Refused(WRONG_COMMAND, "this model needs its inputs: add --input 1,3,32,32")
     return found
+
+
+def _makes(function: Any) -> bool:
+    """True for a class, and for a function that needs no argument."""
+    if isinstance(function, type):
+        return True
+    if not callable(function) or hasattr(function, "forward"):
+        return False
+    return not _misfit(function, [], "unknown")
 
 
 def _misfit(target: Callable[..., Any], inputs: Sequence[Any], unknown: str = "") -> str:
@@ -326,22 +360,12 @@ def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> A
     limit = {} if options.max_nodes is None else {"max_nodes": options.max_nodes}
     if options.diff is not None and not options.full:
         graphs = [graph.fold_parameters().fold_constants().fold_saved() for graph in graphs]
-    graphs = [_collapsed(graph, options) for graph in graphs]
+    graphs = [taken(graph, options, late=False) for graph in graphs]
     if options.diff is not None:
         view: Any = tg.viz.diff(*graphs, title=options.title, fold=not options.full, **limit)
     else:
         view = graphs[0] if options.full else graphs[0].simplify(**limit)
-    if options.overlay is not None and not failed:
-        view = view.overlay(options.overlay)
-    return view.explain() if options.explain else view
-
-
-def _collapsed(graph: Any, options: argparse.Namespace) -> Any:
-    if options.depth is not None:
-        graph = graph.depth(options.depth)
-    for glob in options.collapse:
-        graph = graph.collapse(glob)
-    return graph
+    return taken(view, options, late=True, but=["--overlay"] if failed else [])
 
 
 def _write(graph: Any, options: argparse.Namespace) -> None:

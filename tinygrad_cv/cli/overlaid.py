@@ -8,7 +8,7 @@ from typing import Any
 
 import tinygrad_cv as tg
 from tinygrad_cv.core import mode
-from tinygrad_cv.viz.capture import named_inputs
+from tinygrad_cv.viz.arguments import named_inputs
 
 __all__ = ["overlaid"]
 
@@ -27,7 +27,7 @@ def overlaid(
 
     For times it runs under a profile, and once before, so that kernels are compiled; with
     ``backward`` (and for the norms of gradients) its backward runs too, from gradients of ones. For
-    peak bytes the memory is planned.
+    peak bytes the memory is planned. A model without a gradient is watched once more.
 
     >>> import tinygrad_cv as tg
     >>> graph = overlaid(tg.nn.Linear(3, 2), [tg.zeros(4, 3)], "time")
@@ -54,11 +54,13 @@ def _measured(
     watched = mode.watching(keeper) if overlay == "grad_norm" else contextlib.nullcontext()
     with tg.profile() as profile, watched:
         outputs = _run(target, inputs, wanted)
+    options |= {"profile": profile, "statistics": overlay == "grad_norm"}
+    if all(output.node is None for output in outputs):
+        return tg.viz.trace(target, *inputs, **options)
     names = dict(named_inputs(target, tuple(inputs), {}))
     if options["title"] is None:
         options["title"] = getattr(target, "__name__", type(target).__name__)
-    options |= {"names": names, "profile": profile, "statistics": overlay == "grad_norm"}
-    return tg.viz.trace(outputs, **options)
+    return tg.viz.trace(outputs, names=names, **options)
 
 
 class _Keeper(mode.Recorder):

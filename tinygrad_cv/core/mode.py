@@ -54,6 +54,11 @@ class Recorder:
     def failed(self, op: Any, inputs: Any, attrs: Any, error: Any, frame: Any, scope: Any) -> None:
         """``op`` refused its inputs with ``error``."""
 
+    def wrote(self, target: Any, source: Any, fresh: bool) -> None:
+        """The memory of ``target`` has the values of ``source`` now: a Tensor that was added
+        (``fresh``: an operator gave it only for that), or (operator, inputs, attributes) of what
+        wrote straight into it."""
+
     def arrived(self, node: Any, gradient: Any) -> None:
         """``gradient`` is complete, and the rules of ``node`` are about to read it."""
 

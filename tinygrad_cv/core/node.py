@@ -39,7 +39,8 @@ class Node:
         indices: which output of that node each input is; None when all are 0.
         saved: raw arrays and shapes for the rules, named by ``plan.names``; after backward has
             freed them, an object that says so; or one whose ``unpack()`` gives them, and which
-            yields None for each of them.
+            yields None for each of them (``specs``, ``kept`` and ``state`` tell what is known
+            without).
         shape, dtype: of output 0; ``rest`` has (shape, dtype) of further outputs.
         scope: the module call that it belongs to.
         stamp: when it was made, on the clock that also counts in-place writes.

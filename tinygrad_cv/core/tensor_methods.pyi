@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tinygrad_cv.autograd.backward import Tensors
 from tinygrad_cv.autograd.hooks import Hook
 from tinygrad_cv.autograd.hooks import HookHandle
+from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.viz.graph import Graph
 from typing import Any
@@ -454,6 +455,7 @@ class TensorMethods:
         names: Mapping[str, Tensor] | None = None,
         title: str | None = None,
         max_nodes: builtins.int = 300,
+        verify: Report | None = None,
         profile: Any = None,
         statistics: builtins.bool = False,
         plan: Any = None,

@@ -106,7 +106,7 @@ class AlphaDropout(Op):
     residuals = ("mask",)
 
     @staticmethod
-    def infer(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
+    def infer(input: Spec, p: float, draw: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
         if not is_float(input.dtype):
             raise DTypeError("alpha_dropout", f"the input must be float, it is {input.dtype}")
         order = CONTIGUOUS if shared else input.layout
@@ -114,8 +114,8 @@ class AlphaDropout(Op):
         return Spec(input.shape, input.dtype, input.layout), mask
 
     @staticmethod
-    def forward(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
-        mask = xp.asarray(keep_mask(key, drawn_shape(input.shape, shared), 1 - p))
+    def forward(xp: Any, input: Any, p: float, draw: tuple[int, int], shared: int = 0) -> Any:
+        mask = xp.asarray(keep_mask(draw, drawn_shape(input.shape, shared), 1 - p))
         layout, scale = layout_of(input), _scale(p)
         if not shared and layout != CONTIGUOUS:
             mask = reordered(xp, mask, layout)
@@ -132,7 +132,7 @@ class AlphaDropout(Op):
         return g * mask * _scale(p)
 
     @staticmethod
-    def flops(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> int:
+    def flops(input: Spec, p: float, draw: tuple[int, int], shared: int = 0) -> int:
         return 3 * input.size
 
 

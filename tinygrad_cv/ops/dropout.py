@@ -133,17 +133,17 @@ class Dropout(Op):
     residuals = ("mask",)
 
     @staticmethod
-    def infer(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
+    def infer(input: Spec, p: float, draw: tuple[int, int], shared: int = 0) -> tuple[Spec, Spec]:
         if not is_float(input.dtype):
             raise DTypeError("dropout", f"the input must be float, it is {input.dtype}")
         mask = Spec(drawn_shape(input.shape, shared), bool_, CONTIGUOUS if shared else input.layout)
         return Spec(input.shape, input.dtype, input.layout), mask
 
     @staticmethod
-    def forward(xp: Any, input: Any, p: float, key: tuple[int, int], shared: int = 0) -> Any:
+    def forward(xp: Any, input: Any, p: float, draw: tuple[int, int], shared: int = 0) -> Any:
         # Drawn in the order of the public shape, so that the memory layout does not change which
         # elements drop.
-        mask = xp.asarray(keep_mask(key, drawn_shape(input.shape, shared), 1 - p))
+        mask = xp.asarray(keep_mask(draw, drawn_shape(input.shape, shared), 1 - p))
         layout = layout_of(input)
         if not shared and layout != CONTIGUOUS:
             mask = reordered(xp, mask, layout)
@@ -157,7 +157,7 @@ class Dropout(Op):
         return g * mask * _scale(p)
 
     @staticmethod
-    def flops(input: Spec, p: float, key: tuple[int, int], shared: int = 0) -> int:
+    def flops(input: Spec, p: float, draw: tuple[int, int], shared: int = 0) -> int:
         return 2 * input.size
 
 

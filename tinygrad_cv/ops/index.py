@@ -101,21 +101,28 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return input + (added if is_full(key) else slice_grad(added, input.shape, key))
 
 
-def assign(target: Tensor, index: Any, value: Any) -> None:
+def assign(target: Tensor, index: Any, value: Any) -> tuple[type[Op], Any, tuple[Any, ...]]:
     """``target[index] = value`` in the memory of the target, unrecorded; costs what is written.
+
+    Returns:
+        The operator that would have recorded it, its inputs and its attributes.
 
     Raises:
         ShapeError, RangeError, DTypeError, GraphError: as :func:`index_put`, before anything is
             changed.
     """
     key, places = parse("index_put", target, index)
+    run: tuple[type[Op], Any, tuple[Any, ...]]
     if type(value) in (bool, int, float):
         written = _number(target.dtype, value)
+        run = SetFill, (target,), (written, key, places)
     else:
-        written = _fitted(target, value, _selected(target.shape, key, places)).array
+        values = _fitted(target, value, _selected(target.shape, key, places))
+        written, run = values.array, (SetItem, (target, values), (key, places))
     if not isinstance(target.array, Spec):
         with on_device_of(target.array):
             put(xp_of(target.array), target.array, written, key, places)
+    return run
 
 
 def _number(dtype: Any, value: Any) -> Any:

@@ -90,6 +90,10 @@ class Places:
     def __repr__(self) -> str:
         return f"Places(dims={self.dims}, shape={self.flat.shape})"
 
+    def __str__(self) -> str:
+        axes = ("axis " if len(self.dims) == 1 else "axes ") + ", ".join(map(str, self.dims))
+        return f"{'×'.join(map(str, self.flat.shape))} of {axes}"
+
 
 def on_input_device(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator for ``function(op, input, ...)``: its raw arithmetic runs where the input lies."""

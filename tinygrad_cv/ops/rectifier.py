@@ -136,14 +136,14 @@ class Rrelu(Op):
     residuals = constants = ("slope",)
 
     @staticmethod
-    def infer(input: Spec, lower: float, upper: float, key: tuple[int, int]) -> tuple[Spec, Spec]:
+    def infer(input: Spec, lower: float, upper: float, draw: tuple[int, int]) -> tuple[Spec, Spec]:
         return input, input
 
     @staticmethod
-    def forward(xp: Any, input: Any, lower: float, upper: float, key: tuple[int, int]) -> Any:
+    def forward(xp: Any, input: Any, lower: float, upper: float, draw: tuple[int, int]) -> Any:
         # Drawn in float32 and in the order of the public shape, so that neither the dtype nor the
         # memory layout changes a slope.
-        drawn = xp.asarray(uniform(key, input.shape))
+        drawn = xp.asarray(uniform(draw, input.shape))
         if layout_of(input) != CONTIGUOUS:
             drawn = reordered(xp, drawn, layout_of(input))
         slope = memory.empty(input.shape, input.dtype, layout_of(input), xp)
@@ -158,7 +158,7 @@ class Rrelu(Op):
         return g * slope
 
     @staticmethod
-    def flops(input: Spec, lower: float, upper: float, key: tuple[int, int]) -> int:
+    def flops(input: Spec, lower: float, upper: float, draw: tuple[int, int]) -> int:
         return 3 * input.size
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from tinygrad_cv.backend.array import copy_of, on_device_of, xp_of
 from tinygrad_cv.backend.spec import Spec
@@ -21,12 +22,27 @@ from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import DTypeError, GraphError, ShapeError
 from tinygrad_cv.ops import arithmetic, index, layout, power
 
-__all__ = ["METHODS", "check_writable", "inplace", "move_on", "write"]
+__all__ = ["METHODS", "check_writable", "inplace", "move_on", "was_written", "write"]
+
+_WRITTEN: WeakSet[Node] = WeakSet()
+
+
+def was_written(node: Node) -> bool:
+    """True if the result of this node was written into the memory of a Tensor that was there
+    before.
+
+    >>> import tinygrad_cv as tg
+    >>> y = tg.ones(2, requires_grad=True) * 2
+    >>> y += 1
+    >>> was_written(y.grad_fn), was_written(y.grad_fn.next_functions[0][0])
+    (True, False)
+    """
+    return node in _WRITTEN
 
 
 def write(target: Tensor, result: Tensor, what: str) -> Tensor:
-    """Put ``result`` into the memory of ``target``, which takes its place in the graph. Returns
-    ``target``.
+    """Put ``result``, which an operator just gave, into the memory of ``target``, which takes its
+    place in the graph. Returns ``target``.
 
     Raises:
         GraphError: ``target`` is a view, or a leaf that asks for a gradient while gradients are
@@ -34,6 +50,11 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
         ShapeError: ``result`` does not have the shape of ``target``.
         DTypeError: a float result cannot go into an integer target.
     """
+    return _write(target, result, what, True)
+
+
+def _write(target: Tensor, result: Tensor, what: str, fresh: bool) -> Tensor:
+    """The same; of a ``result`` that stays a tensor of its own with ``fresh=False``."""
     check_writable(target, what)
     if result.shape != target.shape:
         raise ShapeError(
@@ -56,6 +77,10 @@ def write(target: Tensor, result: Tensor, what: str) -> Tensor:
     note_write(target.array, what, state().scope)
     if state().grad:
         move_on(target, result)
+        if fresh and isinstance(result.node, Node):
+            _WRITTEN.add(result.node)
+    for watcher in state().record:
+        watcher.wrote(target, result, fresh)
     return target
 
 
@@ -130,8 +155,10 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         write(self, index.index_put(self, key, value), "setitem")
         return
     check_writable(self, "setitem")
-    index.assign(self, key, value)
+    run = index.assign(self, key, value)
     note_write(self.array, "setitem", state().scope)
+    for watcher in state().record:
+        watcher.wrote(self, run, True)
 
 
 def inplace(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
@@ -199,7 +226,7 @@ def copy_(self: Tensor, source: Any) -> Tensor:
         source = source.expand(self.shape)
     if state().grad and source.node is not None and source.node is given.node:
         source = layout.clone(source)  # two tensors must not stand at one place of the graph
-    return write(self, source, "copy_")
+    return _write(self, source, "copy_", source is not given)
 
 
 _DETAILS = """

@@ -161,6 +161,20 @@ class profile:  # noqa: N801  (PyTorch's name)
         return self._recording.events
 
     @property
+    def forwards(self) -> list[int | None]:
+        """For each of ``events`` that is the gradient rules of an operator, the position of the
+        event in which that operator ran; None for the others, and where the profile did not see it.
+
+        >>> import tinygrad_cv as tg
+        >>> with tg.profile() as p:
+        ...     y = tg.ones(3, requires_grad=True).exp().sum()
+        ...     y.backward()
+        >>> p.forwards  # exp, sum, then the rules of sum and of exp
+        [None, None, 1, 0]
+        """
+        return self._recording.forwards
+
+    @property
     def preparing(self) -> float:
         """Seconds in which kernels were compiled, or loaded from the disk.
 
@@ -312,20 +326,36 @@ class profile:  # noqa: N801  (PyTorch's name)
         >>> p.values("flops") == {y.grad_fn: 3}
         True
         """
-        if of not in NUMBERS[:-1]:
-            raise ArgumentError(
-                "profile", f"no values of {of!r}: there are {', '.join(map(repr, NUMBERS[:-1]))}"
-            )
-        if phase not in (None, "forward", "backward", "recompute"):
-            raise ArgumentError(
-                "profile", f'a phase is "forward", "backward", "recompute" or None, not {phase!r}'
-            )
+        _check_of(of, phase)
         found: dict[Node, float] = {}
         for event, reference in zip(self.events, self._recording.nodes, strict=True):
             node = reference()
             if node is not None and phase in (None, event.phase):
                 found[node] = found.get(node, 0) + (getattr(event, of) or 0)
         return found
+
+    def call_values(
+        self, of: str = "time", phase: str | None = None
+    ) -> list[tuple[mode.Scope, float]]:
+        """One number for each module call in which an operator ran, in the order of the first: the
+        rows of :meth:`by_module` call by call, without the calls inside.
+
+        Args and errors are those of :meth:`values`. A call is the ``scope`` of its nodes.
+
+        >>> import tinygrad_cv as tg
+        >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
+        >>> with tg.profile() as p:
+        ...     y = net(net[0](tg.ones(2, 4)) @ tg.ones(3, 4))
+        >>> [(call.path, flops) for call, flops in p.call_values("flops")]
+        [('Linear', 54), ('model.0 (Linear)', 54), ('model.1 (ReLU)', 6)]
+        """
+        _check_of(of, phase)
+        found: dict[int, tuple[mode.Scope, float]] = {}
+        for event, scope in zip(self.events, self._recording.scopes, strict=True):
+            if scope is not None and event.depth == 0 and phase in (None, event.phase):
+                before = found[id(scope)][1] if id(scope) in found else 0
+                found[id(scope)] = (scope, before + (getattr(event, of) or 0))
+        return list(found.values())
 
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the events as a file for ui.perfetto.dev or chrome://tracing: modules enclose their
@@ -367,3 +397,14 @@ def _sorted(rows: list[Any], sort_by: str, name: str) -> list[Any]:
             repair=f"They can be by {', '.join(map(repr, (*NUMBERS, name)))}.",
         )
     return sorted(rows, key=lambda row: -getattr(row, sort_by))
+
+
+def _check_of(of: str, phase: str | None) -> None:
+    if of not in NUMBERS[:-1]:
+        raise ArgumentError(
+            "profile", f"no values of {of!r}: there are {', '.join(map(repr, NUMBERS[:-1]))}"
+        )
+    if phase not in (None, "forward", "backward", "recompute"):
+        raise ArgumentError(
+            "profile", f'a phase is "forward", "backward", "recompute" or None, not {phase!r}'
+        )

@@ -75,6 +75,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         self.events: list[Event] = []
         self.scopes: list[mode.Scope | None] = []  # of each event
         self.nodes: list[Callable[[], Node | None]] = []
+        self.forwards: list[int | None] = []  # of a gradient rule, the event of its operator
         self.preparing = 0.0  # seconds that the clock stood still
         self.zero = self._now()
         self.thread = threading.get_ident()
@@ -83,6 +84,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         self._open: list[tuple[Node, Any, float]] = []  # nodes whose rules run
         self._kept: dict[int, weakref.ref[Any]] = {}  # memory that the graph keeps
         self._flops: dict[Any, int | None] = {}
+        self._ran: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
 
     def stop(self) -> None:
         """The block is over."""
@@ -112,6 +114,8 @@ class Recording(mode.Recorder, kernels.Watcher):
             scope, site = self._open[-1][0].scope, self._open[-1][0].site
         node = next((t.node for t in outputs if isinstance(t.node, Node)), None)
         own = node is not None and node.op is op
+        if own and node is not None and not running_again():
+            self._ran[node] = len(self.events)
         self._note(
             op.name,
             "backward" if self._open else "recompute" if running_again() else "forward",
@@ -124,6 +128,7 @@ class Recording(mode.Recorder, kernels.Watcher):
             self._served[1] if self._served[0] == op.name else "reference",
             str(site),
             node,
+            None,
         )
         self._served = ("", "")
 
@@ -155,6 +160,7 @@ class Recording(mode.Recorder, kernels.Watcher):
             provider if operator == f"{node.op.name}.vjp" else "rules",
             str(node.site),
             node,
+            self._ran.get(node),
         )
         self._served = ("", "")
 
@@ -171,6 +177,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         kernel: str,
         site: str,
         node: Node | None,
+        forward: int | None,
     ) -> None:
         owners = {id(owner_of(x)) for x in given if is_array(x)}
         begun, now = times
@@ -190,6 +197,7 @@ class Recording(mode.Recorder, kernels.Watcher):
         )
         self.events.append(event)
         self.scopes.append(scope)
+        self.forwards.append(forward)
         self.nodes.append(weakref.ref(node) if node is not None else lambda: None)
 
     def _keep(self, node: Node) -> int:

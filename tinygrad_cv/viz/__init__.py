@@ -22,6 +22,7 @@ from tinygrad_cv.viz import capture, checks
 from tinygrad_cv.viz.comparison import Diff, prepared, shown
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import LEAST, MAX_NODES
 from tinygrad_cv.viz.model import (
     Cluster,
     FoldedTensor,
@@ -31,7 +32,6 @@ from tinygrad_cv.viz.model import (
     TensorInfo,
 )
 from tinygrad_cv.viz.operators import explain
-from tinygrad_cv.viz.transforms import LEAST, MAX_NODES
 from tinygrad_cv.viz.union import Change
 
 __all__ = [
@@ -75,11 +75,12 @@ def trace(
         names: names for Tensors in the picture, {"image": x}. Arguments of a call and parameters
             of a module have theirs already; these come before them.
         title: first line of the picture.
-        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: the
-            faulty nodes are red and say what is wrong.
+        verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: faulty
+            nodes are red and say what is wrong, where a gradient is wrong the backward ones.
         profile: the :func:`tinygrad_cv.profile` under which the Tensor was computed, and perhaps
             its backward: operators say their time, FLOPs and bytes, and :func:`draw` colours them
-            by time; :meth:`Graph.overlay` has the other colours.
+            by time; :meth:`Graph.overlay` has the other colours. For a call, one under which the
+            same call ran before, with or without gradients: of its runs the last.
         statistics: look at the values: norms of parameters and of the gradients that a backward
             left, of a call also mean, standard deviation, zeros and non-finite values of what each
             operator gives. For the overlays "grad_norm", "weight_norm", "mean", "std", "zeros" and
@@ -92,15 +93,25 @@ def trace(
     frees what was kept, so are all of them; one of ``names`` is recognised where no other Tensor or
     place fits. A frozen bias is not drawn. A call that is watched shows everything.
 
-    If an operator refuses its input, the graph ends there, with the operator and its message;
-    ``graph.error`` has it.
+    Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
+    drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
+    are those of the arrays that are held in their place.
+
+    If the call fails, the graph ends there, in a red node with the message: the operator or
+    function that refused its input, joined to the Tensors that it was given; or, for an error that
+    is none of the library's, the line that raised it. ``graph.error`` has the whole text, for such
+    an error with the line (file:line) and what caused it. If no operator has run, such an error
+    comes through.
 
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
         DTypeError: ``target`` is neither Tensors nor callable, or a class; ``names`` is no dict of
             texts to Tensors; another argument is of the wrong type.
-        ArgumentError: the inputs do not fit the call.
+        ArgumentError: the inputs do not fit the call; ``profile`` or ``plan`` is of something else;
+            ``verify`` of a call.
+        Exception: what the call itself raised before any operator ran, unless it is an error of the
+            library's. KeyboardInterrupt and SystemExit always come through.
 
     >>> import tinygrad_cv as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
@@ -132,7 +143,7 @@ def trace(
                 names,
                 backward,
                 _title(title, "computation graph", backward),
-                {} if verify is None else verify.marks(),
+                verify,
                 profile,
                 statistics,
                 plan,
@@ -144,12 +155,6 @@ def trace(
             "verify= marks the recorded graph of a Tensor, not a call that makes a new one",
             repair="Pass the Tensor that was verified.",
         )
-    if profile is not None:
-        raise ArgumentError(
-            "trace",
-            "profile= is of the recorded graph of a Tensor, not of a call that makes a new one",
-            repair="Pass the Tensor that was computed under the profile.",
-        )
     if not callable(target):
         raise DTypeError(
             "trace",
@@ -160,16 +165,7 @@ def trace(
     default = getattr(target, "__name__", type(target).__name__)
     title = _title(title, default, backward)
     return Graph(
-        capture.from_call(
-            target,
-            inputs,
-            kwargs,
-            names,
-            backward,
-            title,
-            statistics,
-            plan,
-        )
+        capture.from_call(target, inputs, kwargs, names, backward, title, profile, statistics, plan)
     )
 
 
@@ -216,7 +212,7 @@ def draw(
     options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
     graph = trace(target, *inputs, **options, **kwargs)
     graph = graph.simplify(max_nodes)
-    if profile is not None:
+    if profile is not None and not graph.error:
         graph = graph.overlay("time")
     return graph.explain() if explain else graph
 
@@ -238,6 +234,10 @@ def diff(
 
     Nodes are the same if they do the same in the same order; of all ways to match them the one
     with the most equal module paths, attributes and shapes is taken.
+
+    :meth:`Graph.overlay` colours the differences in a number, inside the borders that these marks
+    are: in parameters or FLOPs, and of graphs that were drawn with ``profile=`` or
+    ``statistics=True``, as in ``diff(before, after).overlay("time")``, in all that they know.
 
     Args:
         a, b: each a :class:`Graph`, a Tensor (or several), or a module or function, which is called
@@ -300,6 +300,7 @@ def _graph(
     names: Mapping[str, Tensor] | None = None,
     title: str | None = None,
     max_nodes: int = MAX_NODES,
+    verify: Report | None = None,
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
@@ -315,7 +316,8 @@ def _graph(
     ['x', 'exp', 'sum', 'output']
     """
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
-    options |= {"profile": profile, "statistics": statistics, "plan": plan, "explain": explain}
+    options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
+    options["explain"] = explain
     return draw(self, *inputs, max_nodes=max_nodes, **options, **kwargs)
 
 

@@ -20,7 +20,7 @@ from tinygrad_cv.viz.model import GraphModel, GraphNode
 
 __all__ = ["CHANCE", "align", "place", "signature"]
 
-CHANCE = ("key", "drawn")  # attributes that say which random draw it is
+CHANCE = ("draw",)  # attributes that say which random draw it is
 MOST_CELLS = 20_000_000  # of the table of an alignment, 4 bytes each
 _TITLE = re.compile(r"(?:(?P<path>.*) : )?[^:]*?(?:, call (?P<call>\d+) of \d+)?$", re.DOTALL)
 

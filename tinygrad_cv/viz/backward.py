@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from tinygrad_cv.backend.blame import Freed
@@ -10,6 +10,7 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
+from tinygrad_cv.viz.arguments import named
 from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info, memory_owner
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
@@ -71,6 +72,8 @@ def _rules(translator: Translator, node: Node, saved: Sequence[int], arriving: A
         )
     rules = [op.inputs[0]] if op.variadic else [op.inputs[slot] for slot, *_ in results]
     facts: dict[str, Any] = {"gradients": gradient_lines(op, tuple(rules))}
+    if "letters" in forward.facts:
+        facts["letters"] = forward.facts["letters"]
     gradients = [g for index in range(1 + len(node.rest)) for g in arriving.pop((node, index), ())]
     if len(gradients) > 1 and not node.rest:
         facts["summed"] = len(gradients)
@@ -111,21 +114,46 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             repair="Draw before backward, or call backward(retain_graph=True).",
             notes=[f"the node is {node.op.name}, which ran at {node.site}"],
         )
+    translator.builder.keeps(translator.number[node])
     numbers = []
-    for name, (kind, _), value in zip(node.plan.names, node.plan.kinds, node.saved, strict=True):
+    for name, array, held, state in (*_values(translator, node), *_arguments(translator, node)):
+        if hasattr(array, "dtype"):
+            names = [translator.parameter_memory.get(id(memory_owner(a))) for a in held]
+            own = [a for a, known in zip(held, names, strict=True) if known is None]
+            state = "parameter" if held and not own else state
+            parameter = next((known for known in names if known), "")
+            number = translator.number[node]
+            numbers.append(translator.builder.saved(number, name, array, own, state, parameter))
+    return numbers
+
+
+def _values(translator: Translator, node: Node) -> Iterator[tuple[str, Any, Sequence[Any], str]]:
+    """(name, array or its Spec, arrays that are held for it, state) of what a node saves."""
+    plan, saved = node.plan, node.saved
+    whole = type(saved) is tuple  # neither packed nor to be computed again
+    values, kept = (saved, saved) if whole else (saved.specs, saved.kept)
+    for name, (kind, place), value, held in zip(plan.names, plan.kinds, values, kept, strict=True):
         if kind == "shape":
             continue
-        items = (
-            [(f"{name}[{i}]", v) for i, v in enumerate(value)]
-            if isinstance(value, tuple)
-            else [(name, value)]
-        )
-        if isinstance(value, Spec):
-            items = [(name, value)]
-        for label, array in items:
-            if hasattr(array, "dtype"):
-                parameter = translator.parameter_memory.get(id(memory_owner(array)))
-                numbers.append(
-                    translator.builder.saved(translator.number[node], label, array, parameter)
-                )
-    return numbers
+        state = "" if whole else saved.state
+        if state == "recomputed" and kind == "input" and not node.op.variadic:
+            leaf = node.inputs[place][0]
+            source = translator.leaves.get(leaf) if isinstance(leaf, Leaf) else None
+            if source is not None and translator.builder.nodes[source.node].kind == "param":
+                state = "parameter"  # which is there anyway
+        several = isinstance(value, tuple) and not isinstance(value, Spec)
+        for i, part in enumerate(value if several else (value,)):
+            here = held[i] if several else held
+            yield f"{name}[{i}]" if several else name, part, [here] if whole else here, state
+
+
+def _arguments(translator: Translator, node: Node) -> Iterator[tuple[str, Any, Sequence[Any], str]]:
+    """What a checkpoint keeps for its second run; the first of its operators has it."""
+    segment = getattr(node.saved, "segment", None)
+    if segment is None or segment in translator.segments:
+        return
+    translator.segments.add(segment)
+    tensors = [tensor for _, tensor in named([("", node.saved.inputs)])]
+    for i, tensor in enumerate(tensors):
+        number = f" {i}" if len(tensors) > 1 else ""
+        yield f"argument{number} of the checkpoint", tensor.array, [tensor.array], ""

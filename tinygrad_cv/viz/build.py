@@ -15,6 +15,7 @@ import numpy as np
 
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
+from tinygrad_cv.viz.letters import letters
 from tinygrad_cv.viz.model import (
     Cluster,
     GraphEdge,
@@ -64,16 +65,18 @@ class Builder:
         self.flops = 0
         self.unknown_flops = 0
         self.saved_arrays = 0
-        self._clusters: list[Cluster] = []
+        self._steps = 0
+        self.clusters: list[Cluster] = []
         self._cluster_of: dict[int, int] = {}
         self._scopes: list[Scope] = []  # alive, so that their ids stay theirs
         self._users: dict[int, set[int | None]] = defaultdict(
             set
         )  # tensor node -> clusters of its users
-        # owner of memory -> (its bytes, (address, bytes) of a view of it -> (storage number,
-        # bytes))
-        self._views: dict[int, tuple[int, dict[tuple[int, int], tuple[int, int]]]] = {}
-        self._storages: set[int] = set()
+        self._kept: dict[int, int] = {}  # operator -> bytes that it is the first to keep
+        # owner of memory -> (its bytes, (address, bytes) of a view of it -> storage number)
+        self._views: dict[int, tuple[int, dict[tuple[int, int], int]]] = {}
+        self._sums: dict[int, int] = {}  # owner -> bytes of all these views
+        self._storages = 0
         self._owners: list[Any] = []
 
     # Nodes ----------------------------------------------------------------------------------------
@@ -81,6 +84,9 @@ class Builder:
     def add(self, kind: str, name: str, **parts: Any) -> int:
         """A node; returns its number."""
         number = len(self.nodes)
+        if kind == "op":
+            self._steps += 1
+            parts.setdefault("facts", {})["step"] = self._steps
         self.nodes.append(GraphNode(number, kind, name, **parts))
         return number
 
@@ -101,14 +107,17 @@ class Builder:
         site: str,
         specs: tuple[Any, ...],
         error: str = "",
+        badges: tuple[str, ...] = (),
     ) -> int:
         """An operator with its data edges. ``sources``: (argument position, source); ``specs``: of
         all inputs, for the number of floating-point operations."""
-        facts: dict[str, Any] = {}
+        facts: dict[str, Any] = {"badges": badges} if badges else {}
         if op.equation:
             facts["equation"] = op.equation
         if op.gradients:
             facts["gradients"] = gradient_lines(op)
+        if letters(op):
+            facts["letters"] = letters(op)
         self._count_flops(op, specs, attrs, facts, failed=bool(error))
         cluster = self.cluster(scope)
         number = self.add(
@@ -116,35 +125,51 @@ class Builder:
             op.name,
             outputs=outputs,
             attributes=tuple(
-                (n, _attribute(v)) for n, v in zip(op.attributes, attrs, strict=False)
+                (n, _brackets(v) if n == "key" else _attribute(v))
+                for n, v in zip(op.attributes, attrs, strict=False)
             ),
             cluster=cluster,
             site=site,
             error=error,
             facts=facts,
         )
-        for slot, source in sources:
-            self.edges.append(
-                GraphEdge(
-                    source.node,
-                    number,
-                    "data",
-                    slot,
-                    argument(op, slot),
-                    source.output,
-                    source.tensor,
-                )
-            )
-            node = self.nodes[source.node]
-            if node.kind in ("param", "const"):
-                self._users[source.node].add(cluster)
-            if (
-                argument(op, slot) == "weight"
-                and op.name.startswith("conv")
-                and source.tensor.shape is not None
-            ):
-                facts["kernel"] = str(source.tensor.shape[2:])
+        given = [(slot, argument(op, slot), source) for slot, source in sources]
+        self._join(number, cluster, given)
+        for _, name, source in given:
+            shape = source.tensor.shape
+            if name == "weight" and op.name.startswith("conv") and shape is not None:
+                facts["kernel"] = str(shape[2:])
         return number
+
+    def failed(
+        self,
+        name: str,
+        error: str,
+        sources: Iterable[tuple[int, str, Source]],
+        attributes: Iterable[tuple[str, Any]],
+        scope: Scope | None,
+        site: str,
+        count: int,
+    ) -> int:
+        """A function (``count`` 1) or a line (0) that failed and was no operator. ``sources``:
+        (argument position, name, source)."""
+        cluster = self.cluster(scope)
+        texts = tuple((n, _attribute(v)) for n, v in attributes)
+        parts = {"cluster": cluster, "site": site, "error": error, "count": count}
+        number = self.add("op", name, attributes=texts, **parts)
+        self._join(number, cluster, sources)
+        return number
+
+    def _join(
+        self, number: int, cluster: int | None, sources: Iterable[tuple[int, str, Source]]
+    ) -> None:
+        """Edges into an operator."""
+        for slot, name, source in sources:
+            self.edges.append(
+                GraphEdge(source.node, number, "data", slot, name, source.output, source.tensor)
+            )
+            if self.nodes[source.node].kind in ("param", "const"):
+                self._users[source.node].add(cluster)
 
     def _count_flops(
         self,
@@ -171,20 +196,35 @@ class Builder:
         )
         return number
 
-    def saved(self, number: int, name: str, array: Any, parameter: str | None) -> int:
-        """A tensor that operator ``number`` keeps for its backward, with the name of the parameter
-        that it is, if it is one. Memory that several keep counts once in all.
+    def keeps(self, number: int) -> None:
+        """Operator ``number`` has gradient rules; what they keep is told by :meth:`saved`."""
+        self._kept.setdefault(number, 0)
+
+    def saved(
+        self,
+        number: int,
+        name: str,
+        array: Any,
+        kept: Iterable[Any],
+        state: str,
+        parameter: str = "",
+    ) -> int:
+        """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``. Memory
+        that several keep counts once in all, for the first of them. ``state``: "parameter",
+        "packed" or "recomputed", or nothing where ``kept`` is the array itself.
         """
-        owner, place = _memory(array)
-        size = min(array.nbytes, owner.nbytes)
-        storage = -1
-        if parameter is None:
+        storages = [self._store(number, part) for part in kept]
+        if state not in ("parameter", "recomputed"):
             self.saved_arrays += 1
-            if id(owner) not in self._views:
-                self._owners.append(owner)
-            _, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-            storage = views.setdefault((place, size), (len(self._storages), size))[0]
-            self._storages.add(storage)
+        facts: dict[str, Any] = {"saved_bytes": sum(dict(storages).values())}
+        if len(storages) == 1:
+            facts["storage"] = storages[0][0]
+        elif state == "parameter":
+            facts["storage"] = -1
+        else:
+            facts["storages"] = [list(pair) for pair in dict(storages).items()]
+        if parameter:  # its name
+            facts["parameter"] = parameter
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(
@@ -193,22 +233,34 @@ class Builder:
             outputs=(tensor,),
             cluster=operator.cluster,
             pair=number,
-            value="" if parameter is None else "parameter",
-            facts={"saved_bytes": size if parameter is None else 0, "storage": storage}
-            | ({"parameter": parameter} if parameter else {}),
+            value=state,
+            facts=facts,
         )
         self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
         return saved
+
+    def _store(self, operator: int, array: Any) -> tuple[int, int]:
+        """The number of the memory of an array that an operator keeps, and its bytes."""
+        owner, place = _memory(array)
+        size = min(array.nbytes, owner.nbytes)
+        if id(owner) not in self._views:
+            self._owners.append(owner)
+        whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
+        if (place, size) not in views:
+            views[place, size] = self._storages
+            self._storages += 1
+            before = self._sums.get(id(owner), 0)
+            self._sums[id(owner)] = before + size
+            new = min(whole, before + size) - min(whole, before)
+            self._kept[operator] = self._kept.get(operator, 0) + new
+        return views[place, size], size
 
     @property
     def saved_bytes(self) -> int:
         """All kept memory, parameters apart; views of one array that overlap entirely count
         once.
         """
-        return sum(
-            min(whole, sum(size for _, size in views.values()))
-            for whole, views in self._views.values()
-        )
+        return sum(min(whole, self._sums[key]) for key, (whole, _) in self._views.items())
 
     # Module calls ---------------------------------------------------------------------------------
 
@@ -220,18 +272,22 @@ class Builder:
             scope = scope.parent
         parent = None if scope is None else self._cluster_of[id(scope)]
         for call in reversed(chain):
-            number = len(self._clusters)
-            self._clusters.append(Cluster(number, call.name, call.kind, parent))
+            number = len(self.clusters)
+            self.clusters.append(Cluster(number, call.name, call.kind, parent))
             self._cluster_of[id(call)] = number
             self._scopes.append(call)
             parent = number
         return parent
 
+    def known_cluster(self, scope: Scope) -> int | None:
+        """The number of a module call; None if no operator ran in it."""
+        return self._cluster_of.get(id(scope))
+
     # The result -----------------------------------------------------------------------------------
 
     def finish(self, title: str, error: str = "", notes: tuple[str, ...] = ()) -> GraphModel:
         """The model of everything collected."""
-        ancestors = cluster_paths(self._clusters)
+        ancestors = cluster_paths(self.clusters)
         parameters: dict[int, int] = defaultdict(int)
         sizes = []
         for number, node in enumerate(self.nodes):
@@ -246,11 +302,14 @@ class Builder:
         for number, node in enumerate(self.nodes):
             if node.phase == "backward" and node.kind == "output" and node.pair is not None:
                 self.nodes[number] = replace(node, cluster=self.nodes[node.pair].cluster)
+        for number, size in self._kept.items():
+            node = self.nodes[number]
+            self.nodes[number] = replace(node, facts={**node.facts, "saved_bytes": size})
         operators = [node for node in self.nodes if node.kind == "op"]
-        forward = sum(node.phase == "forward" for node in operators)
+        forward = sum(node.count for node in operators if node.phase == "forward")
         totals = {
             "operators": forward,
-            "backward_operators": len(operators) - forward,
+            "backward_operators": sum(node.phase == "backward" for node in operators),
             "parameters": sum(sizes),
             "parameter_tensors": len(sizes),
             "flops": self.flops,
@@ -271,7 +330,7 @@ class Builder:
     def _finished_clusters(self, parameters: dict[int, int]) -> tuple[Cluster, ...]:
         calls: dict[tuple[str, str], int] = defaultdict(int)
         numbered = []
-        for cluster in self._clusters:
+        for cluster in self.clusters:
             key = (cluster.path, cluster.kind)
             calls[key] += 1
             numbered.append(replace(cluster, call=calls[key], parameters=parameters[cluster.id]))
@@ -312,6 +371,18 @@ def _memory(array: Any) -> tuple[Any, int]:
     return owner, interface["data"][0] if interface else 0
 
 
+def _brackets(key: Any) -> str:
+    """What stands between the brackets of ``x[1, :, 2:5]``."""
+    parts = []
+    for entry in key:
+        if isinstance(entry, tuple):
+            start, stop, step = ("" if part is None else str(part) for part in entry)
+            parts.append(f"{start}:{stop}" + (f":{step}" if step != "1" else ""))
+        else:
+            parts.append(str(entry))
+    return f"[{', '.join(parts)}]"
+
+
 def _attribute(value: Any) -> str:
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"array {'×'.join(map(str, value.shape))} {value.dtype}"
@@ -327,5 +398,5 @@ def _attribute(value: Any) -> str:
         return f"({inner}{more})"
     if isinstance(value, float) and math.isfinite(value):
         return value_text(value)
-    text = str(value) if isinstance(value, str) else repr(value)
+    text = str(value)
     return text if len(text) <= 200 else text[:199] + "…"

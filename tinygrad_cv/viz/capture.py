@@ -7,22 +7,31 @@ same model.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from tinygrad_cv.autograd.verification import Report
+from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.errors import DTypeError, GraphError, TinygradError
+from tinygrad_cv.errors import GraphError, TinygradError, user_frame
+from tinygrad_cv.viz.arguments import named, named_inputs, named_tensors
 from tinygrad_cv.viz.backward import add_backward
+from tinygrad_cv.viz.badges import with_values
+from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
+from tinygrad_cv.viz.faults import with_faults
+from tinygrad_cv.viz.listening import Given, listening, name_inputs
+from tinygrad_cv.viz.measured import check_profile, measure, measure_call
 from tinygrad_cv.viz.model import GraphModel
-from tinygrad_cv.viz.overlay import measure
 from tinygrad_cv.viz.translate import Translator, topological
 from tinygrad_cv.viz.values import add_norms, add_plan, moments
+from tinygrad_cv.viz.work import with_flops, with_measured_time, with_time
 
-__all__ = ["from_call", "from_tensors", "named_inputs", "named_tensors"]
+__all__ = ["from_call", "from_tensors"]
 
+META_NOTE = "meta run: shapes only, no data"
 FREED_NOTE = "backward has freed the saved values: inputs and constants are not all known"
 
 
@@ -31,12 +40,12 @@ def from_tensors(
     names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
-    marks: Mapping[Node, str] | None = None,
+    verify: Report | None = None,
     profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
-    """The graph that made ``outputs``, given as (name, Tensor); ``marks`` says what is wrong with
+    """The graph that made ``outputs``, given as (name, Tensor); ``verify`` says what is wrong with
     nodes, ``profile`` what they took, ``plan`` what memory they need, and ``statistics`` asks for
     norms.
 
@@ -56,10 +65,14 @@ def from_tensors(
     translator = Translator(named_tensors(names))
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
-            translator.node(node, (marks or {}).get(node, ""))
+            translator.node(node)
     translator.identify()
     model = _finish(translator, outputs, backward, title)
-    model = model if profile is None else measure(model, translator.number, profile)
+    if verify is not None:
+        model = with_faults(model, translator.number, verify)
+    if profile is not None:
+        model = measure(model, translator.number, profile)
+        model = with_time(model, translator.builder.known_cluster, profile)
     return _with_values(translator, model, statistics, plan)
 
 
@@ -70,33 +83,46 @@ def from_call(
     names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
+    profile: Any = None,
     statistics: bool = False,
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``names`` are of Tensors that it uses, or other names for its arguments.
+    ``names`` are of Tensors that it uses, or other names for its arguments, and ``profile`` saw the
+    same call.
 
-    If an operator refuses its input, the model has everything up to it, and the operator with its
-    message.
+    If the call fails, the model has everything up to there, and what failed with its message. An
+    error that is none of ours comes through if no operator has run.
     """
     given = named_tensors(names)
     chosen = {id(tensor): name for name, tensor in given}
+    if profile is not None:
+        check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
     inputs = [(chosen.get(id(tensor), name), tensor) for name, tensor in inputs]
     translator = Translator(given, function, inputs)
     recorder = _Recorder(statistics)
-    error = ""
+    failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []
-    with mode.watching(recorder):
+    with mode.watching(recorder), listening(function, recorder.entered):
         try:
-            outputs = list(_named([("output", function(*args, **kwargs))]))
-        except TinygradError as problem:
-            error = f"{type(problem).__name__}: {problem}"
+            outputs = list(named([("output", function(*args, **kwargs))]))
+        except Exception as problem:
+            if not (recorder.runs or isinstance(problem, TinygradError)):
+                raise
+            failure = failure_of(problem, recorder.runs, recorder.refused, user_frame())
     for name, tensor in inputs:
         translator.given(name, tensor)
-    for run in recorder.runs:
-        translator.run(*run)
-    model = _finish(translator, outputs, backward and not error, title, error)
+    recorder.tell(translator)
+    name_inputs(translator, recorder.given)
+    if failure is not None:
+        translator.failed(failure)
+    seen = [tensor for _, tensor in inputs]
+    seen += (tensor for run in recorder.runs for tensor in run.outputs)
+    text = "" if failure is None else failure.text
+    model = _finish(translator, outputs, backward and not text, title, text, seen)
+    if profile is not None and not text:
+        model = with_measured_time(measure_call(model, profile, translator.silent))
     return _with_values(translator, model, statistics, plan)
 
 
@@ -105,82 +131,84 @@ def _with_values(
 ) -> GraphModel:
     if statistics:
         model = add_norms(model, translator.tensors, translator.number)
+    model = with_values(model)
     return model if plan is None else add_plan(model, plan)
 
 
-def named_tensors(names: Any) -> list[tuple[str, Tensor]]:
-    """The pairs of ``names``; none for None.
+class _Write(NamedTuple):
+    """``target`` took over the values of ``result``, which stood at ``state`` then."""
 
-    Raises:
-        DTypeError: it is no dict of texts to Tensors.
-
-    >>> import tinygrad_cv as tg
-    >>> try:
-    ...     named_tensors({"a": 5})
-    ... except tg.DTypeError as error:
-    ...     print(error)
-    trace: names= has Tensors as its values, names['a'] is int
-      Give a dict of names to Tensors, such as names={"image": x}.
-    """
-    repair = 'Give a dict of names to Tensors, such as names={"image": x}.'
-    if names is None:
-        return []
-    if not isinstance(names, Mapping):
-        problem = f"names= takes a dict, not {type(names).__name__}"
-        raise DTypeError("trace", problem, repair=repair)
-    for name, tensor in names.items():
-        if not isinstance(name, str):
-            problem = f"names= has texts as its keys, one is {type(name).__name__}"
-            raise DTypeError("trace", problem, repair=repair)
-        if not isinstance(tensor, Tensor):
-            problem = f"names= has Tensors as its values, names[{name!r:.40}] is "
-            raise DTypeError("trace", problem + type(tensor).__name__, repair=repair)
-    return list(names.items())
-
-
-def named_inputs(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Tensor]]:
-    """The Tensors in the arguments of a call, named after the function's parameters.
-
-    >>> import tinygrad_cv as tg
-    >>> def loss(image, scale=1): ...
-    >>> [name for name, _ in named_inputs(loss, (tg.zeros(2),), {"scale": [tg.ones(1)]})]
-    ['image', 'scale[0]']
-    """
-    return list(_named(_arguments(function, args, kwargs)))
+    target: Tensor
+    result: Tensor
+    state: tuple[Any, int, Any]
 
 
 class _Recorder(mode.Recorder):
-    """Keeps what ran: all tensors stay alive, so their ids stay theirs until the model is built."""
+    """Keeps what ran, for a translator: all tensors stay alive, so their ids stay theirs until the
+    model is built."""
 
     def __init__(self, statistics: bool = False) -> None:
         self._statistics = statistics
-        self.runs: list[tuple[Any, ...]] = []
-        self._failed = False
+        self.runs: list[Run] = []
+        self.refused: Refused | None = None
+        self.given: list[Given] = []
+        self._seen: list[Run | _Write | Given] = []
+        self._in_place: set[int] = set()  # ids of results
 
     def add(self, op: Any, inputs: Any, outputs: Any, attrs: Any, frame: Any, scope: Any) -> None:
+        self._add(op, inputs, outputs, attrs, frame, scope)
+
+    def _add(
+        self,
+        op: Any,
+        inputs: Any,
+        outputs: Any,
+        attrs: Any,
+        frame: Any,
+        scope: Any,
+        silent: bool = False,
+    ) -> None:
         place = (frame.f_code, frame.f_lasti)
-        run: tuple[Any, ...] = (op, inputs, _states(inputs), outputs, attrs, place, scope, "")
+        made = states(outputs)
+        run = Run(op, inputs, states(inputs), outputs, made, attrs, place, scope, silent=silent)
         if self._statistics:  # now: a later write may change the array
             floating = [t.array for t in outputs if t.dtype.kind == "f"]
-            run = (*run, moments(floating or [t.array for t in outputs]))
+            run = run._replace(statistics=moments(floating or [t.array for t in outputs]))
         self.runs.append(run)
+        self._seen.append(run)
 
     def failed(
         self, op: Any, inputs: Any, attrs: Any, error: Exception, frame: Any, scope: Any
     ) -> None:
-        if self._failed:  # the innermost operator has spoken
-            return
-        self._failed = True
         place = (frame.f_code, frame.f_lasti)
-        message = str(error).splitlines()[0]
-        self.runs.append((op, inputs, _states(inputs), (), attrs, place, scope, message))
+        run = Run(op, inputs, states(inputs), (), (), attrs, place, scope)
+        self.refused = Refused(weakref.ref(error), run)  # of nested ones the outermost is known
 
+    def wrote(self, target: Any, source: Any, fresh: bool) -> None:
+        if not isinstance(source, Tensor):
+            op, inputs, attrs = source
+            source = Tensor(target.array)
+            scope = mode.state().scope
+            self._add(op, inputs, (source,), attrs, user_frame(2), scope, silent=True)
+        self._seen.append(_Write(target, source, *states((source,))))
+        if fresh:
+            self._in_place.add(id(source))
 
-def _states(inputs: Iterable[Any]) -> tuple[Any, ...]:
-    """Where the inputs stand in the graph now: a later in-place write moves a Tensor on."""
-    return tuple((t.node, t.index, t.array) if isinstance(t, Tensor) else None for t in inputs)
+    def entered(self, given: Given) -> None:
+        """A module is about to run with ``given``."""
+        self._seen.append(given)
+
+    def tell(self, translator: Translator) -> None:
+        """Translate everything that was seen."""
+        for step in self._seen:
+            if isinstance(step, Run):
+                in_place = any(id(out) in self._in_place for out in step.outputs)
+                translator.run(step, in_place)
+            elif isinstance(step, Given):
+                source = translator.find(step.tensor, *step.state)
+                self.given.append(step._replace(source=source))
+            else:
+                translator.wrote(*step)
 
 
 def _finish(
@@ -189,8 +217,10 @@ def _finish(
     backward: bool,
     title: str,
     error: str = "",
+    seen: Sequence[Tensor] = (),
 ) -> GraphModel:
-    """Outputs, the backward part if wanted, and the totals."""
+    """Outputs, the backward part if wanted, and the totals. ``seen``: what was computed on the
+    way."""
     ends = []
     for name, tensor in outputs:
         source = translator.lookup(tensor, tensor.node, tensor.index, tensor.array, None)
@@ -204,31 +234,7 @@ def _finish(
         )
     if backward:
         add_backward(translator, roots)
-    return translator.builder.finish(title, error, (FREED_NOTE,) if translator.freed else ())
-
-
-def _arguments(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> list[tuple[str, Any]]:
-    """The arguments of a call with the names of the function's (or the module's forward's)
-    parameters.
-    """
-    target = getattr(function, "forward", function)
-    try:
-        bound = inspect.signature(target).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return [*((f"input {i}", value) for i, value in enumerate(args)), *kwargs.items()]
-    return list(bound.arguments.items())
-
-
-def _named(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Tensor]]:
-    """All Tensors in nested tuples, lists and dicts, named after their place."""
-    stack = list(values)[::-1]
-    while stack:
-        name, value = stack.pop()
-        if isinstance(value, Tensor):
-            yield name, value
-        elif isinstance(value, (tuple, list)):
-            stack += [(f"{name}[{i}]", v) for i, v in reversed(list(enumerate(value)))]
-        elif isinstance(value, dict):
-            stack += [(f"{name}[{k!r}]", v) for k, v in reversed(list(value.items()))]
+    notes = [FREED_NOTE] if translator.freed else []
+    if any(isinstance(t.array, Spec) for t in (*(end[1] for end in ends), *seen)):
+        notes.append(META_NOTE)
+    return with_flops(translator.builder.finish(title, error, tuple(notes)))

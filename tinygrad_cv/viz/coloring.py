@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 
-__all__ = ["color_legend", "color_line", "common_color", "hue"]
+__all__ = ["color_legend", "color_line", "common_color", "hue", "ordered", "steps_of"]
 
 
 def hue(node: GraphNode) -> str:
@@ -48,8 +48,46 @@ def color_legend(model: GraphModel) -> list[tuple[str, str]]:
 
 
 def common_color(nodes: Iterable[GraphNode]) -> dict[str, Any]:
-    """The colour of nodes that become one: theirs if it is the same, or the first step's."""
+    """Steps and colour of operators that become one: all their steps, and the colour if it is the
+    same, or the first step's."""
+    nodes = list(nodes)
+    facts: dict[str, Any] = {}
+    steps = [steps_of(node) for node in nodes]
+    if steps and all(steps):
+        facts["steps"] = _together(steps)
     groups = [node.facts["color"] for node in nodes if "color" in node.facts]
-    if groups and (groups[0]["scheme"] == "order" or all(g == groups[0] for g in groups)):
-        return {"color": groups[0]}
-    return {}
+    if groups and groups[0]["scheme"] == "order":
+        first = min(groups, key=lambda group: group["steps"][0])
+        count = sum(node.count for node in nodes)
+        steps = [group["steps"] for group in groups]
+        facts["color"] = {**first, **ordered(_together(steps), count, first["of"])}
+    elif groups and all(group == groups[0] for group in groups):
+        facts["color"] = groups[0]
+    return facts
+
+
+def steps_of(node: GraphNode) -> list[int]:
+    """The first and the last step of the whole graph that an operator stands for; [] if not
+    known."""
+    step = node.facts.get("step")
+    return list(node.facts.get("steps") or ([step, step] if step else []))
+
+
+def _together(steps: Iterable[list[int]]) -> list[int]:
+    firsts, lasts = zip(*steps, strict=True)
+    return [min(firsts), max(lasts)]
+
+
+def ordered(steps: list[int], count: int, total: int) -> dict[str, Any]:
+    """The colour of ``count`` operators that run from the first to the last of these steps.
+
+    >>> [ordered(steps, 4, 8)["label"] for steps in ([1, 4], [1, 7])]
+    ['steps 1 to 4 of 8', '4 of steps 1 to 7 of 8']
+    >>> ordered([3, 3], 1, 1000)["label"]
+    'step 3 of 1,000'
+    """
+    first, last = steps
+    label = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
+    if count < last - first + 1:
+        label = f"{count:,} of {label}"
+    return {"scheme": "order", "label": f"{label} of {total:,}", "steps": steps, "of": total}

@@ -6,11 +6,11 @@ Each node keeps the name of its group, and the legend counts the groups as they 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.coloring import ordered, steps_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.palette import HUES
 from tinygrad_cv.viz.repeats import structures
@@ -45,7 +45,7 @@ def color(model: GraphModel, scheme: str) -> GraphModel:
     if scheme == "role":
         return replace(model, nodes=tuple(plain), notes=tuple(notes))
     if scheme == "order":
-        groups = _order(plain)
+        groups = _order(model)
         notes.append("coloured by order of execution: the stronger, the later")
     else:
         labels = {"operator": _operators, "dtype": _dtypes, "structure": _structures}[scheme](model)
@@ -85,12 +85,22 @@ def _dtypes(model: GraphModel) -> dict[int, str]:
     return found
 
 
-def _order(nodes: Iterable[GraphNode]) -> dict[int, dict[str, Any]]:
-    steps = [node.id for node in nodes if node.kind == "op"]
+def _order(model: GraphModel) -> dict[int, dict[str, Any]]:
+    """Operators by their step in the whole graph; without such numbers, by their order here."""
+    operators = [node for node in model.nodes if node.kind == "op"]
+    steps = {node.id: steps_of(node) for node in operators}
+    total = sum(model.totals.get(name, 0) for name in ("operators", "backward_operators"))
+    if not all(step and step[1] <= total for step in steps.values()):
+        total = 0
+        for node in operators:
+            steps[node.id] = [total + 1, total + node.count]
+            total += node.count
     return {
-        key: {"scheme": "order", "label": f"step {k + 1:,} of {len(steps):,}", "level": level}
-        for k, key in enumerate(steps)
-        for level in [min(LEVELS * k // max(len(steps) - 1, 1), LEVELS - 1)]
+        node.id: {
+            **ordered(steps[node.id], node.count, total),
+            "level": min(LEVELS * (steps[node.id][0] - 1) // max(total - 1, 1), LEVELS - 1),
+        }
+        for node in operators
     }
 
 

@@ -17,6 +17,7 @@ from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import node_lines
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.overlay import applies, overlay_lines, without
 from tinygrad_cv.viz.union import Union, same_clusters
 
 __all__ = ["Diff", "prepared", "shown"]
@@ -126,7 +127,8 @@ class Diff(Graph):
         return Graph(replace(new, nodes=tuple(nodes)))
 
     def to_text(self) -> str:
-        """The counts, then one line for each difference.
+        """The counts, then one line for each difference, and with an overlay what it says of each
+        node.
 
         >>> import tinygrad_cv as tg
         >>> before = lambda x: (x.exp() * 2).sum()
@@ -147,7 +149,8 @@ class Diff(Graph):
             node = change.after or change.before
             assert node is not None  # one of them is there
             path, _ = order[id(node)]
-            name, *rest = (line.text for line in node_lines(replace(node, title="")))
+            bare = {k: v for k, v in without(node.facts).items() if k != "measured"}
+            name, *rest = (line.text for line in node_lines(replace(node, title="", facts=bare)))
             text = f"{SIGNS[change.mark]} " + (f"{path} : {name}" if path else name)
             if change.what:
                 text += ": " + "; ".join(change.what)
@@ -161,6 +164,10 @@ class Diff(Graph):
                 argument = f" as {edge.argument}" if edge.argument else ""
                 ends = f"{names[edge.source]} to {names[edge.target]}{argument}"
                 lines.append(f"{SIGNS[mark]} connection: {ends}")
+        lines += [note for note in self.model.notes if note.startswith("coloured by ")]
+        for node in self.model.nodes:
+            if applies(node):
+                lines.append(f"{names[node.id]}: " + "; ".join(overlay_lines(node)))
         return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:

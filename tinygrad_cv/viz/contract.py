@@ -10,13 +10,25 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_cv.viz.marks import combined_marks
+from tinygrad_cv.viz.difference import combined_comparison
+from tinygrad_cv.viz.ends import Ends
+from tinygrad_cv.viz.faults import block_error
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["contract", "holding", "named", "parameter_sizes", "saved_bytes", "storages"]
+__all__ = ["BUNDLES", "Key", "contract", "holding", "named", "parameter_sizes", "saved_bytes"]
+__all__ += ["storages"]
 
-Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
+Key = tuple[int, str]  # which block, and "forward", "backward", "saved" or one of BUNDLES
+BUNDLES = {  # parts of a graph without operators, and what several of them are
+    "input": "inputs",
+    "param": "parameter tensors",
+    "const": "constants",
+    "output": "outputs",
+    "seed": "gradients of outputs",
+    "gradient": "gradients",
+}
+_LINES = 8  # between two nodes; where there would be more, one stands for all
 
 
 def contract(
@@ -27,8 +39,10 @@ def contract(
     """Make one node of all nodes that ``groups`` gives the same key.
 
     Args:
-        groups: node id -> (block, part). A block's backward part is drawn beside its forward part.
-        titles: key -> (name, title, cluster) of the new node.
+        groups: node id -> (block, part). A block's backward part is drawn beside its forward part;
+            a bundle of inputs, outputs and the like is a box of its own.
+        titles: key -> (name, title, cluster) of the new node. A block with a title is the module
+            call whose number is in its key, and what enters it has a name.
 
     The new node has the smallest id of its members; a group with one operator keeps that operator,
     which gets the title; a group without operators keeps its nodes.
@@ -39,7 +53,8 @@ def contract(
             members[groups[node.id]].append(node)
     alone: dict[int, tuple[str, str, int | None]] = {}
     for key, nodes in list(members.items()):
-        if len(nodes) == 1 or not (key[1] == "saved" or any(node.kind == "op" for node in nodes)):
+        whole = key[1] == "saved" or key[1] in BUNDLES or any(node.kind == "op" for node in nodes)
+        if len(nodes) == 1 or not whole:
             alone |= {node.id: titles(key) for node in nodes}
             del members[key]
     head, blocks = {}, set()
@@ -50,26 +65,27 @@ def contract(
             blocks.add(head[key])
     new_id = {node.id: head[key] for key, nodes in members.items() for node in nodes}
     key_of = {number: key for key, number in head.items()}
-    edges = _edges(model.edges, new_id, blocks)
-
     arriving: dict[int, list[GraphEdge]] = defaultdict(list)
+    leaving: dict[int, list[TensorInfo]] = defaultdict(list)
     for edge in model.edges:
         if edge.target in new_id:
             arriving[edge.target].append(edge)
-    leaving: dict[int, list[TensorInfo]] = defaultdict(list)
-    seen: set[tuple[int, int]] = set()
-    for edge in model.edges:
-        source = new_id.get(edge.source)
-        if source is None or source == new_id.get(edge.target, edge.target) or edge.kind == "saved":
-            continue
-        if (edge.source, edge.output) not in seen:
-            seen.add((edge.source, edge.output))
-            leaving[source].append(edge.tensor)
+
+    def call_of(block: int) -> int | None:
+        return key_of[block][0] if titles(key_of[block])[1] else None
+
+    ends = Ends(model, new_id, set(key_of), call_of)
+    edges = _edges(model.edges, new_id, blocks, ends)
+    for number, results in ends.results.items():
+        leaving[number] = [tensor for _, tensor in results.values()]
 
     kept = []
     for node in model.nodes:
         if node.id in key_of:
             key = key_of[node.id]
+            if key[1] in BUNDLES:
+                kept.append(_bundle(members[key], key[1], titles(key)[2], new_id))
+                continue
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
             block = replace(block, id=node.id)
@@ -83,6 +99,29 @@ def contract(
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
             kept.append(node)
     return replace(model, nodes=_topological(kept, edges), edges=edges)
+
+
+def _bundle(
+    nodes: list[GraphNode], part: str, cluster: int | None, new_id: Mapping[int, int]
+) -> GraphNode:
+    """Several inputs, outputs or the like as one node."""
+    count = sum(node.count for node in nodes)
+    kinds = {(t.shape, t.dtype) for node in nodes for t in node.outputs or (TensorInfo(""),)}
+    shape, dtype = next(iter(kinds))
+    sizes = parameter_sizes(nodes)
+    first = nodes[0]
+    compared = combined_comparison(nodes, first.phase)
+    return GraphNode(
+        id=first.id,
+        kind=first.kind,
+        name=f"… {count:,} {BUNDLES[part]}",
+        phase=first.phase,
+        outputs=(TensorInfo("", shape, dtype),) if len(kinds) == 1 else (),
+        cluster=cluster,
+        pair=None if first.pair is None else new_id.get(first.pair, first.pair),
+        count=count,
+        facts={"parameter_sizes": sizes} | compared if sizes else compared,
+    )
 
 
 def _block(
@@ -105,26 +144,25 @@ def _block(
     for node in operators:
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
-    facts |= combined(operators) | combined_marks(nodes)
+    phase = "backward" if key[1] == "backward" else "forward"
+    facts |= combined(operators) | combined_comparison(nodes, phase)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
-        facts["saved_tensors"] = sum(
-            int(n.facts.get("saved_tensors", 0)) or len(n.held) or 1 for n in nodes
-        )
+        facts |= saved_counts(nodes)
     return GraphNode(
         id=nodes[0].id,
         kind="saved" if key[1] == "saved" else "op",
         name=name,
-        phase="backward" if key[1] == "backward" else "forward",
+        phase=phase,
         outputs=outputs,
         cluster=cluster,
         held=held,
         pair=pair,
         count=sum(node.count for node in operators),
         title=text,
-        error=next((node.error for node in nodes if node.error), ""),
+        error=block_error(nodes),
         facts=facts,
     )
 
@@ -174,7 +212,7 @@ def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:
     """[number, elements] of the distinct parameters that nodes are, hold or stand for."""
     sizes: dict[int, int] = {}
     for node in nodes:
-        if node.kind == "param":
+        if node.kind == "param" and "parameter_sizes" not in node.facts:
             sizes[node.id] = node.outputs[0].size
         sizes |= {held.key: held.tensor.size for held in node.held if held.kind == "param"}
         sizes |= dict(node.facts.get("parameter_sizes", ()))
@@ -205,19 +243,31 @@ def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
     return [[number, size] for number, size in found.items()]
 
 
+def saved_counts(nodes: Iterable[GraphNode]) -> dict[str, int]:
+    """How many tensors saved nodes keep, and how many are computed again instead."""
+    counts = Counter[str]()
+    for node in nodes:
+        if "saved_tensors" in node.facts:
+            counts.update({k: node.facts.get(k, 0) for k in ("saved_tensors", "recomputed")})
+        else:
+            values = [held.value for held in node.held] or [node.value]
+            counts.update("recomputed" if v == "recomputed" else "saved_tensors" for v in values)
+    return {"saved_tensors": 0} | {name: count for name, count in counts.items() if count}
+
+
 def saved_bytes(nodes: Iterable[GraphNode]) -> int:
     """The bytes that saved nodes keep; what several of them keep counts once."""
     return sum(size for _, size in storages(nodes))
 
 
 def _edges(
-    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int]
+    edges: tuple[GraphEdge, ...], new_id: Mapping[int, int], blocks: set[int], ends: Ends
 ) -> tuple[GraphEdge, ...]:
     """Edges inside a group vanish; those into a block from one tensor, or between two blocks,
-    become one.
+    become one; so do those between a block and a node where they are many.
     """
-    merged: dict[tuple[Any, ...], GraphEdge] = {}
-    tensors: dict[tuple[Any, ...], dict[tuple[int, int], int]] = defaultdict(dict)
+    merged: dict[tuple[Any, ...], list[tuple[tuple[int, int], GraphEdge]]] = defaultdict(list)
+    lines: dict[tuple[Any, ...], list[tuple[Any, ...]]] = defaultdict(list)
     for index, edge in enumerate(edges):
         source = new_id.get(edge.source, edge.source)
         target = new_id.get(edge.target, edge.target)
@@ -227,17 +277,41 @@ def _edges(
         key: tuple[Any, ...] = (source, target, edge.kind)
         if not from_block and not to_block:
             key = (index,)
-        elif not from_block:
-            key += ("tensor", edge.output)
-        elif not to_block:
-            key += ("slot", edge.slot)
-        known = tensors[key].get((edge.source, edge.output), 0)
-        tensors[key][edge.source, edge.output] = max(known, edge.count)
-        argument = "" if to_block else edge.argument
-        edge = replace(edge, source=source, target=target, argument=argument)
-        if merged.setdefault(key, edge).mark != edge.mark:
-            merged[key] = replace(merged[key], mark="")
-    return tuple(replace(edge, count=sum(tensors[key].values())) for key, edge in merged.items())
+        elif from_block != to_block:
+            key += ("slot", edge.slot) if from_block else ("tensor", edge.output)
+            if key not in merged:
+                lines[key[:3]].append(key)
+        tensor = edge.source, edge.output
+        moved = replace(edge, source=source, target=target)
+        if to_block:
+            slot, argument = ends.inputs.get(target, {}).get(tensor, (edge.slot, ""))
+            moved = replace(moved, slot=slot, argument=argument)
+        if from_block and tensor in ends.results.get(source, {}):
+            output, what = ends.results[source][tensor]
+            moved = replace(moved, output=output, tensor=what)
+        merged[key].append((tensor, moved))
+    for keys in lines.values():
+        if len(keys) > _LINES:
+            merged[keys[0]] = [part for key in keys for part in merged.pop(key)]
+    return tuple(_joined(parts, blocks) for parts in merged.values())
+
+
+def _joined(parts: Sequence[tuple[tuple[int, int], GraphEdge]], blocks: set[int]) -> GraphEdge:
+    """One edge of several; each with the (source, output) that it had."""
+    first = parts[0][1]
+    tensors: dict[tuple[int, int], int] = {}
+    for tensor, edge in parts:
+        tensors[tensor] = max(tensors.get(tensor, 0), edge.count)
+    same = len({edge.argument for _, edge in parts}) == 1
+    if len(tensors) > 1 and first.target in blocks:
+        same = False
+    return replace(
+        first,
+        argument=first.argument if same else "",
+        count=sum(tensors.values()),
+        stub=all(edge.stub for _, edge in parts),  # a line to one of them is a line to all
+        mark=first.mark if len({edge.mark for _, edge in parts}) == 1 else "",
+    )
 
 
 def _topological(nodes: list[GraphNode], edges: tuple[GraphEdge, ...]) -> tuple[GraphNode, ...]:

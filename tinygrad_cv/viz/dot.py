@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinygrad_cv.viz import overlay as overlays
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
@@ -157,7 +158,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
         if edge.stub:
             copies[edge.target].append((index, nodes[edge.source]))
     boxes: dict[int | None, Any] = {None: graph}
-    shades = overlays.levels(model)
+    shades = overlays.shades(model)
     levels: dict[int | None, int] = {None: -1}
     for cluster in model.clusters:
         levels[cluster.id] = level = levels[cluster.parent] + 1
@@ -166,7 +167,7 @@ def _add_nodes(graph: Any, model: GraphModel) -> None:
         )
     for key, box in boxes.items():
         for node in inside[key]:
-            box.node(f"n{node.id}", **_node_attributes(node, overlays.shade(node, shades)))
+            box.node(f"n{node.id}", **_node_attributes(node, shades[node.id]))
             for index, source in copies.get(node.id, ()):
                 box.node(f"s{index}", **_stub_attributes(index, source))
         for row in _rows(inside[key]):
@@ -226,19 +227,20 @@ def _node_attributes(node: GraphNode, shade: str) -> dict[str, str]:
         attributes["shape"] = _SHAPES[node.kind]
         attributes["style"] = "filled,dashed" if node.kind in ("saved", "const") else "filled"
     mark = mark_of(node)
-    if mark and not node.error:
+    if mark and not node.error:  # it keeps its border under an overlay
         attributes |= {"class": f"{name} {mark}", "fillcolor": LIGHT[mark]}
         attributes["color"] = LIGHT[f"{mark}-line"]
         if mark in ("added", "changed"):
             attributes["penwidth"] = "2"
         elif mark == "removed":
             attributes["style"] = "filled,dashed"
-    elif shade and not node.error:
-        level, _, dead = shade.partition(" ")
-        attributes |= {"class": f"{name} {shade}", "fillcolor": LIGHT[level]}
-        if dead or level.startswith("hue-"):
-            attributes["color"] = LIGHT["error-line" if dead else f"{level}-line"]
-        if dead:
+    if shade and not node.error:
+        level, _, alarm = shade.partition(" ")
+        attributes["class"] = f"{attributes.get('class', name)} {shade}"
+        attributes["fillcolor"] = LIGHT[level]
+        if alarm or (level.startswith("hue-") and not mark):
+            attributes["color"] = LIGHT["error-line" if alarm else f"{level}-line"]
+        if alarm:
             attributes["penwidth"] = "2"
     if shade.startswith("unmeasured"):
         attributes["style"] = "rounded,filled,dashed"
@@ -283,8 +285,10 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
     order = {node.id: place for place, node in enumerate(model.nodes)}
     both = {node.phase for node in model.nodes if node.kind == "op"} == {"forward", "backward"}
     arguments: dict[int, set[int]] = defaultdict(set)
+    results: dict[int, set[int]] = defaultdict(set)
     first_shape: dict[int, Any] = {}
     for edge in model.edges:
+        results[edge.source].add(edge.output)
         if edge.kind == "data":
             arguments[edge.target].add(edge.slot)
             first_shape.setdefault(edge.target, edge.tensor.shape)
@@ -296,7 +300,11 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         changed = source.kind == "op" and first_shape.get(edge.source, ()) != edge.tensor.shape
         far = edge.slot > 0 and order[edge.target] - order[edge.source] > FAR
         changed = changed and not far  # its source says the shape
-        text = edge_label(edge, several=len(arguments[edge.target]) > 1, changed=changed, both=both)
+        several = len(arguments[edge.target]) > 1 or "arguments_not_drawn" in target.facts
+        result = result_name(edge, source)
+        if results[edge.source] == {0}:
+            result = ""  # the first result, and no other is used
+        text = edge_label(edge, result, several=several, changed=changed, both=both)
         if edge.mark and mark_of(source) != edge.mark != mark_of(target):
             text = sign(edge.mark) + (edge.argument if edge.kind == "data" else "")
         elif edge.mark == "removed":
@@ -330,16 +338,19 @@ def _add_edges(graph: Any, model: GraphModel) -> None:
         graph.edge(tail, head, **attributes)
 
 
-def edge_label(edge: GraphEdge, *, several: bool, changed: bool, both: bool) -> str:
-    """The text beside an edge: the argument where there are several, the shape where it changes, a
-    count.
+def edge_label(edge: GraphEdge, result: str, *, several: bool, changed: bool, both: bool) -> str:
+    """The text beside an edge: which ``result`` of its source it is and which argument of its
+    target, where there are ``several``, the shape where it changes, a count.
     """
     parts = ["… hidden"] if edge.hidden else []
-    if edge.kind == "data" and several and edge.argument:
-        parts.append(edge.argument)
+    argument = edge.argument if several else ""
+    if edge.kind == "data":
+        parts.append(f"{result} → {argument}" if result and argument else result or argument)
     shown = edge.kind == "data" or (edge.kind == "gradient" and not both)
+    if edge.kind == "gradient" and shown and result:
+        parts.append(f"d {result}")
     if shown and changed and edge.tensor.shape is not None and edge.count == 1:
         parts.append(shape_text(edge.tensor.shape))
     if edge.count > 1 and edge.kind != "saved":
         parts.append(f"{edge.count} {'gradients' if edge.kind == 'gradient' else 'tensors'}")
-    return ": ".join(parts)
+    return ": ".join(filter(None, parts))

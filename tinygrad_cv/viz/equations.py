@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from tinygrad_cv.errors import GraphError
 from tinygrad_cv.viz.labels import shape_text
+from tinygrad_cv.viz.letters import gradient_letter, names_result, uses
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 
 __all__ = ["broken", "with_equations"]
@@ -22,10 +23,10 @@ INDENT = "\N{NO-BREAK SPACE}" * 3  # of continued lines
 def with_equations(model: GraphModel) -> GraphModel:
     """The model with ``facts["explain"]``: the lines that its operators show.
 
-    A forward operator has its equation and the shapes of its arguments, and, where its backward
-    operator is not drawn, the gradients of the arguments that it has; g is the gradient of its
-    output. A backward operator has the gradients that it computes. A block of several operators
-    has no equation.
+    A forward operator has its equation, which letter is which argument and the shapes of its
+    arguments, and, where its backward operator is not drawn, the gradients of the arguments that it
+    has; g is the gradient of its output. A backward operator has the gradients that it computes. A
+    block of several operators has no equation.
 
     Raises:
         GraphError: no operator of the graph has an equation.
@@ -34,8 +35,8 @@ def with_equations(model: GraphModel) -> GraphModel:
     >>> model = with_equations(tg.viz.trace(lambda x: x.exp(), tg.zeros(2, 3)).model)
     >>> print(*model.nodes[1].facts["explain"], sep="\\n")
     y = e^x
-    d input = g * y
-    where input is 2×3, g is 2×3
+    dx = g * y
+    where x = input 2×3, g is 2×3
     """
     arguments: dict[int, dict[str, TensorInfo]] = defaultdict(dict)
     arriving: dict[int, TensorInfo] = {}
@@ -67,41 +68,52 @@ def with_equations(model: GraphModel) -> GraphModel:
 
 
 def _forward(node: GraphNode, arguments: dict[str, TensorInfo], gradients: bool) -> list[str]:
+    known = node.facts.get("letters", {})
     given = {held.role: held.tensor for held in node.held if held.role}
     given = {**arguments, **given}
     shapes = [
-        f"{name} is {shape_text(t.shape)}" for name, t in given.items() if t.shape is not None
+        f"{known[name]} = {name} {shape_text(t.shape)}"
+        if name in known
+        else f"{name} is {shape_text(t.shape)}"
+        for name, t in given.items()
+        if t.shape is not None
     ]
     lines = broken(str(node.facts.get("equation", "")))
     if gradients:
-        before = len(lines)
-        known = {name.partition("[")[0] for name in given}
-        for text in str(node.facts.get("gradients", "")).splitlines():
-            argument, _, rule = text.removeprefix("d ").partition(": ")
-            if argument in known:
-                lines += broken(_gradient(argument, rule))
-        if len(lines) > before and node.outputs:
-            shapes.append(f"g is {shape_text(node.outputs[0].shape)}")
+        rules = _gradients(node, {name.partition("[")[0] for name in given})
+        for rule in rules:
+            lines += broken(rule)
+        if rules and node.outputs:
+            shapes.append(f"{gradient_letter(known)} is {shape_text(node.outputs[0].shape)}")
     if lines and shapes:
         lines += broken("where " + ", ".join(shapes))
     return lines
 
 
 def _backward(node: GraphNode, arriving: TensorInfo | None) -> list[str]:
-    lines = []
+    known = node.facts.get("letters", {})
+    rules = _gradients(node, None)
+    lines = [line for rule in rules for line in broken(rule)]
+    read = [
+        f"{letter} = {name}"
+        for name, letter in known.items()
+        if any(uses(rule, letter) or rule.startswith(f"d{letter}") for rule in rules)
+    ]
+    if arriving is not None and arriving.shape is not None:
+        read.append(f"{gradient_letter(known)} is {shape_text(arriving.shape)}")
+    return lines + broken("where " + ", ".join(read)) if lines and read else lines
+
+
+def _gradients(node: GraphNode, of: Collection[str] | None) -> list[str]:
+    """The rules of an operator, or of these arguments. One that names its result, as
+    ``dw[o] = ...`` does, stands alone; another says of what it is."""
+    known, found = node.facts.get("letters", {}), []
     for text in str(node.facts.get("gradients", "")).splitlines():
         argument, _, rule = text.removeprefix("d ").partition(": ")
-        lines += broken(_gradient(argument, rule))
-    if lines and arriving is not None and arriving.shape is not None:
-        lines += broken(f"where g is {shape_text(arriving.shape)}")
-    return lines
-
-
-def _gradient(argument: str, rule: str) -> str:
-    """A rule that names its result, as ``dw[o] = ...``, stands alone; another says of what it
-    is.
-    """
-    return rule if re.match(r"d\w+(\.\w+)?(\[[^=]*\])? = ", rule) else f"d {argument} = {rule}"
+        if of is None or argument in of:
+            result = f"d{known[argument]}" if argument in known else f"d {argument}"
+            found.append(rule if names_result(rule) else f"{result} = {rule}")
+    return found
 
 
 def broken(text: str, width: int = WIDTH) -> list[str]:

@@ -9,11 +9,11 @@ from pathlib import Path
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.checks import seconds, text
+from tinygrad_cv.viz.difference import overlay
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.notebook import mimebundle
-from tinygrad_cv.viz.overlay import overlay
 from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 from tinygrad_cv.viz.views import Views
@@ -169,15 +169,21 @@ class Graph(Views):
             values: what :func:`trace` was asked for, or a dict of numbers by node id:
 
                 - "time", "flops", "output_bytes" or "saved_bytes", as a profile measured it
-                  (``profile=``; FLOPs and bytes of outputs are known without), and "parameters";
+                  (``profile=``; FLOPs and bytes of outputs are known without, and with
+                  ``backward=True`` what is saved), and "parameters";
                 - "peak_bytes": alive when the operator has ended, by a memory plan (``plan=``);
                 - "grad_norm" and "weight_norm": the Euclidean norms of an operator's parameters
                   (``statistics=True``, drawn after backward), and of the gradient of a result with
-                  ``retain_grad()``. None and exactly zero are marked as a dead gradient;
+                  ``retain_grad()``; a backward operator has that of the gradient which it alone
+                  gave. None and exactly zero are marked as a dead gradient;
                 - "mean", "std" (both of the finite values, divided by their number), "zeros" and
                   "nonfinite" (shares of all values) of what an operator of a call gives
                   (``statistics=True``). Of calls drawn as one node they are over all its operators.
             unit: of the numbers of a dict.
+
+        An operator to which a name does not apply, such as "weight_norm" to a ReLU, has no colour
+        and no line. Of a comparison (:func:`tinygrad_cv.viz.diff`) a name shows the difference of
+        both graphs, from less (blue) to more (orange), inside the border that says what changed.
 
         Raises:
             ArgumentError: another name, no operator has such a value, or the dict names a node that
@@ -213,9 +219,9 @@ class Graph(Views):
         #1 input b   3 float32
         #2 mul <- input #0, other #1   → 2×3 float32
               y = a * b
-              d input = g * b
-              d other = g * a
-              where input is 2×3, other is 3, g is 2×3
+              da = g * b
+              db = g * a
+              where a = input 2×3, b = other 3, g is 2×3
         #3 output <- #2   2×3 float32
         """
         return Graph(with_equations(self.model))
@@ -330,7 +336,8 @@ class Graph(Views):
 
     @property
     def error(self) -> str:
-        """The whole message of the operator that refused its input, or an empty text.
+        """The whole message of what failed, or an empty text; of an error that is none of the
+        library's also its line (file:line).
 
         >>> import tinygrad_cv as tg
         >>> graph = tg.viz.trace(tg.nn.Sequential(tg.nn.Linear(4, 3)), tg.zeros(2, 5))

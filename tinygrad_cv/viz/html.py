@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from typing import Any
 
 from tinygrad_cv.errors import TinygradError
+from tinygrad_cv.viz import difference
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import clean, text_width
-from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.palette import DARK, LIGHT
 from tinygrad_cv.viz.svg import finish, variables
 from tinygrad_cv.viz.values import NAMES
@@ -37,17 +39,63 @@ def page(drawn: bytes, model: GraphModel) -> bytes:
     picture = finish(drawn, plain(model)).decode().partition("?>")[2].strip()
     found = re.search(r'<svg [^>]*?\bid="(\w+)"', picture)
     root = "#" + (found[1] if found else "picture")
-    data = {"model": json.loads(model.to_json()), "overlays": choices(model)}
+    data = {"model": _told(model), "overlays": choices(model), "calls": _calls(model)}
     data["overlay"] = _current(model)
     parts = {
         "title": escape(clean(model.title or "computation graph", 200)),
         "style": _colours(root) + _file("viewer.css"),
         "picture": picture,
         # In a script element only "<" could end or change anything.
-        "data": json.dumps(data).replace("<", "\\u003c"),
+        "data": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
         "script": _file("viewer.js"),
     }
     return re.sub(r"@(\w+)@", lambda match: parts[match[1]], _file("viewer.html")).encode()
+
+
+# What the overlays have told, entry by entry: long lists where a node stands for thousands.
+_UNTOLD = ("overlay", "norms", "live", "statistics", "parameter_sizes", "storages")
+
+
+def _told(model: GraphModel) -> Any:
+    """The model as data, without the facts that nobody reads on the page."""
+    nodes = []
+    for node in model.nodes:
+        facts = {k: v for k, v in node.facts.items() if k not in _UNTOLD}
+        if "diff" in facts:
+            sides = ("before", "after")
+            facts["diff"] = {k: v for k, v in facts["diff"].items() if k not in sides}
+        nodes.append(replace(node, facts=facts))
+    return json.loads(replace(model, nodes=tuple(nodes), notes=plain(model).notes).to_json())
+
+
+def _calls(model: GraphModel) -> dict[int, dict[str, str]]:
+    """What is added up over each module call, those below it included: by its number."""
+    inside: dict[int, list[GraphNode]] = {cluster.id: [] for cluster in model.clusters}
+    paths = cluster_paths(model.clusters)
+    for node in model.nodes:
+        for number in paths[node.cluster] if node.kind == "op" else ():
+            inside[number].append(node)
+    return {number: _summed(nodes) for number, nodes in inside.items()}
+
+
+def _summed(operators: list[GraphNode]) -> dict[str, str]:
+    counts = Counter[str]()
+    for node in operators:
+        counts[node.phase] += node.count
+    facts = overlays.combined(operators)
+    flops = [node.facts["flops"] for node in operators if "flops" in node.facts]
+    words = f"{counts['forward']:,}"
+    if counts["backward"]:
+        words += f", {counts['backward']:,} backward"
+    found = {"operators": words}
+    if flops:
+        found["flops"] = f"{sum(flops):,}"
+    if "time" in facts.get("measured", {}):
+        parts = facts["measured"]["time"].items()
+        found["time"] = ", ".join(f"{overlays.quantity(v, 's')} {phase}" for phase, v in parts)
+        if facts["unmeasured"]:
+            found["time"] += f"; {facts['unmeasured']:,} operators not measured"
+    return found
 
 
 def plain(model: GraphModel) -> GraphModel:
@@ -90,21 +138,21 @@ def choices(model: GraphModel) -> list[dict[str, Any]]:
     shown = {} if current in ("", *names) else {current: model}
     for name in names:
         try:
-            shown[name] = overlays.overlay(model, name)
+            shown[name] = difference.overlay(model, name)
         except TinygradError:
             continue  # the graph has no such numbers
     return [_choice(name, other) for name, other in shown.items()]
 
 
 def _choice(name: str, model: GraphModel) -> dict[str, Any]:
-    nodes = [node for node in model.nodes if "overlay" in node.facts]
-    lines = {node.id: _lines(node) for node in nodes}
-    shades = overlays.levels(model)
+    lines = {node.id: _lines(node) for node in model.nodes if overlays.applies(node)}
+    shades = overlays.shades(model).items()
     return {
         "name": name,
         "note": next((n for n in reversed(model.notes) if n.startswith(_COLOURED)), ""),
-        "lines": {key: texts for key, texts in lines.items() if texts},
-        "classes": {node.id: overlays.shade(node, shades) for node in nodes},
+        "lines": lines,
+        "classes": {key: shade for key, shade in shades if shade != "plain"},
+        "difference": any(n.facts.get("overlay", {}).get("difference") for n in model.nodes),
     }
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tinygrad_cv.backend.units import quantity
+from tinygrad_cv.viz.badges import badge_line, badge_totals
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, TensorInfo
@@ -30,6 +31,7 @@ __all__ = [
     "text_width",
 ]
 
+NOT_KEPT = "not kept in the graph"
 MAX_LINE = 64  # characters of one drawn line; the full text is in the node's title
 
 
@@ -37,7 +39,7 @@ _PLAIN = re.compile("[ -~×→…─╌┈]*")
 
 
 class Line(NamedTuple):
-    """A drawn line and how it is set: "name", "fact", "tensor", "equation" or "error"."""
+    """A drawn line and how it is set: "name", "badge", "fact", "tensor", "equation", "error"."""
 
     text: str
     style: str = "fact"
@@ -105,7 +107,7 @@ _SILENT = {
     "label_smoothing": ("0",),
     "shared": ("0",),
 }
-_HIDDEN = ("eps", "key", "drawn")  # numerical guards, and what identifies a random draw
+_HIDDEN = ("eps", "draw")  # numerical guards, and what identifies a random draw
 
 
 def short_attributes(node: GraphNode) -> str:
@@ -123,7 +125,8 @@ def short_attributes(node: GraphNode) -> str:
         elif name in _HIDDEN or text in _SILENT.get(name, ()):
             continue
         elif text not in ("None", "False", "()", ""):
-            others.append(f"{name}={text}" if text != "True" else name)
+            bare = {"True": name}.get(text, f"{name}={text}")
+            others.append(text if name == "key" else bare)
     return " ".join(geometry + [clean(o, 24) for o in others[:3]]) + (
         " …" if len(others) > 3 else ""
     )
@@ -147,10 +150,13 @@ def node_lines(node: GraphNode) -> list[Line]:
     else:
         lines = _tensor_lines(node)
     lines[0] = Line(sign(mark_of(node)) + lines[0].text, lines[0].style)
+    if node.facts.get("badges"):
+        lines.insert(1, Line(badge_line(node), "badge"))
     lines += [Line(text) for text in (*mark_lines(node), *overlay_lines(node))]
     lines += [Line(text, "equation") for text in node.facts.get("explain", ())]
     if node.error:
-        lines += [Line(text, "error") for text in _wrap("failed: " + node.error, 44, 4)]
+        error = node.error if "faults" in node.facts else f"failed: {node.error}"
+        lines += [Line(text, "error") for text in _wrap(error, 44, 4)]
     lines += [Line(text) for text in node.facts.get("room", ())]  # the viewer fills it
     return [Line(clean(text, MAX_LINE), style) for text, style in lines]
 
@@ -184,7 +190,7 @@ def _operator_lines(node: GraphNode) -> list[Line]:
             name = names.get(t.name) or t.name
             lines.append(Line(f"d {name} {tensor_text(t)}" if name else tensor_text(t), "tensor"))
     else:
-        several = len(node.outputs) > 1 and "operators" not in node.facts
+        several = len(node.outputs) > 1
         lines += [Line(f"→ {tensor_text(t, name=several)}", "tensor") for t in node.outputs[:4]]
     if len(node.outputs) > 4:
         lines.append(Line(f"and {len(node.outputs) - 4} more", "tensor"))
@@ -210,32 +216,46 @@ def _held_lines(node: GraphNode) -> list[Line]:
         elif item.value:
             lines.append(Line(f"{name} = {item.value}"))
         elif item.tensor.shape is None:
-            lines.append(Line(f"{name}: a constant"))
+            lines.append(Line(f"{name}: {NOT_KEPT}"))
         else:
             lines.append(Line(f"{name} {tensor_text(item.tensor)} constant"))
     return lines
 
 
 def _saved_lines(node: GraphNode) -> list[Line]:
+    items = [(held.role, held.tensor, held.value) for held in node.held]
+    # Where it has a box of its own, a parameter is drawn too.
+    value = node.value if node.value != "parameter" else ""
+    items = items or [(node.name, tensor, value) for tensor in node.outputs]
     lines = []
-    if node.held:
-        for item in node.held:
-            name = last_name(item.tensor.name)
-            whose = f" {name}" if name not in ("", item.role) else ""
-            note = f" (parameter{whose})" if item.value == "parameter" else ""
-            lines.append(Line(f"{item.role} {tensor_text(item.tensor)}{note}", "tensor"))
-    elif node.outputs:
-        lines.append(Line(f"{node.name} {tensor_text(node.outputs[0])}", "tensor"))
-    else:
-        lines.append(Line(f"{int(node.facts.get('saved_tensors', 0)):,} tensors"))
+    for name, tensor, value in items:
+        own = last_name(tensor.name)
+        whose = f" {own}" if value == "parameter" and own not in ("", name) else ""
+        note = f" ({value}{whose})" if value else ""
+        lines.append(Line(f"{name} {tensor_text(tensor)}{note}", "tensor"))
+    saved = any(value != "recomputed" for _, _, value in items)
+    if not items:
+        saved = bool(node.facts.get("saved_tensors"))
+        if saved:
+            lines.append(Line(_plural(int(node.facts["saved_tensors"]), "tensor")))
+        if node.facts.get("recomputed"):
+            lines.append(Line(f"{int(node.facts['recomputed']):,} recomputed"))
     size = int(node.facts.get("saved_bytes", 0))
-    return [Line("saved " + quantity(size, "B") if size else "saved", "name"), *lines]
+    head = "saved" if saved or size else "not saved"
+    return [Line(f"{head} {quantity(size, 'B')}" if size else head, "name"), *lines]
 
 
 def _tensor_lines(node: GraphNode) -> list[Line]:
     tensor = node.outputs[0] if node.outputs else TensorInfo("")
     words = {"input": "input", "param": "parameter", "const": "constant", "output": "output"}
-    word = words[node.kind]
+    unknown = tensor.shape is None and not node.value  # so it may be no constant
+    word = "tensor" if unknown and node.kind == "const" else words[node.kind]
+    if node.count > 1:  # several that are drawn as one
+        lines = [Line(node.name, "name")]
+        sizes = node.facts.get("parameter_sizes", ())
+        if node.outputs:
+            lines.append(Line(f"each {tensor_text(tensor)}", "tensor"))
+        return lines + [Line(f"{sum(n for _, n in sizes):,} parameters")] * bool(sizes)
     if node.phase == "backward":
         return [Line(node.name, "name"), Line(node.value or tensor_text(tensor), "tensor")]
     name = f"{word} {node.name}" if node.name not in ("", word) else word
@@ -247,22 +267,42 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
     if node.value:
         text = f"{node.value} ({text})"
     elif tensor.shape is None:
-        text = "not kept in the graph"
+        text = NOT_KEPT
     return [Line(name, "name"), Line(text, "tensor")]
 
 
 def cluster_text(cluster: Cluster) -> str:
-    """``features : Sequential, 73,984 parameters``."""
+    """``features : Sequential  (73,984 parameters, 1.9 MFLOPs)``."""
     text = clean(cluster.label, MAX_LINE)
-    return f"{text}  ({cluster.parameters:,} parameters)" if cluster.parameters else text
+    facts = ", ".join(_cluster_facts(cluster))
+    return f"{text}  ({facts})" if facts else text
 
 
 def cluster_lines(cluster: Cluster) -> list[Line]:
     """The same in short lines, which find room beside an edge that enters the box."""
-    label, _, rest = cluster_text(cluster).partition("  (")
+    label = clean(cluster.label, MAX_LINE)
     path, colon, kind = label.partition(" : ")
     lines = [label] if len(label) <= 18 or not colon else [path, kind]
-    return [Line(text) for text in (*lines, rest.removesuffix(")")) if text]
+    for fact in _cluster_facts(cluster):
+        if lines[1:] and lines[-1] not in (path, kind) and len(lines[-1]) + len(fact) <= 22:
+            lines[-1] += f", {fact}"
+        else:
+            lines.append(fact)
+    return [Line(text) for text in lines if text]
+
+
+def _cluster_facts(cluster: Cluster) -> list[str]:
+    """Parameters, FLOPs, time."""
+    facts = [f"{cluster.parameters:,} parameters"] if cluster.parameters else []
+    if cluster.flops:
+        least = "at least " if cluster.flops_unknown else ""
+        facts.append(f"{least}{quantity(cluster.flops, 'FLOPs')}")
+    time = [
+        ("" if phase == "forward" else f"{phase} ") + quantity(cluster.time[phase], "s")
+        for phase in ("forward", "backward")
+        if phase in cluster.time
+    ]
+    return [*facts, ", ".join(time)] if time else facts
 
 
 def legend_lines(model: GraphModel) -> list[Line]:
@@ -283,6 +323,8 @@ def legend_lines(model: GraphModel) -> list[Line]:
         work.append(f"{quantity(totals['saved_bytes'], 'B')} saved for backward")
     if work:
         lines.append(Line(", ".join(work)))
+    if badge_totals(totals):
+        lines += [Line(text) for text in _wrap(badge_totals(totals), 52, 3)]
     for note in model.notes:
         lines += [Line(text) for text in _clauses(note, 52, 4)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]

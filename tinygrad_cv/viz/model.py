@@ -97,13 +97,14 @@ class GraphNode:
         cluster: id of the module call that it belongs to, or None.
         held: parameters, constants and gradients folded into it.
         pair: for a backward or saved node, the forward node that it belongs to.
-        count: the number of operators that it stands for.
+        count: the number of operators (or of inputs, outputs ...) that it stands for; 0 for a line
+            that raised an error.
         title: a text to show instead of ``name``, such as the module call of a collapsed block.
         site: the user's line, "file.py:12".
-        error: the message, if this operator failed.
+        error: the message, if this operator failed, or what is wrong with it.
         value: a short text of the value, for scalars.
         facts: numbers and texts for titles, overlays and JSON: flops, parameters, saved_bytes,
-            equation ...
+            equation ...; "badges" is a tuple of words (:mod:`tinygrad_cv.viz.badges`).
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda x: x.relu().sum(1), tg.zeros(2, 3))
@@ -149,6 +150,8 @@ class GraphEdge:
         hidden: what flows goes through operators that are not drawn.
         stub: it is drawn from a small copy of its source, beside its target.
         mark: in a comparison, "added" or "removed".
+        entering: (id, name) of the module calls that it leads into and that call the tensor so, as
+            far as that is known: of a module whose call is watched.
 
     >>> import tinygrad_cv as tg
     >>> graph = tg.viz.trace(lambda a, b: b - a, tg.zeros(2), tg.zeros(2))
@@ -168,6 +171,7 @@ class GraphEdge:
     hidden: bool = False
     stub: bool = False
     mark: str = ""
+    entering: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,9 @@ class Cluster:
         parent: id of the calling module's cluster, or None.
         call, calls: this is call ``call`` of ``calls`` in the graph.
         parameters: number of parameter elements used inside.
+        flops: floating-point operations of the forward operators inside, without ``flops_unknown``
+            operators that do not say theirs.
+        time: seconds by phase, "forward" and "backward", where a profile measured them.
         repeats: how many equal calls in a row it stands for.
         open: it stays open when calls are drawn as one node.
 
@@ -202,6 +209,9 @@ class Cluster:
     parameters: int = 0
     repeats: int = 1
     open: bool = False
+    flops: int = 0
+    flops_unknown: int = 0
+    time: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -231,7 +241,7 @@ class GraphModel:
         clusters: a parent stands before its children.
         totals: true numbers of the whole graph, whatever is folded: "operators",
             "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
-            "saved_tensors".
+            "saved_tensors"; how many operators have a badge, under its words ("in place").
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
 
@@ -376,8 +386,12 @@ def _node(entry: Mapping[str, Any]) -> GraphNode:
     parts["held"] = tuple(
         FoldedTensor(**{**h, "tensor": _tensor(h["tensor"])}) for h in entry["held"]
     )
+    if "badges" in entry["facts"]:
+        parts["facts"] = {**entry["facts"], "badges": tuple(entry["facts"]["badges"])}
     return GraphNode(**parts)
 
 
 def _edge(entry: Mapping[str, Any]) -> GraphEdge:
-    return GraphEdge(**{**entry, "tensor": _tensor(entry["tensor"])})
+    parts: dict[str, Any] = {**entry, "tensor": _tensor(entry["tensor"])}
+    parts["entering"] = tuple((call, name) for call, name in entry.get("entering", ()))
+    return GraphEdge(**parts)

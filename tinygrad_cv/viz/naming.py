@@ -5,12 +5,12 @@ argument that it is where the two differ and a reader could not tell.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from tinygrad_cv.core.op import REGISTRY
 from tinygrad_cv.viz.model import FoldedTensor
 
-__all__ = ["held_names", "last_name", "own_names"]
+__all__ = ["held_form", "held_names", "last_name", "own_names"]
 
 # Operators that give the same whatever the order of their arguments.
 _EITHER_WAY = frozenset(
@@ -63,6 +63,17 @@ def held_names(operator: str, held: Sequence[FoldedTensor], exactly: bool = Fals
         else:
             names.append(name if evident else f"{item.role}: {name}")
     return names
+
+
+def held_form(item: FoldedTensor) -> tuple[Hashable, ...]:
+    """What two tensors in equal operators have in common: all but the module that they are of.
+
+    >>> from tinygrad_cv.viz.model import TensorInfo
+    >>> held_form(FoldedTensor("param", TensorInfo("0.gamma", (3,), "float32"), "other"))
+    ('param', 'other', 'gamma', (3,), 'float32', '')
+    """
+    own = item.tensor.name.rpartition(".")[2]
+    return item.kind, item.role, own, item.tensor.shape, item.tensor.dtype, item.value
 
 
 def _any_order(operator: str) -> bool:

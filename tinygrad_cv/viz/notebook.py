@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Container
 
+from tinygrad_cv.viz.limits import limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.render import picture
 from tinygrad_cv.viz.text import to_text
-from tinygrad_cv.viz.transforms import limit
 
 __all__ = ["mimebundle"]
 

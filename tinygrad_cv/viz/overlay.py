@@ -1,8 +1,9 @@
 """Overlays: a number for each operator, told by a line of text and by colour.
 
-A profile puts what it measured into the facts of the nodes (:func:`measure`); :func:`overlay` turns
-one of these numbers, or any numbers of the user's, into what is drawn. Nodes that become one add
-up. What was not measured is hatched and says so; it is never zero.
+A profile puts what it measured into the facts of the nodes; :func:`overlay` turns one of these
+numbers, or any numbers of the user's, into what is drawn. Nodes that become one add up. A node has
+a value, or was not measured (it is hatched and says so, and is never zero), or an overlay does not
+apply to it, and it has no colour.
 """
 
 from __future__ import annotations
@@ -15,64 +16,17 @@ from typing import Any
 from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import values as numbers
+from tinygrad_cv.viz.badges import combined_badges
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
+from tinygrad_cv.viz.faults import combined_faults
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
 
-__all__ = ["LEVELS", "MEASURES", "combined", "levels", "measure", "overlay", "overlay_lines"]
-__all__ += ["shade"]
+__all__ = ["LEVELS", "MEASURES", "applies", "combined", "expected", "known", "output_bytes"]
+__all__ += ["overlay", "overlay_lines", "shades", "source", "state", "unmeasured"]
+__all__ += ["with_states", "without"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
-
-
-def measure(model: GraphModel, numbers: Mapping[Any, int], profile: Any) -> GraphModel:
-    """The model with ``facts["measured"]``: for each of :data:`MEASURES` a number by phase.
-
-    Args:
-        numbers: the recorded node of each forward operator -> its id in the model.
-        profile: what ``tg.profile`` recorded. Where backward is drawn, its operators have their
-            numbers themselves, else the forward ones have both.
-
-    Raises:
-        DTypeError: no profile.
-        ArgumentError: it saw none of these operators.
-    """
-    if not callable(getattr(profile, "values", None)) or isinstance(profile, Mapping):
-        kind = type(profile).__name__
-        raise DTypeError(
-            "trace",
-            f"profile= takes what tg.profile() recorded, not {kind}",
-            repair="Compute the Tensor inside `with tg.profile() as p:`, and write profile=p.",
-        )
-    found: dict[int, dict[str, dict[str, float]]] = {}
-    for name in MEASURES:
-        for phase in ("forward", "backward"):
-            for node, value in profile.values(name, phase).items():
-                if node in numbers:
-                    parts = found.setdefault(numbers[node], {})
-                    parts.setdefault(name, {})[phase] = value
-    if not found:
-        raise ArgumentError(
-            "trace",
-            "the profile saw no operator of this graph",
-            repair="Compute the Tensor, and call backward, inside `with tg.profile() as p:`, and "
-            "draw it while it is alive.",
-        )
-    both = any(node.kind == "op" and node.phase == "backward" for node in model.nodes)
-    nodes = []
-    for node in model.nodes:
-        key = node.pair if node.phase == "backward" else node.id
-        if node.kind == "op" and key in found:
-            phases = (node.phase,) if both else ("forward", "backward")
-            measured = {
-                name: {phase: parts[phase] for phase in phases if phase in parts}
-                for name, parts in found[key].items()
-            }
-            measured = {name: parts for name, parts in measured.items() if parts}
-            if measured:
-                node = replace(node, facts={**node.facts, "measured": measured})
-        nodes.append(node)
-    return replace(model, nodes=tuple(nodes))
 
 
 def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = "") -> GraphModel:
@@ -90,10 +44,10 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> model.notes
     ('coloured by flops: 8 FLOPs in all; stronger is more',)
     """
-    if any("color" in node.facts for node in model.nodes):
-        model = replace(model, nodes=tuple(_uncoloured(node) for node in model.nodes))
+    plain = (replace(node, facts=without(node.facts)) for node in model.nodes)
+    model = replace(model, nodes=tuple(plain))
     if isinstance(values, str) and values in numbers.NAMES:
-        return numbers.show(_without_overlay(model), values)
+        return with_states(numbers.show(model, values))
     name = values if isinstance(values, str) else "value"
     operators = {node.id: node for node in model.nodes if node.kind == "op"}
     if isinstance(values, str):
@@ -105,72 +59,118 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
                 "any dict of numbers by node id.",
             )
         unit = MEASURES[name]
-        parts = {key: _known(node, name) for key, node in operators.items()}
+        parts = {key: known(node, name) for key, node in operators.items()}
     else:
         parts = _checked(values, operators)
-    known = {key: sum(part.values()) for key, part in parts.items() if part}
-    if not known:
+    sums = {key: sum(part.values()) for key, part in parts.items() if part}
+    if not sums:
         raise ArgumentError(
             "overlay",
             f"no operator of this graph has a value of {name}",
-            repair="Draw with profile=, which brings what was measured."
+            repair=source(name)
             if isinstance(values, str)
             else "Give a number for the id of at least one operator.",
         )
-    total = sum(known.values())
+    total = sum(sums.values())
+    profiled = any("measured" in node.facts for node in operators.values())
     nodes = []
     for node in model.nodes:
         if node.id in operators:
-            count = node.count if node.id not in known else _unmeasured(node, values)
-            fact: dict[str, Any] = {
-                "name": name,
-                "unit": unit,
-                "value": known.get(node.id),
-                "unmeasured": count,
-            }
+            has = node.id in sums
+            fact: dict[str, Any] = {"name": name, "unit": unit, "value": sums.get(node.id)}
+            # What is saved for backward is known of all that have one, unless it was measured.
+            fact["applies"] = has or not (node.error or (name == "saved_bytes" and not profiled))
+            fact["unmeasured"] = 0
+            if fact["applies"] and isinstance(values, str):
+                fact["unmeasured"] = unmeasured(node, name)
+            elif fact["applies"] and not has:
+                fact["unmeasured"] = node.count
             fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = known[node.id] / total if node.id in known and total > 0 else None
+            fact["share"] = sums[node.id] / total if has and total > 0 else None
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
-    missing = sum(node.facts["overlay"]["unmeasured"] for node in nodes if node.kind == "op")
     note = f"coloured by {name}: {quantity(total, unit)} in all; stronger is more"
     lines = [n for n in model.notes if not n.startswith("coloured by ")]
-    if missing:
-        note += f"; hatched: not measured ({missing:,})"
-    return replace(model, nodes=tuple(nodes), notes=(*lines, note))
+    return with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
 
 
-def _uncoloured(node: GraphNode) -> GraphNode:
-    return replace(node, facts={k: v for k, v in node.facts.items() if k != "color"})
+def source(name: str) -> str:
+    """Where a measure comes from."""
+    if name == "saved_bytes":
+        return "Draw with backward=True, or with profile=."
+    return "Draw with profile=, which brings what was measured."
 
 
-def _without_overlay(model: GraphModel) -> GraphModel:
-    nodes = tuple(
-        replace(node, facts={k: v for k, v in node.facts.items() if k != "overlay"})
-        if "overlay" in node.facts
-        else node
-        for node in model.nodes
-    )
-    return replace(model, nodes=nodes)
+def expected(name: str, node: GraphNode) -> bool:
+    """True for an operator that would have a value, had it been measured."""
+    return numbers.expected(name, node) if name in numbers.NAMES else name != "saved_bytes"
+
+
+def with_states(model: GraphModel) -> GraphModel:
+    """The model with what the note of the overlay says of nodes that have no value."""
+    *lines, note = model.notes
+    operators = [node for node in model.nodes if node.kind == "op" and not node.error]
+    states = [state(node) for node in operators]
+    odd = sum("odd" in found for found in states)
+    if odd:
+        note += f"; red border: not finite ({odd:,})"
+    count = sum(_unmeasured_count(node) for node in operators)
+    hatched = ["None"] if "unmeasured dead" in states else []
+    hatched += [f"not measured ({count:,})"] if count else []
+    if hatched:
+        note += f"; hatched: {' or '.join(hatched)}"
+    if not all(applies(node) for node in operators):
+        note += "; no colour: does not apply"
+    return replace(model, notes=(*lines, note))
+
+
+def _unmeasured_count(node: GraphNode) -> int:
+    shown = node.facts["overlay"]
+    return int(shown.get("unmeasured", node.count if state(node) == "unmeasured" else 0))
+
+
+def applies(node: GraphNode) -> bool:
+    """True if the overlay of the graph has something to say of a node, be it that nothing was
+    measured: weight_norm of a ReLU does not, nor does any of an operator that failed."""
+    shown = node.facts.get("overlay", {"applies": False})
+    return bool(shown.get("applies", True))
+
+
+def without(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts without what an overlay or a colour scheme says."""
+    if "overlay" not in facts and "color" not in facts:
+        return facts
+    return {k: v for k, v in facts.items() if k not in ("overlay", "color")}
 
 
 def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
-    """The facts "measured" and "overlay" of operators that become one node: sums."""
+    """The facts "measured" and "overlay" of operators that become one node, and their bytes:
+    sums."""
     operators = [node for node in nodes if node.kind == "op"]
     facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
+    facts |= combined_badges(operators) | combined_faults(operators)
+    sizes = [output_bytes(node) for node in operators]
+    if sizes and None not in sizes:
+        facts["output_bytes"] = sum(size for size in sizes if size is not None)
+    saved = [node.facts["saved_bytes"] for node in operators if "saved_bytes" in node.facts]
+    if saved:
+        facts["saved_bytes"] = sum(saved)
     measured: dict[str, dict[str, float]] = {}
     for node in operators:
         for name, parts in node.facts.get("measured", {}).items():
             _add(measured.setdefault(name, {}), parts)
     if measured:
         facts["measured"] = measured
-        facts["unmeasured"] = sum(_unmeasured(n, "") for n in operators)
+        facts["unmeasured"] = sum(unmeasured(n, "time") for n in operators)
     overlays = [node.facts["overlay"] for node in operators if "overlay" in node.facts]
+    if overlays and overlays[0].get("difference"):
+        return facts  # viz/difference.py puts these together
     if overlays and overlays[0]["name"] in numbers.NAMES:
         name = overlays[0]["name"]
-        sizes = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
-        known = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(sizes)]}
-        shown = numbers.fact(name, known) or {"name": name, "value": None, "applies": False}
+        pairs = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
+        told = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(pairs)]}
+        shown = numbers.fact(name, told) or {"name": name, "value": None}
+        shown["applies"] = any(o.get("applies", True) for o in overlays)
         facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
     elif overlays:
         values = [o["value"] for o in overlays if o["value"] is not None]
@@ -182,37 +182,55 @@ def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
             **overlays[0],
             "value": sum(values) if values else None,
             "parts": together,
+            "applies": any(o.get("applies", True) for o in overlays),
             "share": sum(shares) if shares else None,
             "unmeasured": sum(o["unmeasured"] for o in overlays),
         }
     return facts
 
 
-def levels(model: GraphModel) -> dict[int, int]:
-    """The shade of each node with a value: 0 to LEVELS - 1, by its part of the largest."""
+def shades(model: GraphModel) -> dict[int, str]:
+    """The classes that the overlay, or a colour scheme, gives to each node.
+
+    With an overlay: "heat-0" to "heat-4" by the node's part of the largest value ("cool-0" to
+    "cool-4" for a difference below zero), "unmeasured", or "plain" where it does not apply, or has
+    no number; with "dead" for a dead gradient, "odd" for what is not finite. Operators that failed
+    keep their own colour.
+    """
+    if not any("overlay" in node.facts for node in model.nodes):
+        return {node.id: hue(node) for node in model.nodes}
     values = {
         node.id: node.facts["overlay"]["value"]
         for node in model.nodes
         if node.facts.get("overlay", {}).get("value") is not None
     }
-    low = min(0, min(values.values(), default=0))
-    width = max(values.values(), default=0) - low
-    return {
-        key: min(int(LEVELS * (value - low) / width), LEVELS - 1) if width > 0 else 0
-        for key, value in values.items()
-    }
+    signed = any(node.facts.get("overlay", {}).get("difference") for node in model.nodes)
+    low = 0 if signed else min(0, min(values.values(), default=0))
+    width = max((abs(value) if signed else value for value in values.values()), default=0) - low
+    found = {}
+    for node in model.nodes:
+        shade = state(node)
+        if node.id in values:
+            value = values[node.id]
+            part = ((abs(value) if signed else value) - low) / width if width > 0 else 0
+            scale = "cool" if signed and value < 0 else "heat"
+            shade = shade.replace("heat", f"{scale}-{min(int(LEVELS * part), LEVELS - 1)}")
+        found[node.id] = "" if node.error else shade
+    return found
 
 
-def shade(node: GraphNode, shades: Mapping[int, int]) -> str:
-    """The classes that an overlay gives to a node: "heat-0" to "heat-4", "unmeasured", or "plain"
-    where it does not apply, with "dead" for a dead gradient; or those of its colour."""
-    shown = node.facts.get("overlay")
-    if not shown:
-        return hue(node)
-    if not shown.get("applies", True):
+def state(node: GraphNode) -> str:
+    """How an overlay shows a node: "heat" for any value, else as :func:`shades` has it."""
+    if not applies(node):
         return "plain"
-    level = f"heat-{shades[node.id]}" if node.id in shades else "unmeasured"
-    return f"{level} dead" if shown.get("dead") else level
+    shown = node.facts["overlay"]
+    told = "text" in shown or "texts" in shown
+    level = "heat" if shown["value"] is not None else "plain" if told else "unmeasured"
+    if shown.get("difference") and shown["value"] == 0:
+        level = "plain"
+    if shown.get("dead"):
+        return ("unmeasured" if level == "plain" else level) + " dead"
+    return f"{level} odd" if shown.get("odd") else level
 
 
 def overlay_lines(node: GraphNode) -> list[str]:
@@ -221,17 +239,19 @@ def overlay_lines(node: GraphNode) -> list[str]:
     measured = node.facts.get("measured", {})
     if color_line(node):
         lines.append(color_line(node))
-    if shown and shown["name"] in numbers.NAMES:
-        lines += shown.get("texts") or [shown["text"]] if shown.get("applies", True) else []
-    elif shown:
+    if shown and applies(node):
         label = "" if shown["name"] in MEASURES else f"{shown['name']} "
-        if shown["value"] is None:
+        if "texts" in shown or "text" in shown:
+            lines += shown.get("texts") or [shown["text"]]
+        elif shown["value"] is None:
             lines.append(f"{shown['name']}: not measured")
         else:
             share = "" if shown["share"] is None else f" ({100 * shown['share']:.3g} %)"
             lines.append(f"{label}{_parts(shown['parts'], shown['unit'])}{share}")
             if shown["unmeasured"]:
                 lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
+    if "diff" in node.facts:  # of two graphs: only the difference is told
+        return lines
     rest = {name: parts for name, parts in measured.items() if name != (shown or {}).get("name")}
     lines += [_parts(rest[name], MEASURES[name]) for name in ("time", "flops") if name in rest]
     sizes = []
@@ -253,27 +273,32 @@ def _add(total: dict[str, float], parts: Mapping[str, float]) -> None:
         total[phase] = total.get(phase, 0) + value
 
 
-def _unmeasured(node: GraphNode, values: Any) -> int:
-    """How many of the operators that a node stands for have no measured value."""
-    if not isinstance(values, str):
-        return 0
-    if "unmeasured" in node.facts:
-        return int(node.facts["unmeasured"])
-    return 0 if "measured" in node.facts or values in ("flops", "output_bytes") else node.count
+def unmeasured(node: GraphNode, name: str) -> int:
+    """How many of the operators that a node stands for have no value."""
+    if name in node.facts.get("measured", {}):
+        return int(node.facts.get("unmeasured", 0))
+    return node.count if known(node, name) is None else 0
 
 
-def _known(node: GraphNode, name: str) -> Mapping[str, float] | None:
-    """What is known of an operator: as measured, else by its formula or its shapes."""
+def known(node: GraphNode, name: str) -> Mapping[str, float] | None:
+    """What is known of an operator: as measured, else by its formula, its shapes, its graph."""
     measured: Mapping[str, float] | None = node.facts.get("measured", {}).get(name)
     if measured is not None:
         return measured
-    if name == "flops" and "flops" in node.facts:
-        return {"": node.facts["flops"]}
-    if name == "output_bytes" and node.count == 1 and "operators" not in node.facts:
-        sizes = [_bytes(tensor) for tensor in node.outputs]
-        if sizes and None not in sizes:
-            return {"": sum(size for size in sizes if size is not None)}
-    return None
+    value = output_bytes(node) if name == "output_bytes" else None
+    if name in ("flops", "saved_bytes"):
+        value = node.facts.get(name)
+    return None if value is None else {"": value}
+
+
+def output_bytes(node: GraphNode) -> int | None:
+    """The bytes of an operator's results by their shapes, or of those of a block."""
+    if "output_bytes" in node.facts:
+        return int(node.facts["output_bytes"])
+    sizes = [_bytes(tensor) for tensor in node.outputs]
+    if node.count > 1 or "operators" in node.facts or not sizes or None in sizes:
+        return None
+    return sum(size for size in sizes if size is not None)
 
 
 def _bytes(tensor: TensorInfo) -> int | None:

@@ -22,9 +22,9 @@ from tinygrad_cv.viz.checks import seconds
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import MAX_NODES, boxes, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
-from tinygrad_cv.viz.transforms import MAX_NODES, limit
 
 __all__ = ["FORMATS", "TIME_LIMIT", "EngineTimeout", "draw_dot", "engines", "picture", "save"]
 
@@ -249,7 +249,7 @@ def picture(model: GraphModel, format: str, time_limit: float = TIME_LIMIT) -> b
             output = draw_dot(to_dot(drawn), format, time_limit)
             return finish(output, drawn) if format == "svg" else output
         except EngineTimeout:
-            most = min(most, len(drawn.nodes)) // 3
+            most = min(most, boxes(drawn)) // 3
             if most < 10:
                 raise
 

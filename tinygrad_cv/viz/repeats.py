@@ -15,14 +15,16 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Any
 
+from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
-from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.difference import combined_comparison
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.naming import held_form
 from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.work import summed
 
 __all__ = ["repeat", "structures"]
-
-_DRAWS = ("key", "drawn")  # attributes that number a random draw
 
 
 @dataclass(slots=True)
@@ -149,8 +151,8 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
             local[node.cluster],  # type: ignore[index]
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
-            tuple(a for a in node.attributes if a[0] not in _DRAWS),
-            tuple(_held(h) for h in node.held),
+            tuple(a for a in node.attributes if a[0] not in CHANCE),
+            tuple(map(held_form, node.held)),
             node.value,
             node.count,
             node.error,
@@ -161,11 +163,6 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
         (place[e.source], place[e.target], e.kind, e.slot, e.output, e.count) for e in call.inner
     )
     return forms.setdefault((clusters, nodes, inner), len(forms))
-
-
-def _held(item: FoldedTensor) -> tuple[Any, ...]:
-    own = item.tensor.name.rpartition(".")[2]
-    return item.kind, item.role, own, item.tensor.shape, item.tensor.dtype, item.value
 
 
 def _returning(model: GraphModel) -> set[int]:
@@ -365,9 +362,9 @@ def _merged(
     stands_for: dict[int, int] = {}  # node of a later call -> that of the first
     merged: dict[int, list[GraphNode]] = {}
     times: dict[int, int] = {}
-    parameters: dict[int, int] = defaultdict(int)
+    together: dict[int, Cluster] = {}
     gone: set[int] = set()
-    size = {cluster.id: cluster.parameters for cluster in model.clusters}
+    by_id = {cluster.id: cluster for cluster in model.clusters}
     for row in rows:
         first = calls[row[0]]
         times[row[0]] = len(row)
@@ -379,7 +376,8 @@ def _merged(
             }
             gone.update(calls[n].clusters)
         for k, number in enumerate(first.clusters):
-            parameters[number] = sum(size[calls[n].clusters[k]] for n in row)
+            equal = [by_id[calls[n].clusters[k]] for n in row]
+            together[number] = summed(by_id[number], equal)
     nodes = tuple(
         _together(node, merged[node.id]) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
@@ -411,9 +409,8 @@ def _merged(
         edges.append(edge)
     clusters = tuple(
         replace(
-            cluster,
+            together.get(cluster.id, cluster),
             repeats=cluster.repeats * times.get(cluster.id, 1),
-            parameters=parameters.get(cluster.id, cluster.parameters),
         )
         for cluster in model.clusters
         if cluster.id not in gone
@@ -430,12 +427,13 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
 def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     """The node of the first call with the numbers of all."""
     facts: dict[str, Any] = {**node.facts, **combined(nodes)}
+    facts |= combined_comparison(nodes, node.phase)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes
         if "parameters" in facts:
             facts["parameters"] = sum(size for _, size in sizes)
-    for name in ("flops", "saved_tensors"):
+    for name in ("flops", "saved_tensors", "recomputed"):
         if name in facts:
             facts[name] = sum(int(other.facts.get(name, 0)) for other in nodes)
     if "operators" in facts:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from numbers import Integral
 
@@ -234,61 +234,109 @@ def reached(starts: Iterable[int], edges: Iterable[GraphEdge], against: bool = F
 
 def keep(model: GraphModel, kept: Collection[int]) -> GraphModel:
     """The model with these nodes only. What reaches what among them stays: a path through nodes
-    that are left out becomes one edge, where no other path says the same.
+    that are left out becomes an edge, where no other path says the same; one for each argument that
+    it ends in. An operator has the fact "arguments_not_drawn", their number, if there are any: then
+    an edge says which argument it is even if it is the only one.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.sin().cos() + x, tg.zeros(3)).model
     >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {0, 3}).edges]
     [(0, 3, 'other', False)]
     >>> [(e.source, e.target, e.argument, e.hidden) for e in keep(model, {1, 3}).edges]
-    [(1, 3, '', True)]
+    [(1, 3, 'input', True)]
     """
     edges = [e for e in model.edges if e.source in kept and e.target in kept]
-    nodes = tuple(
-        node if node.pair is None or node.pair in kept else replace(node, pair=None)
-        for node in model.nodes
-        if node.id in kept
-    )
     edges += _through(model, kept)
+    undrawn = _undrawn(model, kept, edges)
+    nodes = []
+    for node in model.nodes:
+        if node.id in kept:
+            if node.pair is not None and node.pair not in kept:
+                node = replace(node, pair=None)
+            if node.id in undrawn:
+                node = replace(node, facts={**node.facts, "arguments_not_drawn": undrawn[node.id]})
+            nodes.append(node)
     paths = cluster_paths(model.clusters)
     used = {c for number in {node.cluster for node in nodes} for c in paths[number]}
     clusters = tuple(c for c in model.clusters if c.id in used)
-    return replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters)
+    return replace(model, nodes=tuple(nodes), edges=tuple(edges), clusters=clusters)
+
+
+def _undrawn(
+    model: GraphModel, kept: Collection[int], edges: Iterable[GraphEdge]
+) -> dict[int, int]:
+    """For each kept operator the number of its arguments that no edge leads to any more."""
+    drawn = {(e.target, e.slot) for e in edges if e.kind == "data"}
+    gone = {(e.target, e.slot) for e in model.edges if e.kind == "data" and e.target in kept}
+    before = {
+        n.id: int(n.facts["arguments_not_drawn"])
+        for n in model.nodes
+        if "arguments_not_drawn" in n.facts
+    }
+    found = Counter(target for target, _ in gone - drawn)
+    return {target: before.get(target, 0) + count for target, count in found.items()}
 
 
 def _through(model: GraphModel, kept: Collection[int]) -> list[GraphEdge]:
     """Edges for the paths that lead from kept nodes through others back to kept ones."""
-    arriving: dict[int, list[int]] = defaultdict(list)
+    arriving: dict[int, list[GraphEdge]] = defaultdict(list)
     for edge in model.edges:
-        arriving[edge.target].append(edge.source)
-    nothing: frozenset[int] = frozenset()
+        arriving[edge.target].append(edge)
     useful = reached(kept, model.edges, against=True)  # nothing comes back from the others
-    behind: dict[int, frozenset[int]] = {}  # of a hidden node: the kept ones that paths come from
+    nothing: frozenset[tuple[int, int]] = frozenset()
+    # Of a hidden node: the kept ones that paths come from, and which output they start with.
+    behind: dict[int, frozenset[tuple[int, int]]] = {}
     above: dict[int, frozenset[int]] = {}  # of a kept node: those one step before it
     wanted: dict[int, set[int]] = {}
     for node in model.nodes:  # topological
         if node.id not in useful:
             continue
-        sources = arriving[node.id]
-        hidden = {behind[s] for s in sources if s not in kept}
-        direct = {s for s in sources if s in kept}
-        doors = nothing.union(*hidden)
+        edges = arriving[node.id]
+        direct = {(e.source, e.output) for e in edges if e.source in kept}
+        doors = nothing.union(*{behind[e.source] for e in edges if e.source not in kept})
         if len(doors) > 1 or (doors and direct):  # one may lead to another: that says it all
-            implied = {before for door in (*doors, *direct) for before in above[door]}
-            doors = doors - implied
+            implied = {before for door, _ in (*doors, *direct) for before in above[door]}
+            doors = frozenset(door for door in doors if door[0] not in implied)
         if node.id in kept:
-            wanted[node.id] = set(doors - direct)
-            above[node.id] = doors | direct
+            near = {door for door, _ in direct}
+            wanted[node.id] = {door for door, _ in doors} - near
+            above[node.id] = frozenset(wanted[node.id] | near)
         else:
             behind[node.id] = doors | direct if direct else doors
     if sum(map(bool, wanted.values())) <= _FEW:
-        _without_implied(model, arriving, wanted)
-    kinds = {n.id: "gradient" if n.phase == "backward" else "data" for n in model.nodes}
-    return [
-        GraphEdge(door, node, kinds[node], tensor=TensorInfo(""), hidden=True)
-        for node, doors in wanted.items()
-        for door in sorted(doors)
-    ]
+        ends = {key: [edge.source for edge in edges] for key, edges in arriving.items()}
+        _without_implied(model, ends, wanted)
+    return list(_hidden(model, arriving, behind, wanted))
+
+
+def _hidden(
+    model: GraphModel,
+    arriving: Mapping[int, list[GraphEdge]],
+    behind: Mapping[int, frozenset[tuple[int, int]]],
+    wanted: Mapping[int, set[int]],
+) -> Iterator[GraphEdge]:
+    """An edge from each door that is wanted to each argument that a path from there ends in; for a
+    gradient only one, since several are a sum."""
+    nodes = {node.id: node for node in model.nodes}
+    for target, doors in wanted.items():
+        data = nodes[target].phase == "forward"
+        found: dict[tuple[int, int, int], GraphEdge] = {}
+        for edge in arriving[target] if doors else ():
+            slot, argument = (edge.slot, edge.argument) if edge.kind == "data" else (0, "")
+            for door, output in behind.get(edge.source, ()):
+                if door in doors:
+                    output = output if data else 0
+                    found[door, slot, output] = GraphEdge(
+                        door,
+                        target,
+                        "data" if data else "gradient",
+                        slot,
+                        argument,
+                        output,
+                        TensorInfo(""),
+                        hidden=True,
+                    )
+        yield from (found[key] for key in sorted(found))
 
 
 def _without_implied(

@@ -16,6 +16,7 @@ from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
 from tinygrad_cv.viz.edge_labels import place_edge_labels
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
     clean,
@@ -27,7 +28,7 @@ from tinygrad_cv.viz.labels import (
 )
 from tinygrad_cv.viz.marks import MARKS, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import LEVELS
+from tinygrad_cv.viz.overlay import LEVELS, applies, shades, state
 from tinygrad_cv.viz.palette import DARK, HUES, LIGHT
 from tinygrad_cv.viz.titles import place_titles
 
@@ -66,7 +67,7 @@ def finish(drawn: bytes, model: GraphModel) -> bytes:
         elif key in clusters:
             _set_cluster(group, clusters[key])
         elif key in edges:
-            _set_edge(group, edges[key], names)
+            _set_edge(group, edges[key], nodes[f"n{edges[key].source}"], names)
         elif key[:1] == "s" and f"e{key[1:]}" in edges:
             _set_stub(group, edges[f"e{key[1:]}"], names)
         elif "graph" in group.get("class", "").split():
@@ -96,7 +97,7 @@ def _set_frame(root: ET.Element, model: GraphModel, prefix: str) -> None:
     style = ET.Element(f"{{{SVG}}}style")
     style.text = _style(f"#{prefix}")
     root[:0] = [title, description, style]
-    if any(node.facts.get("overlay", {}).get("value", 0) is None for node in model.nodes):
+    if any(shade.startswith("unmeasured") for shade in shades(model).values()):
         root.insert(3, _hatch(f"{prefix}-hatch"))
 
 
@@ -157,6 +158,7 @@ def _style(root: str) -> str:
         f"{root} .page{{fill:var(--tg-page)}}",
         f"{root} text{{fill:var(--tg-ink)}}",
         f"{root} .t-name{{font-weight:600}}",
+        f"{root} .t-badge{{font-style:italic}}",
         f"{root} .t-fact,{root} .t-tensor{{fill:var(--tg-muted)}}",
         f"{root} .edge text,{root} .cluster-labels text{{fill:var(--tg-muted)}}",
         f"{root} .edge text{{paint-order:stroke;stroke:var(--tg-page);stroke-width:3}}",
@@ -165,17 +167,20 @@ def _style(root: str) -> str:
     for name in ROLES:
         colours = f"fill:var(--tg-{name});stroke:var(--tg-{name}-line)"
         rules.append(_shapes(f"{root} .node.{name}", colours))
-    for heat in range(LEVELS):
-        rules.append(_shapes(f"{root} .node.heat-{heat}", f"fill:var(--tg-heat-{heat})"))
+    for mark in MARKS:
+        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
+        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for name in (f"{scale}-{level}" for scale in ("heat", "cool") for level in range(LEVELS)):
+        rules.append(_shapes(f"{root} .node.{name}", f"fill:var(--tg-{name})"))
     for number in range(HUES):
         colours = f"fill:var(--tg-hue-{number});stroke:var(--tg-hue-{number}-line)"
         rules.append(_shapes(f"{root} .node.hue-{number}", colours))
         rules.append(f"{root} .t-hue-{number}{{fill:var(--tg-hue-{number}-line)}}")
     rules.append(_shapes(f"{root} .node.plain", "fill:var(--tg-plain)"))
-    rules.append(_shapes(f"{root} .node.dead", "stroke:var(--tg-error-line)"))
-    for mark in MARKS:
-        colours = f"fill:var(--tg-{mark});stroke:var(--tg-{mark}-line)"
-        rules.append(_shapes(f"{root} .node.{mark}", colours))
+    for alarm in ("dead", "odd"):
+        rules.append(_shapes(f"{root} .node.{alarm}", "stroke:var(--tg-error-line)"))
+    for mark in MARKS:  # over the colour of a group, and inside of the border an overlay
+        rules.append(_shapes(f"{root} .node.{mark}", f"stroke:var(--tg-{mark}-line)"))
     rules.append(_shapes(f"{root} .node.unmeasured", f"fill:url({root}-hatch)"))
     rules.append(f"{root}-hatch rect{{fill:var(--tg-unmeasured)}}")
     rules.append(f"{root}-hatch path{{stroke:var(--tg-hatch)}}")
@@ -236,11 +241,12 @@ def _set_node(group: ET.Element, node: GraphNode) -> None:
         "saved-bytes": node.facts.get("saved_bytes", ""),
         "error": node.error,
         "mark": mark_of(node),
+        "badges": ", ".join(node.facts.get("badges", ())),
     }
     shown = node.facts.get("overlay")
     if shown:
         facts["overlay"] = shown["name"]
-        unknown = "unmeasured" if shown.get("applies", True) else ""
+        unknown = "unmeasured" if state(node).startswith("unmeasured") else ""
         facts["value"] = unknown if shown["value"] is None else shown["value"]
     for name, parts in node.facts.get("measured", {}).items():
         for phase, value in parts.items():
@@ -255,6 +261,8 @@ def _facts(node: GraphNode) -> Iterable[str]:
     yield clean(_name(node), _LONGEST_TITLE)
     for line in node_lines(node)[1:]:
         yield line.text
+    if "overlay" in node.facts and not applies(node):
+        yield clean(f"{node.facts['overlay']['name']} does not apply", _LONGEST_TITLE)
     for name, text in node.attributes:
         yield clean(f"{name} = {text}", _LONGEST_TITLE)
     for fact in ("equation", "gradients"):
@@ -279,11 +287,14 @@ def _set_cluster(group: ET.Element, cluster: Cluster) -> None:
     group.set("data-module", clean(cluster.path, _LONGEST_TITLE))
     group.set("data-class", clean(cluster.kind, _LONGEST_TITLE))
     group.set("data-parameters", str(cluster.parameters))
+    group.set("data-flops", str(cluster.flops))
+    for phase, seconds in cluster.time.items():
+        group.set(f"data-time-{phase}", str(seconds))
     if cluster.calls > 1:
         group.set("data-call", f"{cluster.call}/{cluster.calls}")
 
 
-def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:
+def _set_edge(group: ET.Element, edge: GraphEdge, source: GraphNode, names: dict[int, str]) -> None:
     _drop_links(group)
     words = {"data": "to", "gradient": "sends its gradient to", "saved": "keeps for"}
     argument = f" as {edge.argument}" if edge.argument and edge.kind == "data" else ""
@@ -291,20 +302,21 @@ def _set_edge(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None
         f": {tensor_text(edge.tensor)}" if edge.tensor.shape is not None and edge.count == 1 else ""
     )
     verb = "leads through hidden operators to" if edge.hidden else words[edge.kind]
-    _set_title(
-        group, clean(f"{names[edge.source]} {verb} {names[edge.target]}{argument}{shape}", 600)
-    )
+    result = result_name(edge, source)
+    start = f"{names[edge.source]} ({result})" if result else names[edge.source]
+    _set_title(group, clean(f"{start} {verb} {names[edge.target]}{argument}{shape}", 600))
     facts = {
         "source": edge.source,
         "target": edge.target,
         "kind": edge.kind,
         "slot": edge.slot,
+        "output": edge.output,
         "count": edge.count,
     }
-    if edge.mark:
-        facts["mark"] = edge.mark
+    texts = {"argument": edge.argument, "result": result, "mark": edge.mark}
+    facts |= {name: text for name, text in texts.items() if text}
     for name, value in facts.items():
-        group.set(f"data-{name}", str(value))
+        group.set(f"data-{name}", clean(str(value), _LONGEST_TITLE))
 
 
 def _set_stub(group: ET.Element, edge: GraphEdge, names: dict[int, str]) -> None:

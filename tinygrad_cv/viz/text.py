@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import cluster_text, legend_lines, node_lines
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, cluster_paths
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
 
 __all__ = ["to_text"]
 
@@ -27,6 +28,7 @@ def to_text(model: GraphModel) -> str:
     for edge in model.edges:
         incoming[edge.target].append(edge)
     clusters = {cluster.id: cluster for cluster in model.clusters}
+    nodes = {node.id: node for node in model.nodes}
     callers = cluster_paths(model.clusters)
     head = [
         line.text for line in legend_lines(model) if "──" not in line.text and "╌╌" not in line.text
@@ -41,7 +43,7 @@ def to_text(model: GraphModel) -> str:
             if call not in left:
                 lines.append("  " * depth + cluster_text(clusters[call]))
         name, *rest = (line.text for line in node_lines(node) if line.style != "equation")
-        sources = ", ".join(_source(edge) for edge in incoming[node.id])
+        sources = ", ".join(_source(edge, nodes[edge.source]) for edge in incoming[node.id])
         text = f"#{node.id} {name}" + (f" <- {sources}" if sources else "")
         details = "; ".join(rest)
         lines.append("  " * len(inside) + text + (f"   {details}" if details else ""))
@@ -50,6 +52,6 @@ def to_text(model: GraphModel) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(edge: GraphEdge) -> str:
-    text = f"#{edge.source}"
+def _source(edge: GraphEdge, source: GraphNode) -> str:
+    text = ".".join(filter(None, (f"#{edge.source}", result_name(edge, source))))
     return f"{edge.argument} {text}" if edge.argument and edge.kind == "data" else text

@@ -5,24 +5,16 @@ Each keeps the totals of the whole graph, the order of arguments and what reache
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict
 from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.checks import whole
-from tinygrad_cv.viz.contract import contract, holding, named, saved_bytes, storages
-from tinygrad_cv.viz.model import (
-    Cluster,
-    FoldedTensor,
-    GraphEdge,
-    GraphModel,
-    GraphNode,
-    cluster_paths,
-    common_cluster,
-)
+from tinygrad_cv.viz.calls import collapse, depth, inline_calls, without_empty_clusters
+from tinygrad_cv.viz.contract import holding, named, saved_bytes, storages
+from tinygrad_cv.viz.limits import MAX_NODES, limit, limited
+from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.repeats import repeat
-from tinygrad_cv.viz.selection import chosen_calls, expand, focus, path, reached
+from tinygrad_cv.viz.selection import expand, focus, path
 from tinygrad_cv.viz.stubs import FAR, USES, stubs
 
 __all__ = [
@@ -45,13 +37,11 @@ __all__ = [
     "stubs",
 ]
 
-MAX_NODES = 300
-LEAST = 10  # nodes that a graph can be collapsed to
-
 
 def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True) -> GraphModel:
     """The view that a person wants first: parameters and constants inside their operators, equal
-    calls in a row once (two, or three of a single operator), at most ``max_nodes``.
+    calls in a row once (two, or three of a single operator), at most ``max_nodes`` boxes, with the
+    copies of tensors that are used often or far away.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
@@ -61,7 +51,7 @@ def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True
     model = fold_saved(fold_constants(fold_parameters(model)))
     if repeats:
         model = repeat(model, least=2, of_one=3)
-    return stubs(inline_calls(limit(model, max_nodes)))
+    return limited(model, max_nodes, lambda smaller: stubs(inline_calls(smaller)))
 
 
 def fold_parameters(model: GraphModel) -> GraphModel:
@@ -89,7 +79,9 @@ def fold_constants(model: GraphModel) -> GraphModel:
 
 def _fold(model: GraphModel, kind: str) -> GraphModel:
     candidates = {
-        node.id: node for node in model.nodes if node.kind == kind and node.phase == "forward"
+        node.id: node
+        for node in model.nodes
+        if node.kind == kind and node.phase == "forward" and node.count == 1
     }
     operators = {node.id for node in model.nodes if node.kind == "op"}
     unused = set(candidates)
@@ -130,7 +122,7 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
         for node in model.nodes
         if node.id not in candidates and node.id not in gradients
     )
-    return _without_empty_clusters(replace(model, nodes=nodes, edges=tuple(edges)))
+    return without_empty_clusters(replace(model, nodes=nodes, edges=tuple(edges)))
 
 
 def fold_saved(model: GraphModel) -> GraphModel:
@@ -209,196 +201,4 @@ def only(model: GraphModel, phase: str) -> GraphModel:
         for node in kept.values()
     )
     edges = tuple(edge for edge in model.edges if edge.source in kept and edge.target in kept)
-    return _without_empty_clusters(replace(model, nodes=nodes, edges=edges))
-
-
-def depth(model: GraphModel, k: int) -> GraphModel:
-    """Draw every module call that is nested ``k`` deep as one node; the outermost call has depth 0.
-
-    Raises:
-        ArgumentError: ``k`` is no integer, or negative.
-
-    >>> import tinygrad_cv as tg
-    >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
-    >>> [node.name for node in depth(tg.viz.trace(net, tg.zeros(2, 4)).model, 0).nodes]
-    ['input', 'Sequential', 'output']
-    """
-    k = whole("depth", "k", k, 0)
-    levels = _levels(model.clusters)
-    return _collapse_clusters(
-        model, {cluster.id for cluster in model.clusters if levels[cluster.id] == k}
-    )
-
-
-def collapse(model: GraphModel, which: str | Callable[[Cluster], bool]) -> GraphModel:
-    """Draw the module calls whose path matches a glob (or for which a function is true) as one
-    node each, except what :func:`expand` opened.
-
-    Raises:
-        ArgumentError: nothing matches; the message names paths that are near.
-
-    >>> import tinygrad_cv as tg
-    >>> block = tg.nn.Sequential(tg.nn.Tanh(), tg.nn.ReLU())
-    >>> model = tg.viz.trace(tg.nn.Sequential(block, tg.nn.Tanh()), tg.zeros(3)).model
-    >>> [node.name for node in collapse(model, "0").nodes]
-    ['input', 'Sequential', 'tanh', 'output']
-    """
-    return _collapse_clusters(model, chosen_calls(model, which, "collapse"))
-
-
-def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
-    """At most ``max_nodes`` drawn nodes, by collapsing deep module calls first and then the
-    middle; says so in a note.
-
-    Raises:
-        ArgumentError: ``max_nodes`` is less than 10.
-
-    >>> import tinygrad_cv as tg
-    >>> model = tg.viz.trace(lambda x: x.sin().cos(), tg.zeros(3)).model
-    >>> limit(model, 10) is model  # four nodes: nothing to do
-    True
-    """
-    max_nodes = whole("limit", "max_nodes", max_nodes, LEAST)
-    full = len(model.nodes)
-    if full <= max_nodes:
-        return model
-    calls = Counter(_levels(model.clusters).values())
-    best = model
-    for k in range(max(calls, default=-1), 0, -1):
-        if k > 1 and calls[k] > max_nodes:  # each would be a node
-            continue
-        smaller = depth(model, k)
-        if len(smaller.nodes) < len(best.nodes):
-            best = smaller
-        if len(best.nodes) <= max_nodes:
-            note = f"{full:,} nodes: module calls at depth {k} are drawn as one node each"
-            return replace(best, notes=(*model.notes, note))
-    smaller = _without_middle(best, max_nodes)
-    hidden = max(node.count for node in smaller.nodes)
-    note = f"{full:,} nodes: {hidden:,} operators in the middle are drawn as one node"
-    return replace(smaller, notes=(*model.notes, note))
-
-
-def inline_calls(model: GraphModel) -> GraphModel:
-    """A module call with a single operator and no calls of its own becomes a line of that
-    operator, not a box.
-
-    >>> import tinygrad_cv as tg
-    >>> model = inline_calls(tg.viz.trace(tg.nn.ReLU(), tg.zeros(3)).model)
-    >>> model.clusters, [node.title for node in model.nodes if node.kind == "op"]
-    ((), ['ReLU'])
-    """
-    parents = {cluster.parent for cluster in model.clusters}
-    members: dict[int, list[GraphNode]] = defaultdict(list)
-    for node in model.nodes:
-        if node.cluster is not None:
-            members[node.cluster].append(node)
-    inlined: dict[int, Cluster] = {}
-    titled: set[int] = set()
-    for cluster in model.clusters:
-        if cluster.id in parents:
-            continue
-        inside = [node for node in members[cluster.id] if node.kind != "saved"]
-        forward = [node.kind for node in inside if node.phase == "forward"]
-        if (forward or [node.kind for node in inside]) == ["op"]:
-            inlined[cluster.id] = cluster
-            titled.update(n.id for n in inside if not forward or n.phase == "forward")
-    if not inlined:
-        return model
-    nodes = []
-    for node in model.nodes:
-        if node.cluster in inlined:
-            call = inlined[node.cluster]
-            title = node.title or (call.label if node.id in titled else "")
-            node = replace(node, cluster=call.parent, title=title)
-        nodes.append(node)
-    clusters = tuple(c for c in model.clusters if c.id not in inlined)
-    return replace(model, nodes=tuple(nodes), clusters=clusters)
-
-
-def _levels(clusters: Iterable[Cluster]) -> dict[int, int]:
-    """Nesting depth of every cluster; parents stand before children."""
-    levels: dict[int, int] = {}
-    for cluster in clusters:
-        levels[cluster.id] = 0 if cluster.parent is None else levels[cluster.parent] + 1
-    return levels
-
-
-def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
-    inside: dict[int, int] = {}
-    by_id = {cluster.id: cluster for cluster in model.clusters}
-    for cluster in model.clusters:
-        parent = cluster.parent
-        if parent in inside:
-            inside[cluster.id] = inside[parent]
-        elif cluster.id in chosen and not cluster.open:
-            inside[cluster.id] = cluster.id
-    groups = {
-        node.id: (inside[node.cluster], _part(node))
-        for node in model.nodes
-        if node.cluster is not None and node.cluster in inside
-    }
-    clusters = tuple(c for c in model.clusters if c.id not in inside)
-
-    def titles(key: tuple[int, str]) -> tuple[str, str, int | None]:
-        cluster = by_id[key[0]]
-        return cluster.kind, cluster.label, cluster.parent
-
-    return _without_empty_clusters(contract(replace(model, clusters=clusters), groups, titles))
-
-
-def _part(node: GraphNode) -> str:
-    return "saved" if node.kind == "saved" else node.phase
-
-
-def _without_middle(model: GraphModel, max_nodes: int) -> GraphModel:
-    """Keep the first and the last operators; what lies between becomes one node (and one backward
-    node).
-    """
-    operators = [n.id for n in model.nodes if n.kind == "op" and n.phase == "forward"]
-    operators = operators or [n.id for n in model.nodes if n.kind == "op"]
-    targets: dict[int, set[int]] = defaultdict(set)
-    for edge in model.edges:
-        targets[edge.source].add(edge.target)
-    paths = cluster_paths(model.clusters)
-    keep = max_nodes
-    while True:
-        keep = keep * 3 // 4
-        hidden = set(operators[keep // 2 : max(len(operators) - keep // 2, keep // 2)])
-        if not hidden and keep > 0:
-            continue
-        groups: dict[int, tuple[int, str]] = {}
-        for node in model.nodes:
-            if node.id in hidden or (node.pair in hidden and node.kind != "param"):
-                groups[node.id] = (0, _part(node))
-            elif (
-                node.kind in ("param", "const", "input")
-                and targets[node.id]
-                and targets[node.id] <= hidden
-            ):
-                groups[node.id] = (0, "forward")
-        # Gradients of tensors that went into the middle go with them.
-        for node in model.nodes:
-            if node.phase == "backward" and node.pair in groups and node.id not in groups:
-                groups[node.id] = (0, "backward")
-        if any(n.kind == "op" and n.phase == "backward" and n.pair is None for n in model.nodes):
-            for part in ("forward", "backward"):  # what lies between goes along
-                inside = [key for key, group in groups.items() if group == (0, part)]
-                between = reached(inside, model.edges) & reached(inside, model.edges, against=True)
-                groups |= dict.fromkeys(between.difference(groups), (0, part))
-        # Inside the call that holds all of it: from outside, the layout would see a circle.
-        place = common_cluster(paths, {n.cluster for n in model.nodes if n.id in hidden})
-        title = ("...", "", place)
-        smaller = contract(model, groups, dict.fromkeys(groups.values(), title).__getitem__)
-        if len(smaller.nodes) <= max_nodes or keep < 2:
-            return _without_empty_clusters(smaller)
-
-
-def _without_empty_clusters(model: GraphModel) -> GraphModel:
-    used: set[int] = {node.cluster for node in model.nodes if node.cluster is not None}
-    for cluster in reversed(model.clusters):
-        if cluster.id in used and cluster.parent is not None:
-            used.add(cluster.parent)
-    if len(used) == len(model.clusters):
-        return model
-    return replace(model, clusters=tuple(c for c in model.clusters if c.id in used))
+    return without_empty_clusters(replace(model, nodes=nodes, edges=edges))

@@ -7,12 +7,15 @@ from dataclasses import replace
 from types import CodeType
 from typing import Any
 
+from tinygrad_cv.autograd.segment import is_recomputed
 from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.ops.writing import was_written
+from tinygrad_cv.viz.badges import operator_badges
 from tinygrad_cv.viz.build import (
     Builder,
     Source,
@@ -22,6 +25,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
     value_text,
 )
+from tinygrad_cv.viz.failure import Failure, Run
 from tinygrad_cv.viz.identify import Unknown, identify
 from tinygrad_cv.viz.model import TensorInfo
 
@@ -44,6 +48,7 @@ class Translator:
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
         self._arrays: dict[int, Source] = {}
+        self._written: dict[int, Source] = {}  # of arrays: what wrote them last
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
@@ -65,6 +70,8 @@ class Translator:
         self.parameter_memory: dict[int, str] = {}  # owner of memory -> name
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self._missing: list[Unknown] = []  # inputs that the graph does not keep
+        self.silent: set[int] = set()  # writes that no watcher saw as an operator
+        self.segments: set[Any] = set()  # checkpoints whose arguments are drawn
         self.freed = False  # whether a backward took what would tell more about an input
 
     # From recorded nodes --------------------------------------------------------------------------
@@ -87,11 +94,13 @@ class Translator:
             self.tensors[source.node] = tensor
         return source
 
-    def node(self, node: Node, error: str = "") -> None:
+    def node(self, node: Node) -> None:
         """An operator from its recorded node; what made its inputs has been seen."""
         plan = node.plan
-        known = type(node.saved) is tuple  # neither freed nor packed
-        kept = dict(zip(plan.kinds, node.saved, strict=True)) if known else {}
+        freed = isinstance(node.saved, Freed)
+        whole = freed or type(node.saved) is tuple  # of what is packed the specs are known
+        saved = node.saved if whole else node.saved.specs
+        kept = {} if freed else dict(zip(plan.kinds, saved, strict=True))
         sources, specs = [], []
         for slot, (edge, index) in enumerate(node.inputs):
             source, spec = self._input(node, slot, edge, index, kept)
@@ -109,7 +118,8 @@ class Translator:
             node.scope,
             self._site(node.code, node.lasti),
             tuple(specs),
-            error,
+            "",
+            operator_badges(node.op, was_written(node), is_recomputed(node)),
         )
         self.number[node] = number
 
@@ -197,22 +207,11 @@ class Translator:
         self._tensors[id(tensor)] = (node, tensor.array, source)
         self._arrays.setdefault(id(tensor.array), source)
 
-    def run(
-        self,
-        op: type[Op],
-        inputs: tuple[Any, ...],
-        states: tuple[Any, ...],
-        outputs: tuple[Tensor, ...],
-        attrs: tuple[Any, ...],
-        place: tuple[CodeType, int],
-        scope: mode.Scope | None,
-        error: str,
-        statistics: Any = None,
-    ) -> None:
+    def run(self, run: Run, in_place: bool = False) -> None:
         """An operator that was seen running."""
         sources: list[tuple[int, Source]] = []
         specs: list[Any] = []
-        for slot, (value, state) in enumerate(zip(inputs, states, strict=True)):
+        for slot, (value, state) in enumerate(zip(run.inputs, run.states, strict=True)):
             if value is None:
                 specs.append(None)
             elif state is None:
@@ -220,34 +219,63 @@ class Translator:
                 specs.append(value)
             else:
                 node, index, array = state
-                sources.append((slot, self.lookup(value, node, index, array, scope)))
+                sources.append((slot, self.lookup(value, node, index, array, run.scope)))
                 specs.append(spec_of(array))
-        produced = _outputs(op, [(out.shape, out.dtype) for out in outputs])
+        op, site = run.op, self._site(*run.place)
+        produced = _outputs(op, [(array.shape, array.dtype) for _, _, array in run.made])
+        again = any(isinstance(node, Node) and is_recomputed(node) for node, _, _ in run.made)
+        badges = operator_badges(op, in_place, again)
         number = self.builder.operator(
-            op, sources, produced, attrs, scope, self._site(*place), tuple(specs), error
+            op, sources, produced, run.attrs, run.scope, site, tuple(specs), run.error, badges
         )
-        if statistics is not None:
+        if run.silent:
+            self.silent.add(number)
+        if run.statistics is not None:
             node = self.builder.nodes[number]
-            facts = {**node.facts, "statistics": statistics}
+            facts = {**node.facts, "statistics": run.statistics}
             self.builder.nodes[number] = replace(node, facts=facts)
-        for index, (out, tensor) in enumerate(zip(outputs, produced, strict=True)):
+        for index, (out, (node, _, array), tensor) in enumerate(
+            zip(run.outputs, run.made, produced, strict=True)
+        ):
             source = Source(number, index, tensor)
-            self._tensors[id(out)] = (out.node, out.array, source)
-            self._arrays[id(out.array)] = source
-            if isinstance(out.node, Node):
-                self.number[out.node] = number
+            self._tensors[id(out)] = (node, array, source)
+            self._arrays[id(array)] = source
+            self._written.pop(id(array), None)
+            if isinstance(node, Node):
+                self.number[node] = number
+
+    def wrote(self, target: Tensor, result: Tensor, state: tuple[Any, int, Any]) -> None:
+        """The memory of ``target`` has the values of ``result`` from now on."""
+        self._written[id(target.array)] = self.lookup(result, *state, None)
+
+    def failed(self, failure: Failure) -> None:
+        """What ended the call."""
+        if failure.run is not None:
+            self.run(failure.run)
+            return
+        scope = failure.scope
+        sources = [
+            (slot, name, self.lookup(t, t.node, t.index, t.array, scope))
+            for slot, (name, t) in enumerate(failure.given)
+        ]
+        site = "" if failure.place is None else self._site(*failure.place)
+        self.builder.failed(
+            failure.name,
+            failure.message,
+            sources,
+            failure.attributes,
+            scope,
+            site,
+            failure.operators,
+        )
 
     def lookup(
         self, tensor: Tensor, node: Any, index: int, array: Any, scope: mode.Scope | None
     ) -> Source:
-        """Who made a tensor. Its node knows best, since a tensor that was written stands for the
-        result.
-        """
-        if isinstance(node, Node) and node in self.number:
-            return self._output(self.number[node], index)
-        known = self._tensors.get(id(tensor))
-        if known is not None and known[0] is node and known[1] is array:
-            return known[2]
+        """Who made a tensor; if nobody is known, it is a new input, parameter or constant."""
+        known = self.find(tensor, node, index, array)
+        if known is not None:
+            return known
         if isinstance(node, Leaf):
             return self.leaf(node, scope.name if scope is not None else "")
         if id(tensor) in self._buffers:
@@ -259,9 +287,22 @@ class Translator:
                 self.tensors[source.node] = tensor
                 self.parameter_memory[id(memory_owner(array))] = self._buffers[id(tensor)]
             return source
-        if id(array) in self._arrays:
-            return self._arrays[id(array)]
         return self._constant(array)
+
+    def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
+        """Who made a tensor, if that is known. Memory that was written stands for what was written
+        last; of other tensors the node knows best.
+        """
+        if id(array) in self._written:
+            return self._written[id(array)]
+        if isinstance(node, Node) and node in self.number:
+            return self._output(self.number[node], index)
+        known = self._tensors.get(id(tensor))
+        if known is not None and known[0] is node and known[1] is array:
+            return known[2]
+        if isinstance(node, Leaf):
+            return self.leaves.get(node)
+        return None if id(tensor) in self._buffers else self._arrays.get(id(array))
 
     def _output(self, number: int, index: int) -> Source:
         return Source(number, index, self.builder.nodes[number].outputs[index])

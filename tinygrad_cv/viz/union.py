@@ -4,16 +4,19 @@ graph has it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.align import CHANCE, places, signature
+from tinygrad_cv.viz.contract import parameter_sizes
+from tinygrad_cv.viz.difference import side
 from tinygrad_cv.viz.labels import shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.naming import held_names
+from tinygrad_cv.viz.overlay import without
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -132,7 +135,11 @@ class Union:
         if new is not None:
             self._number_b[new.id] = number
         clusters = self._cluster_a if new is None else self._cluster_b
-        facts = {**node.facts, "diff": {"mark": change.mark, "lines": list(change.what)}}
+        diff: dict[str, Any] = {"mark": change.mark, "lines": list(change.what)}
+        for name, known in (("before", old), ("after", new)):
+            if known is not None:
+                diff[name] = side(known, parameter_sizes([known]))
+        facts = {**without(node.facts), "diff": diff}
         self.nodes.append(
             replace(node, id=number, cluster=clusters[node.cluster], facts=facts, pair=node.pair)
         )
@@ -150,10 +157,10 @@ class Union:
         before, after = set(map(self._of_a, self.a.edges)), set(map(self._of_b, self.b.edges))
         for edge in self.b.edges:
             mark = "" if self._of_b(edge) in before else "added"
-            self.edges.append(_moved(edge, self._number_b, mark))
+            self.edges.append(_moved(edge, self._number_b, mark, self._cluster_b))
         for edge in self.a.edges:
             if self._of_a(edge) not in after:
-                self.edges.append(_moved(edge, self._number_a, "removed"))
+                self.edges.append(_moved(edge, self._number_a, "removed", self._cluster_a))
 
     def _of_a(self, edge: GraphEdge) -> tuple[Any, ...]:
         return _key(edge, self._number_a)
@@ -167,8 +174,17 @@ def _key(edge: GraphEdge, numbers: dict[int, int]) -> tuple[Any, ...]:
     return (*ends, edge.kind, edge.slot, edge.argument, edge.output)
 
 
-def _moved(edge: GraphEdge, numbers: dict[int, int], mark: str) -> GraphEdge:
-    return replace(edge, source=numbers[edge.source], target=numbers[edge.target], mark=mark)
+def _moved(
+    edge: GraphEdge, numbers: dict[int, int], mark: str, clusters: Mapping[int | None, int | None]
+) -> GraphEdge:
+    calls = [(clusters[call], name) for call, name in edge.entering]
+    return replace(
+        edge,
+        source=numbers[edge.source],
+        target=numbers[edge.target],
+        mark=mark,
+        entering=tuple((call, name) for call, name in calls if call is not None),
+    )
 
 
 def same_clusters(

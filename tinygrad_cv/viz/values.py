@@ -20,11 +20,11 @@ from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.naming import own_names
 
-__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "fact", "moments", "pooled"]
-__all__ += ["show"]
+__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "expected", "fact", "moments"]
+__all__ += ["pooled", "show"]
 
 # name -> (unit, where it comes from)
 NAMES = {
@@ -37,6 +37,7 @@ NAMES = {
     "zeros": ("", "Trace the call itself with statistics=True."),
     "nonfinite": ("", "Trace the call itself with statistics=True."),
 }
+_STATISTICS = ("mean", "std", "zeros", "nonfinite")
 _SHARES = ("zeros", "nonfinite")
 Facts = dict[str, Any]
 
@@ -48,7 +49,7 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
     the finite values.
 
     >>> moments([np.array([0.0, 2.0, np.inf])])
-    {'count': 3, 'finite': 2, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
+    {'count': 3, 'finite': 2, 'nan': 0, 'zeros': 1, 'mean': 1.0, 'squares': 2.0}
     """
     found = []
     for array in arrays:
@@ -62,6 +63,7 @@ def moments(arrays: Iterable[Any]) -> Facts | None:
             {
                 "count": int(flat.size),
                 "finite": size,
+                "nan": int((flat != flat).sum()),
                 "zeros": int((flat == 0).sum()),
                 "mean": mean,
                 "squares": float(((finite - mean) ** 2).sum()) if size else 0.0,
@@ -80,7 +82,7 @@ def pooled(parts: Sequence[Facts]) -> Facts:
             share = part["finite"] / size
             total["squares"] += part["squares"] + step * step * total["finite"] * share
             total["mean"] += step * share
-        for name in ("count", "finite", "zeros"):
+        for name in ("count", "finite", "nan", "zeros"):
             total[name] += part[name]
     return total
 
@@ -129,12 +131,38 @@ def add_norms(
             if model.nodes[edge.target].kind == "op":
                 own = norms.setdefault(edge.target, {})
                 own.setdefault(str(edge.source), dict(entry))
+    _add_gradients(model, norms)
     for number, entries in norms.items():
         if number not in tensors:
             short = own_names(entry["name"] for entry in entries.values())
             for entry in entries.values():
                 entry["name"] = short[entry["name"]]
     return _with_facts(model, {key: {"norms": entries} for key, entries in norms.items()})
+
+
+def _add_gradients(model: GraphModel, norms: dict[int, dict[str, Facts]]) -> None:
+    """Of the gradients themselves, in the backward part: the norm of what arrived at a leaf, or at
+    a result that retained it, is also that of the operator that sent it, if only one did."""
+    arriving: dict[int, list[GraphEdge]] = {}
+    for edge in model.edges:
+        if edge.kind == "gradient":
+            arriving.setdefault(edge.target, []).append(edge)
+    nodes = {node.id: node for node in model.nodes}
+    for target, edges in arriving.items():
+        node, (first, *others) = nodes[target], edges
+        if node.pair is None:
+            continue
+        forward = nodes[node.pair]
+        single = len(forward.outputs) == 1  # else it is not said which of them a gradient is of
+        key = f"{node.pair}.0" if forward.kind == "op" and single else str(node.pair)
+        known = norms.get(node.pair, {}).get(key, {})
+        if "grad" in known:
+            if node.kind == "output":
+                norms.setdefault(target, {})[key] = {k: known[k] for k in ("name", "grad")}
+            if not others and nodes[first.source].kind == "op":
+                name = known["name"] if forward.kind == "param" else first.argument
+                entry = {"name": name, "grad": known["grad"]}
+                norms.setdefault(first.source, {})[key] = entry
 
 
 def add_plan(model: GraphModel, plan: Any) -> GraphModel:
@@ -237,15 +265,14 @@ def show(model: GraphModel, name: str) -> GraphModel:
             known["parameter_sizes"] = [list(pair) for pair in dict.fromkeys(map(tuple, own))]
         shown = fact(name, known)
         if shown is not None or node.kind == "op":
-            shown = shown or {"name": name, "value": None, "applies": False}
+            shown = shown or {"name": name, "value": None, "applies": expected(name, node)}
             facts.append(shown)
             node = replace(node, facts={**node.facts, "overlay": {"unit": unit, **shown}})
         nodes.append(node)
     values = [f["value"] for f in facts if f["value"] is not None]
     entries = {k: e for node in model.nodes for k, e in node.facts.get("norms", {}).items()}
     dead = [e for e in entries.values() if not e.get("grad", 1)] if name == "grad_norm" else []
-    found = any(f.get("applies", True) for f in facts)
-    if not found:
+    if not any("text" in f or "texts" in f for f in facts):
         raise ArgumentError(
             "overlay", f"no operator of this graph has a value of {name}", repair=source
         )
@@ -272,8 +299,18 @@ def _said(name: str, value: float, unit: str) -> str:
     return f"{100 * value:.3g} %" if name in _SHARES else quantity(value, unit)
 
 
+def expected(name: str, node: GraphNode) -> bool:
+    """True for an operator that would have a value, had it been measured."""
+    if node.error:
+        return False
+    if name in _STATISTICS:  # of what a call gives
+        return node.phase == "forward"
+    # A gradient rule gives gradients, whether they were kept or not.
+    return name == "peak_bytes" or (name == "grad_norm" and node.phase == "backward")
+
+
 def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
-    """What an overlay says of a node with these facts; None if it does not apply to it."""
+    """What an overlay says of a node with these facts; None if they have nothing of it."""
     if name in ("grad_norm", "weight_norm"):
         return _norms(name, facts.get("norms", {}))
     if name == "parameters":
@@ -305,14 +342,15 @@ def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
         text = "no finite value" if count else "no value"
     if count > finite:
         text += f", {count - finite:,} of {count:,} not finite"
-    return {"name": name, "value": value, "text": text}
+    odd = value is None and count > 0
+    return {"name": name, "value": value, "text": text, "odd": odd}
 
 
 def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
     kind = "grad" if name == "grad_norm" else "weight"
     entries = [entry for entry in norms.values() if kind in entry]
-    if not entries:
-        return None
+    if not entries or (kind == "weight" and all(entry[kind] is None for entry in entries)):
+        return None  # or without data, on the meta device
     named: dict[str, list[float | str | None]] = {}
     for entry in entries:  # several if calls became one
         named.setdefault(entry["name"], []).append(entry[kind])
@@ -338,6 +376,7 @@ def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
             texts.append(f"{word} {label}: {said}{', dead' if gone else ''}{many}")
     value = math.hypot(*parts.values()) if parts else None
     shown = {"name": name, "value": value, "parts": parts, "texts": texts, "dead": dead}
+    shown["odd"] = any(isinstance(entry[kind], str) for entry in entries)
     return {**shown, "known": any(entry[kind] is not None for entry in entries)}
 
 

@@ -30,9 +30,25 @@
     outgoing.get(edge.source).push(edge);
   }
 
-  function reachable(start, edgesOf, end) {
-    const seen = new Set();
-    const pending = [start];
+  // A module call that is drawn as a box is chosen by a text, "c3"; a node by its number.
+  const calls = new Map();
+  for (const cluster of model.clusters) {
+    const element = $(`${svg.id}-c${cluster.id}`);
+    if (element) calls.set(`c${cluster.id}`, { ...cluster, element, inside: [] });
+  }
+  for (const node of model.nodes) {
+    for (let id = node.cluster; id !== null; id = clusters.get(id).parent) {
+      calls.get(`c${id}`)?.inside.push(node.id);
+    }
+  }
+  const isCall = (id) => typeof id === "string";
+  const elementOf = (id) => (isCall(id) ? calls.get(id).element : elements.get(id));
+  const inside = (id) => (id === null ? [] : isCall(id) ? calls.get(id).inside : [id]);
+
+  // What edges lead to from some nodes, these themselves apart
+  function reachable(starts, edgesOf, end) {
+    const seen = new Set(starts);
+    const pending = [...starts];
     while (pending.length) {
       for (const edge of edgesOf.get(pending.pop())) {
         if (!seen.has(edge[end])) {
@@ -41,6 +57,7 @@
         }
       }
     }
+    starts.forEach((id) => seen.delete(id));
     return seen;
   }
 
@@ -60,16 +77,28 @@
     return (more ? `${name} (${more})` : name).slice(0, 200);
   }
 
+  const whichCall = ({ call, calls, repeats }) =>
+    `${call}${repeats > 1 ? ` to ${call + repeats - 1}` : ""} of ${calls}`;
+
+  function callName(cluster) {
+    const { path, kind, calls, repeats } = cluster;
+    const name = words(path && `${path} :`, kind, repeats > 1 && `×${repeats}`);
+    if (calls === 1) return name;
+    return `${name}, call${repeats > 1 ? "s" : ""} ${whichCall(cluster)}`;
+  }
+
+  // The names of the calls that a node is in, from the outermost on, and which call each is; the
+  // last may have no box of its own
   function modulesOf(node) {
     const found = [];
     for (let id = node.cluster; id !== null; id = clusters.get(id).parent) {
-      const { path, kind, call, calls } = clusters.get(id);
-      const name = path ? `${path} : ${kind}` : kind;
-      found.unshift(calls > 1 ? `${name}, call ${call} of ${calls}` : name);
+      found.unshift([callName(clusters.get(id)), `c${id}`]);
     }
-    const own = node.title || nodes.get(node.pair)?.title; // a call without a box of its own
-    return own && !found.includes(own) ? [...found, own] : found;
+    const own = node.title || nodes.get(node.pair)?.title;
+    return own && !found.some(([name]) => name === own) ? [...found, [own, ""]] : found;
   }
+
+  const titleOf = (id) => (isCall(id) ? callName(calls.get(id)) : nameOf(nodes.get(id)));
 
   // ---- Pan and zoom: the view is the point of the picture in the upper left corner, and pixels
   // for each of its units
@@ -117,9 +146,11 @@
   }
 
   function reveal(id) {
-    const box = elements.get(id).getBoundingClientRect();
+    const box = elementOf(id).getBoundingClientRect();
     const frame = stage.getBoundingClientRect();
     const bottom = $("under").getBoundingClientRect().top;
+    const fits = box.width <= frame.width && box.height <= bottom - frame.top;
+    if (isCall(id) && !fits) return;
     const across = box.left < frame.left || box.right > frame.right;
     const along = box.top < frame.top || box.bottom > bottom;
     const dx = across ? (frame.left + frame.right - box.left - box.right) / 2 : 0;
@@ -174,55 +205,68 @@
   let choices = []; // the other ends of edges that the last arrow key could have taken
 
   function reach(id) {
-    const up = id === null ? new Set() : reachable(id, incoming, "source");
-    const down = id === null ? new Set() : reachable(id, outgoing, "target");
+    const here = new Set(inside(id));
+    const up = reachable([...here], incoming, "source");
+    const down = reachable([...here], outgoing, "target");
     stage.classList.toggle("reaching", id !== null);
     for (const [other, element] of elements) {
-      element.classList.toggle("here", other === id);
+      element.classList.toggle("here", here.has(other));
       element.classList.toggle("up", up.has(other));
       element.classList.toggle("down", down.has(other));
     }
     for (const { element, stub, source, target } of edges) {
-      const before = up.has(source) && (up.has(target) || target === id);
-      const after = down.has(target) && (down.has(source) || source === id);
+      const before = up.has(source) && (up.has(target) || here.has(target));
+      const after = down.has(target) && (down.has(source) || here.has(source));
       for (const part of stub ? [element, stub] : [element]) {
+        part.classList.toggle("here", here.has(source) && here.has(target));
         part.classList.toggle("up", before);
         part.classList.toggle("down", after);
       }
     }
     $("reach").textContent =
-      id === null ? "" : `${nameOf(nodes.get(id))}: ${up.size} upstream, ${down.size} downstream`;
+      id === null ? "" : `${titleOf(id)}: ${up.size} upstream, ${down.size} downstream`;
   }
 
   const nodeUnder = (event) => {
     const element = event.target.closest?.(".node");
     return element ? Number(element.dataset.id ?? element.dataset.source) : null;
   };
+  const callUnder = (event) =>
+    event.target.closest?.(".cluster")?.id.match(/-(c\d+)$/)[1] ?? null;
   svg.addEventListener("pointerover", (event) => {
     if (!pointers.size) reach(nodeUnder(event) ?? selected);
   });
   svg.addEventListener("pointerleave", () => reach(selected));
   svg.addEventListener("click", (event) => {
     const atStub = event.target.closest(".stub") !== null; // its source stands elsewhere
-    if (moved <= 4) select(nodeUnder(event), { reveals: atStub });
+    if (moved <= 4) select(nodeUnder(event) ?? callUnder(event), { reveals: atStub });
   });
   svg.addEventListener("focusin", (event) => {
-    const id = nodeUnder(event);
+    const id = nodeUnder(event) ?? callUnder(event);
     if (id !== null && id !== selected && !pointers.size) select(id);
   });
 
-  // ---- The facts of the selected node
+  // ---- The facts of the selected node or module call
+
+  const choosable = [...elements, ...[...calls].map(([id, { element }]) => [id, element])];
 
   function select(id, { focuses = true, reaches = true, reveals = true } = {}) {
     selected = id;
-    for (const [other, element] of elements) {
+    for (const [other, element] of choosable) {
       element.setAttribute("aria-pressed", String(other === id));
       if (id !== null) element.setAttribute("tabindex", other === id ? "0" : "-1");
     }
     reach(reaches ? id : null);
-    $("facts").replaceChildren(...(id === null ? factsOfAll() : factsOf(nodes.get(id))));
-    if (id !== null && focuses) elements.get(id).focus({ preventScroll: true });
+    tell();
+    if (id !== null && focuses) elementOf(id).focus({ preventScroll: true });
     if (id !== null && reveals) reveal(id);
+  }
+
+  function tell() {
+    const told = selected === null
+      ? factsOfAll()
+      : isCall(selected) ? factsOfCall(calls.get(selected)) : factsOf(nodes.get(selected));
+    $("facts").replaceChildren(...told);
   }
 
   function make(tag, text = "") {
@@ -253,15 +297,16 @@
       if (value) add(spaced(name), grouped(value));
     }
     add("notes", model.notes);
-    const hint = "Choose a node: click it, search, or Tab to the picture and use the arrow keys.";
+    const hint = "Choose a node or the box of a module: click it, search, or Tab to the picture "
+      + "and use the arrow keys.";
     return [make("p", hint), list];
   }
 
   function link(id, before = "", after = "") {
     const line = make("span", before);
-    const button = make("button", nameOf(nodes.get(id)));
+    const button = make("button", titleOf(id));
     button.type = "button";
-    button.className = "link";
+    button.className = isCall(id) ? "call" : "link";
     button.addEventListener("click", () => select(id));
     line.append(button, after);
     return line;
@@ -271,8 +316,8 @@
   const FLOW = { data: "", gradient: "gradient: ", saved: "saved: " };
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
-    "equation gradients parameters flops saved_bytes measured overlay unmeasured storage storages"
-      .concat(" of color").split(" ");
+    "equation gradients parameters flops saved_bytes output_bytes measured overlay unmeasured"
+      .concat(" storage storages of color badges faults").split(" ");
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -285,21 +330,29 @@
           const name = own && role && own !== role ? `${role}: ${own}` : role || own;
           const what = words(name, tensor.shape && tensorText(tensor));
           if (value && kind === "const") return words(name, `= ${value}`);
+          if (kind === "const" && !tensor.shape) return `${name} (not kept in the graph)`;
           return value ? `${what} (${value})` : what;
         });
-    const measured = (name) => overlays.find((other) => other.name === name)?.lines[id] ?? [];
-    const stands = node.count > 1 ? `, stands for ${grouped(node.count)} operators` : "";
+    const measured = (name) => {
+      const { lines } = overlays.find((other) => other.name === name) ?? { lines: {} };
+      const none = name === $("overlay").value ? ["does not apply"] : []; // the chosen one
+      return lines[id] ?? none;
+    };
+    const many = node.count > 1 && node.kind === "op";
+    const stands = many ? `, stands for ${grouped(node.count)} operators` : "";
 
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
-    add("failed", node.error.split("\n"));
+    add(facts.faults ? "verify" : "failed", node.error.split("\n"));
+    add("badges", facts.badges?.join(", "));
     add("value", node.value);
-    add("module", modulesOf(node));
+    add("module", modulesOf(node).map(([name, call]) => (calls.has(call) ? link(call) : name)));
     add("made at", node.site);
     add("equation", facts.equation);
     add("gradients", plain(facts.gradients ?? ""));
     add("from", incoming.get(id).map((edge) => {
       const argument = edge.argument && `${edge.argument} = `;
-      return link(edge.source, FLOW[edge.kind] + argument, ` ${tensorText(edge.tensor)}`);
+      const what = words(resultName(edge), tensorText(edge.tensor));
+      return link(edge.source, FLOW[edge.kind] + argument, ` ${what}`);
     }));
     add(node.kind === "op" ? "results" : "tensor",
       node.outputs.map((tensor) => words(tensor.name, tensorText(tensor))));
@@ -328,6 +381,56 @@
     return [heading, list];
   }
 
+  // The edges that enter or leave a call, those of one tensor together
+  function crossing(end, other, own) {
+    const found = new Map();
+    for (const edge of model.edges) {
+      if (!own.has(edge[end]) || own.has(edge[other]) || edge.kind !== "data") continue;
+      const key = `${edge.source}.${edge.output}`;
+      found.set(key, [...(found.get(key) ?? []), edge]);
+    }
+    return [...found.values()];
+  }
+
+  function readers(own) {
+    return crossing("source", "target", own).map((edges) => {
+      const line = make("span", `${tensorText(edges[0].tensor)} to `);
+      const targets = [...new Set(edges.map((edge) => edge.target))];
+      targets.forEach((id, index) => line.append(link(id, index ? ", " : "")));
+      return line;
+    });
+  }
+
+  function factsOfCall(cluster) {
+    const { id, path, kind, repeats, parameters, parent, inside } = cluster;
+    const [list, add] = factList();
+    const own = new Set(inside);
+    const { operators, flops, time } = data.calls[id];
+    add("kind", repeats > 1 ? `module call, stands for ${repeats} equal ones` : "module call");
+    add("module", path || "the one that was called");
+    add("class", kind);
+    add("call", whichCall(cluster));
+    add("parameters", grouped(parameters));
+    add("operators", operators);
+    add("FLOPs", flops);
+    add("time", time);
+    add("inputs", crossing("target", "source", own).map(([edge]) =>
+      link(edge.source, "", ` ${tensorText(edge.tensor)}`)));
+    add("outputs", readers(own));
+    const children = [...calls].filter(([, other]) => other.parent === id);
+    add("calls", children.map(([child]) => link(child)));
+    if (parent !== null && calls.has(`c${parent}`)) add("called by", link(`c${parent}`));
+    const heading = make("h2", callName(cluster));
+    heading.tabIndex = -1;
+    return [heading, list];
+  }
+
+  // Which result of an operator with several an edge carries
+  function resultName({ source, output, count }) {
+    const { kind, outputs } = nodes.get(source);
+    return kind === "op" && outputs.length > 1 && count === 1 ? outputs[output]?.name ?? "" : "";
+  }
+
   const spaced = (name) => name.replaceAll("_", " ");
 
   function plain(value) {
@@ -341,7 +444,32 @@
 
   const ends = (list, end) => [...new Set(list.map((edge) => edge[end]))];
 
+  // From a call: down into it, up to the one that it is called by, across to those beside it
+  function walkCalls(key) {
+    const { id, parent, inside } = calls.get(selected);
+    const ids = [...calls.keys()];
+    if (key === "ArrowUp") {
+      if (calls.has(`c${parent}`)) select(`c${parent}`);
+    } else if (key === "ArrowDown") {
+      select(ids.find((other) => calls.get(other).parent === id) ?? inside[0]);
+    } else {
+      const beside = ids.filter((other) => calls.get(other).parent === parent);
+      const step = key === "ArrowRight" ? 1 : beside.length - 1;
+      select(beside[(beside.indexOf(selected) + step) % beside.length]);
+    }
+  }
+
+  // To the innermost box around what is chosen
+  function around() {
+    const { parent, cluster } = isCall(selected)
+      ? calls.get(selected)
+      : nodes.get(selected) ?? { parent: model.clusters[0]?.id };
+    const next = `c${parent ?? cluster}`;
+    if (calls.has(next)) select(next);
+  }
+
   function walk(key) {
+    if (isCall(selected)) return walkCalls(key);
     if (key === "ArrowDown" || key === "ArrowUp") {
       const down = key === "ArrowDown";
       const next = down
@@ -374,7 +502,8 @@
         words(item.role, item.tensor.name, tensorText(item.tensor)));
       const attributes = node.attributes.map(([name, text]) => `${name}=${text}`);
       const parts = [nameOf(node), node.name, node.kind, node.phase, node.site, node.error];
-      parts.push(...node.outputs.map(tensorText), ...held, ...modulesOf(node), ...attributes);
+      parts.push(...node.outputs.map(tensorText), ...held, ...attributes);
+      parts.push(...modulesOf(node).map(([name]) => name));
       return [node.id, normal(parts.join("\n"))];
     }),
   );
@@ -406,7 +535,7 @@
 
   // ---- Overlays: a shade and a line of text for each operator
 
-  const SHADE = /^(heat-\d|hue-\d+|unmeasured|plain|dead)$/;
+  const SHADE = /^(heat-\d|cool-\d|hue-\d+|unmeasured|plain|dead|odd)$/;
   const height = 13.2; // of a line
   const spare = new Map(); // the lines that the layout left free for the overlay
   for (const [id, element] of elements) {
@@ -424,9 +553,9 @@
     const overlay = overlays.find((other) => other.name === name);
     for (const [id, element] of elements) {
       const told = overlay?.lines[id] ?? [];
-      const own = element.classList.contains("error") || element.dataset.mark; // a colour to keep
-      if (!own) {
-        const shades = overlay ? (overlay.classes[id] ?? "").split(" ") : spare.get(id).shades;
+      if (!element.classList.contains("error")) { // which keeps its colour
+        const classes = overlay?.classes[id] ?? "plain"; // it does not apply
+        const shades = overlay ? classes.split(" ") : spare.get(id).shades;
         element.classList.remove(...[...element.classList].filter((name) => SHADE.test(name)));
         element.classList.add(...shades.filter(Boolean));
       }
@@ -439,6 +568,12 @@
     }
     $("note").textContent = overlay?.note ?? "";
     $("scale").hidden = !overlay;
+    $("below").hidden = !overlay?.difference;
+    $("colourless").textContent = `${overlay?.difference ? "the same, or " : ""}does not apply`;
+    const shown = new Set([...elements.keys()].map((id) => overlay?.classes[id] ?? "plain"));
+    $("unmeasured").hidden = ![...shown].some((name) => name.startsWith("unmeasured"));
+    $("inapplicable").hidden = ![...shown].some((name) => name.startsWith("plain"));
+    tell();
   }
 
   for (const { name } of overlays) $("overlay").append(new Option(spaced(name), name));
@@ -496,7 +631,7 @@
       search();
     } else if (step) goTo(0);
     else if (selected !== null && $("facts").contains(document.activeElement)) {
-      elements.get(selected).focus();
+      elementOf(selected).focus();
     } else {
       document.activeElement?.blur();
       select(null);
@@ -512,6 +647,7 @@
     "-": () => zoom(0.8),
     "[": () => goTo(step - 1),
     "]": () => goTo(step + 1),
+    m: around,
   };
 
   const MOVES = {
@@ -525,7 +661,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") return leave();
     if (event.target.matches?.("input, select")) return;
-    const onNode = event.target.closest?.(".node");
+    const onNode = event.target.closest?.(".node, .cluster");
     if (event.key.startsWith("Arrow") && onNode) {
       event.preventDefault();
       if (!event.shiftKey) return walk(event.key);
@@ -546,10 +682,13 @@
   svg.setAttribute("role", "group");
   svg.setAttribute("aria-roledescription", "graph");
   for (const { element } of edges) element.setAttribute("aria-hidden", "true");
-  for (const [id, element] of elements) {
+  for (const [id, element] of choosable) {
     element.setAttribute("role", "button");
     element.setAttribute("aria-pressed", "false");
-    element.setAttribute("tabindex", id === model.nodes[0].id ? "0" : "-1");
+    element.setAttribute("tabindex", id === model.nodes[0]?.id ? "0" : "-1");
+  }
+  for (const [id, { element }] of calls) {
+    element.setAttribute("aria-label", `module call ${titleOf(id)}`);
   }
   $("fit").addEventListener("click", () => fit());
   $("in").addEventListener("click", () => zoom(1.25));
