@@ -42,7 +42,9 @@ FACTORS |= {"P": 1e15, "E": 1e18}
         (-999_999, "B", "-1 MB"),
         (-0.5, "V", "-0.5 V"),
         (0.25, "", "0.25"),
-        (math.nan, "s", "nan s"),
+        (math.nan, "s", "NaN s"),
+        (-math.inf, "B", "-inf B"),
+        (10**400, "B", "inf B"),
         (math.inf, "B", "inf B"),
     ],
 )

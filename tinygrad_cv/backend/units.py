@@ -26,8 +26,10 @@ def quantity(value: float, unit: str = "") -> str:
     >>> quantity(0.25), quantity(3, "V")
     ('0.25', '3 V')
     """
+    if isinstance(value, int):  # one that no float64 holds is infinite
+        value = float(value) if abs(value) < 10**308 else math.inf if value > 0 else -math.inf
     if unit not in _UNITS or not value or not math.isfinite(value):
-        return f"{value:.4g} {unit}".rstrip()
+        return f"{'NaN' if math.isnan(value) else format(value, '.4g')} {unit}".rstrip()
     name, factor = scale(value, unit)
     if abs(value / factor) >= 999.5:  # three digits would be 1000: that is the next prefix
         name, factor = scale(math.copysign(1000 * factor, value), unit)
