@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 import threading
 import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +21,8 @@ from tinygrad_cv.autograd import detect_anomaly
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.op import Op, unregister
-from tinygrad_cv.profiler import record
-from tinygrad_cv.profiler.text import bytes_text, number_text
+from tinygrad_cv.profiler import OperatorRow, record
+from tinygrad_cv.profiler.text import table_text
 
 
 class Block(nn.Module):
@@ -348,14 +350,17 @@ def test_tables():
     modules = p.table("flops", by="module").splitlines()
     assert modules[1].split()[:3] == ["Block", "Block", "1"]
     assert modules[2].split()[:3] == ["fc", "Linear", "1"]
-    assert tg.profile().table().splitlines()[-1] == "total: 0.0 us"
-    assert [number_text(n) for n in (0, 999, 1e3, 2.5e9)] == ["0", "999", "1 k", "2.5 G"]
-    assert [bytes_text(n) for n in (0, 1023, 1536, 3 << 30)] == [
-        "0 B",
-        "1023 B",
-        "1.5 KiB",
-        "3 GiB",
-    ]
+    assert tg.profile().table().splitlines()[-1] == "total: 0 s"
+
+
+def test_cells_of_a_table():
+    """FLOPs without the unit, which heads their columns; bytes and times with it."""
+    event = SimpleNamespace(time=0.002, depth=0, flops=2_500_000)
+    row = ("exp", "forward", 1, 0.002, 2_500_000, 999_999, 448, "own")
+    head, line, total = table_text([OperatorRow(*row)], None, [event], 0.0).splitlines()
+    assert re.split("  +", head)[3:9] == ["time", "share", "FLOPs", "FLOP/s", "output", "saved"]
+    assert re.split("  +", line)[3:9] == ["2 ms", "100.0 %", "2.5 M", "1.25 G", "1 MB", "448 B"]
+    assert total == "total: 2 ms"
 
 
 def test_what_is_refused(tmp_path):
@@ -397,4 +402,4 @@ def test_getting_kernels_ready_is_no_time_of_an_operator(slow, monkeypatch):
     assert [event.time for event in p.events] == [2.0, 2.0]
     assert [event.start for event in p.events] == [0.0, 2.0]
     assert p.preparing == 10.0
-    assert "and 10000.000 ms for compiling or loading kernels" in p.table()
+    assert "and 10 s for compiling or loading kernels" in p.table()

@@ -40,7 +40,7 @@ def test_rows_and_totals():
 def test_the_text():
     text = str(small_net().summary(2, 3, 8, 8))
     assert "1       BatchNorm2d  (2, 8, 8, 8)" in text
-    assert text.splitlines()[-1].startswith("1,522 parameters are trained, 0 frozen; 5.9 KiB")
+    assert text.splitlines()[-1].startswith("1,522 parameters are trained, 0 frozen; 6.09 kB")
 
 
 def test_nothing_is_changed():

@@ -32,9 +32,10 @@ def test_what_a_call_uses_besides_its_arguments_can_be_named():
     names = {"weight": weight, "shift": shift, "wrong": randn(2)}
     model = trace(lambda x: (x * weight + shift).sum(), randn(3), names=names).model
     assert [n.name for n in model.nodes if n.kind == "input"] == ["x", "weight", "shift"]
-    # The name of an argument stays.
-    model = trace(lambda x: x.sin(), weight, names={"weight": weight}).model
-    assert [n.name for n in model.nodes if n.kind == "input"] == ["x"]
+    # The name that was asked for comes before that of the argument.
+    for given in (weight, shift):
+        model = trace(lambda x: x.sin(), given, names={"mine": given}).model
+        assert [n.name for n in model.nodes if n.kind == "input"] == ["mine"]
 
 
 def test_clusters_are_module_calls():

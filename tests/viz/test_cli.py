@@ -25,6 +25,10 @@ class Net(nn.Module):
     def forward(self, image):
         return self.body(image).mean()
 
+class Sized(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+
 net = Net()
 number = 3
 
@@ -129,6 +133,9 @@ def test_a_failing_model_is_drawn_as_far_as_it_ran(model, tmp_path, capsys):
         ("missing", [], cli.WRONG_COMMAND, "has no attribute 'missing'"),
         ("Nett", [], cli.WRONG_COMMAND, "near it: Net"),
         ("broken", [], cli.WRONG_MODEL, "RuntimeError: boom"),
+        ("Sized", [], cli.WRONG_COMMAND, "def model(): return Sized(...)` in a file"),
+        ("Sized", [], cli.WRONG_COMMAND, "missing a required argument: 'size'"),
+        ("net", ["--input", "1", "--input", "1"], cli.WRONG_MODEL, "Give --input once for each"),
         ("net", ["--input", "1,1,5,5:banana"], cli.WRONG_COMMAND, "'banana'"),
         ("net", ["--input", "1,1,5,5", "--depth", "-1"], cli.WRONG_COMMAND, "0 or more"),
         ("net", ["--input", "1,1,5,5", "-o", "a.gif"], cli.WRONG_COMMAND, "Supported are"),

@@ -117,14 +117,6 @@ def test_a_failed_operator_says_why():
     assert "class=error" in to_dot(m.model())
 
 
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(1, "1 byte"), (999, "999 bytes"), (1000, "1 kB"), (999_999, "1 MB"), (12_345_678, "12.3 MB")],
-)
-def test_bytes_text(count, text):
-    assert labels.bytes_text(count) == text
-
-
 def test_shapes_of_scalars_and_unknown_tensors():
     assert labels.shape_text(()) == "scalar"
     assert labels.tensor_text(TensorInfo("")) == "?"
@@ -135,7 +127,7 @@ def test_the_legend_has_the_totals():
     assert lines[:3] == [
         "a small net, forward and backward",
         "3 operators, 3 backward, 20 parameters",
-        "600 FLOPs forward, 384 bytes saved for backward",
+        "600 FLOPs forward, 384 B saved for backward",
     ]
     assert "gradient" in lines[-1]
     short = [line.text for line in labels.legend_lines(transforms.limit(chain(100), 20))]

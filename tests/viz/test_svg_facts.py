@@ -32,7 +32,7 @@ def size(tensor) -> str:
 
 
 def byte_words(count: int) -> str:
-    return f"{count} bytes" if count < 1000 else f"{count / 1000:.3g} kB"
+    return f"{count} B" if count < 1000 else f"{count / 1000:.3g} kB"
 
 
 def scaled(value: float, units: list[tuple[float, str]]) -> str:

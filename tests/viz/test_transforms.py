@@ -148,7 +148,7 @@ def test_collapse_by_glob_and_by_function():
         (lambda m: transforms.collapse(m, "layer*"), "no module call matches 'layer\\*'"),
         (lambda m: transforms.depth(m, -1), "0 or more, not -1"),
         (lambda m: transforms.only(m, "sideways"), "not 'sideways'"),
-        (lambda m: transforms.limit(m, 3), "10 is the least"),
+        (lambda m: transforms.limit(m, 3), "max_nodes must be an integer, 10 or more, not 3"),
     ],
 )
 def test_wrong_arguments_are_refused(call, message):

@@ -146,7 +146,7 @@ def test_calls_of_one_module_say_which_they_are(look):
         def forward(self, x):
             return self.body(self.body(x)) + x
 
-    graph = viz.draw(Twice(), randn(2, 3))
+    graph = viz.draw(Twice(), randn(2, 3)).repeat(False)
     page = look(graph.model)
     page.key("f")
     (second,) = [c for c in graph.model.clusters if c.path == "body" and c.call == 2]

@@ -324,7 +324,11 @@ def test_all_that_lies_between():
         (lambda g: g.collapse("bod"), tg.ArgumentError, r"matches 'bod'\n  Paths in .*: body, bo"),
         (lambda g: g.expand("bdoy"), tg.ArgumentError, r"expand: no .*'bdoy'\n.*: body, "),
         (lambda g: g.collapse(3), tg.DTypeError, "a glob or a function of a call is needed, not 3"),
-        (lambda g: g.repeat(least=1), tg.ArgumentError, "at least 2 calls, not 1"),
+        (
+            lambda g: g.repeat(least=1),
+            tg.ArgumentError,
+            "least must be an integer, 2 or more, not 1",
+        ),
         (lambda g: g.stubs(uses=0), tg.ArgumentError, "uses must be an integer, 1 or more, not 0"),
         (lambda g: g.stubs(far=1.5), tg.ArgumentError, "far must be an integer"),
         (lambda g: g.color("rainbow"), tg.ArgumentError, r"'rainbow'\n.*'role', 'operator'"),

@@ -8,6 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity, scale
 from tinygrad_cv.errors import ArgumentError
 
 __all__ = ["timeline"]
@@ -65,7 +66,7 @@ def _style() -> str:
 class _Chart:
     def __init__(self, plan: Any, width: int, height: int) -> None:
         self.plan, self.width, self.height = plan, width, height
-        self.unit, self.factor = _unit(plan.peak_bytes)
+        self.unit, self.factor = scale(plan.peak_bytes, "B")
         self.tick = _nice(plan.peak_bytes / self.factor / 4)
         self.top = self.tick * (math.floor(plan.peak_bytes / self.factor / self.tick) + 1)
         self.step = (width - LEFT - RIGHT) / max(len(plan.steps), 1)
@@ -144,7 +145,7 @@ class _Chart:
         step, k = self.plan.steps[self.plan.peak], self.plan.peak
         x, y = self.x(k + 0.5), self.y(step.live)
         place = f" in {step.module}" if step.module else ""
-        text = f"peak {step.live / self.factor:.4g} {self.unit}: step {k}, "
+        text = f"peak {quantity(step.live, 'B')}: step {k}, "
         text += f"{step.operator} {step.phase}{place}"
         text = _short(text, self.width - LEFT - RIGHT)
         wide = BOLD * len(text) / 2
@@ -168,11 +169,6 @@ def _part(step: Any, name: str) -> int:
     if name == "other":
         return int(step.live - step.saved - step.gradients)
     return int(getattr(step, name))
-
-
-def _unit(size: int) -> tuple[str, int]:
-    power = min(max(int(math.log10(max(size, 1)) // 3), 0), 5)
-    return ("B", "kB", "MB", "GB", "TB", "PB")[power], 1000**power
 
 
 def _nice(size: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 from tinygrad_cv.autograd.memory_budget import Applied, cheapest
 from tinygrad_cv.autograd.memory_picture import timeline
 from tinygrad_cv.autograd.meta_run import MemoryStep, run_on_meta
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, DTypeError
 
 __all__ = ["MemoryPlan", "MemoryStep", "plan_memory"]
@@ -177,7 +178,7 @@ class MemoryPlan:
         if self.recompute:
             share = 100 * self.recompute_flops / max(self.flops, 1)
             seconds = self.recompute_time
-            time = "" if seconds is None else f", {1e3 * seconds:.3g} ms by the profile"
+            time = "" if seconds is None else f", {quantity(seconds, 's')} by the profile"
             lines.append(
                 f"computed again: {', '.join(self.recompute)}; {self.recompute_flops:,} FLOPs, "
                 f"{share:.1f} % more{time}"

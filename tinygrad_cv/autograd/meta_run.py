@@ -15,6 +15,7 @@ from tinygrad_cv.autograd.tree import map_leaves, tensors_of
 from tinygrad_cv.backend.array import META, is_array, placing
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, form_of, spec_of
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.backend.writes import forget
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.engine import Key, Run
@@ -314,7 +315,7 @@ def _form(spec: Spec) -> np.ndarray:
     try:
         memory = np.empty(max(size, 1), np.uint8)
     except MemoryError:
-        problem = f"a view of {size:,} bytes is more than this system has addresses for"
+        problem = f"a view of {quantity(size, 'B')} is more than this system has addresses for"
         raise GraphError("plan_memory", problem, values=[("tensor", spec.shape)]) from None
     return np.ndarray(spec.shape, spec.dtype, memory, strides=strides)
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from tinygrad_cv.backend.spec import dense_strides, form_of
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError
 
 __all__ = ["Block", "MemoryStats", "empty", "empty_cache", "empty_like", "reset_peak", "scratch"]
@@ -413,7 +414,7 @@ def _rounded(nbytes: int) -> int:
 
 def _aligned(size: int) -> np.ndarray:
     if size >= 1 << 48:  # NumPy speaks of dimensions here
-        raise MemoryError(f"an array of {size:.1e} bytes is beyond any memory")
+        raise MemoryError(f"an array of {quantity(size, 'B')} is beyond any memory")
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + size]

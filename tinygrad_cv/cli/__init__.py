@@ -245,6 +245,14 @@ def _traced(
             raise
         return _Drawn(graph, graph.error, source)
     function = source if isinstance(target, tg.Tensor) else target
+    problem = "" if isinstance(target, tg.Tensor) else _misfit(target, inputs)
+    if problem:
+        name = getattr(target, "__name__", type(target).__name__)
+        raise _Refused(
+            WRONG_MODEL,
+            f"the inputs do not fit {name}: {problem}\n  Give --input once for each argument, in "
+            "their order.",
+        )
     ways: list[tuple[Callable[..., Any], Any, bool]] = [(tg.viz.trace, target, options.backward)]
     if function is not target:
         ways.append((tg.viz.trace, function, options.backward))
@@ -314,6 +322,14 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
         return found
     if not callable(found):
         raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
+    problem = _misfit(found, []) if isinstance(found, type) else ""
+    if problem:
+        name = found.__name__
+        raise _Refused(
+            WRONG_COMMAND,
+            f"{name} cannot be made without arguments: {problem}\n  Write a function that makes "
+            f"it, such as `def model(): return {name}(...)` in a file, and give file.py:model.",
+        )
     if _makes(found):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
@@ -325,17 +341,27 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
 
 def _makes(function: Any) -> bool:
     """True for a class, and for a function that needs no argument."""
-    import inspect
-
     if isinstance(function, type):
         return True
     if not callable(function) or hasattr(function, "forward"):
         return False
+    return not _misfit(function, [], "unknown")
+
+
+def _misfit(target: Callable[..., Any], inputs: Sequence[Any], unknown: str = "") -> str:
+    """Why a call does not fit; "" if it does, and ``unknown`` where nobody can say."""
+    import inspect
+
+    function = target if isinstance(target, type) else getattr(target, "forward", target)
     try:
-        inspect.signature(function).bind()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return False
-    return True
+        return unknown
+    try:
+        signature.bind(*inputs)
+    except TypeError as error:
+        return str(error)
+    return ""
 
 
 def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> Any:

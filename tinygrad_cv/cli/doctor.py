@@ -12,6 +12,7 @@ from typing import Any
 
 from tinygrad_cv._version import __version__
 from tinygrad_cv.backend.cpu import checking, threads
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.cli import machine
 
 __all__ = ["advice", "examine", "text"]
@@ -320,8 +321,8 @@ def _cache_rows(cache: Facts | None) -> Iterator[tuple[str, str]]:
     writable = "writable" if cache["writable"] else "not writable"
     place = f"{cache['path']}, {writable}" if cache["path"] else "none: there is no home folder"
     yield "  cache", place
-    size = f"{cache['bytes'] / 1e6:.1f} MB"
+    size = quantity(cache["bytes"], "B")
     yield "  kept there", f"{cache['kept']} of {cache['kernels']} kernels, {size}"
     if cache["older"]:
-        size = f"{cache['older_bytes'] / 1e6:.1f} MB"
+        size = quantity(cache["older_bytes"], "B")
         yield "  beside it", f"{cache['older']} folders of other versions, {size}; `warmup --clean`"

@@ -101,7 +101,7 @@ VIEWS = (
         "--repeat",
         {
             "action": argparse.BooleanOptionalAction,
-            "help": "equal calls in a row once, also if they are only two, or none of them",
+            "help": "equal calls in a row once, with --full too, or none of them",
         },
         lambda graph, value, options: graph.repeat(value),
         late=True,

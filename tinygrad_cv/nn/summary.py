@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_cv.backend.dtypes import as_dtype, get_default_dtype
 from tinygrad_cv.backend.spec import Spec, spec_of
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.tensor import Tensor, as_tensor
 from tinygrad_cv.errors import ArgumentError
@@ -83,7 +84,7 @@ class Summary:
         frozen = self.parameters - self.trainable
         lines.append(
             f"{self.trainable:,} parameters are trained, {frozen:,} frozen; "
-            f"{_size(self.parameter_bytes)} of parameters"
+            f"{quantity(self.parameter_bytes, 'B')} of parameters"
         )
         return "\n".join(lines)
 
@@ -227,12 +228,3 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def _number(value: int) -> str:
     return f"{value:,}" if value else ""
-
-
-def _size(nbytes: int) -> str:
-    size = float(nbytes)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from tinygrad_cv.backend import kernels
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DataError, GraphError
@@ -383,7 +384,7 @@ class profile:  # noqa: N801  (PyTorch's name)
             ) from None
 
     def __repr__(self) -> str:
-        return f"<profile: {len(self.events)} runs, {1e3 * self.time:.3f} ms>"
+        return f"<profile: {len(self.events)} runs, {quantity(self.time, 's')}>"
 
 
 def _sorted(rows: list[Any], sort_by: str, name: str) -> list[Any]:

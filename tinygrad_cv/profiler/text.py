@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.profiler.record import Event
 
-__all__ = ["bytes_text", "number_text", "table_text"]
+__all__ = ["table_text"]
 
 
 def table_text(rows: list[Any], limit: int | None, events: list[Event], preparing: float) -> str:
@@ -25,12 +26,12 @@ def table_text(rows: list[Any], limit: int | None, events: list[Event], preparin
             [
                 *row[:2],
                 f"{row.calls:,}",
-                *map(_time, times),
+                *(quantity(time, "s") for time in times),
                 f"{100 * row.time / whole:.1f} %",
-                number_text(row.flops),
-                number_text(row.flops / row.time if row.time else 0),
-                bytes_text(row.output_bytes),
-                bytes_text(row.saved_bytes),
+                _count(row.flops, "FLOPs"),
+                _count(row.flops / row.time if row.time else 0, "FLOP/s"),
+                quantity(row.output_bytes, "B"),
+                quantity(row.saved_bytes, "B"),
                 *([] if by_module else [row.kernel]),
             ]
         )
@@ -45,40 +46,16 @@ def table_text(rows: list[Any], limit: int | None, events: list[Event], preparin
     ]
     if len(shown) < len(rows):
         text.append(f"... and {len(rows) - len(shown)} more rows")
-    text.append(f"total: {_time(sum(e.time for e in events if e.depth == 0))}")
+    text.append(f"total: {quantity(sum(e.time for e in events if e.depth == 0), 's')}")
     if preparing:
-        text.append(f"and {_time(preparing)} for compiling or loading kernels, once in a process")
+        time = quantity(preparing, "s")
+        text.append(f"and {time} for compiling or loading kernels, once in a process")
     unknown = sum(e.flops is None and e.depth == 0 for e in events)
     if unknown:
         text.append(f"the FLOPs of {unknown} runs depend on values and are not counted")
     return "\n".join(text)
 
 
-def _time(seconds: float) -> str:
-    return f"{1e6 * seconds:.1f} us" if seconds < 1e-3 else f"{1e3 * seconds:.3f} ms"
-
-
-def number_text(number: float) -> str:
-    """A number in thousands, millions ...: 54, 1.05 M.
-
-    >>> number_text(54), number_text(1048576)
-    ('54', '1.05 M')
-    """
-    return _scaled(number, 1000, ("", " k", " M", " G", " T", " P"))
-
-
-def bytes_text(number: float) -> str:
-    """A number of bytes: 54 B, 1 MiB.
-
-    >>> bytes_text(54), bytes_text(1048576)
-    ('54 B', '1 MiB')
-    """
-    return _scaled(number, 1024, (" B", " KiB", " MiB", " GiB", " TiB", " PiB"))
-
-
-def _scaled(number: float, step: int, units: tuple[str, ...]) -> str:
-    k = 0
-    while number >= step and k < len(units) - 1:
-        number /= step
-        k += 1
-    return f"{number:.0f}{units[k]}" if k == 0 else f"{number:.3g}{units[k]}"
+def _count(value: float, unit: str) -> str:
+    """Without the unit, which heads the column."""
+    return quantity(value, unit).removesuffix(unit).rstrip()

@@ -18,10 +18,11 @@ from typing import Any
 from tinygrad_cv.autograd.verification import Report
 from tinygrad_cv.core.tensor import Tensor, extend
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz import capture
+from tinygrad_cv.viz import capture, checks
 from tinygrad_cv.viz.comparison import Diff, prepared, shown
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import clean
+from tinygrad_cv.viz.limits import LEAST, MAX_NODES
 from tinygrad_cv.viz.model import (
     Cluster,
     FoldedTensor,
@@ -31,7 +32,6 @@ from tinygrad_cv.viz.model import (
     TensorInfo,
 )
 from tinygrad_cv.viz.operators import explain
-from tinygrad_cv.viz.transforms import MAX_NODES
 from tinygrad_cv.viz.union import Change
 
 __all__ = [
@@ -72,8 +72,8 @@ def trace(
             statistics and random draws advance.
         backward: add the backward part: for each operator the rules that would run, and what is
             saved for them.
-        names: names for Tensors in the picture. Arguments of a call and parameters of a module have
-            theirs already.
+        names: names for Tensors in the picture, {"image": x}. Arguments of a call and parameters
+            of a module have theirs already; these come before them.
         title: first line of the picture.
         verify: what :func:`tinygrad_cv.autograd.verify` found in the graph of the Tensor: faulty
             nodes are red and say what is wrong, where a gradient is wrong the backward ones.
@@ -91,8 +91,8 @@ def trace(
 
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
-    frees what was kept, so are all of them. A frozen bias is not drawn. A call that is watched
-    shows everything.
+    frees what was kept, so are all of them; one of ``names`` is recognised where no other Tensor or
+    place fits. A frozen bias is not drawn. A call that is watched shows everything.
 
     Badges say what is out of the ordinary about an operator: "in place", "custom", "recomputed"
     (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
@@ -111,8 +111,10 @@ def trace(
     Raises:
         GraphError: the Tensor has no graph, or ``backward`` is asked for and nothing requires a
             gradient, or its saved values were freed by an earlier backward.
-        DTypeError: ``target`` is neither Tensors nor callable.
-        ArgumentError: ``profile`` or ``plan`` is of something else; ``verify`` of a call.
+        DTypeError: ``target`` is neither Tensors nor callable, or a class; ``names`` is no dict of
+            texts to Tensors; another argument is of the wrong type.
+        ArgumentError: the inputs do not fit the call; ``profile`` or ``plan`` is of something else;
+            ``verify`` of a call.
         Exception: what the call itself raised before any operator ran, unless it is an error of the
             library's. KeyboardInterrupt and SystemExit always come through.
 
@@ -121,12 +123,20 @@ def trace(
     >>> [node.name for node in trace((x * x).sum(), names={"x": x}).model.nodes]
     ['x', 'mul', 'sum', 'output']
     """
+    backward = checks.flag("trace", "backward", backward)
+    statistics = checks.flag("trace", "statistics", statistics)
+    if title is not None:
+        title = checks.text("trace", "title", title)
+    if verify is not None:
+        verify = checks.report(verify)
     if isinstance(target, Tensor):
         target = (target,)
     if isinstance(target, (tuple, list)) and target and all(isinstance(t, Tensor) for t in target):
         if inputs or kwargs:
             raise ArgumentError(
-                "trace", "a Tensor's graph is there already; inputs are for modules and functions"
+                "trace",
+                "a Tensor's graph is there already; inputs are for modules and functions",
+                repair="Write viz.trace(loss), or viz.trace(model, x).",
             )
         single = len(target) == 1
         outputs = [
@@ -135,7 +145,7 @@ def trace(
         return Graph(
             capture.from_tensors(
                 outputs,
-                names or {},
+                names,
                 backward,
                 _title(title, "computation graph", backward),
                 verify,
@@ -154,13 +164,13 @@ def trace(
         raise DTypeError(
             "trace",
             f"a Tensor, a list of Tensors, a module or a function is needed, not {target!r:.60}",
+            repair="Write viz.draw(loss), or viz.draw(model, x).",
         )
+    checks.module_call(target, inputs, kwargs)
     default = getattr(target, "__name__", type(target).__name__)
     title = _title(title, default, backward)
     return Graph(
-        capture.from_call(
-            target, inputs, kwargs, names or {}, backward, title, profile, statistics, plan
-        )
+        capture.from_call(target, inputs, kwargs, names, backward, title, profile, statistics, plan)
     )
 
 
@@ -185,8 +195,9 @@ def draw(
     **kwargs: Any,
 ) -> Graph:
     """Like :func:`trace`, in the view that a person wants first (:meth:`Graph.simplify`):
-    parameters and constants inside their operators, what an operator saves in one box, layers of
-    one operator without a box, and at most ``max_nodes`` boxes, copies of far tensors included.
+    parameters and constants inside their operators, what an operator saves in one box, equal
+    blocks in a row as one ("×2"; ``repeat(False)`` unfolds them), layers of one operator without a
+    box, and at most ``max_nodes`` boxes, copies of far tensors included.
 
     Args and errors are those of :func:`trace`; ``max_nodes`` is at least 10, and the picture has as
     many, also more than the usual 300, unless the engine needs longer than the time limit of
@@ -201,6 +212,8 @@ def draw(
     >>> graph.render("product.svg")  # doctest: +SKIP
     PosixPath('product.svg')
     """
+    checks.whole("draw", "max_nodes", max_nodes, LEAST)
+    checks.flag("draw", "explain", explain)
     options: dict[str, Any] = {"backward": backward, "names": names, "title": title}
     options |= {"verify": verify, "profile": profile, "statistics": statistics, "plan": plan}
     graph = trace(target, *inputs, **options, **kwargs)
@@ -258,10 +271,24 @@ def diff(
     ~ output: tensor 2×3 → 2×5
     − connection: 1 : relu to output
     """
+    max_nodes = checks.whole("diff", "max_nodes", max_nodes, LEAST)
+    fold = checks.flag("diff", "fold", fold)
+    if title is not None:
+        title = checks.text("diff", "title", title)
+    if checks.flag("diff", "backward", backward) and isinstance(a, Graph) and isinstance(b, Graph):
+        raise ArgumentError(
+            "diff",
+            "backward= is for what is traced here, and both are graphs",
+            repair="Trace them with it: viz.trace(..., backward=True).",
+        )
     graphs = []
     called = [not isinstance(x, (Graph, Tensor, tuple, list)) for x in (a, b)]
     if (inputs or kwargs) and not any(called):
-        raise ArgumentError("diff", "inputs are for modules and functions, and neither is one")
+        raise ArgumentError(
+            "diff",
+            "inputs are for modules and functions, and neither is one",
+            repair="Write viz.diff(a, b) for graphs and Tensors, viz.diff(a, b, x) for models.",
+        )
     for target, call in zip((a, b), called, strict=True):
         if isinstance(target, Graph):
             graphs.append(target)

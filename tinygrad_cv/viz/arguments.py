@@ -7,9 +7,40 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tinygrad_cv.core.tensor import Tensor
+from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz.values_text import value_text
 
-__all__ = ["bound", "named", "named_inputs"]
+__all__ = ["bound", "named", "named_inputs", "named_tensors"]
+
+
+def named_tensors(names: Any) -> list[tuple[str, Tensor]]:
+    """The pairs of ``names``; none for None.
+
+    Raises:
+        DTypeError: it is no dict of texts to Tensors.
+
+    >>> import tinygrad_cv as tg
+    >>> try:
+    ...     named_tensors({"a": 5})
+    ... except tg.DTypeError as error:
+    ...     print(error)
+    trace: names= has Tensors as its values, names['a'] is int
+      Give a dict of names to Tensors, such as names={"image": x}.
+    """
+    repair = 'Give a dict of names to Tensors, such as names={"image": x}.'
+    if names is None:
+        return []
+    if not isinstance(names, Mapping):
+        problem = f"names= takes a dict, not {type(names).__name__}"
+        raise DTypeError("trace", problem, repair=repair)
+    for name, tensor in names.items():
+        if not isinstance(name, str):
+            problem = f"names= has texts as its keys, one is {type(name).__name__}"
+            raise DTypeError("trace", problem, repair=repair)
+        if not isinstance(tensor, Tensor):
+            problem = f"names= has Tensors as its values, names[{name!r:.40}] is "
+            raise DTypeError("trace", problem + type(tensor).__name__, repair=repair)
+    return list(names.items())
 
 
 def named_inputs(

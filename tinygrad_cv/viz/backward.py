@@ -118,10 +118,12 @@ def _saved(translator: Translator, node: Node) -> list[int]:
     numbers = []
     for name, array, held, state in (*_values(translator, node), *_arguments(translator, node)):
         if hasattr(array, "dtype"):
-            own = [a for a in held if id(memory_owner(a)) not in translator.parameter_memory]
+            names = [translator.parameter_memory.get(id(memory_owner(a))) for a in held]
+            own = [a for a, known in zip(held, names, strict=True) if known is None]
             state = "parameter" if held and not own else state
+            parameter = next((known for known in names if known), "")
             number = translator.number[node]
-            numbers.append(translator.builder.saved(number, name, array, own, state))
+            numbers.append(translator.builder.saved(number, name, array, own, state, parameter))
     return numbers
 
 

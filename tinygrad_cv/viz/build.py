@@ -193,7 +193,15 @@ class Builder:
         """Operator ``number`` has gradient rules; what they keep is told by :meth:`saved`."""
         self._kept.setdefault(number, 0)
 
-    def saved(self, number: int, name: str, array: Any, kept: Iterable[Any], state: str) -> int:
+    def saved(
+        self,
+        number: int,
+        name: str,
+        array: Any,
+        kept: Iterable[Any],
+        state: str,
+        parameter: str = "",
+    ) -> int:
         """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``. Memory
         that several keep counts once in all, for the first of them. ``state``: "parameter",
         "packed" or "recomputed", or nothing where ``kept`` is the array itself.
@@ -208,6 +216,8 @@ class Builder:
             facts["storage"] = -1
         else:
             facts["storages"] = [list(pair) for pair in dict(storages).items()]
+        if parameter:  # its name
+            facts["parameter"] = parameter
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import contract
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
 from tinygrad_cv.viz.selection import chosen_calls
@@ -18,15 +18,14 @@ def depth(model: GraphModel, k: int) -> GraphModel:
     """Draw every module call that is nested ``k`` deep as one node; the outermost call has depth 0.
 
     Raises:
-        ArgumentError: ``k`` is negative.
+        ArgumentError: ``k`` is no integer, or negative.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(tg.nn.Linear(4, 3), tg.nn.ReLU())
     >>> [node.name for node in depth(tg.viz.trace(net, tg.zeros(2, 4)).model, 0).nodes]
     ['input', 'Sequential', 'output']
     """
-    if k < 0:
-        raise ArgumentError("depth", f"the depth must be 0 or more, not {k}")
+    k = whole("depth", "k", k, 0)
     level = levels(model.clusters)
     return _collapse_clusters(
         model, {cluster.id for cluster in model.clusters if level[cluster.id] == k}

@@ -17,7 +17,7 @@ from tinygrad_cv.core import mode
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError, TinygradError, user_frame
-from tinygrad_cv.viz.arguments import named, named_inputs
+from tinygrad_cv.viz.arguments import named, named_inputs, named_tensors
 from tinygrad_cv.viz.backward import add_backward
 from tinygrad_cv.viz.badges import with_values
 from tinygrad_cv.viz.failure import Failure, Refused, Run, failure_of, states
@@ -37,7 +37,7 @@ FREED_NOTE = "backward has freed the saved values: inputs and constants are not 
 
 def from_tensors(
     outputs: Sequence[tuple[str, Tensor]],
-    names: Mapping[str, Tensor],
+    names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
     verify: Report | None = None,
@@ -62,10 +62,11 @@ def from_tensors(
             repair="Call requires_grad_() on an input before computing, or trace the call itself: "
             "viz.trace(function, *inputs).",
         )
-    translator = Translator(names)
+    translator = Translator(named_tensors(names))
     for node in topological([t.node for _, t in outputs if t.node is not None]):
         if isinstance(node, Node):  # leaves come with the first operator that uses them
             translator.node(node)
+    translator.identify()
     model = _finish(translator, outputs, backward, title)
     if verify is not None:
         model = with_faults(model, translator.number, verify)
@@ -81,7 +82,7 @@ def from_call(
     function: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-    names: Mapping[str, Tensor],
+    names: Mapping[str, Tensor] | None,
     backward: bool,
     title: str,
     profile: Any = None,
@@ -89,15 +90,19 @@ def from_call(
     plan: Any = None,
 ) -> GraphModel:
     """The graph of ``function(*args, **kwargs)``, also without gradients and on the meta device;
-    ``names`` are of Tensors that it uses besides, and ``profile`` saw the same call.
+    ``names`` are of Tensors that it uses, or other names for its arguments, and ``profile`` saw the
+    same call.
 
     If the call fails, the model has everything up to there, and what failed with its message. An
     error that is none of ours comes through if no operator has run.
     """
+    given = named_tensors(names)
+    chosen = {id(tensor): name for name, tensor in given}
     if profile is not None:
         check_profile(profile)
     inputs = named_inputs(function, args, kwargs)
-    translator = Translator({**names, **dict(inputs)}, function)
+    inputs = [(chosen.get(id(tensor), name), tensor) for name, tensor in inputs]
+    translator = Translator(given, function, inputs)
     recorder = _Recorder(statistics)
     failure: Failure | None = None
     outputs: list[tuple[str, Tensor]] = []

@@ -112,7 +112,9 @@ def _structures(model: GraphModel) -> dict[int, str]:
     for node in model.nodes:
         if node.kind != "op":
             continue
-        if node.cluster in form and not node.title and "operators" not in node.facts:
+        if node.pair is not None and node.pair in keys:
+            keys[node.id] = keys[node.pair]  # a backward is as its forward
+        elif node.cluster in form and not node.title and "operators" not in node.facts:
             keys[node.id] = form[node.cluster]
         else:
             inside = tuple(sorted(node.facts.get("operators", {}).items()))

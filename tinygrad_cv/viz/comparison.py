@@ -109,7 +109,9 @@ class Diff(Graph):
         True
         """
         if not isinstance(graph, Graph):
-            raise DTypeError("apply", f"a Graph is needed, not {type(graph).__name__}")
+            problem = f"a Graph is needed, not {type(graph).__name__}"
+            repair = "Apply them to the first graph of viz.diff, which .before has."
+            raise DTypeError("apply", problem, repair=repair)
         if len(graph.model.nodes) != len(self.before.model.nodes) or Diff(graph, self.before):
             raise ArgumentError(
                 "apply",

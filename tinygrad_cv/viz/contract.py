@@ -17,16 +17,8 @@ from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = [
-    "BUNDLES",
-    "LOOSENED",
-    "Key",
-    "contract",
-    "holding",
-    "parameter_sizes",
-    "saved_bytes",
-    "storages",
-]
+__all__ = ["BUNDLES", "LOOSENED", "Key", "contract", "holding", "named", "parameter_sizes"]
+__all__ += ["saved_bytes", "storages"]
 
 Key = tuple[int, str]  # which block, and "forward", "backward", "saved" or one of BUNDLES
 BUNDLES = {  # parts of a graph without operators, and what several of them are
@@ -262,7 +254,7 @@ def _with_operator(
     held = tuple(
         FoldedTensor(
             inside[edge.source].kind,
-            edge.tensor if not edge.hidden else inside[edge.source].outputs[0],
+            named(inside[edge.source]),
             edge.argument,
             edge.source,
             inside[edge.source].value,
@@ -279,6 +271,16 @@ def _with_operator(
         held=operator.held + held,
         title=operator.title or (block.title if operator.phase == "forward" else ""),
     )
+
+
+def named(node: GraphNode) -> TensorInfo:
+    """The tensor that a node is, with its name: that of the parameter whose gradient it is, or that
+    is saved."""
+    if node.kind == "saved":
+        name = str(node.facts.get("parameter", ""))
+    else:
+        name = node.name.removesuffix(".grad") if node.phase == "backward" else node.name
+    return replace(node.outputs[0], name=name)
 
 
 def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz import values as numbers
 from tinygrad_cv.viz.marks import combined_marks, mark_lines
 from tinygrad_cv.viz.model import GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import MEASURES, quantity
+from tinygrad_cv.viz.overlay import MEASURES
 
 __all__ = ["combined_comparison", "overlay", "side", "with_comparison"]
 

@@ -10,6 +10,7 @@ from typing import Any
 from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.naming import held_form
 
 __all__ = ["Call", "calls_of", "form", "sizes", "structures"]
 
@@ -99,7 +100,7 @@ def form(by_id: Mapping[int, Any], call: Call, forms: dict[Any, int]) -> int:
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
             tuple(a for a in node.attributes if a[0] not in CHANCE),
-            tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
+            tuple(map(held_form, node.held)),
             node.value,
             node.count,
             node.error,

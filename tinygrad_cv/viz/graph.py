@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
+from tinygrad_cv.viz.checks import text
 from tinygrad_cv.viz.difference import overlay
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
@@ -46,8 +47,9 @@ class Graph(Views):
 
     def simplify(self, max_nodes: int = transforms.MAX_NODES) -> Graph:
         """The view that a person wants first: parameters and constants inside their operators,
-        saved tensors in one box for each operator, single-operator modules without a box, and at
-        most ``max_nodes`` boxes, copies of far tensors included, which :meth:`render` then draws.
+        saved tensors in one box for each operator, equal module calls in a row as one (two blocks,
+        or three layers of a single operator), single-operator modules without a box, and at most
+        ``max_nodes`` boxes, copies of far tensors included, which :meth:`render` then draws.
 
         Raises:
             ArgumentError: ``max_nodes`` is less than 10.
@@ -115,7 +117,7 @@ class Graph(Views):
         """Module calls nested ``k`` deep as one node each; the outermost call has depth 0.
 
         Raises:
-            ArgumentError: ``k`` is negative.
+            ArgumentError: ``k`` is no integer, or negative.
 
         >>> import tinygrad_cv as tg
         >>> block = tg.nn.Sequential(tg.nn.Linear(4, 4), tg.nn.ReLU())
@@ -187,21 +189,20 @@ class Graph(Views):
         Raises:
             ArgumentError: another name, no operator has such a value, or the dict names a node that
                 is no operator.
-            DTypeError: a value is no finite number.
+            DTypeError: a value is no finite number, or ``unit`` is no text.
 
         >>> import tinygrad_cv as tg
         >>> graph = tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4))
         >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
         <lambda>: 2 operators
         8 FLOPs forward
-        coloured by value: 4 V in all; the stronger, the
-        more
+        coloured by value: 4 V in all; stronger is more
         #0 input x   4 float32
         #1 exp <- input #0   → 4 float32; value 3 V (75 %)
         #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
         #3 output <- #2   scalar float32
         """
-        return self._step(overlay, values, unit)
+        return self._step(overlay, values, text("overlay", "unit", unit))
 
     def explain(self) -> Graph:
         """Each operator with its equation and, beside its backward operator or in it, the equations
@@ -301,6 +302,10 @@ class Graph(Views):
         """The graph as JSON; :meth:`from_json` reads it. For programs, or to draw it elsewhere or
         later.
 
+        JSON holds this graph as it is drawn. What a view has folded or collapsed is not in it and
+        cannot be opened again: to explore a graph later, write the whole,
+        ``viz.trace(...).to_json()``, and fold after reading.
+
         >>> import json, tinygrad_cv as tg
         >>> data = json.loads(tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).to_json())
         >>> data["version"], [node["name"] for node in data["nodes"]]
@@ -310,9 +315,12 @@ class Graph(Views):
 
     @staticmethod
     def from_json(text: str) -> Graph:
-        """The graph that :meth:`to_json` wrote; of differences, the graph of both in one.
+        """The graph that :meth:`to_json` wrote, of differences the graph of both in one: what was
+        drawn, and no more. :meth:`expand` and ``repeat(False)`` open what is folded or collapsed
+        after reading, and raise where it was before.
 
         Raises:
+            DTypeError: it is no text.
             DataError: the text is not such a graph.
 
         >>> import tinygrad_cv as tg

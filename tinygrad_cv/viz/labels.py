@@ -10,16 +10,16 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.badges import badge_line, badge_totals
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
-from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.naming import held_names, last_name, own_names
 from tinygrad_cv.viz.overlay import overlay_lines
-from tinygrad_cv.viz.values import quantity
 
 __all__ = [
     "Line",
-    "bytes_text",
     "clean",
     "cluster_lines",
     "cluster_text",
@@ -94,17 +94,6 @@ def count_text(tensor: TensorInfo) -> str:
         if tensor.shape is not None and len(tensor.shape) > 1
         else shape
     )
-
-
-def bytes_text(count: int) -> str:
-    """``1.3 MB``, in powers of ten as storage is sold.
-
-    >>> bytes_text(999), bytes_text(1000), bytes_text(12_345_678)
-    ('999 bytes', '1 kB', '12.3 MB')
-    """
-    if count < 1000:
-        return "1 byte" if count == 1 else f"{count} bytes"
-    return quantity(count, "B")
 
 
 _SHORT = {"kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
@@ -192,12 +181,14 @@ def _operator_lines(node: GraphNode) -> list[Line]:
         lines = [Line(" ".join(filter(None, (node.name, short_attributes(node)))), "name")]
         if node.title:
             lines.append(Line(node.title))
-    lines += _held_lines(node.held)
+    lines += _held_lines(node)
     if backward:
-        lines += [
-            Line(f"d {t.name} {tensor_text(t)}" if t.name else tensor_text(t), "tensor")
-            for t in node.outputs[:4]
-        ]
+        gradients = [item for item in node.held if item.kind == "gradient"]
+        own = own_names(item.tensor.name for item in gradients)
+        names = {item.role: own[item.tensor.name] for item in gradients}
+        for t in node.outputs[:4]:
+            name = names.get(t.name) or t.name
+            lines.append(Line(f"d {name} {tensor_text(t)}" if name else tensor_text(t), "tensor"))
     else:
         several = len(node.outputs) > 1
         lines += [Line(f"→ {tensor_text(t, name=several)}", "tensor") for t in node.outputs[:4]]
@@ -215,12 +206,11 @@ def _kinds_lines(node: GraphNode) -> list[Line]:
     return [Line(", ".join(parts) + (" …" if len(kinds) > 3 else ""))]
 
 
-def _held_lines(held: Sequence[FoldedTensor]) -> list[Line]:
+def _held_lines(node: GraphNode) -> list[Line]:
     lines = []
-    for item in held:
-        if item.kind == "gradient":
-            continue  # it is one of the operator's outputs
-        name = item.role or item.tensor.name
+    held = [item for item in node.held if item.kind != "gradient"]  # that is one of the outputs
+    names = held_names(node.name, held, exactly="explain" in node.facts)
+    for item, name in zip(held, names, strict=True):
         if item.kind == "param":
             lines.append(Line(f"{name} {count_text(item.tensor)}", "param"))
         elif item.value:
@@ -237,10 +227,12 @@ def _saved_lines(node: GraphNode) -> list[Line]:
     # Where it has a box of its own, a parameter is drawn too.
     value = node.value if node.value != "parameter" else ""
     items = items or [(node.name, tensor, value) for tensor in node.outputs]
-    lines = [
-        Line(f"{name} {tensor_text(tensor)}" + (f" ({value})" if value else ""), "tensor")
-        for name, tensor, value in items
-    ]
+    lines = []
+    for name, tensor, value in items:
+        own = last_name(tensor.name)
+        whose = f" {own}" if value == "parameter" and own not in ("", name) else ""
+        note = f" ({value}{whose})" if value else ""
+        lines.append(Line(f"{name} {tensor_text(tensor)}{note}", "tensor"))
     saved = any(value != "recomputed" for _, _, value in items)
     if not items:
         saved = bool(node.facts.get("saved_tensors"))
@@ -250,7 +242,7 @@ def _saved_lines(node: GraphNode) -> list[Line]:
             lines.append(Line(f"{int(node.facts['recomputed']):,} recomputed"))
     size = int(node.facts.get("saved_bytes", 0))
     head = "saved" if saved or size else "not saved"
-    return [Line(f"{head} {bytes_text(size)}" if size else head, "name"), *lines]
+    return [Line(f"{head} {quantity(size, 'B')}" if size else head, "name"), *lines]
 
 
 def _tensor_lines(node: GraphNode) -> list[Line]:
@@ -328,13 +320,13 @@ def legend_lines(model: GraphModel) -> list[Line]:
         least = "at least " if totals.get("flops_unknown") else ""
         work.append(f"{least}{quantity(totals['flops'], 'FLOPs')} forward")
     if totals.get("saved_bytes"):
-        work.append(f"{bytes_text(totals['saved_bytes'])} saved for backward")
+        work.append(f"{quantity(totals['saved_bytes'], 'B')} saved for backward")
     if work:
         lines.append(Line(", ".join(work)))
     if badge_totals(totals):
         lines += [Line(text) for text in _wrap(badge_totals(totals), 52, 3)]
     for note in model.notes:
-        lines += [Line(text) for text in _wrap(note, 52, 4)]
+        lines += [Line(text) for text in _clauses(note, 52, 4)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
@@ -350,6 +342,20 @@ def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
+def _clauses(text: str, width: int, most: int) -> list[str]:
+    """:func:`_wrap`, broken rather behind a semicolon, so that no single word is left over."""
+    lines = [""]
+    for clause in clean(text, width * most).split("; "):
+        if not lines[-1]:
+            lines = _wrap(clause, width, most)
+        elif len(lines[-1]) + 2 + len(clause) <= width:
+            lines[-1] += f"; {clause}"
+        else:
+            lines[-1] += ";"
+            lines += _wrap(clause, width, most)
+    return _first(lines, width, most)
+
+
 def _wrap(text: str, width: int, most: int) -> list[str]:
     """Lines of at most ``width`` characters, broken at spaces; at most ``most`` lines."""
     words = clean(text, width * most).split()
@@ -360,6 +366,10 @@ def _wrap(text: str, width: int, most: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
+    return _first(lines, width, most)
+
+
+def _first(lines: list[str], width: int, most: int) -> list[str]:
     if len(lines) > most:
         lines = [*lines[: most - 1], clean(lines[most - 1] + " …", width)]
     return lines

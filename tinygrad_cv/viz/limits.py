@@ -6,11 +6,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from numbers import Integral
-from typing import Any
 
-from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.calls import counts_at, depth, without_empty_clusters
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import BUNDLES, LOOSENED, Key, contract
 from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths, common_cluster
 from tinygrad_cv.viz.selection import reached
@@ -42,15 +40,6 @@ def limit(model: GraphModel, max_nodes: int = MAX_NODES) -> GraphModel:
     return limited(model, max_nodes, lambda smaller: smaller)
 
 
-def check_budget(max_nodes: Any) -> None:
-    """Raise ArgumentError unless a graph can be collapsed to so many boxes."""
-    if isinstance(max_nodes, bool) or not isinstance(max_nodes, Integral) or max_nodes < LEAST:
-        raise ArgumentError(
-            "limit",
-            f"a graph cannot be collapsed to {max_nodes!r:.60} nodes; {LEAST} is the least",
-        )
-
-
 def boxes(model: GraphModel) -> int:
     """How many boxes are drawn: one for each node, and a copy for each stub."""
     return len(model.nodes) + sum(edge.stub for edge in model.edges)
@@ -62,8 +51,8 @@ def limited(
     """``finish`` of the model, or of a smaller one, so that it has at most ``max_nodes`` boxes.
     ``finish`` may add copies, but takes no node away.
     """
-    check_budget(max_nodes)
-    asked = int(max_nodes) if max_nodes > MAX_NODES else None
+    max_nodes = whole("limit", "max_nodes", max_nodes, LEAST)
+    asked = max_nodes if max_nodes > MAX_NODES else None
     if model.max_nodes != asked:
         model = replace(model, max_nodes=asked)
 

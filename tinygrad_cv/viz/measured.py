@@ -21,7 +21,11 @@ def check_profile(profile: Any) -> None:
     """Raise DTypeError unless it is what ``tg.profile`` recorded."""
     if not callable(getattr(profile, "values", None)) or isinstance(profile, Mapping):
         kind = type(profile).__name__
-        raise DTypeError("trace", f"profile= takes what tg.profile() recorded, not {kind}")
+        raise DTypeError(
+            "trace",
+            f"profile= takes what tg.profile() recorded, not {kind}",
+            repair="Compute the Tensor inside `with tg.profile() as p:`, and write profile=p.",
+        )
 
 
 def measure(

@@ -65,7 +65,7 @@ class FoldedTensor:
 
     Attributes:
         kind: "param", "const", "saved" or "gradient".
-        tensor: what it is.
+        tensor: what it is; its name is the whole one, "layer1.0.conv1.weight".
         role: the operator's argument that it is, such as "weight".
         key: number of the folded node: the same tensor, used twice, has the same key.
         value: a short text of the value, for scalars.
@@ -297,13 +297,19 @@ class GraphModel:
         ... except tg.errors.DataError as error:
         ...     print(error)
         graph: the JSON has no 'tinygrad_cv graph' in its 'format' entry
+          Give the text that Graph.to_json() or .render('graph.json') wrote.
         """
+        repair = "Give the text that Graph.to_json() or .render('graph.json') wrote."
         data = loaded(text)
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
-            raise DataError("graph", f"the JSON has no {FORMAT!r} in its 'format' entry")
+            problem = f"the JSON has no {FORMAT!r} in its 'format' entry"
+            raise DataError("graph", problem, repair=repair)
         version = data.pop("version", None)
         if type(version) is not int or version != VERSION:
-            raise DataError("graph", f"this version of the format is not known; known is {VERSION}")
+            problem = f"this version of the format is not known; known is {VERSION}"
+            raise DataError(
+                "graph", problem, repair="Use the version of the package that wrote it."
+            )
         model: GraphModel = read(cls, data)
         check(model)
         return model

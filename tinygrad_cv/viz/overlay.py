@@ -16,17 +16,17 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz import values as numbers
 from tinygrad_cv.viz.badges import combined_badges
 from tinygrad_cv.viz.coloring import color_line, common_color, hue
 from tinygrad_cv.viz.faults import combined_faults
 from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
-from tinygrad_cv.viz.values import quantity
 from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["LEVELS", "MEASURES", "applies", "combined", "expected", "known", "output_bytes"]
-__all__ += ["overlay", "overlay_lines", "quantity", "shades", "source", "state", "unmeasured"]
+__all__ += ["overlay", "overlay_lines", "shades", "source", "state", "unmeasured"]
 __all__ += ["with_states", "without"]
 
 MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
@@ -46,7 +46,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
     >>> [(n.name, n.facts["overlay"]["value"]) for n in model.nodes if n.kind == "op"]
     [('exp', 4), ('sum', 4)]
     >>> model.notes
-    ('coloured by flops: 8 FLOPs in all; the stronger, the more',)
+    ('coloured by flops: 8 FLOPs in all; stronger is more',)
     """
     if not isinstance(unit, str):
         raise DTypeError("overlay", f"the unit must be a text, not {type(unit).__name__}")
@@ -95,7 +95,7 @@ def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = ""
             fact["share"] = shares.get(node.id)
             node = replace(node, facts={**node.facts, "overlay": fact})
         nodes.append(node)
-    note = f"coloured by {name}: {quantity(total, unit)} in all; the stronger, the more"
+    note = f"coloured by {name}: {quantity(total, unit)} in all; stronger is more"
     lines = [n for n in model.notes if not n.startswith("coloured by ")]
     return with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
 
@@ -341,7 +341,9 @@ def _checked(
     if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise DTypeError(
-            "overlay", f"a name, or a dict of numbers by node id is needed, not {kind}"
+            "overlay",
+            f"a name, or a dict of numbers by node id is needed, not {kind}",
+            repair="Write .overlay('flops'), or .overlay({3: 0.5}), where 3 is a node's id.",
         )
     for key in values:
         if key not in operators:
@@ -365,4 +367,5 @@ def _number(key: int, value: Any) -> float:
     raise DTypeError(
         "overlay",
         f"the value of node {key} is no finite number of float64: {value_text(value, quoted=True)}",
+        repair="Leave out the nodes that have none: they are hatched.",
     )

@@ -7,23 +7,22 @@ Engines, in this order: ``dot`` on the PATH; the Graphviz inside the ``pygraphvi
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import secrets
 import shutil
 import sys
 from collections.abc import Callable
-from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
+from tinygrad_cv.viz.checks import seconds, whole
 from tinygrad_cv.viz.child import MOST_OUTPUT, TooMuchOutput, run
 from tinygrad_cv.viz.complete import parsed, problem
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.html import page, with_room
 from tinygrad_cv.viz.labels import clean
-from tinygrad_cv.viz.limits import MAX_NODES, boxes, check_budget, limit
+from tinygrad_cv.viz.limits import LEAST, MAX_NODES, boxes, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.svg import finish
 
@@ -116,7 +115,7 @@ def draw_dot(
     >>> if engines():
     ...     assert b"<svg" in draw_dot("digraph { a -> b }", "svg")
     """
-    time_limit = _seconds(time_limit)
+    time_limit = seconds("render", time_limit)
     if accept is None:
         accept = _whole_svg if format == "svg" else bytes
     found = engines()
@@ -172,19 +171,6 @@ def _run(engine: Engine, source: str, format: str, time_limit: float) -> bytes:
     return done.output
 
 
-def _seconds(time_limit: Any) -> float:
-    """A time limit as a float; a number that no float holds is no limit."""
-    real = isinstance(time_limit, Real) and not isinstance(time_limit, bool)
-    if not real or not time_limit > 0:
-        raise ArgumentError(
-            "render", f"time_limit must be a number of seconds above 0, not {time_limit!r:.60}"
-        )
-    try:
-        return float(time_limit)
-    except OverflowError:
-        return math.inf
-
-
 def save(
     model: GraphModel,
     path: str | os.PathLike[str],
@@ -221,8 +207,9 @@ def save(
     try:
         path = Path(path)
     except TypeError:
-        raise DTypeError("render", f"the path must be a text or a Path, not {path!r:.60}") from None
-    time_limit = _seconds(time_limit)
+        message = f"the path must be a text or a Path, not {path!r:.60}"
+        raise DTypeError("render", message, repair='Write .render("graph.svg").') from None
+    time_limit = seconds("render", time_limit)
     most = _budget(model, max_nodes)
     format = path.suffix.lower().removeprefix(".")
     if format not in FORMATS:
@@ -279,7 +266,7 @@ def picture(
     >>> if engines():
     ...     assert picture(model, "png").startswith(b"\\x89PNG")
     """
-    time_limit = _seconds(time_limit)
+    time_limit = seconds("render", time_limit)
     most = _budget(model, max_nodes)
     while True:
         drawn = limit(model, most)
@@ -305,8 +292,7 @@ def _budget(model: GraphModel, max_nodes: int | None) -> int:
     """The most nodes of a picture."""
     if max_nodes is None:
         return model.max_nodes or MAX_NODES
-    check_budget(max_nodes)
-    return max_nodes
+    return whole("render", "max_nodes", max_nodes, LEAST)
 
 
 def replace_file(path: Path, content: bytes) -> Path:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Any
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import with_comparison
 from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
@@ -27,7 +27,7 @@ from tinygrad_cv.viz.work import summed
 __all__ = ["repeat"]
 
 
-def repeat(model: GraphModel, least: int = 2) -> GraphModel:
+def repeat(model: GraphModel, least: int = 2, of_one: int | None = None) -> GraphModel:
     """Draw equal module calls that follow each other as one, with their number.
 
     The first call of a row stays, and what is known of its operators is added up over the row. A
@@ -35,9 +35,10 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
 
     Args:
         least: how many calls make a row.
+        of_one: the same for calls of a single operator; as ``least`` if None.
 
     Raises:
-        ArgumentError: ``least`` is less than 2.
+        ArgumentError: one of them is less than 2.
 
     >>> import tinygrad_cv as tg
     >>> net = tg.nn.Sequential(*(tg.nn.Linear(4, 4) for _ in range(3)), tg.nn.ReLU())
@@ -45,20 +46,21 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
     >>> [cluster.label for cluster in model.clusters]
     ['Sequential', '0 : Linear ×3', '3 : ReLU']
     """
-    if isinstance(least, bool) or not isinstance(least, int) or least < 2:
-        raise ArgumentError("repeat", f"a row has at least 2 calls, not {least!r}")
+    least = whole("repeat", "least", least, 2)
+    of_one = least if of_one is None else whole("repeat", "of_one", of_one, 2)
     seen: set[int | None] = set()  # callers whose calls were looked at
     while True:
-        calls, rows = _rows(model, least, seen)
+        calls, rows = _rows(model, (of_one, least), seen)
         if not rows:
             return model
         model = _merged(model, rows, calls)
 
 
 def _rows(
-    model: GraphModel, least: int, seen: set[int | None]
+    model: GraphModel, least: Sequence[int], seen: set[int | None]
 ) -> tuple[dict[int, Call], list[list[int]]]:
-    """The rows of equal calls, outermost first; what stands in a row waits for the next time."""
+    """The rows of equal calls, outermost first; what stands in a row waits for the next time.
+    ``least`` of calls of one operator and of others make a row."""
     size = sizes(model)
     held = {c.id for c in model.clusters if c.open}
     moved = reconnected(model)
@@ -74,7 +76,7 @@ def _rows(
         if parent not in seen:
             for _, alike in groupby(numbers, key=lambda n: (n in held and n, size[n])):
                 run = list(alike)
-                if len(run) >= least and run[0] not in held:
+                if len(run) >= min(least) and run[0] not in held:
                     runs[parent].append(run)
     calls = calls_of(model, {n for found in runs.values() for run in found for n in run})
     returning = _returning(model) if runs else set()
@@ -90,8 +92,10 @@ def _rows(
         for run in runs[parent]:
             for _, equal in groupby(run, key=lambda n: form(by_id, calls[n], forms)):
                 row = list(equal)
-                if len(row) >= least:
-                    rows += _chains(row, calls, least, returning)
+                phases = Counter(n.phase for n in calls[row[0]].nodes if n.kind == "op")
+                needed = least[max(phases.values(), default=0) > 1]
+                if len(row) >= needed:
+                    rows += _chains(row, calls, needed, returning)
         waiting.update(n for row in rows for n in row)
     return calls, rows
 

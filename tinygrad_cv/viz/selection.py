@@ -11,8 +11,10 @@ import fnmatch
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from numbers import Integral
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
+from tinygrad_cv.viz.checks import function_of, whole
 from tinygrad_cv.viz.model import (
     Cluster,
     GraphEdge,
@@ -22,7 +24,7 @@ from tinygrad_cv.viz.model import (
     cluster_paths,
 )
 
-__all__ = ["chosen_calls", "expand", "find", "focus", "keep", "path", "reached", "set_open"]
+__all__ = ["chosen_calls", "expand", "find", "focus", "keep", "path", "reached", "said", "set_open"]
 
 _FEW = 2000  # nodes that paths through hidden ones lead to: beyond, all are drawn
 
@@ -41,8 +43,7 @@ def focus(model: GraphModel, which: Which, radius: int = 2) -> GraphModel:
     >>> [node.name for node in focus(model, "cos", 1).nodes]
     ['sin', 'cos', 'exp']
     """
-    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 0:
-        raise ArgumentError("focus", f"the radius must be an integer, 0 or more, not {radius!r}")
+    radius = whole("focus", "radius", radius, 0)
     beside: dict[int, list[int]] = defaultdict(list)
     for edge in model.edges:
         beside[edge.source].append(edge.target)
@@ -53,7 +54,7 @@ def focus(model: GraphModel, which: Which, radius: int = 2) -> GraphModel:
         if not ring:
             break
         kept = kept | ring
-    return _noted(keep(model, kept), model, f"around {_said(which)}")
+    return _noted(keep(model, kept), model, f"around {said(which)}")
 
 
 def path(model: GraphModel, start: Which, end: Which) -> GraphModel:
@@ -75,12 +76,12 @@ def path(model: GraphModel, start: Which, end: Which) -> GraphModel:
         back = reached(ends, model.edges) & set(starts)
         raise ArgumentError(
             "path",
-            f"nothing leads from {_said(start)} to {_said(end)}",
-            repair=f"A path leads from {_said(end)} to {_said(start)}: exchange them."
+            f"nothing leads from {said(start)} to {said(end)}",
+            repair=f"A path leads from {said(end)} to {said(start)}: exchange them."
             if back
             else "They do not depend on each other; focus(...) shows what is around a node.",
         )
-    return _noted(keep(model, kept), model, f"from {_said(start)} to {_said(end)}")
+    return _noted(keep(model, kept), model, f"from {said(start)} to {said(end)}")
 
 
 def expand(model: GraphModel, which: str | Callable[[Cluster], bool]) -> GraphModel:
@@ -116,15 +117,15 @@ def chosen_calls(model: GraphModel, which: str | Callable[[Cluster], bool], owne
     """
     if isinstance(which, str):
         chosen = {c.id for c in model.clusters if fnmatch.fnmatchcase(c.path, which)}
-    elif callable(which):
-        chosen = {c.id for c in model.clusters if which(c)}
     else:
-        raise DTypeError(owner, f"a glob or a function of a call is needed, not {which!r:.60}")
+        example = f'Write .{owner}("layer1*"), or .{owner}(lambda call: call.kind == "Linear").'
+        function = function_of(owner, which, "a call", example)
+        chosen = {c.id for c in model.clusters if function(c)}
     if not chosen:
         paths = sorted({c.path for c in model.clusters if c.path})
         raise ArgumentError(
             owner,
-            f"no module call matches {_said(which)}",
+            f"no module call matches {said(which)}",
             repair=f"Paths in this graph: {_near(which, paths)}."
             if paths
             else "This graph has no module calls.",
@@ -140,9 +141,9 @@ def find(model: GraphModel, which: Which, owner: str) -> list[int]:
         ArgumentError: there are none.
         DTypeError: ``which`` is none of these.
     """
-    if isinstance(which, int) and not isinstance(which, bool):
+    if isinstance(which, Integral) and not isinstance(which, bool):
         if any(node.id == which for node in model.nodes):
-            return [which]
+            return [int(which)]
         ids = [node.id for node in model.nodes]
         some = f"{', '.join(map(str, ids[:8]))}{' ...' if len(ids) > 8 else ''}"
         raise ArgumentError(
@@ -150,13 +151,17 @@ def find(model: GraphModel, which: Which, owner: str) -> list[int]:
         )
     if isinstance(which, str):
         return _by_glob(model, which, owner)
-    if not callable(which) or isinstance(which, bool):
-        raise DTypeError(
-            owner, f"a node's id, a glob or a function of a node is needed, not {which!r:.60}"
-        )
-    found = [node.id for node in model.nodes if which(node)]
+    example = f'Write .{owner}(3), .{owner}("conv*") or .{owner}(lambda node: node.kind == "op")'
+    example = example.replace("path(", "path(..., ") + ", each of which says one node or more."
+    if not callable(which):
+        problem = f"a node's id, a glob or a function of a node is needed, not {which!r:.60}"
+        raise DTypeError(owner, problem, repair=example)
+    function = function_of(owner, which, "a node", example)
+    found = [node.id for node in model.nodes if function(node)]
     if not found:
-        raise ArgumentError(owner, f"no node matches {_said(which)}")
+        names = sorted({node.name for node in model.nodes} - {""})
+        near = f"Names in this graph: {_near('', names)}."
+        raise ArgumentError(owner, f"no node matches {said(which)}", repair=near)
     return found
 
 
@@ -195,8 +200,9 @@ def _near(which: object, names: list[str]) -> str:
     return f"{', '.join(names[:8])}{' ...' if len(names) > 8 else ''}"
 
 
-def _said(which: object) -> str:
-    if isinstance(which, int):
+def said(which: object) -> str:
+    """What was asked for, as a message says it."""
+    if isinstance(which, Integral):
         return f"#{which}"
     return repr(which) if isinstance(which, str) else f"the function {_name(which)}"
 

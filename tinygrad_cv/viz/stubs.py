@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
-from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz.checks import whole
 from tinygrad_cv.viz.model import GraphModel
 
 __all__ = ["FAR", "USES", "stubs"]
@@ -34,8 +34,7 @@ def stubs(model: GraphModel, uses: int = USES, far: int = FAR) -> GraphModel:
     [False, False, True, True]
     """
     for name, value in (("uses", uses), ("far", far)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ArgumentError("stubs", f"{name} must be an integer, 1 or more, not {value!r}")
+        whole("stubs", name, value, 1)
     readers: dict[tuple[int, int], set[int]] = defaultdict(set)
     first: dict[tuple[int, int], int] = {}
     arriving: dict[int, list[int]] = defaultdict(list)

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import BackendError
 from tinygrad_cv.viz.complete import SVG, check_drawn, parsed
 from tinygrad_cv.viz.dot import LINE_HEIGHT, NODE_SIZE, ROLES, role
@@ -19,7 +20,6 @@ from tinygrad_cv.viz.edge_labels import place_edge_labels
 from tinygrad_cv.viz.ends import result_name
 from tinygrad_cv.viz.labels import (
     Line,
-    bytes_text,
     clean,
     cluster_text,
     legend_lines,
@@ -282,7 +282,7 @@ def _facts(node: GraphNode) -> Iterable[str]:
     if node.facts.get("flops"):
         yield f"{int(node.facts['flops']):,} FLOPs"
     if node.kind == "op" and node.facts.get("saved_bytes"):
-        yield f"{bytes_text(int(node.facts['saved_bytes']))} saved for backward"
+        yield f"{quantity(int(node.facts['saved_bytes']), 'B')} saved for backward"
     if node.site:
         yield clean(f"made at {node.site}", _LONGEST_TITLE)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.calls import collapse, depth, inline_calls, without_empty_clusters
-from tinygrad_cv.viz.contract import holding, saved_bytes, storages
+from tinygrad_cv.viz.contract import holding, named, saved_bytes, storages
 from tinygrad_cv.viz.difference import with_comparison
 from tinygrad_cv.viz.limits import MAX_NODES, limit, limited
 from tinygrad_cv.viz.marks import reconnected
@@ -41,9 +41,9 @@ __all__ = [
 
 
 def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True) -> GraphModel:
-    """The view that a person wants first: parameters and constants inside their operators, three
-    or more equal calls in a row once, at most ``max_nodes`` boxes, with the copies of tensors that
-    are used often or far away.
+    """The view that a person wants first: parameters and constants inside their operators, equal
+    calls in a row once (two, or three of a single operator), at most ``max_nodes`` boxes, with the
+    copies of tensors that are used often or far away.
 
     >>> import tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: 2 * x, tg.zeros(3)).model
@@ -52,7 +52,7 @@ def simplify(model: GraphModel, max_nodes: int = MAX_NODES, repeats: bool = True
     """
     model = fold_saved(fold_constants(fold_parameters(model)))
     if repeats:
-        model = repeat(model, least=3)
+        model = repeat(model, least=2, of_one=3)
     return limited(model, max_nodes, lambda smaller: stubs(inline_calls(smaller)))
 
 
@@ -113,14 +113,12 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
             node = candidates[edge.source]
             taken[edge.target].append(node)
             held[edge.target].append(
-                FoldedTensor(kind, node.outputs[0], edge.argument, node.id, node.value)
+                FoldedTensor(kind, named(node), edge.argument, node.id, node.value)
             )
         elif edge.target in gradients:
             node = gradients[edge.target]
             marked[edge.source].append(node)
-            held[edge.source].append(
-                FoldedTensor("gradient", node.outputs[0], edge.argument, node.id)
-            )
+            held[edge.source].append(FoldedTensor("gradient", named(node), edge.argument, node.id))
         else:
             edges.append(edge)
 
@@ -157,7 +155,7 @@ def fold_saved(model: GraphModel) -> GraphModel:
         if node.id in first:
             parts = first[node.id]
             held = tuple(
-                FoldedTensor("saved", p.outputs[0], p.name, p.facts.get("storage", p.id), p.value)
+                FoldedTensor("saved", named(p), p.name, p.facts.get("storage", p.id), p.value)
                 for p in parts
             )
             facts = {"saved_bytes": saved_bytes(parts), "storages": storages(parts)}
@@ -194,7 +192,11 @@ def only(model: GraphModel, phase: str) -> GraphModel:
     {'forward'}
     """
     if phase not in ("forward", "backward"):
-        raise ArgumentError("only", f"phase must be 'forward' or 'backward', not {phase!r}")
+        raise ArgumentError(
+            "only",
+            f"phase must be 'forward' or 'backward', not {phase!r:.60}",
+            repair="Write .only('forward') or .only('backward').",
+        )
     kept = {
         node.id: node
         for node in model.nodes
@@ -204,6 +206,12 @@ def only(model: GraphModel, phase: str) -> GraphModel:
         raise ArgumentError(
             "only", f"the graph has no {phase} part", repair="Trace it with backward=True."
         )
-    nodes = tuple(node if node.pair in kept else replace(node, pair=None) for node in kept.values())
+    titles = {node.id: node.title for node in model.nodes if node.kind == "op"}
+    nodes = tuple(
+        node
+        if node.pair is None or node.pair in kept
+        else replace(node, pair=None, title=node.title or titles.get(node.pair, ""))
+        for node in kept.values()
+    )
     edges = tuple(edge for edge in model.edges if edge.source in kept and edge.target in kept)
     return without_empty_clusters(replace(model, nodes=nodes, edges=edges))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -25,6 +25,7 @@ from tinygrad_cv.viz.build import (
     memory_owner,
 )
 from tinygrad_cv.viz.failure import Failure, Run
+from tinygrad_cv.viz.identify import Unknown, identify
 from tinygrad_cv.viz.model import TensorInfo
 from tinygrad_cv.viz.values_text import number_text
 
@@ -34,7 +35,12 @@ __all__ = ["Translator", "topological"]
 class Translator:
     """Translates nodes and runs of operators; knows which number each tensor has."""
 
-    def __init__(self, names: Mapping[str, Tensor], function: Any = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[tuple[str, Tensor]],
+        function: Any = None,
+        inputs: Sequence[tuple[str, Tensor]] = (),
+    ) -> None:
         self.builder = Builder()
         self.number: dict[Node, int] = {}
         self.leaves: dict[Leaf, Source] = {}
@@ -47,19 +53,23 @@ class Translator:
         self._sites: dict[tuple[CodeType, int], str] = {}
         self._leaf_names: dict[int, tuple[str, str]] = {}
         self._buffers: dict[int, str] = {}
-        self._array_names = {id(tensor.array): name for name, tensor in names.items()}
-        for name, tensor in names.items():
+        self._names = names
+        chosen = {id(tensor): name for name, tensor in names}
+        self._array_names = {id(tensor.array): name for name, tensor in (*inputs, *names)}
+        for name, tensor in (*inputs, *names):
             if isinstance(tensor.node, Leaf):
                 self._leaf_names[id(tensor.node)] = (name, _leaf_kind(tensor.node, tensor))
-        for name, parameter in _members(function, "named_parameters"):
+        for path, parameter in _members(function, "named_parameters"):
+            name = chosen.get(id(parameter), path)
             self._buffers[id(parameter)] = name
             if isinstance(parameter.node, Leaf):
                 self._leaf_names[id(parameter.node)] = (name, "param")
-        for name, buffer in _members(function, "named_buffers"):
-            self._buffers[id(buffer)] = name
+        for path, buffer in _members(function, "named_buffers"):
+            self._buffers[id(buffer)] = chosen.get(id(buffer), path)
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
-        self.parameter_memory: set[int] = set()
+        self.parameter_memory: dict[int, str] = {}  # owner of memory -> name
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
+        self._missing: list[Unknown] = []  # inputs that the graph does not keep
         self.silent: set[int] = set()  # writes that no watcher saw as an operator
         self.segments: set[Any] = set()  # checkpoints whose arguments are drawn
         self.freed = False  # whether a backward took what would tell more about an input
@@ -78,7 +88,7 @@ class Translator:
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
         if kind == "param" and tensor is not None:
-            self.parameter_memory.add(id(memory_owner(tensor.array)))
+            self.parameter_memory[id(memory_owner(tensor.array))] = name
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         if tensor is not None:
             self.tensors[source.node] = tensor
@@ -97,6 +107,8 @@ class Translator:
             if source is not None:
                 sources.append((slot, source))
             specs.append(spec)
+        unknown = [(slot, source) for slot, source in sources if specs[slot] is None]
+        self._missing += [Unknown(s.node, node, slot, tuple(specs)) for slot, s in unknown]
         outputs = _outputs(node.op, node.outputs)
         number = self.builder.operator(
             node.op,
@@ -169,11 +181,19 @@ class Translator:
         if known is None:
             name = self._array_names.get(id(value), "")
             kind = "input" if name else kind
-            single = value.size == 1 and not isinstance(value, Spec)
-            text = number_text(value.item()) if single else ""
-            known = self.builder.tensor(kind, name, info(value), text)
+            known = self.builder.tensor(kind, name, info(value), _single(value))
             self._constants[id(value)] = known
         return known
+
+    def identify(self) -> None:
+        """Give inputs that are not kept the names of Tensors that have no place in the graph."""
+        free = [
+            (name, tensor)
+            for name, tensor in self._names
+            if tensor.node is None and id(tensor.array) not in self._constants
+        ]
+        if free and self._missing:
+            identify(self.builder, self._missing, free)
 
     # From a watched call --------------------------------------------------------------------------
 
@@ -260,11 +280,12 @@ class Translator:
             return self.leaf(node, scope.name if scope is not None else "")
         if id(tensor) in self._buffers:
             kind = "param" if id(tensor) in self._parameters else "const"
-            source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array))
+            text = _single(array) if kind == "const" else ""
+            source = self.builder.tensor(kind, self._buffers[id(tensor)], info(array), text)
             self._tensors[id(tensor)] = (node, array, source)
             if kind == "param":
                 self.tensors[source.node] = tensor
-                self.parameter_memory.add(id(memory_owner(array)))
+                self.parameter_memory[id(memory_owner(array))] = self._buffers[id(tensor)]
             return source
         return self._constant(array)
 
@@ -325,6 +346,11 @@ def _outputs(op: type[Op], specs: Iterable[tuple[Any, Any]]) -> tuple[TensorInfo
         TensorInfo(name, tuple(shape), dtype_name(dtype))
         for name, (shape, dtype) in zip(op.outputs, specs, strict=False)
     )
+
+
+def _single(array: Any) -> str:
+    """The value of an array of one number."""
+    return number_text(array.item()) if array.size == 1 and not isinstance(array, Spec) else ""
 
 
 def _is_optional(op: type[Op], name: str) -> bool:

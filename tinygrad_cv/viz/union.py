@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.contract import parameter_sizes
 from tinygrad_cv.viz.difference import side
@@ -21,8 +22,8 @@ from tinygrad_cv.viz.model import (
     TensorInfo,
     cluster_paths,
 )
+from tinygrad_cv.viz.naming import held_names
 from tinygrad_cv.viz.overlay import without
-from tinygrad_cv.viz.values import quantity
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
 
@@ -313,11 +314,11 @@ def _attributes(node: GraphNode) -> dict[str, str]:
 
 
 def _held(node: GraphNode) -> dict[str, str]:
-    return _unique(
-        (("saved " if h.kind == "saved" else "") + (h.role or h.kind), h.value or _tensor(h.tensor))
-        for h in node.held
-        if h.kind != "gradient"
-    )
+    held = [h for h in node.held if h.kind not in ("gradient", "saved")]
+    names = zip(held_names(node.name, held), held, strict=True)
+    saved = ((f"saved {h.role or h.kind}", h) for h in node.held if h.kind == "saved")
+    rows = ((name or h.kind, h.value or _tensor(h.tensor)) for name, h in (*names, *saved))
+    return _unique(rows)
 
 
 def _outputs(node: GraphNode) -> dict[str, str]:

@@ -15,12 +15,14 @@ from typing import Any
 
 from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.naming import own_names
 
 __all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "expected", "fact", "moments"]
-__all__ += ["pooled", "quantity", "show"]
+__all__ += ["pooled", "show"]
 
 # name -> (unit, where it comes from)
 NAMES = {
@@ -34,6 +36,7 @@ NAMES = {
     "nonfinite": ("", "Trace the call itself with statistics=True."),
 }
 _STATISTICS = ("mean", "std", "zeros", "nonfinite")
+_SHARES = ("zeros", "nonfinite")
 Facts = dict[str, Any]
 
 # Taking numbers -----------------------------------------------------------------------------------
@@ -138,8 +141,13 @@ def add_norms(
             entry = norms[edge.source][str(edge.source)]
             if model.nodes[edge.target].kind == "op":
                 own = norms.setdefault(edge.target, {})
-                own.setdefault(str(edge.source), {**entry, "name": edge.argument})
+                own.setdefault(str(edge.source), dict(entry))
     _add_gradients(model, norms)
+    for number, entries in norms.items():
+        if number not in tensors:
+            short = own_names(entry["name"] for entry in entries.values())
+            for entry in entries.values():
+                entry["name"] = short[entry["name"]]
     return _with_facts(model, {key: {"norms": entries} for key, entries in norms.items()})
 
 
@@ -163,7 +171,8 @@ def _add_gradients(model: GraphModel, norms: dict[int, dict[str, Facts]]) -> Non
             if node.kind == "output":
                 norms.setdefault(target, {})[key] = {k: known[k] for k in ("name", "grad")}
             if not others and nodes[first.source].kind == "op":
-                entry = {"name": first.argument, "grad": known["grad"]}
+                name = known["name"] if forward.kind == "param" else first.argument
+                entry = {"name": name, "grad": known["grad"]}
                 norms.setdefault(first.source, {})[key] = entry
 
 
@@ -178,7 +187,11 @@ def add_plan(model: GraphModel, plan: Any) -> GraphModel:
     steps = getattr(plan, "steps", None)
     if not isinstance(steps, list) or not hasattr(plan, "peak_bytes"):
         kind = type(plan).__name__
-        raise DTypeError("trace", f"plan= takes what plan_memory(...) returned, not {kind}")
+        raise DTypeError(
+            "trace",
+            f"plan= takes what plan_memory(...) returned, not {kind}",
+            repair="Write plan=tg.autograd.plan_memory(function, *inputs).",
+        )
     paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
     operators = [node for node in model.nodes if node.kind == "op"]
     forward = [node for node in operators if node.phase == "forward"]
@@ -282,15 +295,19 @@ def show(model: GraphModel, name: str) -> GraphModel:
         )
     note = f"coloured by {name}"
     if values:
-        low, high = (quantity(v, unit) for v in (min(values), max(values)))
-        note += f": {low} to {high}; the stronger, the more"
+        low, high = (_said(name, v, unit) for v in (min(values), max(values)))
+        note += f": {low} everywhere" if low == high else f": {low} to {high}; stronger is more"
     if name == "parameters":
         total = model.totals.get("parameters", sum(sizes.values()))
-        note = f"coloured by {name}: {total:,} in all; the stronger, the more"
+        note = f"coloured by {name}: {total:,} in all; stronger is more"
     if dead:
         note += f"; red border: dead gradient, None or exactly zero ({len(dead):,})"
     lines = [line for line in model.notes if not line.startswith("coloured by ")]
     return replace(model, nodes=tuple(nodes), notes=(*lines, note))
+
+
+def _said(name: str, value: float, unit: str) -> str:
+    return f"{100 * value:.3g} %" if name in _SHARES else quantity(value, unit)
 
 
 def expected(name: str, node: GraphNode) -> bool:
@@ -330,7 +347,8 @@ def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
         "nonfinite": (count - finite) / count if count else None,
     }[name]
     if finite and count:
-        text = f"mean {found['mean']:.4g}, std {spread:.4g}, {100 * found['zeros'] / count:.3g} % 0"
+        zeros = _said("zeros", found["zeros"] / count, "")
+        text = f"mean {found['mean']:.4g}, std {spread:.4g}, {zeros} zeros"
     else:
         text = "no finite value" if count else "no value"
     if count > finite:
@@ -390,25 +408,3 @@ def combined_values(operators: Sequence[GraphNode]) -> Facts:
     if parts:
         facts["statistics"] = pooled(parts)
     return facts
-
-
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit, in the prefix that fits: 1.24 ms, 3.2 MFLOPs, 12 kB.
-
-    >>> quantity(0.00124, "s"), quantity(3_200_000, "FLOPs"), quantity(12_000, "B")
-    ('1.24 ms', '3.2 MFLOPs', '12 kB')
-    >>> quantity(0.25, ""), quantity(0, "s"), quantity(math.nan, "s"), quantity(-math.inf, "B")
-    ('0.25', '0 s', 'NaN s', '-inf B')
-    """
-    if isinstance(value, int):
-        value = float(value) if abs(value) < 10**308 else math.copysign(math.inf, value)
-    if not math.isfinite(value):
-        return f"{'NaN' if math.isnan(value) else value} {unit}".rstrip()
-    if not value or unit not in ("s", "FLOPs", "B"):
-        return f"{value:.4g} {unit}".rstrip()
-    prefixes = ("n", "u", "m", "") if unit == "s" else ("", "k", "M", "G", "T")
-    least = -3 if unit == "s" else 0
-    exponent = int(f"{value:.2e}".partition("e")[2])  # of the three digits: 999,999 is 1 M
-    power = min(max(exponent // 3, least), least + len(prefixes) - 1)
-    digits = float(f"{value / 1000.0**power:.3g}")
-    return f"{digits:g} {prefixes[power - least]}{unit}"

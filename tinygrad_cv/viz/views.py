@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from tinygrad_cv.viz import colors, selection, transforms
+from tinygrad_cv.errors import ArgumentError
+from tinygrad_cv.viz import checks, colors, opening, selection, transforms
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Views:
         row; they stay open.
 
         Raises:
-            ArgumentError: nothing matches; the message names paths that are near.
+            ArgumentError: nothing matches (the message names paths that are near); or the graph
+                does not hold what is in them, such as one that was read from the JSON of a view.
             DTypeError: ``which`` is neither a glob nor a function.
 
         >>> import tinygrad_cv as tg
@@ -83,6 +85,7 @@ class Views:
         >>> [node.name for node in graph.expand("").model.nodes]
         ['input', 'linear', 'relu', 'linear', 'output']
         """
+        opening.check_expand(self._before, which)
         return self._again(selection.expand(self._before, which), self._steps)
 
     def repeat(self, fold: bool = True, least: int = 2) -> Self:
@@ -96,7 +99,9 @@ class Views:
             least: how many calls make a row.
 
         Raises:
-            ArgumentError: ``least`` is less than 2.
+            ArgumentError: ``least`` is less than 2; or the rows cannot be unfolded, since the graph
+                does not hold what they stand for, as one read from the JSON of a view.
+            DTypeError: ``fold`` is neither True nor False.
 
         >>> import tinygrad_cv as tg
         >>> net = tg.nn.Sequential(*(tg.nn.Linear(4, 4) for _ in range(3)))
@@ -106,8 +111,10 @@ class Views:
         >>> [cluster.label for cluster in graph.repeat(False).model.clusters]
         ['Sequential', '0 : Linear', '1 : Linear', '2 : Linear']
         """
-        if fold:
+        if checks.flag("repeat", "fold", fold):
             return self._step(transforms.repeat, least)
+        checks.whole("repeat", "least", least, 2)
+        opening.check_unfold(self._before)
         steps = tuple(kept for step in self._steps if (kept := _unfolded(step)) is not None)
         return self._again(self._before, steps)
 
@@ -121,8 +128,8 @@ class Views:
             radius: how many edges, in any direction.
 
         Raises:
-            ArgumentError: nothing is found (the message has names that are near), or ``radius`` is
-                negative.
+            ArgumentError: nothing is found (the message has names that are near, or says what to
+                open), or ``radius`` is negative.
             DTypeError: ``which`` is none of these.
 
         >>> import tinygrad_cv as tg
@@ -130,6 +137,7 @@ class Views:
         >>> [node.name for node in graph.focus("c*", 1).model.nodes]
         ['sin', 'cos', 'exp']
         """
+        self._must_show(which, "focus")
         return self._step(transforms.focus, which, radius)
 
     def path(
@@ -149,7 +157,26 @@ class Views:
         >>> [node.name for node in graph.path("sin", "output").model.nodes]
         ['sin', 'cos', 'add', 'output']
         """
+        self._must_show(start, "path")
+        self._must_show(end, "path")
         return self._step(transforms.path, start, end)
+
+    def _must_show(self, which: int | str | Callable[[GraphNode], bool], owner: str) -> None:
+        """Raise unless a node is found; if one is collapsed or folded, say how to open it."""
+        try:
+            selection.find(self.model, which, owner)
+            return
+        except ArgumentError:
+            call = opening.inside_what(self.model, self._before, which, owner)
+        said = selection.said(which)
+        try:
+            path = "" if call is None else call.path
+            view = self._again(selection.expand(self._before, path), self._steps)
+            selection.find(view.model, which, owner)
+        except ArgumentError:
+            raise opening.left_out(owner, said) from None
+        assert call is not None  # a call that is opened
+        raise opening.open_first(owner, said, call)
 
     def stubs(self, uses: int = transforms.USES, far: int = transforms.FAR) -> Self:
         """A tensor that is used many times, or far from where it is made, as a small copy beside

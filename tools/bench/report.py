@@ -189,4 +189,4 @@ def _figure(row: dict[str, Any], name: str) -> str:
         return "skipped" if "error" in entry else "-"
     middle = statistics.median(entry["ms"])
     # A chain has 100 operators: ms per chain * 1000 / 100 = microseconds per operator.
-    return f"{middle * 10:.2f} us" if row["workload"] == "small_ops" else f"{middle:.2f} ms"
+    return f"{middle * 10:.2f} µs" if row["workload"] == "small_ops" else f"{middle:.2f} ms"

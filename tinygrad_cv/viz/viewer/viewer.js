@@ -326,9 +326,11 @@
       of.held
         .filter((item) => item.kind === kind)
         .map(({ role, tensor, value }) => {
-          const what = words(role || tensor.name, tensor.shape && tensorText(tensor));
-          if (value && kind === "const") return words(role, `= ${value}`);
-          if (kind === "const" && !tensor.shape) return `${role} (not kept in the graph)`;
+          const own = tensor.name.split(".").pop();
+          const name = own && role && own !== role ? `${role}: ${own}` : role || own;
+          const what = words(name, tensor.shape && tensorText(tensor));
+          if (value && kind === "const") return words(name, `= ${value}`);
+          if (kind === "const" && !tensor.shape) return `${name} (not kept in the graph)`;
           return value ? `${what} (${value})` : what;
         });
     const measured = (name) => {
