@@ -86,6 +86,17 @@ def moved() -> GraphModel:
     return viz.diff(a, b, tg.zeros(2, 4), fold=False).model
 
 
+def cooled() -> GraphModel:
+    """A comparison by cost, in which operators cost less by all five shades, and one more."""
+
+    def call(*inputs):
+        return [x.exp() for x in inputs]
+
+    a = viz.trace(call, *(tg.ones(20) for _ in range(6)))
+    b = viz.trace(call, *(tg.ones(20 - less) for less in (1, 3, 5, 7, 9, -2)))
+    return viz.diff(a, b, fold=False).overlay("flops").model
+
+
 def measured() -> GraphModel:
     """A profile, and what is saved, of a network that runs forward and backward."""
     net = tg.nn.Sequential(tg.nn.Conv2d(1, 2, 3), tg.nn.ReLU())
@@ -96,7 +107,8 @@ def measured() -> GraphModel:
 
 
 def badged() -> GraphModel:
-    """Badges of each kind, both results of one operator, and a layer that is called twice."""
+    """Badges of each kind, results that are not finite, both results of one operator, and a layer
+    that is called twice."""
     layer = tg.nn.Sequential(tg.nn.Linear(3, 3), tg.nn.Tanh())
 
     def call(x):
@@ -105,7 +117,8 @@ def badged() -> GraphModel:
         values, indices = Same.apply(y).max(0)
         return checkpoint(layer, y).sum(0) + values + indices, (values - 1.0).log()
 
-    return viz.draw(call, tg.ones(2, 3).requires_grad_(), statistics=True).model
+    graph = viz.draw(call, tg.ones(2, 3).requires_grad_(), statistics=True)
+    return graph.overlay("mean").model
 
 
 class Same(tg.autograd.Function):
@@ -129,6 +142,7 @@ DRAWINGS = {
     "coloured": coloured,
     "compared": compared,
     "moved": moved,
+    "cooled": cooled,
     "measured": measured,
     "badged": badged,
     "many": lambda: viz.draw(lambda x: [x * i for i in range(30)], tg.ones(3), max_nodes=12).model,

@@ -156,8 +156,8 @@ def contractions_checked() -> Iterator[list[GraphModel]]:
     """Whatever is contracted in the block is checked; gives the results."""
     results = []
 
-    def checked(model, groups, titles):
-        after = contraction.contract(model, groups, titles)
+    def checked(model, groups, titles, *attempt):
+        after = contraction.contract(model, groups, titles, *attempt)
         check_contraction(model, groups, after)
         results.append(after)
         return after

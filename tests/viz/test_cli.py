@@ -273,7 +273,13 @@ def test_two_models_and_what_differs(model, tmp_path, capsys):
     assert "− body.1 : relu   → 1×2×3×3 float32" in out
     assert "+ body.1 : tanh   → 1×4×3×3 float32" in out
     assert cli.main([*arguments, "--format", "dot", "--full", "--explain"]) == cli.DONE
-    assert "+ tanh" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "+ tanh" in out
+    assert "g is 1×4×3×3" in out
+    assert cli.main([*arguments, "--explain"]) == cli.DONE
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].endswith(": 1 added, 1 removed, 1 changed, 3 the same")
+    assert "− body.1 : relu   → 1×2×3×3 float32" in out
     assert cli.main([*arguments, "--depth", "1"]) == cli.DONE
     out = capsys.readouterr().out
     assert "1 changed" in out

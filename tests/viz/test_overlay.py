@@ -187,6 +187,12 @@ def test_a_second_overlay_takes_the_place_of_the_first():
         (1_500_000, "FLOPs", "1.5 MFLOPs"),
         (0, "B", "0 B"),
         (-0.5, "V", "-0.5 V"),
+        (999_600, "FLOPs", "1 MFLOPs"),
+        (999_499, "FLOPs", "999 kFLOPs"),
+        (9.996e-4, "s", "1 ms"),
+        (9.9996e-7, "s", "1 us"),
+        (999.6, "B", "1 kB"),
+        (1.5e15, "B", "1500 TB"),
     ],
 )
 def test_quantities(value, unit, text):

@@ -31,11 +31,11 @@ def expected_node(classes, palette):
     for name in classes:
         if re.fullmatch(r"hue-\d", name) or name in MARKS:
             fill, line = palette[name], palette[f"{name}-line"]
-        elif re.fullmatch(r"heat-\d", name) or name == "plain":
+        elif re.fullmatch(r"(heat|cool)-\d", name) or name == "plain":
             fill = palette[name]
         elif name == "unmeasured":
             fill = None
-    if "dead" in classes:
+    if {"dead", "odd"} & set(classes):
         line = palette["error-line"]
     return fill, line
 
@@ -146,8 +146,9 @@ def test_everything_that_has_a_rule_occurs():
         nodes |= {c for g in groups(root, "node") for c in g.get("class").split()}
         edges |= {c for g in groups(root, "edge") for c in g.get("class").split()}
         texts |= {c for t in root.iter(f"{SVG}text") for c in (t.get("class") or "").split()}
-    heats, hues = {f"heat-{k}" for k in range(5)}, {f"hue-{k}" for k in range(HUES)}
-    assert nodes >= {*ROLES, *MARKS, *heats, *hues, "plain", "dead", "unmeasured", "stub"}
+    heats = {f"{scale}-{k}" for scale in ("heat", "cool") for k in range(5)}
+    hues = {f"hue-{k}" for k in range(HUES)}
+    assert nodes >= {*ROLES, *MARKS, *heats, *hues, "plain", "dead", "odd", "unmeasured", "stub"}
     assert edges >= {"data", "gradient", "saved", "added", "removed"}
     assert texts >= {
         "t-name",

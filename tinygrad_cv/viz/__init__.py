@@ -256,7 +256,7 @@ def diff(
     ~ 1 : relu: output 2×3 → 2×5
     + 2 : dropout p=0.5   → 2×5 float32
     ~ output: tensor 2×3 → 2×5
-    − connection: 1 : ReLU to output
+    − connection: 1 : relu to output
     """
     graphs = []
     called = [not isinstance(x, (Graph, Tensor, tuple, list)) for x in (a, b)]

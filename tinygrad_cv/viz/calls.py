@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tinygrad_cv.viz.contract import contract
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
 from tinygrad_cv.viz.selection import chosen_calls
 
-__all__ = ["collapse", "depth", "inline_calls", "levels", "without_empty_clusters"]
+__all__ = ["collapse", "counts_at", "depth", "inline_calls", "levels", "without_empty_clusters"]
 
 
 def depth(model: GraphModel, k: int) -> GraphModel:
@@ -92,6 +92,29 @@ def levels(clusters: Iterable[Cluster]) -> dict[int, int]:
     for cluster in clusters:
         found[cluster.id] = 0 if cluster.parent is None else found[cluster.parent] + 1
     return found
+
+
+def counts_at(model: GraphModel) -> dict[int, int]:
+    """How many nodes are drawn with the calls at each depth as one, the outermost calls apart."""
+    sizes: Counter[tuple[int, str]] = Counter()
+    one: set[tuple[int, str]] = set()  # what would be one node
+    for node in model.nodes:
+        if node.cluster is not None:
+            sizes[node.cluster, _part(node)] += 1
+            if node.kind in ("op", "saved"):
+                one.add((node.cluster, _part(node)))
+    level = levels(model.clusters)
+    counts = {k: len(model.nodes) for k in range(1, max(level.values(), default=0) + 1)}
+    for cluster in reversed(model.clusters):
+        for part in ("forward", "backward", "saved"):
+            key = cluster.id, part
+            if key in one and not cluster.open and level[cluster.id]:
+                counts[level[cluster.id]] -= sizes[key] - 1
+            if cluster.parent is not None:
+                sizes[cluster.parent, part] += sizes[key]
+                if key in one:
+                    one.add((cluster.parent, part))
+    return counts
 
 
 def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:

@@ -11,9 +11,9 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.coloring import ordered, steps_of
+from tinygrad_cv.viz.equal import structures
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.palette import HUES
-from tinygrad_cv.viz.repeats import structures
 
 __all__ = ["SCHEMES", "color"]
 

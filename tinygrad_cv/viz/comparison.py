@@ -6,7 +6,6 @@ Nodes are matched by what they do, where they stand, and with which attributes a
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +35,10 @@ class Diff(Graph):
         before, after: the two graphs.
         changes: a :class:`Change` for each node that differs.
         edges: (mark, edge) for each connection that was added or removed; its ends are numbers of
-            ``model``.
+            ``model`` before any transform.
+
+    A transform changes what is drawn, ``model``, not the differences: the rest, :meth:`to_text`
+    and the truth of a Diff stay the same.
 
     A Diff is true if there is a difference:
 
@@ -59,6 +61,7 @@ class Diff(Graph):
         self._pairs = list(align(before.model, after.model) if pairs is None else pairs)
         union = Union(before.model, after.model, self._pairs)
         self.changes = union.changes
+        self._ends = union.ends
         self.edges = tuple((edge.mark, edge) for edge in union.edges if edge.mark)
         if title is None:
             names = list(dict.fromkeys([before.model.title, after.model.title]))
@@ -144,32 +147,35 @@ class Diff(Graph):
         head = counts_text(self.counts) if self else f"no difference, {len(self._pairs)} nodes"
         title = clean(self.model.title, _LONGEST)
         lines = [f"{title}: {head}" if title else head]
-        where_before, where_after = places(self.before.model), places(self.after.model)
-        order = {id(n): w for n, w in zip(self.before.model.nodes, where_before, strict=True)}
-        order |= {id(n): w for n, w in zip(self.after.model.nodes, where_after, strict=True)}
+        path: dict[int, str] = {}  # of each node of one of the graphs, by where it is in memory
+        for model in (self.before.model, self.after.model):
+            for own, (where, _) in zip(model.nodes, places(model), strict=True):
+                path[id(own)] = f"{clean(where, MAX_LINE)} : " if where else ""
         for change in self.changes:
             node = change.after or change.before
             assert node is not None  # one of them is there
-            path = clean(order[id(node)][0], MAX_LINE)
             bare = {k: v for k, v in without(node.facts).items() if k != "measured"}
             name, *rest = (line.text for line in node_lines(replace(node, title="", facts=bare)))
-            text = f"{SIGNS[change.mark]} " + (f"{path} : {name}" if path else name)
+            text = f"{SIGNS[change.mark]} {path[id(node)]}{name}"
             if change.what:
                 text += ": " + "; ".join(clean(what, _LONGEST) for what in change.what)
             elif rest:
                 text += "   " + "; ".join(rest)
             lines.append(text)
-        names = {n.id: clean(n.title or n.name or n.kind, MAX_LINE) for n in self.model.nodes}
-        marks = {n.id: mark_of(n) for n in self.model.nodes}
         for mark, edge in self.edges:
-            if mark not in (marks[edge.source], marks[edge.target]):
+            graph = 1 if mark == "added" else 0  # the one that has it
+            source, target = self._ends[edge.source][graph], self._ends[edge.target][graph]
+            assert source is not None
+            assert target is not None
+            if None not in (*self._ends[edge.source], *self._ends[edge.target]):
                 argument = clean(f" as {edge.argument}", MAX_LINE) if edge.argument else ""
-                ends = f"{names[edge.source]} to {names[edge.target]}{argument}"
-                lines.append(f"{SIGNS[mark]} connection: {ends}")
+                names = (path[id(n)] + clean(n.name or n.kind, MAX_LINE) for n in (source, target))
+                lines.append(f"{SIGNS[mark]} connection: {' to '.join(names)}{argument}")
         lines += [note for note in self.model.notes if note.startswith("coloured by ")]
         for node in self.model.nodes:
             if applies(node):
-                lines.append(f"{names[node.id]}: " + "; ".join(overlay_lines(node)))
+                name = clean(node.title or node.name or node.kind, MAX_LINE)
+                lines.append(f"{name}: " + "; ".join(overlay_lines(node)))
         return "\n".join(lines) + "\n"
 
     def __repr__(self) -> str:
@@ -185,13 +191,13 @@ def prepared(graph: Graph) -> Graph:
 
 def shown(diff: Diff, max_nodes: int, fold: bool) -> Diff:
     """The same differences in the view that a person wants first."""
-    model = diff.model
+    return diff._step(_first_view, max_nodes, fold)
+
+
+def _first_view(model: GraphModel, max_nodes: int, fold: bool) -> GraphModel:
     if fold:
         model = _without_equal_calls(model)
-    model = transforms.inline_calls(transforms.limit(model, max_nodes))
-    view = copy.copy(diff)
-    view.model = model
-    return view
+    return transforms.inline_calls(transforms.limit(model, max_nodes))
 
 
 def _without_equal_calls(model: GraphModel) -> GraphModel:

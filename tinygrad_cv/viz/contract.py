@@ -10,13 +10,23 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tinygrad_cv.viz.difference import combined_comparison
+from tinygrad_cv.viz.difference import combined_comparison, with_comparison
 from tinygrad_cv.viz.ends import Ends
 from tinygrad_cv.viz.faults import block_error
+from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.overlay import combined
 
-__all__ = ["BUNDLES", "Key", "contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
+__all__ = [
+    "BUNDLES",
+    "LOOSENED",
+    "Key",
+    "contract",
+    "holding",
+    "parameter_sizes",
+    "saved_bytes",
+    "storages",
+]
 
 Key = tuple[int, str]  # which block, and "forward", "backward", "saved" or one of BUNDLES
 BUNDLES = {  # parts of a graph without operators, and what several of them are
@@ -34,6 +44,7 @@ def contract(
     model: GraphModel,
     groups: Mapping[int, Key],
     titles: Callable[[Key], tuple[str, str, int | None]],
+    attempt: int = 0,
 ) -> GraphModel:
     """Make one node of all nodes that ``groups`` gives the same key.
 
@@ -44,7 +55,8 @@ def contract(
             call whose number is in its key, and what enters it has a name.
 
     The new node has the smallest id of its members; a group with one operator keeps that operator,
-    which gets the title; a group without operators keeps its nodes.
+    which gets the title; a group without operators keeps its nodes. In a comparison, groups that
+    make a circle are loosened, at each ``attempt`` more than at the one before.
     """
     members: dict[Key, list[GraphNode]] = defaultdict(list)
     for node in model.nodes:
@@ -97,7 +109,79 @@ def contract(
                 titled = node.kind == "op" and node.phase == "forward" and not node.title
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
             kept.append(node)
+    if attempt < len(LOOSENED) and any(mark_of(node) == "removed" for node in model.nodes):
+        tangled = _tangled(edges)
+        if tangled:
+            looser = LOOSENED[attempt](model, groups, new_id, tangled)
+            return contract(model, looser, lambda key: titles(_whole(key)), attempt + 1)
     return replace(model, nodes=_topological(kept, edges), edges=edges)
+
+
+def _alone(key: Key, node_id: int) -> Key:
+    """The key of a node that leaves its group; :func:`_whole` gives that of the group."""
+    return key[0], f"{_whole(key)[1]} without {node_id}"
+
+
+def _whole(key: Key) -> Key:
+    return key[0], key[1].partition(" ")[0]
+
+
+def _untangled(
+    model: GraphModel, groups: Mapping[int, Key], new_id: Mapping[int, int], tangled: set[int]
+) -> dict[int, Key]:
+    """Groups without a circle. In a comparison a call has nodes of both graphs, and those that were
+    removed may stand between or behind the nodes of another call: of those on a circle, one that
+    stands between the other nodes of a group joins it, and any other one stands alone.
+    """
+    spans: dict[Key, list[int]] = {}
+    for place, node in enumerate(model.nodes):
+        if new_id.get(node.id) in tangled and mark_of(node) != "removed":
+            spans.setdefault(groups[node.id], [place, place])[1] = place
+    found = dict(groups)
+    for place, node in enumerate(model.nodes):
+        if mark_of(node) == "removed" and new_id.get(node.id, node.id) in tangled:
+            around = (k for k, (start, end) in spans.items() if start < place < end)
+            key = next((k for k in around if k[1] == node.phase), None)
+            if key is not None:
+                found[node.id] = key
+            elif node.id in groups:
+                found[node.id] = _alone(groups[node.id], node.id)
+    return found
+
+
+def _dissolved(
+    model: GraphModel, groups: Mapping[int, Key], new_id: Mapping[int, int], tangled: set[int]
+) -> dict[int, Key]:
+    """Groups of which those on a circle are taken apart."""
+    return {
+        number: _alone(key, number) if new_id.get(number) in tangled else key
+        for number, key in groups.items()
+    }
+
+
+LOOSENED = (_untangled, _dissolved)
+
+
+def _tangled(edges: Iterable[GraphEdge]) -> set[int]:
+    """The nodes on circles, and on paths from one circle to another."""
+    left: set[int] = set()
+    for against in (False, True):
+        ends = [(e.target, e.source) if against else (e.source, e.target) for e in edges]
+        waiting = Counter(target for _, target in ends)
+        targets: dict[int, list[int]] = defaultdict(list)
+        for source, target in ends:
+            targets[source].append(target)
+        ready = [source for source in targets if not waiting[source]]
+        while ready:
+            for target in targets[ready.pop()]:
+                waiting[target] -= 1
+                if not waiting[target]:
+                    ready.append(target)
+        remaining = {node for node, count in waiting.items() if count}
+        left = left & remaining if against else remaining
+        if not left:
+            break
+    return left
 
 
 def _bundle(
@@ -188,7 +272,7 @@ def _with_operator(
     )
     parameters = [node for node in nodes if node.kind == "param"]
     return replace(
-        holding(operator, parameters, {h.key for h in held}),
+        with_comparison(holding(operator, parameters, {h.key for h in held}), nodes),
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz import values as numbers
-from tinygrad_cv.viz.marks import combined_marks
+from tinygrad_cv.viz.marks import combined_marks, mark_lines
 from tinygrad_cv.viz.model import GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import MEASURES, quantity
 
-__all__ = ["combined_comparison", "overlay", "side"]
+__all__ = ["combined_comparison", "overlay", "side", "with_comparison"]
 
+MOST_LINES = 4  # of differences in one node
 UNITS = {**MEASURES, **{name: unit for name, (unit, _) in numbers.NAMES.items()}}
 ADDED_UP = (*MEASURES, "parameters")  # what is not there counts as zero
 _CARRIED = ("measured", "unmeasured", "flops", "saved_bytes", "norms", "live", "statistics")
@@ -52,6 +53,18 @@ def combined_comparison(nodes: Sequence[GraphNode], phase: str) -> Facts:
         block = GraphNode(0, "op", "", phase, facts=facts, count=count)
         facts["overlay"] = _fact(block, shown[0]["name"])
     return facts
+
+
+def with_comparison(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
+    """``node`` when it stands for all of ``nodes``; what they say of their differences stays, if
+    it is not much."""
+    facts = combined_comparison(nodes, node.phase)
+    if not facts:
+        return node
+    lines = list(dict.fromkeys(line for other in nodes for line in mark_lines(other)))
+    if 0 < len(lines) <= MOST_LINES:
+        facts["diff"]["lines"] = lines
+    return replace(node, facts={**node.facts, **facts})
 
 
 def _together(sides: Sequence[Facts]) -> Facts:

@@ -224,7 +224,7 @@ class Graph(Views):
               where a = input 2×3, b = other 3, g is 2×3
         #3 output <- #2   2×3 float32
         """
-        return Graph(with_equations(self.model))
+        return self._step(with_equations)
 
     # Out ------------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class Graph(Views):
         ...     graph.render(f"{folder}/relu.txt").read_text() == graph.to_text()
         True
         """
-        return save(self.model, path, self.to_text(), time_limit, max_nodes)
+        return save(self.model, path, self.to_text, time_limit, max_nodes)
 
     def to_html(self, time_limit: float = TIME_LIMIT, max_nodes: int | None = None) -> str:
         """The graph as a page to explore: pan, zoom, search, the facts of each node, what leads to
@@ -308,9 +308,9 @@ class Graph(Views):
         """
         return self.model.to_json()
 
-    @classmethod
-    def from_json(cls, text: str) -> Graph:
-        """The graph that :meth:`to_json` wrote.
+    @staticmethod
+    def from_json(text: str) -> Graph:
+        """The graph that :meth:`to_json` wrote; of differences, the graph of both in one.
 
         Raises:
             DataError: the text is not such a graph.
@@ -320,7 +320,7 @@ class Graph(Views):
         >>> Graph.from_json(graph.to_json()).model == graph.model
         True
         """
-        return cls(GraphModel.from_json(text))
+        return Graph(GraphModel.from_json(text))
 
     def to_text(self) -> str:
         """One line for each node, in the order of execution, indented by module call.

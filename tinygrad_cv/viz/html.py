@@ -16,7 +16,7 @@ from tinygrad_cv.errors import TinygradError
 from tinygrad_cv.viz import difference
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import clean, text_width
-from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.palette import DARK, LIGHT
 from tinygrad_cv.viz.svg import finish, variables
 from tinygrad_cv.viz.values import NAMES
@@ -69,32 +69,25 @@ def _told(model: GraphModel) -> Any:
 
 
 def _calls(model: GraphModel) -> dict[int, dict[str, str]]:
-    """What is added up over each module call, those below it included: by its number."""
-    inside: dict[int, list[GraphNode]] = {cluster.id: [] for cluster in model.clusters}
+    """What a module call holds and costs, in words: by its number."""
+    counts: dict[int, Counter[str]] = {cluster.id: Counter() for cluster in model.clusters}
     paths = cluster_paths(model.clusters)
     for node in model.nodes:
         for number in paths[node.cluster] if node.kind == "op" else ():
-            inside[number].append(node)
-    return {number: _summed(nodes) for number, nodes in inside.items()}
+            counts[number][node.phase] += node.count
+    return {cluster.id: _in_words(cluster, counts[cluster.id]) for cluster in model.clusters}
 
 
-def _summed(operators: list[GraphNode]) -> dict[str, str]:
-    counts = Counter[str]()
-    for node in operators:
-        counts[node.phase] += node.count
-    facts = overlays.combined(operators)
-    flops = [node.facts["flops"] for node in operators if "flops" in node.facts]
-    words = f"{counts['forward']:,}"
-    if counts["backward"]:
-        words += f", {counts['backward']:,} backward"
+def _in_words(cluster: Cluster, operators: Counter[str]) -> dict[str, str]:
+    words = f"{operators['forward']:,}"
+    if operators["backward"]:
+        words += f", {operators['backward']:,} backward"
     found = {"operators": words}
-    if flops:
-        found["flops"] = f"{sum(flops):,}"
-    if "time" in facts.get("measured", {}):
-        parts = facts["measured"]["time"].items()
+    if cluster.flops:
+        found["flops"] = ("at least " if cluster.flops_unknown else "") + f"{cluster.flops:,}"
+    if cluster.time:
+        parts = cluster.time.items()
         found["time"] = ", ".join(f"{overlays.quantity(v, 's')} {phase}" for phase, v in parts)
-        if facts["unmeasured"]:
-            found["time"] += f"; {facts['unmeasured']:,} operators not measured"
     return found
 
 

@@ -5,7 +5,6 @@ text.
 from __future__ import annotations
 
 import functools
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -105,22 +104,7 @@ def bytes_text(count: int) -> str:
     """
     if count < 1000:
         return "1 byte" if count == 1 else f"{count} bytes"
-    return _scaled(count, "kB", "MB", "GB", "TB")
-
-
-def _scaled(count: int, *units: str) -> str:
-    power = min(len(units), int(math.log10(count) // 3))
-    value = count / 1000**power
-    if f"{value:.3g}" in ("1e+03", "1000") and power < len(units):  # 999,999 is 1 MB, not 1000 kB
-        power, value = power + 1, 1.0
-    return f"{value:.3g} {units[power - 1]}"
-
-
-def flops_text(count: int) -> str:
-    """``84.6 MFLOPs``."""
-    return (
-        f"{count} FLOPs" if count < 1000 else _scaled(count, "kFLOPs", "MFLOPs", "GFLOPs", "TFLOPs")
-    )
+    return quantity(count, "B")
 
 
 _SHORT = {"kernel_size": "k", "stride": "s", "padding": "p", "dilation": "d", "groups": "g"}
@@ -320,7 +304,7 @@ def _cluster_facts(cluster: Cluster) -> list[str]:
     facts = [f"{cluster.parameters:,} parameters"] if cluster.parameters else []
     if cluster.flops:
         least = "at least " if cluster.flops_unknown else ""
-        facts.append(f"{least}{flops_text(cluster.flops)}")
+        facts.append(f"{least}{quantity(cluster.flops, 'FLOPs')}")
     time = [
         ("" if phase == "forward" else f"{phase} ") + quantity(cluster.time[phase], "s")
         for phase in ("forward", "backward")
@@ -342,7 +326,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
     work = []
     if totals.get("flops"):
         least = "at least " if totals.get("flops_unknown") else ""
-        work.append(f"{least}{flops_text(totals['flops'])} forward")
+        work.append(f"{least}{quantity(totals['flops'], 'FLOPs')} forward")
     if totals.get("saved_bytes"):
         work.append(f"{bytes_text(totals['saved_bytes'])} saved for backward")
     if work:

@@ -10,8 +10,8 @@ from numbers import Integral
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.calls import depth, levels, without_empty_clusters
-from tinygrad_cv.viz.contract import BUNDLES, Key, contract
+from tinygrad_cv.viz.calls import counts_at, depth, without_empty_clusters
+from tinygrad_cv.viz.contract import BUNDLES, LOOSENED, Key, contract
 from tinygrad_cv.viz.model import GraphModel, GraphNode, cluster_paths, common_cluster
 from tinygrad_cv.viz.selection import reached
 
@@ -79,17 +79,15 @@ def limited(
     size = f"{len(model.nodes):,} nodes"
     if len(model.nodes) <= max_nodes:  # it is the copies that are too many
         size += f" and {boxes(finish(model)) - len(model.nodes):,} copies"
-    calls = Counter(levels(model.clusters).values())
-    best, deep = model, ""
-    for k in range(max(calls, default=-1), 0, -1):
-        if k > 1 and calls[k] > max_nodes:  # each would be a node
-            continue
-        smaller = depth(model, k)
-        if len(smaller.nodes) < len(best.nodes):
-            best, deep = smaller, f"module calls at depth {k}"
-            drawn = fitting(best)
+    counts, fewest, deepest = counts_at(model), len(model.nodes), 0
+    for k in sorted(counts, reverse=True):
+        if counts[k] < fewest:
+            fewest, deepest = counts[k], k
+            drawn = fitting(depth(model, k)) if fewest <= max_nodes else None
             if drawn is not None:
-                return _noted(drawn, size, deep)
+                return _noted(drawn, size, f"module calls at depth {k}")
+    best = depth(model, deepest) if deepest else model
+    deep = f"module calls at depth {deepest}" if deepest else ""
     keep = min(max_nodes, max(map(len, _parts(best).values())))
     while True:
         keep = keep * 3 // 4
@@ -203,10 +201,10 @@ def _contracted(model: GraphModel, groups: dict[int, Key]) -> GraphModel:
         inside = [key for key, group in groups.items() if group == (0, part)]
         between = reached(inside, model.edges) & reached(inside, model.edges, against=True)
         groups |= dict.fromkeys(between.difference(groups), (0, part))
-    return _once(model, groups)
+    return _once(model, groups, 0)
 
 
-def _once(model: GraphModel, groups: Mapping[int, Key]) -> GraphModel:
+def _once(model: GraphModel, groups: Mapping[int, Key], attempt: int = len(LOOSENED)) -> GraphModel:
     # Inside the call that holds all of it: from outside, the layout would see a circle.
     paths = cluster_paths(model.clusters)
     clusters: dict[str, set[int | None]] = defaultdict(set)
@@ -221,7 +219,7 @@ def _once(model: GraphModel, groups: Mapping[int, Key]) -> GraphModel:
     def titles(key: Key) -> tuple[str, str, int | None]:
         return "...", "", places.get(key[1] if key[1] in BUNDLES else "op")
 
-    return without_empty_clusters(contract(model, groups, titles))
+    return without_empty_clusters(contract(model, groups, titles, attempt))
 
 
 def _counts(model: GraphModel) -> dict[str, int]:

@@ -10,9 +10,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tinygrad_cv.viz.model import GraphNode
+from tinygrad_cv.viz.model import GraphModel, GraphNode
 
-__all__ = ["MARKS", "SIGNS", "combined_marks", "counts_text", "mark_lines", "mark_of", "sign"]
+__all__ = [
+    "MARKS",
+    "SIGNS",
+    "combined_marks",
+    "counts_text",
+    "mark_lines",
+    "mark_of",
+    "reconnected",
+    "sign",
+]
 
 MARKS = ("added", "removed", "changed", "moved", "same")
 SIGNS = {"added": "+", "removed": "−", "changed": "~", "moved": "»"}
@@ -51,3 +60,14 @@ def combined_marks(nodes: Iterable[GraphNode]) -> dict[str, Any]:
     mark = next(iter(counts)) if len(counts) == 1 else "changed"
     lines = [] if mark == "same" else [counts_text(counts)]
     return {"diff": {"mark": mark, "lines": lines, "counts": dict(counts)}}
+
+
+def reconnected(model: GraphModel) -> set[int]:
+    """The ends of the edges that only one of two graphs has, though both have their ends."""
+    marks = {node.id: mark_of(node) for node in model.nodes}
+    return {
+        end
+        for edge in model.edges
+        if edge.mark and edge.mark not in (marks[edge.source], marks[edge.target])
+        for end in (edge.source, edge.target)
+    }

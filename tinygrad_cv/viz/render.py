@@ -188,7 +188,7 @@ def _seconds(time_limit: Any) -> float:
 def save(
     model: GraphModel,
     path: str | os.PathLike[str],
-    text: str,
+    text: Callable[[], str],
     time_limit: float = TIME_LIMIT,
     max_nodes: int | None = None,
 ) -> Path:
@@ -201,7 +201,7 @@ def save(
     Args:
         model: the graph.
         path: where to; its ending is one of :data:`FORMATS`.
-        text: what a ``.txt`` file gets.
+        text: gives what a ``.txt`` file gets; not called for the others.
         time_limit: seconds for one run of the engine.
         max_nodes: as in :func:`picture`.
 
@@ -215,7 +215,7 @@ def save(
     >>> import tempfile, tinygrad_cv as tg
     >>> model = tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).model
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     save(model, f"{folder}/relu.json", "").read_text() == model.to_json()
+    ...     save(model, f"{folder}/relu.json", str).read_text() == model.to_json()
     True
     """
     try:
@@ -234,7 +234,7 @@ def save(
     if format == "json":
         return replace_file(path, model.to_json().encode())
     if format == "txt":
-        return replace_file(path, text.encode())
+        return replace_file(path, text().encode())
     if format == "dot":
         return replace_file(path, to_dot(model).encode())
     try:

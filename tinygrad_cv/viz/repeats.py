@@ -11,31 +11,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
-from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
-from tinygrad_cv.viz.difference import combined_comparison
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.difference import with_comparison
+from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
+from tinygrad_cv.viz.marks import reconnected
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import combined
 from tinygrad_cv.viz.work import summed
 
-__all__ = ["repeat", "structures"]
-
-
-@dataclass(slots=True)
-class _Call:
-    """What belongs to a module call and what crosses its border."""
-
-    nodes: list[GraphNode] = field(default_factory=list)
-    inner: list[GraphEdge] = field(default_factory=list)
-    arriving: list[GraphEdge] = field(default_factory=list)
-    leaving: list[GraphEdge] = field(default_factory=list)
-    clusters: list[int] = field(default_factory=list)
-    place: dict[int, int] = field(default_factory=dict)  # node id -> its place among the nodes
+__all__ = ["repeat"]
 
 
 def repeat(model: GraphModel, least: int = 2) -> GraphModel:
@@ -58,106 +47,53 @@ def repeat(model: GraphModel, least: int = 2) -> GraphModel:
     """
     if isinstance(least, bool) or not isinstance(least, int) or least < 2:
         raise ArgumentError("repeat", f"a row has at least 2 calls, not {least!r}")
-    level, deepest = 0, 0
-    while level <= deepest:
-        paths = cluster_paths(model.clusters)
-        deepest = max((len(path) for path in paths.values()), default=0) - 1
-        model = _fold_level(model, paths, level, least)
-        level += 1
-    return model
+    seen: set[int | None] = set()  # callers whose calls were looked at
+    while True:
+        calls, rows = _rows(model, least, seen)
+        if not rows:
+            return model
+        model = _merged(model, rows, calls)
 
 
-def structures(model: GraphModel) -> dict[int | None, int]:
-    """For each module call a number that it shares with those of the same structure."""
-    paths = cluster_paths(model.clusters)
-    by_id = {cluster.id: cluster for cluster in model.clusters}
-    forms: dict[Any, int] = {}
-    found: dict[int | None, int] = {}
-    for level in range(max((len(path) for path in paths.values()), default=0)):
-        for number, call in _calls(model, paths, level).items():
-            found[number] = _form(by_id, call, forms)
-    return found
-
-
-def _calls(
-    model: GraphModel, paths: Mapping[int | None, tuple[int, ...]], level: int
-) -> dict[int, _Call]:
-    """The calls that are nested ``level`` deep."""
-    calls: dict[int, _Call] = {}
-    at: dict[int, int] = {}  # node -> its call on this level
-    for cluster in model.clusters:
-        path = paths[cluster.id]
-        if len(path) > level:
-            calls.setdefault(path[level], _Call()).clusters.append(cluster.id)
-    for node in model.nodes:
-        path = paths[node.cluster]
-        if len(path) > level:
-            call = calls[path[level]]
-            at[node.id] = path[level]
-            call.place[node.id] = len(call.nodes)
-            call.nodes.append(node)
-    for edge in model.edges:
-        source, target = at.get(edge.source), at.get(edge.target)
-        if source == target is not None:
-            calls[source].inner.append(edge)  # type: ignore[index]
-            continue
-        if source is not None:
-            calls[source].leaving.append(edge)
-        if target is not None:
-            calls[target].arriving.append(edge)
-    return calls
-
-
-def _fold_level(
-    model: GraphModel, paths: Mapping[int | None, tuple[int, ...]], level: int, least: int
-) -> GraphModel:
-    """Fold the rows of the calls that are nested ``level`` deep."""
-    calls = _calls(model, paths, level)
-    opened = {cluster.id for cluster in model.clusters if cluster.open}
-    by_id = {cluster.id: cluster for cluster in model.clusters}
+def _rows(
+    model: GraphModel, least: int, seen: set[int | None]
+) -> tuple[dict[int, Call], list[list[int]]]:
+    """The rows of equal calls, outermost first; what stands in a row waits for the next time."""
+    size = sizes(model)
+    held = {c.id for c in model.clusters if c.open}
+    moved = reconnected(model)
+    held |= {n.cluster for n in model.nodes if n.id in moved and n.cluster is not None}
     siblings: dict[int | None, list[int]] = defaultdict(list)
-    for number in calls:
-        siblings[by_id[number].parent].append(number)
-    returning = _returning(model)
+    for cluster in reversed(model.clusters):
+        if cluster.id in held and cluster.parent is not None:
+            held.add(cluster.parent)
+    for cluster in model.clusters:
+        siblings[cluster.parent].append(cluster.id)
+    runs: dict[int | None, list[list[int]]] = defaultdict(list)
+    for parent, numbers in siblings.items():
+        if parent not in seen:
+            for _, alike in groupby(numbers, key=lambda n: (n in held and n, size[n])):
+                run = list(alike)
+                if len(run) >= least and run[0] not in held:
+                    runs[parent].append(run)
+    calls = calls_of(model, {n for found in runs.values() for run in found for n in run})
+    returning = _returning(model) if runs else set()
+    by_id = {cluster.id: cluster for cluster in model.clusters}
     rows: list[list[int]] = []
-    for numbers in siblings.values():
+    waiting: set[int | None] = set()  # calls in a row, and what they call
+    for parent in siblings:  # a caller stands before what it calls
+        if parent in waiting or (parent is not None and by_id[parent].parent in waiting):
+            waiting.add(parent)
+            continue
+        seen.add(parent)
         forms: dict[Any, int] = {}
-        form = {n: _form(by_id, calls[n], forms) for n in numbers}
-        form |= {n: -n - 1 for n in numbers if opened.intersection(calls[n].clusters)}
-        for _, equal in groupby(numbers, key=form.__getitem__):
-            row = list(equal)
-            if len(row) >= least:
-                rows += _chains(row, calls, least, returning)
-    return _merged(model, rows, calls) if rows else model
-
-
-def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
-    """A number that equal calls share."""
-    local = {number: k for k, number in enumerate(call.clusters)}
-    place = call.place
-    clusters = tuple(
-        (by_id[c].kind, local.get(by_id[c].parent), by_id[c].repeats) for c in call.clusters
-    )
-    nodes = tuple(
-        (
-            node.kind,
-            node.name if node.kind == "op" else node.name.rpartition(".")[2],
-            node.phase,
-            local[node.cluster],  # type: ignore[index]
-            None if node.pair is None else place.get(node.pair, -1),
-            tuple((t.shape, t.dtype) for t in node.outputs),
-            tuple(a for a in node.attributes if a[0] not in CHANCE),
-            tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
-            node.value,
-            node.count,
-            node.error,
-        )
-        for node in call.nodes
-    )
-    inner = frozenset(
-        (place[e.source], place[e.target], e.kind, e.slot, e.output, e.count) for e in call.inner
-    )
-    return forms.setdefault((clusters, nodes, inner), len(forms))
+        for run in runs[parent]:
+            for _, equal in groupby(run, key=lambda n: form(by_id, calls[n], forms)):
+                row = list(equal)
+                if len(row) >= least:
+                    rows += _chains(row, calls, least, returning)
+        waiting.update(n for row in rows for n in row)
+    return calls, rows
 
 
 def _returning(model: GraphModel) -> set[int]:
@@ -187,7 +123,7 @@ def _returning(model: GraphModel) -> set[int]:
 
 
 def _chains(
-    row: list[int], calls: Mapping[int, _Call], least: int, returning: set[int]
+    row: list[int], calls: Mapping[int, Call], least: int, returning: set[int]
 ) -> list[list[int]]:
     """The parts of a row of equal calls in which each call feeds the next and nothing else."""
     if not _links(calls[row[0]], calls[row[1]]):
@@ -207,7 +143,7 @@ def _chains(
     return found
 
 
-def _goes_on(near: Sequence[_Call], k: int) -> bool:
+def _goes_on(near: Sequence[Call], k: int) -> bool:
     """True if call ``k`` continues the row of call ``k - 1``: nothing but the next call leaves the
     one, nothing but the one before comes into the other; the other way round for gradients."""
     one, two = near[k - 1], near[k]
@@ -233,7 +169,7 @@ def _inside(node: int, places: Iterable[Mapping[int, int]]) -> bool:
     return any(node in place for place in places)
 
 
-def _foldable(row: Sequence[_Call], returning: set[int]) -> bool:
+def _foldable(row: Sequence[Call], returning: set[int]) -> bool:
     """True if folding this row keeps what reaches what."""
     onward, back = _links(row[0], row[1]), _links(row[1], row[0])
     for one, two in pairwise(row):
@@ -268,7 +204,7 @@ def _foldable(row: Sequence[_Call], returning: set[int]) -> bool:
     return _passes(row[-1], exits, onward, returns, back, returning)
 
 
-def _links(one: _Call, two: _Call) -> frozenset[tuple[Any, ...]]:
+def _links(one: Call, two: Call) -> frozenset[tuple[Any, ...]]:
     """The edges from one call into another, by the places of their ends."""
     return frozenset(
         (one.place[e.source], two.place[e.target], e.kind, _slot(e), e.output)
@@ -283,7 +219,7 @@ def _slot(edge: GraphEdge) -> int:
 
 
 def _entries(
-    call: _Call, inside: set[int], kind: str, others: bool = False
+    call: Call, inside: set[int], kind: str, others: bool = False
 ) -> Counter[tuple[Any, ...]]:
     """What comes into a call from outside the row, of this kind or of the others."""
     return Counter(
@@ -298,7 +234,7 @@ def _ways(entries: Iterable[tuple[Any, ...]]) -> set[tuple[Any, ...]]:
     return {key[1:] for key in entries}
 
 
-def _all_or_none(call: _Call, exits: set[tuple[int, int]], inside: set[int]) -> bool:
+def _all_or_none(call: Call, exits: set[tuple[int, int]], inside: set[int]) -> bool:
     """True if whatever outside reads one of the exits reads all of them."""
     readers: dict[int, set[tuple[int, int]]] = defaultdict(set)
     for edge in call.leaving:
@@ -309,7 +245,7 @@ def _all_or_none(call: _Call, exits: set[tuple[int, int]], inside: set[int]) -> 
 
 
 def _passes(
-    call: _Call,
+    call: Call,
     exits: set[tuple[int, int]],
     onward: Iterable[tuple[Any, ...]],
     returns: set[tuple[int, int]],
@@ -351,7 +287,7 @@ def _reached(starts: Iterable[int], edges: Mapping[int, list[int]]) -> set[int]:
 
 
 def _merged(
-    model: GraphModel, rows: Sequence[Sequence[int]], calls: Mapping[int, _Call]
+    model: GraphModel, rows: Sequence[Sequence[int]], calls: Mapping[int, Call]
 ) -> GraphModel:
     """Keep the first call of each row: what leaves the last leaves it, and numbers add up."""
     stands_for: dict[int, int] = {}  # node of a later call -> that of the first
@@ -422,7 +358,6 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
 def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     """The node of the first call with the numbers of all."""
     facts: dict[str, Any] = {**node.facts, **combined(nodes)}
-    facts |= combined_comparison(nodes, node.phase)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes
@@ -440,4 +375,4 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
         facts.pop("storage", None)
     count = sum(other.count for other in nodes) if node.kind == "op" else node.count
-    return replace(node, count=count, facts=facts)
+    return with_comparison(replace(node, count=count, facts=facts), nodes)

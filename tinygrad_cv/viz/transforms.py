@@ -11,7 +11,9 @@ from dataclasses import replace
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.calls import collapse, depth, inline_calls, without_empty_clusters
 from tinygrad_cv.viz.contract import holding, saved_bytes, storages
+from tinygrad_cv.viz.difference import with_comparison
 from tinygrad_cv.viz.limits import MAX_NODES, limit, limited
+from tinygrad_cv.viz.marks import reconnected
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.repeats import repeat
 from tinygrad_cv.viz.selection import expand, focus, path
@@ -83,6 +85,8 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
         for node in model.nodes
         if node.kind == kind and node.phase == "forward" and node.count == 1
     }
+    for node_id in reconnected(model).intersection(candidates):
+        del candidates[node_id]  # what differs is where it goes
     operators = {node.id for node in model.nodes if node.kind == "op"}
     unused = set(candidates)
     for edge in model.edges:
@@ -102,6 +106,7 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
     }
     held: dict[int, list[FoldedTensor]] = defaultdict(list)
     taken: dict[int, list[GraphNode]] = defaultdict(list)
+    marked: dict[int, list[GraphNode]] = defaultdict(list)
     edges = []
     for edge in model.edges:
         if edge.source in candidates:
@@ -112,15 +117,20 @@ def _fold(model: GraphModel, kind: str) -> GraphModel:
             )
         elif edge.target in gradients:
             node = gradients[edge.target]
+            marked[edge.source].append(node)
             held[edge.source].append(
                 FoldedTensor("gradient", node.outputs[0], edge.argument, node.id)
             )
         else:
             edges.append(edge)
+
+    def full(node: GraphNode) -> GraphNode:
+        own = replace(node, held=node.held + tuple(held[node.id]))
+        inside = [node, *taken[node.id], *marked[node.id]]
+        return with_comparison(holding(own, taken[node.id], candidates), inside)
+
     nodes = tuple(
-        holding(replace(node, held=node.held + tuple(held[node.id])), taken[node.id], candidates)
-        if node.id in held
-        else node
+        full(node) if node.id in held else node
         for node in model.nodes
         if node.id not in candidates and node.id not in gradients
     )
@@ -151,7 +161,8 @@ def fold_saved(model: GraphModel) -> GraphModel:
                 for p in parts
             )
             facts = {"saved_bytes": saved_bytes(parts), "storages": storages(parts)}
-            nodes.append(replace(node, name="saved", outputs=(), held=held, facts=facts))
+            box = replace(node, name="saved", outputs=(), held=held, facts=facts)
+            nodes.append(with_comparison(box, parts))
         elif node.id not in merged:
             nodes.append(node)
     edges: dict[tuple[object, ...], GraphEdge] = {}
@@ -162,7 +173,9 @@ def fold_saved(model: GraphModel) -> GraphModel:
                 merged.get(edge.target, edge.target),
             )
             joined = replace(edge, source=source, target=target, argument="")
-            edges.setdefault((source, target, edge.kind), joined)
+            known = edges.setdefault((source, target, edge.kind), joined)
+            if known.mark != joined.mark:
+                edges[source, target, edge.kind] = replace(known, mark="")
         else:
             edges[(index,)] = edge
     return replace(model, nodes=tuple(nodes), edges=tuple(edges.values()))

@@ -4,19 +4,29 @@ graph has it too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tinygrad_cv.viz.align import CHANCE, places, signature
 from tinygrad_cv.viz.contract import parameter_sizes
 from tinygrad_cv.viz.difference import side
-from tinygrad_cv.viz.labels import flops_text, shape_text
+from tinygrad_cv.viz.labels import shape_text
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import (
+    Cluster,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    TensorInfo,
+    cluster_paths,
+)
 from tinygrad_cv.viz.overlay import without
+from tinygrad_cv.viz.values import quantity
 
 __all__ = ["Change", "Union", "differences", "same_clusters"]
+
+_NUMBERED = ("parameter_sizes", "storages")  # facts that are pairs of a number and a size
 
 
 class Change(NamedTuple):
@@ -46,8 +56,11 @@ class Union:
         self.a, self.b = a, b
         self.changes: tuple[Change, ...] = ()
         self.nodes: list[GraphNode] = []
+        self.ends: list[tuple[GraphNode | None, GraphNode | None]] = []  # of each, in a and in b
         self.edges: list[GraphEdge] = []
         self.clusters: list[Cluster] = []
+        self._base_b = len(a.nodes) + len(b.nodes)
+        self._base_a = self._base_b + 2 + max(_numbers(b), default=0)
         self._number_a: dict[int, int] = {}
         self._number_b: dict[int, int] = {}
         self._cluster_a, self._cluster_b = self._clusters(same_clusters(a, b, pairs))
@@ -126,6 +139,7 @@ class Union:
         self, old: GraphNode | None, new: GraphNode | None, change: Change, found: list[Change]
     ) -> None:
         number = len(self.nodes)
+        self.ends.append((old, new))
         node = new if new is not None else old
         assert node is not None  # one of them is there
         if old is not None:
@@ -134,9 +148,12 @@ class Union:
             self._number_b[new.id] = number
         clusters = self._cluster_a if new is None else self._cluster_b
         diff: dict[str, Any] = {"mark": change.mark, "lines": list(change.what)}
-        for name, known in (("before", old), ("after", new)):
-            if known is not None:
-                diff[name] = side(known, parameter_sizes([known]))
+        if old is not None:
+            node = old = _apart(old, self._base_a)
+            diff["before"] = side(old, parameter_sizes([old]))
+        if new is not None:
+            node = new = _apart(new, self._base_b)
+            diff["after"] = side(new, parameter_sizes([new]))
         facts = {**without(node.facts), "diff": diff}
         self.nodes.append(
             replace(node, id=number, cluster=clusters[node.cluster], facts=facts, pair=node.pair)
@@ -185,35 +202,74 @@ def _moved(
     )
 
 
+def _numbers(model: GraphModel) -> Iterable[int]:
+    """The numbers of tensors and of memory that nodes hold or keep."""
+    for node in model.nodes:
+        yield node.id
+        yield from (held.key for held in node.held)
+        yield node.facts.get("storage", 0)
+        for name in _NUMBERED:
+            yield from (number for number, _ in node.facts.get(name, ()))
+
+
+def _apart(node: GraphNode, base: int) -> GraphNode:
+    """A node whose tensors and memory have numbers that no other graph's have: one parameter of
+    each graph may have been node 3 before both were folded."""
+    held = tuple(replace(item, key=base + item.key) for item in node.held)
+    facts = dict(node.facts)
+    for name in _NUMBERED:
+        if name in facts:
+            facts[name] = [[base + number, size] for number, size in facts[name]]
+    if "storage" in facts:
+        facts["storage"] += base
+    if "norms" in facts:
+        parts = ((key.partition("."), entry) for key, entry in facts["norms"].items())
+        facts["norms"] = {f"{base + int(n)}{dot}{index}": e for (n, dot, index), e in parts}
+    return replace(node, held=held, facts=facts)
+
+
 def same_clusters(
     a: GraphModel, b: GraphModel, pairs: Sequence[tuple[int, int]]
 ) -> dict[int | None, int | None]:
     """Module call of a -> the same one of b: with the same path and number, in the same caller, and
     with the same class or with a node in common.
     """
-    chains_a, chains_b = _chains(a), _chains(b)
-    shared = {
-        (x, y)
-        for i, j in pairs
-        for x in chains_a[a.nodes[i].cluster]
-        for y in chains_b[b.nodes[j].cluster]
-    }
     known = {(c.path, c.call): c for c in b.clusters}
     same: dict[int | None, int | None] = {None: None}
+    renamed: dict[int, int] = {}  # calls of another class, to be checked
     for cluster in a.clusters:
         other = known.get((cluster.path, cluster.call))
         if other is None or same.get(cluster.parent, -1) != other.parent:
             continue
-        if cluster.kind == other.kind or (cluster.id, other.id) in shared:
-            same[cluster.id] = other.id
+        same[cluster.id] = other.id
+        if cluster.kind != other.kind:
+            renamed[cluster.id] = other.id
+    shared = _sharing(a, b, pairs, renamed)
+    for cluster in a.clusters:
+        if cluster.parent not in same or (cluster.id in renamed and cluster.id not in shared):
+            same.pop(cluster.id, None)
     return same
 
 
-def _chains(model: GraphModel) -> dict[int | None, tuple[int, ...]]:
-    chains: dict[int | None, tuple[int, ...]] = {None: ()}
-    for cluster in model.clusters:
-        chains[cluster.id] = (*chains[cluster.parent], cluster.id)
-    return chains
+def _sharing(
+    a: GraphModel, b: GraphModel, pairs: Sequence[tuple[int, int]], renamed: dict[int, int]
+) -> set[int]:
+    """Those calls of a that have a node in common with the one of b that they would be."""
+    above_a = {cluster.id: cluster.parent for cluster in a.clusters}
+    paths_b = cluster_paths(b.clusters)
+    depth_b = {number: len(path) for number, path in paths_b.items() if number is not None}
+    shared: set[int] = set()
+    if not renamed:
+        return shared
+    for number_a, number_b in {(a.nodes[i].cluster, b.nodes[j].cluster) for i, j in pairs}:
+        path = paths_b[number_b]
+        number = number_a
+        while number is not None and number not in shared:
+            other = renamed.get(number)
+            if other is not None and path[depth_b[other] - 1 : depth_b[other]] == (other,):
+                shared.add(number)
+            number = above_a[number]
+    return shared
 
 
 def differences(old: GraphNode, new: GraphNode) -> tuple[str, ...]:
@@ -301,5 +357,5 @@ def _totals(model: GraphModel) -> str:
     if model.totals.get("parameters"):
         parts.append(f"{model.totals['parameters']:,} parameters")
     if model.totals.get("flops"):
-        parts.append(flops_text(model.totals["flops"]))
+        parts.append(quantity(model.totals["flops"], "FLOPs"))
     return ", ".join(parts)

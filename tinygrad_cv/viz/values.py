@@ -406,8 +406,9 @@ def quantity(value: float, unit: str) -> str:
         return f"{'NaN' if math.isnan(value) else value} {unit}".rstrip()
     if not value or unit not in ("s", "FLOPs", "B"):
         return f"{value:.4g} {unit}".rstrip()
-    if unit == "s":
-        power = min(max(math.floor(math.log10(abs(value)) / 3), -3), 0)
-        return f"{value / 1000.0**power:.3g} {('ns', 'us', 'ms', 's')[power + 3]}"
-    power = min(max(int(math.log10(abs(value)) // 3), 0), 4)
-    return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}{unit}"
+    prefixes = ("n", "u", "m", "") if unit == "s" else ("", "k", "M", "G", "T")
+    least = -3 if unit == "s" else 0
+    exponent = int(f"{value:.2e}".partition("e")[2])  # of the three digits: 999,999 is 1 M
+    power = min(max(exponent // 3, least), least + len(prefixes) - 1)
+    digits = float(f"{value / 1000.0**power:.3g}")
+    return f"{digits:g} {prefixes[power - least]}{unit}"
