@@ -154,6 +154,18 @@ def test_what_is_wrong_is_named_with_its_place(way, value, message):
         Graph.from_json(changed(way, value))
 
 
+def test_an_older_graph_lacks_what_is_newer():
+    data = json.loads(small_net().to_json())
+    for edge in data["edges"]:
+        del edge["hidden"], edge["entering"]
+    for cluster in data["clusters"]:
+        del cluster["time"]
+    assert GraphModel.from_json(json.dumps(data)) == small_net()
+    del data["nodes"][2]["kind"]
+    with pytest.raises(DataError, match=r"nodes\[2\].kind is missing"):
+        Graph.from_json(json.dumps(data))
+
+
 def test_totals_must_not_be_missing():
     data = json.loads(small_net().to_json())
     del data["totals"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any
 
 from tinygrad_cv.errors import DataError
@@ -172,7 +172,7 @@ class GraphEdge:
     hidden: bool = False
     stub: bool = False
     mark: str = ""
-    entering: tuple[tuple[int, str], ...] = field(default=(), metadata={"omitted": None})
+    entering: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class GraphModel:
     totals: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
-    max_nodes: int | None = field(default=None, metadata={"omitted": None})
+    max_nodes: int | None = None
 
     def to_json(self) -> str:
         """This graph as JSON text, the same bytes for the same graph. Numbers that are not finite
@@ -307,9 +307,11 @@ class GraphModel:
         version = data.pop("version", None)
         if type(version) is not int or version != VERSION:
             problem = f"this version of the format is not known; known is {VERSION}"
-            raise DataError(
-                "graph", problem, repair="Use the version of the package that wrote it."
-            )
+            repair = "Use the version of the package that wrote it."
+            raise DataError("graph", problem, repair=repair)
+        for part in fields(cls):
+            if part.name not in data and part.name != "max_nodes":
+                raise misfit(part.name, " is missing")
         model: GraphModel = read(cls, data)
         check(model)
         return model

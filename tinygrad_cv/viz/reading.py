@@ -9,7 +9,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import (
     Annotated,
     Any,
@@ -101,7 +101,7 @@ def read(kind: Any, data: Any) -> Any:
     """``data`` as ``kind``, the type that an annotation gives.
 
     A float may stand as "inf", "-inf" or "nan"; a TypedDict may have more keys; a field of a
-    dataclass may be missing only if its metadata has "omitted".
+    dataclass may be missing if it has a default, as one that is newer than the data.
 
     Raises:
         DataError: it does not fit; the message has the place and what is needed there.
@@ -299,7 +299,11 @@ def _typed_dict(kind: Any) -> Reader:
 def _dataclass(kind: Any) -> Reader:
     hints = get_type_hints(kind, include_extras=True)
     readers = {part.name: _reader(hints[part.name]) for part in fields(kind)}
-    needed = [part.name for part in fields(kind) if "omitted" not in part.metadata]
+    needed = [
+        part.name
+        for part in fields(kind)
+        if part.default is MISSING and part.default_factory is MISSING
+    ]
 
     def reader(data: Any) -> Any:
         _object(data)
