@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def number_text(value: Any) -> str:
 
 
 def value_text(value: Any, quoted: bool = False) -> str:
-    """An attribute of an operator, or a key of a dict, in at most 200 characters; ``quoted`` puts a
-    text into quotes.
+    """An attribute of an operator, in at most 200 characters; or, ``quoted``, a key of a dict or a
+    value in a message: as ``repr`` has it, with quotes and the names of classes.
 
     Functions and classes have their name without the module; other objects what ``str`` says,
     without the address.
@@ -36,19 +37,22 @@ def value_text(value: Any, quoted: bool = False) -> str:
     >>> value_text([print, {"key": object()}, {"b", "a"}, complex])
     "[print, {'key': <object object>}, {'a', 'b'}, complex]"
     """
-    text = value if isinstance(value, str) and not quoted else _text(value, 0)
+    text = (
+        value if isinstance(value, str) and not quoted else _text(value, 0, repr if quoted else str)
+    )
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _text(value: Any, depth: int) -> str:
+def _text(value: Any, depth: int, words: Callable[[Any], str]) -> str:
     if isinstance(value, np.generic):
         value = value.item()
     kind = type(value)
     if kind in (tuple, list, set, frozenset, dict):
-        return "…" if depth == _DEEP else _container(value, lambda part: _text(part, depth + 1))
+        deeper = partial(_text, depth=depth + 1, words=words)
+        return "…" if depth == _DEEP else _container(value, deeper)
     if kind is slice:
         ends = (value.start, value.stop, value.step)
-        return ":".join("" if part is None else _text(part, depth + 1) for part in ends)
+        return ":".join("" if part is None else _text(part, depth + 1, words) for part in ends)
     if kind is float and math.isfinite(value):
         return number_text(value)
     if isinstance(value, np.dtype):
@@ -61,7 +65,7 @@ def _text(value: Any, depth: int) -> str:
             return name
         if kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__:
             return f"<{kind.__qualname__} object>"
-        return _ADDRESS.sub("", repr(value) if kind is str else str(value))
+        return _ADDRESS.sub("", repr(value) if kind is str else words(value))
     except Exception:  # an object of the user's may do anything when it is asked
         return f"<{kind.__qualname__} object>"
 
