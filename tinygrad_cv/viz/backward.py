@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from tinygrad_cv.autograd.kept import leaf_memory, memory_of
 from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
-from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info, memory_owner
+from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
 
@@ -27,6 +28,7 @@ def add_backward(translator: Translator, roots: list[tuple[str, Tensor, int]]) -
         if isinstance(n, Node) and n in translator.number
     ]
     arriving: Arriving = {}
+    translator.leaf_memory = leaf_memory(order)
     saved = {node: _saved(translator, node) for node in order}
     for name, tensor, number in roots:
         value = "1" if tensor.numel() == 1 else ""
@@ -125,8 +127,15 @@ def _saved(translator: Translator, node: Node) -> list[int]:
             items = [(name, value)]
         for label, array in items:
             if hasattr(array, "dtype"):
-                parameter = id(memory_owner(array)) in translator.parameter_memory
-                numbers.append(
-                    translator.builder.saved(translator.number[node], label, array, parameter)
-                )
+                of = _leaf_word(translator, array)
+                numbers.append(translator.builder.saved(translator.number[node], label, array, of))
     return numbers
+
+
+def _leaf_word(translator: Translator, array: Any) -> str:
+    """ "parameter" or "input" if the memory is that of a leaf, else ""."""
+    _, leaf = translator.leaf_memory.get(id(memory_of(array)), (None, None))
+    if leaf is None:
+        return ""
+    kind = translator.builder.nodes[translator.leaf(leaf).node].kind
+    return "parameter" if kind == "param" else "input"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_cv.autograd.kept import memory_of
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.viz.model import (
@@ -26,7 +27,7 @@ from tinygrad_cv.viz.model import (
 )
 
 __all__ = ["Builder", "Source", "argument", "dtype_name", "gradient_lines", "info"]
-__all__ += ["memory_owner", "value_text"]
+__all__ += ["value_text"]
 
 
 class Source(NamedTuple):
@@ -71,11 +72,7 @@ class Builder:
             set
         )  # tensor node -> clusters of its users
         self._kept: dict[int, int] = {}  # operator -> bytes that it is the first to keep
-        # owner of memory -> (its bytes, (address, bytes) of a view of it -> storage number)
-        self._views: dict[int, tuple[int, dict[tuple[int, int], int]]] = {}
-        self._sums: dict[int, int] = {}  # owner -> bytes of all these views
-        self._storages = 0
-        self._owners: list[Any] = []
+        self._memory: dict[int, tuple[Any, int]] = {}  # what is kept, and its storage number
 
     # Nodes ----------------------------------------------------------------------------------------
 
@@ -177,26 +174,19 @@ class Builder:
         """Operator ``number`` has gradient rules; what they keep is told by :meth:`saved`."""
         self._kept.setdefault(number, 0)
 
-    def saved(self, number: int, name: str, array: Any, parameter: bool) -> int:
+    def saved(self, number: int, name: str, array: Any, leaf: str = "") -> int:
         """A tensor that operator ``number`` keeps for its backward. Memory that several keep
-        counts once in all, for the first of them.
+        counts once in all, for the first of them, and that of a ``leaf`` ("parameter" or "input")
+        not at all.
         """
-        owner, place = _memory(array)
-        size = min(array.nbytes, owner.nbytes)
-        storage = -1
-        if not parameter:
+        memory, storage = memory_of(array), -1
+        size = 0 if leaf else int(memory.nbytes)
+        if not leaf:
             self.saved_arrays += 1
-            if id(owner) not in self._views:
-                self._owners.append(owner)
-            whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-            if (place, size) not in views:
-                views[place, size] = self._storages
-                self._storages += 1
-                before = self._sums.get(id(owner), 0)
-                self._sums[id(owner)] = before + size
-                new = min(whole, before + size) - min(whole, before)
-                self._kept[number] = self._kept.get(number, 0) + new
-            storage = views[place, size]
+            if id(memory) not in self._memory:
+                self._memory[id(memory)] = memory, len(self._memory)
+                self._kept[number] = self._kept.get(number, 0) + size
+            storage = self._memory[id(memory)][1]
         operator = self.nodes[number]
         tensor = info(array, name)
         saved = self.add(
@@ -205,18 +195,16 @@ class Builder:
             outputs=(tensor,),
             cluster=operator.cluster,
             pair=number,
-            value="parameter" if parameter else "",
-            facts={"saved_bytes": 0 if parameter else size, "storage": storage},
+            value=leaf,
+            facts={"saved_bytes": size, "storage": storage},
         )
         self.edges.append(GraphEdge(number, saved, "saved", 0, name, 0, tensor))
         return saved
 
     @property
     def saved_bytes(self) -> int:
-        """All kept memory, parameters apart; views of one array that overlap entirely count
-        once.
-        """
-        return sum(min(whole, self._sums[key]) for key, (whole, _) in self._views.items())
+        """All kept memory, that of leaves apart."""
+        return sum(int(memory.nbytes) for memory, _ in self._memory.values())
 
     # Module calls ---------------------------------------------------------------------------------
 
@@ -304,23 +292,6 @@ def argument(op: type[Op], slot: int) -> str:
     if op.variadic:
         return f"{op.inputs[0]}[{slot}]"
     return op.inputs[slot] if slot < len(op.inputs) else f"input {slot}"
-
-
-def memory_owner(array: Any) -> Any:
-    """The array that owns the memory of a view; of a Spec the Spec itself."""
-    base = getattr(array, "base", None)
-    while base is not None and hasattr(base, "nbytes"):
-        array, base = base, getattr(base, "base", None)
-    return array
-
-
-def _memory(array: Any) -> tuple[Any, int]:
-    """The array that owns the memory, and the address of this view of it."""
-    owner = memory_owner(array)
-    interface = getattr(array, "__array_interface__", None) or getattr(
-        array, "__cuda_array_interface__", None
-    )
-    return owner, interface["data"][0] if interface else 0
 
 
 def _brackets(key: Any) -> str:

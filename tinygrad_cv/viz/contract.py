@@ -185,12 +185,12 @@ def holding(
 
 
 def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
-    """[storage number, bytes] of the distinct memory that saved nodes keep, parameters apart."""
+    """[storage number, bytes] of the distinct memory that saved nodes keep, leaves apart."""
     found: dict[int, int] = {}
     for node in nodes:
         if "storages" in node.facts:
             found.update((number, size) for number, size in node.facts["storages"])
-        elif node.kind == "saved" and node.value != "parameter":
+        elif node.kind == "saved" and not node.value:
             number = int(node.facts.get("storage", node.id))
             found[number] = int(node.facts.get("saved_bytes", 0))
     return [[number, size] for number, size in found.items()]

@@ -246,10 +246,11 @@ def _saved_lines(node: GraphNode) -> list[Line]:
     lines = []
     if node.held:
         for item in node.held:
-            note = " (parameter)" if item.value == "parameter" else ""
+            note = f" ({item.value})" if item.value else ""
             lines.append(Line(f"{item.role} {tensor_text(item.tensor)}{note}", "tensor"))
     elif node.outputs:
-        lines.append(Line(f"{node.name} {tensor_text(node.outputs[0])}", "tensor"))
+        note = f" ({node.value})" if node.value else ""
+        lines.append(Line(f"{node.name} {tensor_text(node.outputs[0])}{note}", "tensor"))
     else:
         lines.append(Line(f"{int(node.facts.get('saved_tensors', 0)):,} tensors"))
     size = int(node.facts.get("saved_bytes", 0))

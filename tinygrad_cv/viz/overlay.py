@@ -254,6 +254,8 @@ def overlay_lines(node: GraphNode) -> list[str]:
     sizes = []
     for name, word in (("output_bytes", "output"), ("saved_bytes", "saved")):
         size = rest.get(name, {}).get(node.phase)
+        if name in rest and name == "saved_bytes":
+            size = sum((known(node, name) or {}).values())
         sizes += [f"{quantity(size, 'B')} {word}"] if size else []
     return lines + ([", ".join(sizes)] if sizes else [])
 
@@ -278,7 +280,10 @@ def unmeasured(node: GraphNode, name: str) -> int:
 
 
 def known(node: GraphNode, name: str) -> Mapping[str, float] | None:
-    """What is known of an operator: as measured, else by its formula, its shapes, its graph."""
+    """What is known of an operator: as measured, else by its formula, its shapes, its graph. What
+    is saved is the graph's to say, where it is drawn with its backward, which saves nothing."""
+    if name == "saved_bytes" and (name in node.facts or node.phase == "backward"):
+        return {"": node.facts[name]} if name in node.facts else None
     measured: Mapping[str, float] | None = node.facts.get("measured", {}).get(name)
     if measured is not None:
         return measured

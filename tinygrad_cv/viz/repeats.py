@@ -19,7 +19,7 @@ from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import combined_comparison
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, cluster_paths
+from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import combined
 
 __all__ = ["repeat", "structures"]
@@ -146,8 +146,8 @@ def _form(by_id: Mapping[int, Any], call: _Call, forms: dict[Any, int]) -> int:
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
             tuple(a for a in node.attributes if a[0] not in CHANCE),
-            tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, h.value) for h in node.held),
-            node.value,
+            tuple((h.kind, h.role, h.tensor.shape, h.tensor.dtype, _value(h)) for h in node.held),
+            _value(node),
             node.count,
             node.error,
         )
@@ -412,6 +412,11 @@ def _merged(
     return replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters)
 
 
+def _value(part: GraphNode | FoldedTensor) -> str:
+    """What is saved may be an input in the first call, and in others the result of one."""
+    return "" if part.kind == "saved" else part.value
+
+
 def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
     if node.pair is not None and node.pair in stands_for:
         return replace(node, pair=stands_for[node.pair])
@@ -438,5 +443,7 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     if node.kind == "saved":
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
         facts.pop("storage", None)
+        if len({(n.value, tuple(h.value for h in n.held)) for n in nodes}) > 1:
+            node = replace(node, value="", held=tuple(replace(h, value="") for h in node.held))
     count = sum(other.count for other in nodes) if node.kind == "op" else node.count
     return replace(node, count=count, facts=facts)

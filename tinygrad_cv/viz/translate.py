@@ -19,7 +19,6 @@ from tinygrad_cv.viz.build import (
     argument,
     dtype_name,
     info,
-    memory_owner,
     value_text,
 )
 from tinygrad_cv.viz.model import TensorInfo
@@ -54,7 +53,7 @@ class Translator:
         for name, buffer in _members(function, "named_buffers"):
             self._buffers[id(buffer)] = name
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
-        self.parameter_memory: set[int] = set()
+        self.leaf_memory: dict[int, tuple[Any, Leaf]] = {}  # of what has a backward
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self.silent: set[int] = set()  # writes that no watcher saw as an operator
         self.freed = False  # whether a backward took what would tell more about an input
@@ -72,8 +71,6 @@ class Translator:
         name, kind = self._leaf_names.get(id(leaf), (leaf.label or "", _leaf_kind(leaf, tensor)))
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
-        if kind == "param" and tensor is not None:
-            self.parameter_memory.add(id(memory_owner(tensor.array)))
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         if tensor is not None:
             self.tensors[source.node] = tensor
@@ -253,7 +250,6 @@ class Translator:
             self._tensors[id(tensor)] = (node, array, source)
             if kind == "param":
                 self.tensors[source.node] = tensor
-                self.parameter_memory.add(id(memory_owner(array)))
             return source
         if id(array) in self._arrays:
             return self._arrays[id(array)]
