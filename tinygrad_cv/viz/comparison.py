@@ -18,7 +18,7 @@ from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import node_lines
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import applies, overlay_lines, without
+from tinygrad_cv.viz.overlay import applies, legend, overlay_lines, without
 from tinygrad_cv.viz.union import Union, same_clusters
 
 __all__ = ["Diff", "prepared", "shown"]
@@ -163,7 +163,7 @@ class Diff(Graph):
                 argument = f" as {edge.argument}" if edge.argument else ""
                 ends = f"{names[edge.source]} to {names[edge.target]}{argument}"
                 lines.append(f"{SIGNS[mark]} connection: {ends}")
-        lines += [note for note in self.model.notes if note.startswith("coloured by ")]
+        lines += ["; ".join(legend(self.model))] if self.model.overlay else []
         for node in self.model.nodes:
             if applies(node):
                 lines.append(f"{names[node.id]}: " + "; ".join(overlay_lines(node)))

@@ -12,7 +12,8 @@ from typing import Any
 
 from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
-from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.overlay import refreshed
+from tinygrad_cv.viz.table import combined
 
 __all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
 
@@ -82,7 +83,7 @@ def contract(
                 titled = node.kind == "op" and node.phase == "forward" and not node.title
                 node = replace(node, cluster=cluster, title=text if titled else node.title)
             kept.append(node)
-    return replace(model, nodes=_topological(kept, edges), edges=edges)
+    return refreshed(replace(model, nodes=_topological(kept, edges), edges=edges))
 
 
 def _block(
@@ -106,7 +107,7 @@ def _block(
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
     phase = "backward" if key[1] == "backward" else "forward"
-    facts |= combined(operators) | combined_comparison(nodes, phase)
+    facts |= combined(operators) | combined_comparison(nodes)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""

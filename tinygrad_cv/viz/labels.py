@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, FoldedTensor, GraphModel, GraphNode, TensorInfo
-from tinygrad_cv.viz.overlay import overlay_lines
+from tinygrad_cv.viz.overlay import legend, overlay_lines
 
 __all__ = [
     "Line",
@@ -310,6 +310,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
         lines.append(Line(", ".join(work)))
     for note in model.notes:
         lines += [Line(text) for text in _wrap(note, 52, 4)]
+    lines += [Line(text) for text in _packed(legend(model), 52)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
@@ -323,6 +324,17 @@ def legend_lines(model: GraphModel) -> list[Line]:
 
 def _plural(count: int, word: str) -> str:
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def _packed(clauses: Sequence[str], width: int) -> list[str]:
+    """Clauses in lines of about ``width`` characters, which break between them."""
+    lines: list[str] = []
+    for clause in clauses:
+        if lines and len(lines[-1]) + 2 + len(clause) <= width:
+            lines[-1] += f"; {clause}"
+        else:
+            lines.append(clean(clause, MAX_LINE))
+    return lines
 
 
 def _wrap(text: str, width: int, most: int) -> list[str]:

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 FORMAT = "tinygrad_cv graph"
-VERSION = 1
+VERSION = 2
 
 KINDS = ("op", "input", "param", "const", "output", "saved")
 PHASES = ("forward", "backward")
@@ -234,6 +234,8 @@ class GraphModel:
             "saved_tensors".
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
+        overlay: the name of the overlay that colours the nodes, "value" for numbers of the user's,
+            or "".
 
     It is plain data, so a graph can be written by hand as well:
 
@@ -255,6 +257,7 @@ class GraphModel:
     totals: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     error: str = ""
+    overlay: str = ""
 
     def to_json(self) -> str:
         """This graph as JSON text, the same bytes for the same graph.
@@ -287,9 +290,12 @@ class GraphModel:
             raise DataError("graph", f"the text is not JSON: {error}") from None
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             raise DataError("graph", f"the JSON has no {FORMAT!r} in its 'format' entry")
-        if data.pop("version", None) != VERSION:
+        version = data.pop("version", None)
+        if version not in (1, VERSION):
             raise DataError("graph", f"this version of the format is not known; known is {VERSION}")
         try:
+            if version == 1:
+                _update(data)
             model = cls(
                 title=data["title"],
                 nodes=tuple(_node(entry) for entry in data["nodes"]),
@@ -298,11 +304,26 @@ class GraphModel:
                 totals=dict(data["totals"]),
                 notes=tuple(data["notes"]),
                 error=data["error"],
+                overlay=data["overlay"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError("graph", f"an entry is missing or wrong: {error}") from None
         check(model)
         return model
+
+
+def _update(data: dict[str, Any]) -> None:
+    """In version 1 a note said what the colours mean, and each node which overlay it has."""
+    data["notes"] = [note for note in data["notes"] if not note.startswith("coloured by ")]
+    data["overlay"] = ""
+    for node in data["nodes"]:
+        shown = node["facts"].pop("overlay", None)
+        if shown is not None:
+            data["overlay"] = shown["name"]
+            if shown["name"] == "value" and shown["value"] is not None:
+                count = node["count"] - shown.get("unmeasured", 0)
+                given = {"value": shown["value"], "unit": shown["unit"], "count": count}
+                node["facts"]["given"] = given
 
 
 def check(model: GraphModel) -> None:

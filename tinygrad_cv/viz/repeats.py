@@ -20,7 +20,8 @@ from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
-from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.overlay import refreshed
+from tinygrad_cv.viz.table import combined
 
 __all__ = ["repeat", "structures"]
 
@@ -409,7 +410,7 @@ def _merged(
         for cluster in model.clusters
         if cluster.id not in gone
     )
-    return replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters)
+    return refreshed(replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters))
 
 
 def _value(part: GraphNode | FoldedTensor) -> str:
@@ -426,7 +427,7 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
 def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     """The node of the first call with the numbers of all."""
     facts: dict[str, Any] = {**node.facts, **combined(nodes)}
-    facts |= combined_comparison(nodes, node.phase)
+    facts |= combined_comparison(nodes)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes

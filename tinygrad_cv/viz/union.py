@@ -56,7 +56,7 @@ class Union:
         self._add_edges()
 
     def model(self, counts: dict[str, int], edges: int) -> GraphModel:
-        notes = [note for note in self.b.notes if not note.startswith("coloured by ")]
+        notes = list(self.b.notes)
         notes.append(counts_text(counts) if counts.keys() - {"same"} or edges else "no difference")
         present = [mark for mark in SIGNS if counts.get(mark)]
         if present:
@@ -74,6 +74,7 @@ class Union:
             edges=tuple(self.edges),
             clusters=tuple(self.clusters),
             notes=tuple(notes),
+            overlay="",
         )
 
     def _clusters(
