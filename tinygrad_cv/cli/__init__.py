@@ -126,14 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument(
         "--explain", action="store_true", help="each operator with its equation and its gradients"
     )
-    several = graph.add_mutually_exclusive_group()
-    several.add_argument(
+    graph.add_argument(
         "--overlay",
         metavar="NAME",
         help="colour operators by a number: flops, parameters, output_bytes, weight_norm, mean, "
-        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run)",
+        "std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a run); "
+        "with --diff by the difference",
     )
-    several.add_argument(
+    graph.add_argument(
         "--diff",
         metavar="TARGET",
         help="another model, called with the same inputs: draw what it adds, removes and changes",
