@@ -15,7 +15,7 @@ from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.overlay import refreshed
 from tinygrad_cv.viz.table import combined
 
-__all__ = ["contract", "holding", "parameter_sizes", "saved_bytes", "storages"]
+__all__ = ["contract", "holding", "module_paths", "parameter_sizes", "saved_bytes", "storages"]
 
 Key = tuple[int, str]  # which block, and "forward", "backward" or "saved"
 
@@ -73,7 +73,8 @@ def contract(
             key = key_of[node.id]
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
-            block = replace(block, id=node.id)
+            facts = {**block.facts, **module_paths(members[key], model)}
+            block = replace(block, id=node.id, facts=facts)
             kept.append(_with_operator(block, members[key], arriving))
         elif node.id not in new_id:
             if node.pair in new_id:
@@ -152,14 +153,31 @@ def _with_operator(
         if edge.source in inside
     )
     parameters = [node for node in nodes if node.kind == "param"]
+    operator = holding(operator, parameters, {h.key for h in held})
+    paths = {name: block.facts[name] for name in ("paths",) if name in block.facts}
     return replace(
-        holding(operator, parameters, {h.key for h in held}),
+        operator,
+        facts={**operator.facts, **paths},
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,
         held=operator.held + held,
         title=operator.title or (block.title if operator.phase == "forward" else ""),
     )
+
+
+def module_paths(nodes: Iterable[GraphNode], model: GraphModel) -> dict[str, list[str]]:
+    """The fact "paths": where the forward operators are that nodes stand for, as paths of the
+    innermost modules."""
+    paths = {cluster.id: cluster.path for cluster in model.clusters}
+    found: dict[str, None] = {}
+    for node in nodes:
+        if node.kind != "op" or node.phase != "forward":
+            continue
+        own, inlined, _ = node.title.partition(" : ")
+        own = own if inlined else paths.get(node.cluster, "")  # type: ignore[arg-type]
+        found |= dict.fromkeys(node.facts.get("paths") or filter(None, [own]))
+    return {"paths": list(found)} if found else {}
 
 
 def parameter_sizes(nodes: Iterable[GraphNode]) -> list[list[int]]:

@@ -59,6 +59,8 @@ def _told(model: GraphModel) -> Any:
     nodes = []
     for node in model.nodes:
         facts = {k: v for k, v in node.facts.items() if k not in _UNTOLD}
+        if "paths" in facts:
+            facts["paths"] = " ".join(facts["paths"])
         if "diff" in facts:
             sides = ("before", "after")
             facts["diff"] = {k: v for k, v in facts["diff"].items() if k not in sides}

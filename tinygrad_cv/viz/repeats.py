@@ -17,7 +17,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.align import CHANCE
-from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
+from tinygrad_cv.viz.contract import module_paths, parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import combined_comparison
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.overlay import refreshed
@@ -373,7 +373,7 @@ def _merged(
         for k, number in enumerate(first.clusters):
             parameters[number] = sum(size[calls[n].clusters[k]] for n in row)
     nodes = tuple(
-        _together(node, merged[node.id]) if node.id in merged else _repaired(node, stands_for)
+        _joined(node, merged[node.id], model) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
         if node.id not in stands_for
     )
@@ -424,10 +424,10 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
     return node
 
 
-def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
+def _joined(node: GraphNode, nodes: Sequence[GraphNode], model: GraphModel) -> GraphNode:
     """The node of the first call with the numbers of all."""
-    facts: dict[str, Any] = {**node.facts, **combined(nodes)}
-    facts |= combined_comparison(nodes)
+    facts: dict[str, Any] = {**node.facts, **combined(nodes), **combined_comparison(nodes)}
+    facts |= module_paths(nodes, model)
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes

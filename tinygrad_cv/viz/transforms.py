@@ -338,7 +338,7 @@ def _collapse_clusters(model: GraphModel, chosen: set[int]) -> GraphModel:
         cluster = by_id[key[0]]
         return cluster.kind, cluster.label, cluster.parent
 
-    return _without_empty_clusters(contract(replace(model, clusters=clusters), groups, titles))
+    return _without_empty_clusters(replace(contract(model, groups, titles), clusters=clusters))
 
 
 def _part(node: GraphNode) -> str:
