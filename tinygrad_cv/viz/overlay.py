@@ -80,6 +80,7 @@ def refreshed(model: GraphModel) -> GraphModel:
     name, row, compared = model.overlay, _row(model), _compared(model)
     used = _used_parameters(model) if name == "parameters" and not compared else {}
     profiled = any("measured" in node.facts for node in model.nodes)
+    phases = row.phases if profiled or not row.profiled else ()
     nodes = []
     for node in model.nodes:
         facts = {k: v for k, v in node.facts.items() if k != "overlay"}
@@ -89,7 +90,7 @@ def refreshed(model: GraphModel) -> GraphModel:
             asked = facts if node.id not in used else {**facts, "parameter_sizes": used[node.id]}
             told = row.tell(replace(node, facts=asked))
         if told is not None or node.kind == "op":
-            expects = node.kind == "op" and not node.error and row.expected(node, profiled)
+            expects = node.kind == "op" and not node.error and node.phase in phases
             facts["overlay"] = {
                 "name": name,
                 "unit": row.unit,

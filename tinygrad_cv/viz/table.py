@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tinygrad_cv.viz.coloring import common_color
-from tinygrad_cv.viz.model import GraphNode, TensorInfo
+from tinygrad_cv.viz.model import PHASES, GraphNode, TensorInfo
 from tinygrad_cv.viz.values import pooled, quantity
 
 __all__ = ["GIVEN", "KNOWN_BY", "MEASURES", "TABLE", "Overlay", "amount", "combined", "known"]
@@ -34,8 +34,8 @@ class Overlay(NamedTuple):
         tell: what a node says, None if it knows nothing: its "value" and its "texts"; "parts" of
             the value; how many of its operators are "unmeasured"; if it is "odd", not finite; how
             many of its gradients are "dead".
-        expected: True for an operator that would have a value, had it been measured; the second
-            argument is True if anything was.
+        phases: an operator of one of these would have a value, had it been measured; if
+            ``profiled``, only where a profile measured others.
         adds: the numbers of nodes add up to that of the graph.
         silent: what to say, and to do, if nodes tell something and none of them a number.
     """
@@ -43,8 +43,9 @@ class Overlay(NamedTuple):
     unit: str
     source: str
     tell: Callable[[GraphNode], Facts | None]
-    expected: Callable[[GraphNode, bool], bool]
+    phases: tuple[str, ...] = ()
     adds: bool = False
+    profiled: bool = False
     silent: tuple[str, str] | None = None
 
 
@@ -159,55 +160,41 @@ def _norms(kind: str, node: GraphNode) -> Facts | None:
 
 # The table ----------------------------------------------------------------------------------------
 
-
-def _always(node: GraphNode, profiled: bool) -> bool:
-    return True
-
-
-def _never(node: GraphNode, profiled: bool) -> bool:
-    return False
-
-
-def _forward(node: GraphNode, profiled: bool) -> bool:
-    return node.phase == "forward"
-
-
-def _backward(node: GraphNode, profiled: bool) -> bool:
-    return node.phase == "backward"
-
-
-def _saves(node: GraphNode, profiled: bool) -> bool:
-    """What is saved for backward is known of all that have one, unless it was measured."""
-    return profiled and node.phase == "forward"
-
-
 _PROFILE = "Draw with profile=, which brings what was measured."
 _CALL = "Trace the call itself with statistics=True."
-_SAVED = "Draw with backward=True, or with profile=."
-_NORMS = "Draw with statistics=True, after backward."
-_PLAN = "Draw with plan=tg.autograd.plan_memory(function, *inputs)."
 _NO_GRADIENT = (
     "no parameter of this graph has a gradient",
     "Call backward first, then draw with statistics=True.",
 )
-MEASURES = ("time", "flops", "output_bytes", "saved_bytes")  # what a profile measures
+MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}  # of a profile
 TABLE = {
-    "time": Overlay("s", _PROFILE, partial(_measure, "time", "s"), _always, True),
-    "flops": Overlay("FLOPs", _PROFILE, partial(_measure, "flops", "FLOPs"), _always, True),
-    "output_bytes": Overlay("B", _PROFILE, partial(_measure, "output_bytes", "B"), _always, True),
-    "saved_bytes": Overlay("B", _SAVED, partial(_measure, "saved_bytes", "B"), _saves, True),
-    "grad_norm": Overlay("", _NORMS, partial(_norms, "grad"), _backward, silent=_NO_GRADIENT),
-    "weight_norm": Overlay("", "Draw with statistics=True.", partial(_norms, "weight"), _never),
-    "parameters": Overlay(
-        "", "No operator of this graph uses a parameter.", _parameters, _never, True
-    ),
-    "peak_bytes": Overlay("B", _PLAN, _live, _always),
-    "mean": Overlay("", _CALL, partial(_statistics, "mean"), _forward),
-    "std": Overlay("", _CALL, partial(_statistics, "std"), _forward),
-    "zeros": Overlay("%", _CALL, partial(_statistics, "zeros"), _forward),
-    "nonfinite": Overlay("%", _CALL, partial(_statistics, "nonfinite"), _forward),
+    name: Overlay(unit, _PROFILE, partial(_measure, name, unit), PHASES, adds=True)
+    for name, unit in MEASURES.items()
 }
-GIVEN = Overlay("", "Give a number for the id of at least one operator.", _given, _always, True)
+TABLE |= {
+    "saved_bytes": TABLE["saved_bytes"]._replace(
+        source="Draw with backward=True, or with profile=.", phases=("forward",), profiled=True
+    ),
+    "grad_norm": Overlay(
+        "",
+        "Draw with statistics=True, after backward.",
+        partial(_norms, "grad"),
+        ("backward",),
+        silent=_NO_GRADIENT,
+    ),
+    "weight_norm": Overlay("", "Draw with statistics=True.", partial(_norms, "weight")),
+    "parameters": Overlay(
+        "", "No operator of this graph uses a parameter.", _parameters, adds=True
+    ),
+    "peak_bytes": Overlay(
+        "B", "Draw with plan=tg.autograd.plan_memory(function, *inputs).", _live, PHASES
+    ),
+}
+TABLE |= {
+    name: Overlay(unit, _CALL, partial(_statistics, name), ("forward",))
+    for name, unit in (("mean", ""), ("std", ""), ("zeros", "%"), ("nonfinite", "%"))
+}
+GIVEN = Overlay("", "Give a number for the id of at least one operator.", _given, PHASES, adds=True)
 
 
 # Nodes that become one ----------------------------------------------------------------------------
