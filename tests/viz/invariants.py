@@ -24,7 +24,7 @@ def sums(model: GraphModel) -> dict[str, int]:
     for node in model.nodes:
         if "storages" in node.facts:
             stored |= dict(map(tuple, node.facts["storages"]))
-        elif node.kind == "saved" and node.value != "parameter":
+        elif node.kind == "saved" and node.value not in ("parameter", "input"):
             stored[node.facts["storage"]] = node.facts["saved_bytes"]
     return {
         "operators": sum(n.count for n in operators if n.phase == "forward"),

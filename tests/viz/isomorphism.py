@@ -158,6 +158,13 @@ def said(value: Any) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
+def memory_of(array: Any) -> Any:
+    """The array whose memory this one is a view of."""
+    while getattr(getattr(array, "base", None), "nbytes", None) is not None:
+        array = array.base
+    return array
+
+
 def saved_of(node: Node) -> list[tuple[str, Any]]:
     """(name, array) of what a node keeps for its rules, shapes apart."""
     found = []
@@ -226,15 +233,24 @@ def check_backward(walk: Walk, ends: list[tuple[str, int, Any, int]]) -> None:
         if box.kind == "saved":
             boxes[box.pair].append(box)
     assert set(boxes) <= set(operators.values())
+    leaves = {}  # memory -> what the box of it says
+    for leaf, number in walk.drawn.items():
+        tensor = leaf.tensor() if isinstance(leaf, Leaf) else None
+        if tensor is not None:
+            word = {"param": "parameter"}.get(nodes[number].kind, "input")
+            leaves[id(memory_of(tensor.array))] = word
     for node, number in operators.items():
         arrays = saved_of(node)
         assert [(b.name, b.outputs[0].shape, b.outputs[0].dtype) for b in boxes[number]] == [
             (name, array.shape, np.dtype(array.dtype).name) for name, array in arrays
         ]
         for box, (name, array) in zip(boxes[number], arrays, strict=True):
-            assert box.value in ("", "parameter")
-            if not box.value:
-                assert 0 < box.facts["saved_bytes"] <= array.nbytes or array.nbytes == 0
+            memory = memory_of(array)
+            if id(memory) in leaves:
+                assert box.value == leaves[id(memory)]
+            else:  # the Tensor of a leaf may be gone
+                assert box.value in ("", "parameter", "input")
+            assert box.facts["saved_bytes"] == (0 if box.value else memory.nbytes)
             kept[number, box.id, name] += 1
             kept[box.id, rules[number].id, name] += 1
     assert kept == Counter(

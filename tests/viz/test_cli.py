@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 import tinygrad_cv as tg
+from tests.viz.viewing import told
 from tinygrad_cv import cli
 from tinygrad_cv.cli.operators import described
 from tinygrad_cv.cli.operators import names as described_names
 from tinygrad_cv.cli.overlaid import overlaid
 from tinygrad_cv.core.op import REGISTRY
+from tinygrad_cv.viz.table import TABLE
 
 MODEL = """
 import tinygrad_cv as tg
@@ -308,7 +310,7 @@ def test_colours_by_time_run_a_profile(target, model, tmp_path, capsys):
     operators = [node for node in graph.model.nodes if node.kind == "op"]
     assert {node.phase for node in operators} == {"forward", "backward"}
     assert all(node.facts["overlay"]["value"] > 0 for node in operators)
-    assert any(note.startswith("coloured by time") for note in graph.model.notes)
+    assert told(graph).startswith("colour: time, ")
     if target == "net":
         assert "image" in [node.name for node in graph.model.nodes]
 
@@ -316,7 +318,7 @@ def test_colours_by_time_run_a_profile(target, model, tmp_path, capsys):
 def test_colours_by_what_is_known_without_a_profile(model, capsys):
     base = ["graph", f"{model}:net", "--input", "1,1,5,5", "--overlay"]
     assert cli.main([*base, "flops"]) == cli.DONE
-    assert "coloured by flops" in capsys.readouterr().out
+    assert "colour: flops, " in capsys.readouterr().out
     assert cli.main([*base, "beauty"]) == cli.WRONG_COMMAND
     message = capsys.readouterr().err
     assert "there is no overlay 'beauty'" in message
@@ -354,10 +356,25 @@ def test_explain(model, capsys):
     assert "no operator of this graph has an equation" in capsys.readouterr().err
 
 
-def test_a_diff_has_no_overlay(model, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["graph", f"{model}:net", "--diff", f"{model}:net", "--overlay", "flops"])
-    assert "not allowed with argument" in capsys.readouterr().err
+@pytest.mark.parametrize("name", TABLE)
+def test_an_overlay_of_a_diff_colours_by_the_difference(name, model, tmp_path, capsys):
+    base = ["graph", f"{model}:net", "--diff", f"{model}:net", "--input", "1,1,5,5"]
+    code = cli.main([*base, "--overlay", name, "-o", "a.json"])
+    assert code == cli.DONE, capsys.readouterr().err
+    graph = tg.viz.Graph.from_json((tmp_path / "a.json").read_text())
+    assert told(graph).startswith(f"colour: difference in {name.replace('_', ' ')}")
+    facts = [n.facts["overlay"] for n in graph.model.nodes if "overlay" in n.facts]
+    both = [fact for fact in facts if "before" in fact and "after" in fact]
+    assert both
+    for fact in both:
+        if fact["before"] is not None and fact["after"] is not None:
+            assert fact["value"] == fact["after"] - fact["before"]
+
+
+def test_an_overlay_that_a_diff_cannot_have(model, capsys):
+    base = ["graph", f"{model}:net", "--diff", f"{model}:net", "--input", "1,1,5,5"]
+    assert cli.main([*base, "--overlay", "beauty"]) == cli.WRONG_COMMAND
+    assert "there is no overlay 'beauty'" in capsys.readouterr().err
 
 
 def test_exit_codes_are_documented(capsys):
@@ -415,7 +432,7 @@ def test_every_overlay_gets_the_numbers_that_it_needs(name, target, model, tmp_p
     graph = tg.viz.Graph.from_json((tmp_path / "a.json").read_text())
     shown = [n.facts["overlay"]["value"] for n in graph.model.nodes if "overlay" in n.facts]
     assert any(value is not None for value in shown)
-    assert any(note.startswith(f"coloured by {name}") for note in graph.model.notes)
+    assert told(graph).startswith(f"colour: {name.replace('_', ' ')}")
 
 
 def test_an_overlay_that_a_model_cannot_have_says_why(model, tmp_path, capsys):

@@ -176,7 +176,7 @@ def test_the_meta_device_has_no_times(folder, capsys):
     assert cli.main([*arguments, "time"]) == cli.WRONG_COMMAND
     assert "on the meta device nothing is computed, so there is no time" in capsys.readouterr().err
     assert cli.main([*arguments, "saved_bytes"]) == cli.DONE
-    assert "coloured by saved_bytes" in capsys.readouterr().out
+    assert "colour: saved bytes, " in capsys.readouterr().out
     assert cli.main(["graph", "my_models.py:on_meta", "--overlay", "time"]) == cli.WRONG_COMMAND
     assert "on the meta device no time, as nothing is computed" in capsys.readouterr().err
     with tg.profile() as profile:
@@ -185,7 +185,7 @@ def test_the_meta_device_has_no_times(folder, capsys):
         tg.viz.draw(loss, profile=profile)
     graph = tg.viz.trace(loss, profile=profile)
     assert "time" not in str([node.facts.get("measured") for node in graph.model.nodes])
-    assert "coloured by flops: 6 FLOPs in all" in graph.overlay("flops").to_text()
+    assert "colour: flops, 6 FLOPs in all" in graph.overlay("flops").to_text()
 
 
 # How many nodes ----------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
-from tests.viz.viewing import choose, classes, facts, node, text
+from tests.viz.viewing import choose, classes, facts, node, text, told
 from tests.viz.zoo import randn
 from tinygrad_cv import nn, viz
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.viz.marks import mark_of
-from tinygrad_cv.viz.overlay import quantity, shades
+from tinygrad_cv.viz.overlay import shades
 from tinygrad_cv.viz.palette import DARK, LIGHT
 
 SPACE = "{http://www.w3.org/2000/svg}"
@@ -28,7 +29,11 @@ def shown(diff) -> dict[str, tuple]:
     """Of each operator the value, the text and the shade."""
     found = shades(diff.model)
     return {
-        n.name: (n.facts["overlay"]["value"], n.facts["overlay"].get("text"), found[n.id])
+        n.name: (
+            n.facts["overlay"]["value"],
+            " ".join(n.facts["overlay"]["texts"]) or None,
+            found[n.id],
+        )
         for n in operators(diff)
     }
 
@@ -45,8 +50,8 @@ def test_the_difference_in_parameters(two):
     diff = viz.diff(*two, tg.zeros(2, 4)).overlay("parameters")
     assert shown(diff)["linear"] == (10, "parameters 15 → 25 (+66.7 %)", "heat-4")
     assert {shade for name, (*_, shade) in shown(diff).items() if name != "linear"} == {"plain"}
-    note = diff.model.notes[-1]
-    assert note.startswith("coloured by the difference in parameters: 15 → 25 in all; orange: more")
+    note = told(diff)
+    assert note.startswith("colour: difference in parameters, 15 → 25; orange is more")
     assert note.endswith("; no colour: does not apply")
 
 
@@ -73,7 +78,7 @@ def test_the_difference_in_time_is_that_of_the_profiles(two):
     times = [{n.name: n.facts["overlay"]["value"] for n in operators(g)} for g in graphs]
     assert not any("overlay" in n.facts for n in diff.model.nodes), "of one graph it says nothing"
     assert not re.search(r"\d (ns|us|ms)", diff.to_text())
-    assert not any(note.startswith("coloured by") for note in diff.model.notes)
+    assert told(diff) == "" == diff.model.overlay
     found = shown(diff.overlay("time"))
     for name in ("linear", "relu"):
         before, after = (of[name] for of in times)
@@ -87,7 +92,7 @@ def test_the_difference_in_time_is_that_of_the_profiles(two):
         scale = "heat" if value > 0 else "cool"
         assert shade == f"{scale}-{min(int(5 * abs(value) / largest), 4)}"
     whole = [quantity(sum(of.values()), "s") for of in times]
-    assert f"in time: {whole[0]} → {whole[1]} in all" in diff.overlay("time").model.notes[-1]
+    assert f"in time, {whole[0]} → {whole[1]};" in told(diff.overlay("time"))
 
 
 def test_norms_have_no_difference_from_nothing(two):
@@ -110,7 +115,7 @@ def test_equal_numbers_have_no_colour(two):
     assert {value for value, *_ in shown(diff).values()} == {0}
     assert {shade for *_, shade in shown(diff).values()} == {"plain"}
     assert shown(diff)["relu"][1] == "flops 6 FLOPs, the same"
-    assert "no colour: the same" in diff.model.notes[-1]
+    assert "no colour: the same" in told(diff)
 
 
 def test_nodes_that_become_one_add_up_each_side_for_itself():
@@ -181,7 +186,7 @@ def test_the_colour_is_the_difference_in_the_browser(two, theme, look):
 
     assert colours() == [palette["heat-4"], palette["added-line"]]
     assert page.run("document.getElementById('below').hidden") is False
-    assert "the difference in output bytes" in text(page, "#note")
+    assert "difference in output bytes" in text(page, "#note")
     assert text(page, "#scale").endswith("the same, or does not apply")
     options = page.run("[...document.querySelector('#overlay').options].map(o => o.value)")
     assert options == ["", "flops", "output_bytes", "parameters"]
@@ -193,8 +198,7 @@ def test_the_colour_is_the_difference_in_the_browser(two, theme, look):
     page.run(f"document.querySelector('{node(tanh.id)}').focus()")
     found = facts(page)
     assert found["output bytes"] == ["output bytes + 40 B"]
-    assert found["diff"][0] == "mark: added"
-    assert not any("before" in line or "after" in line for line in found["diff"])
+    assert found["comparison"] == ["added: only in the second graph"]
 
 
 def test_any_numbers_are_shown_as_they_are(two):
@@ -203,7 +207,7 @@ def test_any_numbers_are_shown_as_they_are(two):
     graph = diff.overlay({first.id: -3.0, second.id: 1.0}, "V")
     found = shades(graph.model)
     assert (found[first.id], found[second.id]) == ("heat-0", "heat-4")
-    assert "the difference" not in graph.model.notes[-1]
+    assert "difference" not in told(graph)
     assert f"{mark_of(first)} heat-0" in graph.to_dot()
 
 
@@ -217,7 +221,7 @@ def test_a_colour_scheme_is_seen_too(two):
 
 def test_in_words(two):
     text = viz.diff(*two, tg.zeros(2, 4)).overlay("parameters").to_text().splitlines()
-    assert text[-2].startswith("coloured by the difference in parameters: 15 → 25 in all")
+    assert text[-2].startswith("colour: difference in parameters, 15 → 25; ")
     assert text[-1] == "0 : Linear: parameters 15 → 25 (+66.7 %)"
 
 
@@ -248,5 +252,5 @@ def test_what_one_graph_has_not_measured_is_hatched(two):
     recorded = viz.draw(y.sum(), profile=profile)  # the sum ran outside
     diff = viz.diff(recorded, recorded).overlay("time")
     assert shown(diff)["sum"] == (None, None, "unmeasured")
-    assert "hatched: not measured (1)" in diff.model.notes[-1]
+    assert "hatched: not measured (1)" in told(diff)
     assert "time: not measured" in diff.to_text()

@@ -96,7 +96,7 @@ def test_overlays_say_what_the_overlay_itself_says():
     assert found["flops"]["lines"][3] == ["600 FLOPs (100 %)"]
     assert found["flops"]["classes"][3] == "heat-4"
     assert found["flops"]["classes"][4] == "unmeasured"
-    assert "coloured by flops: 600 FLOPs in all" in found["flops"]["note"]
+    assert "colour: flops, 600 FLOPs in all" in found["flops"]["note"]
     assert found["output_bytes"]["lines"][4] == ["128 B (24.6 %)"]  # 1*2*4*4 float32, of 520
     values = {3: -1.0, 4: 2.5}
     mine, *others = html.choices(graph.overlay(values, "K").model)

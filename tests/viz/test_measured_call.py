@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 import tinygrad_cv as tg
+from tests.viz.viewing import told
 from tests.viz.zoo import LeNet, randn
 from tinygrad_cv import cli, nn, viz
-from tinygrad_cv.viz.overlay import MEASURES
+from tinygrad_cv.viz.table import MEASURES
 
 
 def operators(graph, phase="forward"):
@@ -38,7 +39,7 @@ def test_the_numbers_of_a_module_are_those_of_its_last_run(gradient):
             if rules is not None:
                 parts["backward"] = getattr(rules, name) or 0
             assert node.facts["measured"][name] == parts
-    assert any(note.startswith("coloured by time") for note in graph.model.notes)
+    assert told(graph).startswith("colour: time, ")
     assert ["overlay" in n.facts for n in drawn] == [True] * len(drawn)
     assert len(back) == (10 if gradient else 0) + gradient  # reshape, square and sum have some too
 
@@ -129,7 +130,7 @@ def test_a_write_that_is_not_recorded_is_not_measured():
     assert (found["mul"], found["exp"]) == tuple(event.time for event in profile.events)
     assert set(found) > {"mul", "exp"}
     assert [found[name] for name in set(found) - {"mul", "exp"}] == [None]
-    assert "hatched: not measured (1)" in graph.model.notes[-1]
+    assert "hatched: not measured (1)" in told(graph)
 
 
 def test_the_profile_may_still_run():

@@ -10,10 +10,12 @@ import pytest
 
 import tinygrad_cv as tg
 from tests.viz.handmade import small_net
+from tests.viz.viewing import told
 from tests.viz.zoo import LeNet, randn
 from tinygrad_cv import viz
 from tinygrad_cv.viz.model import GraphModel
-from tinygrad_cv.viz.overlay import MEASURES, overlay
+from tinygrad_cv.viz.overlay import legend, overlay
+from tinygrad_cv.viz.table import MEASURES
 
 SPACE = "{http://www.w3.org/2000/svg}"
 
@@ -90,7 +92,7 @@ def test_in_the_picture(run, tmp_path):
         assert f"heat-{level}" in group.get("class").split()
         text = " ".join(t.text for t in group.findall(f"{SPACE}text"))
         assert re.search(r"\d (ns|µs|ms|s) forward, [\d.]+ (ns|µs|ms|s) backward \(", text)
-    assert any(note.startswith("coloured by time: ") for note in graph.model.notes)
+    assert told(graph).startswith("colour: time, ")
 
 
 def test_what_was_not_measured_is_no_zero(tmp_path):
@@ -101,7 +103,7 @@ def test_what_was_not_measured_is_no_zero(tmp_path):
     last = operators(graph)[-1]
     assert (last.name, last.facts["overlay"]["value"]) == ("sum", None)
     assert "time: not measured" in graph.to_text()
-    assert "hatched: not measured (2)" in graph.model.notes[-1]
+    assert "hatched: not measured (2)" in told(graph)
     root = ElementTree.parse(graph.render(tmp_path / "graph.svg")).getroot()
     (group,) = [g for g in root.iter(f"{SPACE}g") if g.get("data-id") == str(last.id)]
     assert "unmeasured" in group.get("class").split()
@@ -172,6 +174,6 @@ def test_what_is_refused(run):
 
 def test_a_second_overlay_takes_the_place_of_the_first():
     model = overlay(overlay(small_net(), "flops"), "output_bytes")
-    assert sum(note.startswith("coloured by ") for note in model.notes) == 1
+    assert "; ".join(legend(model)).count("colour: ") == 1
     model = replace(model, notes=())
     assert isinstance(overlay(model, "flops"), GraphModel)

@@ -18,7 +18,7 @@ def unasked(_):
 
 
 def product(pack, unpack=unasked):
-    a, b = tg.ones(3, requires_grad=True), tg.ones(2, 3, requires_grad=True)
+    a, b = (tg.ones(*shape, requires_grad=True) + 1.0 for shape in ((3,), (2, 3)))  # no leaves
     with saved_tensors_hooks(pack, unpack):
         y = a * b
     return y.sum()
@@ -67,11 +67,19 @@ def test_bytes_are_those_of_the_arrays_that_are_kept(pack, size):
     assert sums(folded)["saved_bytes"] == size
 
 
+def test_a_packed_leaf_counts_as_a_leaf():
+    with saved_tensors_hooks(lambda t: t, unasked):
+        y = tg.ones(3, requires_grad=True) * tg.ones(2, 3, requires_grad=True)
+    graph = trace(y.sum(), backward=True)  # the leaves themselves are gone
+    assert [box[3:] for box in saved(graph)] == [("input", 0), ("input", 0)]
+    assert graph.model.totals["saved_bytes"] == sums(graph.model)["saved_bytes"] == 0
+
+
 def test_what_two_packs_share_counts_once():
     one = np.zeros(10, "float64")
     model = trace(product(lambda _: one[:5]), backward=True).model
-    assert model.totals["saved_bytes"] == sums(model)["saved_bytes"] == 40
-    x = tg.ones(100, requires_grad=True)
+    assert model.totals["saved_bytes"] == sums(model)["saved_bytes"] == 80
+    x = tg.ones(100, requires_grad=True) + 1.0
     with save_on_cpu():
         y = x * x
     model = trace(y.sum(), backward=True).model
@@ -82,7 +90,7 @@ def test_what_two_packs_share_counts_once():
 def test_a_packed_parameter_that_is_kept_as_it_is_costs_nothing():
     net = nn.Linear(10, 10, bias=False)
     with saved_tensors_hooks(lambda t: t, lambda t: t):
-        y = net(tg.ones(5, 10, requires_grad=True))
+        y = net(tg.ones(5, 10, requires_grad=True) + 1.0)
     model = trace(y.sum(), backward=True).model
     assert model.totals["saved_bytes"] == 200
     (weight,) = [n for n in model.nodes if n.kind == "saved" and n.name == "weight"]
@@ -99,17 +107,20 @@ def test_what_a_checkpoint_computes_again_is_drawn_as_recomputed():
     x = tg.ones(5, requires_grad=True)
     graph = trace(checkpoint(segment, x).sum(), backward=True, names={"x": x})
     assert len(calls) == 1
-    *boxes, kept = sorted(saved(graph), key=lambda box: box[3] == "")
+    *boxes, kept = sorted(saved(graph), key=lambda box: box[3] == "input")
     assert boxes == [
         ("input", (5,), "float32", "recomputed", 0),
         ("other", (5,), "float32", "recomputed", 0),
         ("input", (5,), "float32", "recomputed", 0),
         ("output", (5,), "float32", "recomputed", 0),
     ]
-    # What the second run is called with is kept meanwhile.
-    assert kept == ("argument of the checkpoint", (5,), "float32", "", 20)
+    # What the second run is called with is kept meanwhile; a leaf is there anyway.
+    assert kept == ("argument of the checkpoint", (5,), "float32", "input", 0)
     totals = graph.model.totals
-    assert totals["saved_bytes"] == sums(graph.model)["saved_bytes"] == 20
+    assert totals["saved_bytes"] == sums(graph.model)["saved_bytes"] == 0
+    within = trace(checkpoint(segment, x + 1.0).sum(), backward=True)
+    assert ("argument of the checkpoint", (5,), "float32", "", 20) in saved(within)
+    assert within.model.totals["saved_bytes"] == sums(within.model)["saved_bytes"] == 20
     text = draw(checkpoint(segment, x).sum(), backward=True).to_text()
     assert "output 5 float32 (recomputed)" in text
     tg.autograd.backward(checkpoint(segment, x).sum())
@@ -125,14 +136,14 @@ def test_checkpoints_keep_each_input_once():
 
     x = tg.ones(2, 4, requires_grad=True)
     model = trace(run, x, backward=True).model
-    assert model.totals["saved_bytes"] == sums(model)["saved_bytes"] == 3 * 32
+    assert model.totals["saved_bytes"] == sums(model)["saved_bytes"] == 2 * 32, "x is a leaf"
     weights = [n for n in model.nodes if n.kind == "saved" and n.name == "weight"]
     assert [n.value for n in weights] == ["parameter"] * 3
     inner = checkpoint(lambda x: checkpoint(lambda x: x.sin().cos(), x).exp(), x)
     graph = trace(inner.sum(), backward=True)
-    assert sorted(box[3] for box in saved(graph)) == ["", *["recomputed"] * 3]
+    assert sorted(box[3] for box in saved(graph)) == ["input", *["recomputed"] * 3]
     assert all(box[1:3] == ((2, 4), "float32") for box in saved(graph))
-    assert graph.model.totals["saved_bytes"] == 32
+    assert graph.model.totals["saved_bytes"] == 0
 
 
 def test_what_a_part_of_a_backward_left_is_held():
@@ -148,10 +159,10 @@ def test_what_a_part_of_a_backward_left_is_held():
     assert held == {
         ("linear", "weight"): 0,
         ("linear", "input"): 0,
-        ("linear", "argument of the checkpoint"): 32,
+        ("linear", "argument of the checkpoint"): 0,
         ("tanh", "output"): 32,
     }
-    assert graph.model.totals["saved_bytes"] == 64
+    assert graph.model.totals["saved_bytes"] == 32
 
 
 def test_a_block_says_how_much_of_it_is_computed_again():
@@ -161,9 +172,9 @@ def test_a_block_says_how_much_of_it_is_computed_again():
     x = tg.ones(2, 4, requires_grad=True)
     graph = trace(whole, x, backward=True).depth(0)
     (block,) = [n for n in graph.model.nodes if n.kind == "saved"]
-    # Two weights, the argument and what sin keeps are there.
+    # Two weights, the argument and what sin keeps, a leaf, are there.
     assert (block.facts["saved_tensors"], block.facts["recomputed"]) == (4, 3)
-    assert block.facts["saved_bytes"] == graph.model.totals["saved_bytes"] == 64
+    assert block.facts["saved_bytes"] == graph.model.totals["saved_bytes"] == 32
     assert "   4 tensors; 3 recomputed\n" in graph.to_text()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import tinygrad_cv as tg
 from tests.viz.test_views import Layer, equal_layers
+from tests.viz.viewing import told
 from tests.viz.zoo import LeNet, Shared, randn
 from tinygrad_cv import nn, viz
 from tinygrad_cv.autograd import plan_memory
@@ -100,7 +101,7 @@ def test_a_dead_gradient_is_marked(tmp_path):
     assert facts[3]["applies"] is False, "frozen: it has no gradient to be dead"
     assert facts[0]["texts"][0] == "gradient of weight: exactly 0, dead"
     assert facts[2]["texts"][0] == "gradient of weight: None, dead"
-    assert "dead gradient, None or exactly zero (4)" in graph.model.notes[-1]
+    assert "dead gradient, None or exactly zero (4)" in told(graph)
     root = ElementTree.parse(graph.render(tmp_path / "a.svg")).getroot()
     kinds = {g.get("data-id"): g.get("class").split() for g in root.iter(f"{SPACE}g")}
     classes = [kinds[str(node.id)] for node in linear]
@@ -184,7 +185,7 @@ def test_parameters_are_counted(net, folded):
     ]
     assert counts == [4 * 25 + 4, 6 * 4 * 9 + 6, 96 * 12 + 12, 12 * 10 + 10]
     assert sum(counts) == sum(p.numel() for p in net.parameters())
-    assert f"coloured by parameters: {sum(counts):,} in all" in shown.model.notes[-1]
+    assert f"colour: parameters, {sum(counts):,} in all" in told(shown)
     blocks = graph.depth(1).overlay("parameters")
     found = [n.facts["overlay"]["value"] for n in operators(blocks) if n.count > 1]
     assert found == [counts[0] + counts[1], counts[2] + counts[3]]
@@ -385,7 +386,7 @@ def test_a_colour_and_an_overlay_take_each_others_place():
     assert not any("color" in n.facts for n in both.model.nodes)
     both = graph.overlay("flops").color("dtype")
     assert not any("overlay" in n.facts for n in both.model.nodes)
-    assert both.model.notes == ("coloured by dtype",)
+    assert both.to_text().count("colour: ") == both.to_text().count("colour: dtype\n") == 1
 
 
 def test_a_block_has_the_colour_that_its_operators_share():

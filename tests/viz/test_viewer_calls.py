@@ -12,7 +12,7 @@ from tests.viz.handmade import small_net
 from tests.viz.viewing import choose, chosen, classes, facts, node, text
 from tests.viz.zoo import LeNet, randn
 from tinygrad_cv import nn, viz
-from tinygrad_cv.viz.overlay import quantity
+from tinygrad_cv.backend.units import quantity
 
 HERE = "document.querySelector('#picture .cluster[aria-pressed=true]')?.id.match(/c\\d+$/)[0]"
 

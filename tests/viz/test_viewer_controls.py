@@ -133,7 +133,7 @@ def test_overlays(look):
     assert lines(page, 3)[-1] == "600 FLOPs (100 %)"
     assert "FLOPs" not in lines(page, 4)[-1]
     assert classes(page, "heat-4") == {3}
-    assert "coloured by flops: 600 FLOPs in all" in text(page, "#note")
+    assert "colour: flops, 600 FLOPs in all" in text(page, "#note")
     hatched = page.run(f"getComputedStyle(document.querySelector('{node(4)} path')).fill")
     assert hatched.startswith('url("#hatch")')
     choose(page, "#overlay", "parameters")

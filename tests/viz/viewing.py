@@ -6,6 +6,12 @@ import json
 from typing import Any
 
 from tests.viz.browser import Page
+from tinygrad_cv.viz.overlay import legend
+
+
+def told(graph: Any) -> str:
+    """What the legend says of the overlay."""
+    return "; ".join(legend(graph.model))
 
 
 def classes(page: Page, name: str, kind: str = "node") -> set[Any]:

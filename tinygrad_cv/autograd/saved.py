@@ -129,6 +129,11 @@ class _Packed:
         """A list of the arrays that are held in the place of each array."""
         return tuple(map(_kept, self.values))
 
+    @property
+    def shared(self) -> tuple[Any, ...]:
+        """The saved values whose memory is held by what was returned, and None for others."""
+        return tuple(map(_shared, self.values))
+
     def unpack(self) -> tuple[Any, ...]:
         """The saved values, as rules read them."""
         return tuple(self._whole(n, v) for n, v in zip(self.names, self.values, strict=True))
@@ -211,6 +216,12 @@ def _kept(value: Any) -> Any:
     if isinstance(value, tuple) and not isinstance(value, Spec):
         return tuple(map(_kept, value))
     return list(_arrays(value.packed)) if isinstance(value, _Box) else []
+
+
+def _shared(value: Any) -> Any:
+    if isinstance(value, tuple) and not isinstance(value, Spec):
+        return tuple(map(_shared, value))
+    return value.shared if isinstance(value, _Box) else None
 
 
 def _specs(value: Any) -> Any:

@@ -131,15 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     graph.add_argument(
         "--full", action="store_true", help="every node: fold nothing, draw as many as there are"
     )
-    several = add_views(graph)
-    several.add_argument(
+    add_views(graph)
+    graph.add_argument(
         "--diff",
         metavar="TARGET",
         help="another model, called with the same inputs: draw what it adds, removes and changes",
     )
     graph.add_argument("--device", default="cpu", help="cpu, cuda or meta (shapes only)")
     graph.add_argument("--title", help="first line of the picture")
-    graph.set_defaults(run=_graph)
+    graph.set_defaults(run=_graph, wrong=graph.error)
 
     ops = commands.add_parser(
         "ops",
@@ -170,6 +170,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _graph(options: argparse.Namespace) -> int:
+    if options.diff is not None and options.color is not None:
+        options.wrong("argument --diff: not allowed with argument --color")
     if options.overlay == "time" and options.device == "meta":
         raise _Refused(
             WRONG_COMMAND,

@@ -132,7 +132,7 @@ VIEWS = (
             "metavar": "NAME",
             "help": "colour operators by a number: flops, parameters, output_bytes, weight_norm, "
             "mean, std, zeros, nonfinite, peak_bytes (planned), time, saved_bytes, grad_norm (of a "
-            "run)",
+            "run); with --diff by the difference",
         },
         lambda graph, value, options: graph.overlay(value),
         late=True,
@@ -151,13 +151,12 @@ VIEWS = (
 )
 
 
-def add_views(parser: argparse.ArgumentParser) -> Any:
-    """Give a parser these options; returns the group of those that exclude each other."""
+def add_views(parser: argparse.ArgumentParser) -> None:
+    """Give a parser these options; those of one group exclude each other."""
     colours = parser.add_mutually_exclusive_group()
     for view in VIEWS:
         place = colours if view.group == COLOURS else parser
         place.add_argument(view.flag, **view.parameters)
-    return colours
 
 
 def taken(graph: Any, options: argparse.Namespace, late: bool, but: Iterable[str] = ()) -> Any:
@@ -165,7 +164,8 @@ def taken(graph: Any, options: argparse.Namespace, late: bool, but: Iterable[str
 
     >>> import tinygrad_cv as tg
     >>> parser = argparse.ArgumentParser()
-    >>> options = (add_views(parser), parser.parse_args(["--only", "forward"]))[1]
+    >>> add_views(parser)
+    >>> options = parser.parse_args(["--only", "forward"])
     >>> graph = tg.viz.trace(lambda x: x.exp().sin().cos(), tg.zeros(3))
     >>> [node.name for node in taken(graph, options, late=False).model.nodes]
     ['x', 'exp', 'sin', 'cos', 'output']

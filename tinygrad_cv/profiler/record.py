@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_cv.autograd.kept import leaf_memory, memory_of
 from tinygrad_cv.backend import kernels
 from tinygrad_cv.backend.array import is_array, on_device_of, owner_of, xp_of
 from tinygrad_cv.backend.replay import running_again
 from tinygrad_cv.backend.spec import Spec, spec_of
 from tinygrad_cv.core import mode
-from tinygrad_cv.core.node import Leaf, Node
+from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import site_of
 
@@ -82,7 +83,9 @@ class Recording(mode.Recorder, kernels.Watcher):
         self._begun: dict[str, float] = {}  # operator -> when its last run began
         self._served = ("", "")  # (operator, provider) of the last kernel that served
         self._open: list[tuple[Node, Any, float]] = []  # nodes whose rules run
-        self._kept: dict[int, weakref.ref[Any]] = {}  # memory that the graph keeps
+        self._kept: dict[
+            int, weakref.ref[Any]
+        ] = {}  # memory that the graph keeps, or that is of leaves
         self._flops: dict[Any, int | None] = {}
         self._ran: weakref.WeakKeyDictionary[Node, int] = weakref.WeakKeyDictionary()
 
@@ -202,17 +205,18 @@ class Recording(mode.Recorder, kernels.Watcher):
 
     def _keep(self, node: Node) -> int:
         """Bytes of memory that ``node`` is the first to save, and that belongs to no leaf."""
-        leaves = [edge.tensor() for edge in node.edges if isinstance(edge, Leaf)]
-        owners = {id(owner_of(leaf.array)) for leaf in leaves if leaf is not None}
-        total = 0
-        for array in _saved_arrays(node):
-            owner = owner_of(array)
-            known = self._kept.get(id(owner))
-            if id(owner) in owners or (known is not None and known() is owner):
-                continue
-            self._kept[id(owner)] = weakref.ref(owner)
-            total += array.nbytes
-        return total
+        for memory, _ in leaf_memory([node]).values():
+            self._counted(memory)
+        kept = {id(memory): memory for memory in map(memory_of, _saved_arrays(node))}
+        return sum(int(memory.nbytes) for memory in kept.values() if not self._counted(memory))
+
+    def _counted(self, memory: Any) -> bool:
+        """True if it has counted already, or belongs to a leaf; it does from now on."""
+        if isinstance(memory, Spec):  # takes no weak reference
+            return True
+        known = self._kept.get(id(memory))
+        self._kept[id(memory)] = weakref.ref(memory)
+        return known is not None and known() is memory
 
     def _rule_flops(self, node: Node, given: tuple[Any, ...], results: Any) -> int | None:
         if not node.op.rules:  # a Function, whose backward is not run a second time

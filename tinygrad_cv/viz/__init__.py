@@ -98,9 +98,11 @@ def trace(
     (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has
     the node.
 
-    Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes again, are
-    drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it, and the bytes
-    are those of the arrays that are held in their place.
+    Saved bytes are memory that the graph keeps, each once and whole, as a view keeps all of it.
+    That of a parameter, or of an input that asks for a gradient, does not count: it is there
+    anyway. Saved tensors that :class:`saved_tensors_hooks` packed, or that a checkpoint computes
+    again, are drawn as "packed" and "recomputed", with their shapes; nothing is unpacked for it,
+    and the bytes are those of the arrays that are held in their place.
 
     If the call fails, the graph ends there, in a red node with the message: the operator or
     function that refused its input, joined to the Tensors that it was given; or, for an error that

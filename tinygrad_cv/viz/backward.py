@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from tinygrad_cv.autograd.kept import leaf_memory, memory_of
 from tinygrad_cv.backend.blame import Freed
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Leaf, Node
 from tinygrad_cv.core.tensor import Tensor
 from tinygrad_cv.errors import GraphError
 from tinygrad_cv.viz.arguments import named
-from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info, memory_owner
+from tinygrad_cv.viz.build import Source, argument, dtype_name, gradient_lines, info
 from tinygrad_cv.viz.model import GraphEdge, TensorInfo
 from tinygrad_cv.viz.translate import Translator, topological
 
@@ -28,6 +29,7 @@ def add_backward(translator: Translator, roots: list[tuple[str, Tensor, int]]) -
         if isinstance(n, Node) and n in translator.number
     ]
     arriving: Arriving = {}
+    translator.leaf_memory = leaf_memory(order)
     saved = {node: _saved(translator, node) for node in order}
     for name, tensor, number in roots:
         value = "1" if tensor.numel() == 1 else ""
@@ -118,10 +120,13 @@ def _saved(translator: Translator, node: Node) -> list[int]:
     numbers = []
     for name, array, held, state in (*_values(translator, node), *_arguments(translator, node)):
         if hasattr(array, "dtype"):
-            names = [translator.parameter_memory.get(id(memory_owner(a))) for a in held]
-            own = [a for a, known in zip(held, names, strict=True) if known is None]
-            state = "parameter" if held and not own else state
-            parameter = next((known for known in names if known), "")
+            leaves = [translator.leaf_memory.get(id(memory_of(a)), (None, None))[1] for a in held]
+            own = [a for a, leaf in zip(held, leaves, strict=True) if leaf is None]
+            sources = [translator.leaf(leaf) for leaf in leaves if leaf is not None]
+            drawn = [translator.builder.nodes[source.node] for source in sources]
+            if drawn and not own:
+                state = "parameter" if drawn[0].kind == "param" else "input"
+            parameter = next((one.name for one in drawn if one.kind == "param"), "")
             number = translator.number[node]
             numbers.append(translator.builder.saved(number, name, array, own, state, parameter))
     return numbers

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_cv.autograd.kept import memory_of
 from tinygrad_cv.core.mode import Scope
 from tinygrad_cv.core.op import Op
 from tinygrad_cv.viz.letters import letters
@@ -25,7 +26,6 @@ from tinygrad_cv.viz.model import (
 from tinygrad_cv.viz.values_text import value_text
 
 __all__ = ["Builder", "Source", "argument", "dtype_name", "gradient_lines", "info"]
-__all__ += ["memory_owner"]
 
 
 class Source(NamedTuple):
@@ -66,11 +66,7 @@ class Builder:
             set
         )  # tensor node -> clusters of its users
         self._kept: dict[int, int] = {}  # operator -> bytes that it is the first to keep
-        # owner of memory -> (its bytes, (address, bytes) of a view of it -> storage number)
-        self._views: dict[int, tuple[int, dict[tuple[int, int], int]]] = {}
-        self._sums: dict[int, int] = {}  # owner -> bytes of all these views
-        self._storages = 0
-        self._owners: list[Any] = []
+        self._memory: dict[int, tuple[Any, int]] = {}  # what is kept, and its storage number
 
     # Nodes ----------------------------------------------------------------------------------------
 
@@ -202,20 +198,22 @@ class Builder:
         state: str,
         parameter: str = "",
     ) -> int:
-        """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``. Memory
-        that several keep counts once in all, for the first of them. ``state``: "parameter",
-        "packed" or "recomputed", or nothing where ``kept`` is the array itself.
+        """A tensor that operator ``number`` keeps for its backward, in the arrays ``kept``, those
+        of leaves apart. Memory that several keep counts once in all, for the first of them.
+        ``state``: of what is a leaf's "parameter" or "input"; "packed" or "recomputed"; or nothing
+        where ``kept`` is the array itself.
         """
-        storages = [self._store(number, part) for part in kept]
-        if state not in ("parameter", "recomputed"):
+        storages = dict(self._store(number, part) for part in kept)
+        of_leaf = state in ("parameter", "input")
+        if not of_leaf and state != "recomputed":
             self.saved_arrays += 1
-        facts: dict[str, Any] = {"saved_bytes": sum(dict(storages).values())}
+        facts: dict[str, Any] = {"saved_bytes": sum(storages.values())}
         if len(storages) == 1:
-            facts["storage"] = storages[0][0]
-        elif state == "parameter":
+            (facts["storage"],) = storages
+        elif of_leaf:
             facts["storage"] = -1
         else:
-            facts["storages"] = [list(pair) for pair in dict(storages).items()]
+            facts["storages"] = [list(pair) for pair in storages.items()]
         if parameter:  # its name
             facts["parameter"] = parameter
         operator = self.nodes[number]
@@ -233,27 +231,19 @@ class Builder:
         return saved
 
     def _store(self, operator: int, array: Any) -> tuple[int, int]:
-        """The number of the memory of an array that an operator keeps, and its bytes."""
-        owner, place = _memory(array)
-        size = min(array.nbytes, owner.nbytes)
-        if id(owner) not in self._views:
-            self._owners.append(owner)
-        whole, views = self._views.setdefault(id(owner), (owner.nbytes, {}))
-        if (place, size) not in views:
-            views[place, size] = self._storages
-            self._storages += 1
-            before = self._sums.get(id(owner), 0)
-            self._sums[id(owner)] = before + size
-            new = min(whole, before + size) - min(whole, before)
-            self._kept[operator] = self._kept.get(operator, 0) + new
-        return views[place, size], size
+        """The number of the memory of an array that an operator keeps, and its bytes, those of the
+        whole: a view keeps all of it."""
+        memory = memory_of(array)
+        size = int(memory.nbytes)
+        if id(memory) not in self._memory:
+            self._memory[id(memory)] = memory, len(self._memory)
+            self._kept[operator] = self._kept.get(operator, 0) + size
+        return self._memory[id(memory)][1], size
 
     @property
     def saved_bytes(self) -> int:
-        """All kept memory, parameters apart; views of one array that overlap entirely count
-        once.
-        """
-        return sum(min(whole, self._sums[key]) for key, (whole, _) in self._views.items())
+        """All kept memory, that of leaves apart."""
+        return sum(int(memory.nbytes) for memory, _ in self._memory.values())
 
     # Module calls ---------------------------------------------------------------------------------
 
@@ -345,23 +335,6 @@ def argument(op: type[Op], slot: int) -> str:
     if op.variadic:
         return f"{op.inputs[0]}[{slot}]"
     return op.inputs[slot] if slot < len(op.inputs) else f"input {slot}"
-
-
-def memory_owner(array: Any) -> Any:
-    """The array that owns the memory of a view; of a Spec the Spec itself."""
-    base = getattr(array, "base", None)
-    while base is not None and hasattr(base, "nbytes"):
-        array, base = base, getattr(base, "base", None)
-    return array
-
-
-def _memory(array: Any) -> tuple[Any, int]:
-    """The array that owns the memory, and the address of this view of it."""
-    owner = memory_owner(array)
-    interface = getattr(array, "__array_interface__", None) or getattr(
-        array, "__cuda_array_interface__", None
-    )
-    return owner, interface["data"][0] if interface else 0
 
 
 def _is_index(key: Any) -> bool:

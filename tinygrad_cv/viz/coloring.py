@@ -30,13 +30,15 @@ def color_line(node: GraphNode) -> str:
 
 
 def color_legend(model: GraphModel) -> list[tuple[str, str]]:
-    """(class, text) of each group of nodes that is drawn."""
+    """(class, text): the scheme, and each group of nodes that is drawn."""
+    schemes = {node.facts["color"]["scheme"] for node in model.nodes if "color" in node.facts}
+    words = {"order": "order of execution; stronger is later"}
+    lines = [("fact", f"colour: {words.get(scheme, scheme)}") for scheme in sorted(schemes)]
     groups: dict[int, Counter[str]] = {}
     for node in model.nodes:
         group = node.facts.get("color", {})
         if "hue" in group:
             groups.setdefault(group["hue"], Counter())[group["label"]] += 1
-    lines = []
     for number in sorted(groups):
         labels = groups[number].most_common()
         text = ", ".join(f"{label} ({count:,})" for label, count in labels[:3])

@@ -12,7 +12,8 @@ from typing import Any
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz.coloring import ordered, steps_of
 from tinygrad_cv.viz.equal import structures
-from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphModel
+from tinygrad_cv.viz.overlay import without
 from tinygrad_cv.viz.palette import HUES
 
 __all__ = ["SCHEMES", "color"]
@@ -40,13 +41,11 @@ def color(model: GraphModel, scheme: str) -> GraphModel:
             f"there is no colour scheme {scheme!r}",
             repair=f"There are {', '.join(map(repr, SCHEMES))}.",
         )
-    notes = [line for line in model.notes if not line.startswith("coloured by ")]
-    plain = [_plain(node) for node in model.nodes]
+    plain = [replace(node, facts=without(node.facts)) for node in model.nodes]
     if scheme == "role":
-        return replace(model, nodes=tuple(plain), notes=tuple(notes))
+        return replace(model, nodes=tuple(plain), overlay="")
     if scheme == "order":
         groups = _order(model)
-        notes.append("coloured by order of execution: the stronger, the later")
     else:
         labels = {"operator": _operators, "dtype": _dtypes, "structure": _structures}[scheme](model)
         hues: dict[str, int] = {}
@@ -56,19 +55,11 @@ def color(model: GraphModel, scheme: str) -> GraphModel:
             key: {"scheme": scheme, "label": label, "hue": hues[label]}
             for key, label in labels.items()
         }
-        notes.append(f"coloured by {scheme}")
     nodes = tuple(
         replace(node, facts={**node.facts, "color": groups[node.id]}) if node.id in groups else node
         for node in plain
     )
-    return replace(model, nodes=nodes, notes=tuple(notes))
-
-
-def _plain(node: GraphNode) -> GraphNode:
-    if "overlay" not in node.facts and "color" not in node.facts:
-        return node
-    facts = {k: v for k, v in node.facts.items() if k not in ("overlay", "color")}
-    return replace(node, facts=facts)
+    return replace(model, nodes=nodes, overlay="")
 
 
 def _operators(model: GraphModel) -> dict[int, str]:

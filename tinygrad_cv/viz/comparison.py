@@ -17,7 +17,7 @@ from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.labels import MAX_LINE, clean, node_lines
 from tinygrad_cv.viz.marks import SIGNS, counts_text, mark_of
 from tinygrad_cv.viz.model import GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import applies, overlay_lines, without
+from tinygrad_cv.viz.overlay import applies, legend, overlay_lines, without
 from tinygrad_cv.viz.union import Union, same_clusters
 
 __all__ = ["Diff", "prepared", "shown"]
@@ -173,7 +173,7 @@ class Diff(Graph):
                 argument = clean(f" as {edge.argument}", MAX_LINE) if edge.argument else ""
                 names = (path[id(n)] + clean(n.name or n.kind, MAX_LINE) for n in (source, target))
                 lines.append(f"{SIGNS[mark]} connection: {' to '.join(names)}{argument}")
-        lines += [note for note in self.model.notes if note.startswith("coloured by ")]
+        lines += ["; ".join(legend(self.model))] if self.model.overlay else []
         for node in self.model.nodes:
             if applies(node):
                 name = clean(node.title or node.name or node.kind, MAX_LINE)

@@ -15,7 +15,9 @@ from tinygrad_cv.viz.ends import Ends
 from tinygrad_cv.viz.faults import block_error
 from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
-from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.naming import module_paths
+from tinygrad_cv.viz.overlay import refreshed
+from tinygrad_cv.viz.table import combined
 
 __all__ = ["BUNDLES", "LOOSENED", "Key", "contract", "holding", "named", "parameter_sizes"]
 __all__ += ["saved_bytes", "storages"]
@@ -91,7 +93,8 @@ def contract(
                 continue
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
-            block = replace(block, id=node.id)
+            facts = {**block.facts, **module_paths(members[key], model)}
+            block = replace(block, id=node.id, facts=facts)
             kept.append(_with_operator(block, members[key], arriving))
         elif node.id not in new_id:
             if node.pair in new_id:
@@ -106,7 +109,7 @@ def contract(
         if tangled:
             looser = LOOSENED[attempt](model, groups, new_id, tangled)
             return contract(model, looser, lambda key: titles(_whole(key)), attempt + 1)
-    return replace(model, nodes=_topological(kept, edges), edges=edges)
+    return refreshed(replace(model, nodes=_topological(kept, edges), edges=edges))
 
 
 def _alone(key: Key, node_id: int) -> Key:
@@ -185,7 +188,7 @@ def _bundle(
     shape, dtype = next(iter(kinds))
     sizes = parameter_sizes(nodes)
     first = nodes[0]
-    compared = combined_comparison(nodes, first.phase)
+    compared = combined_comparison(nodes)
     return GraphNode(
         id=first.id,
         kind=first.kind,
@@ -220,7 +223,7 @@ def _block(
         kinds.update(node.facts.get("operators") or {node.name: node.count})
     facts["operators"] = dict(kinds.most_common())
     phase = "backward" if key[1] == "backward" else "forward"
-    facts |= combined(operators) | combined_comparison(nodes, phase)
+    facts |= combined(operators) | combined_comparison(nodes)
     held: tuple[FoldedTensor, ...] = ()
     if key[1] == "saved":
         name, text = "saved", ""
@@ -263,8 +266,11 @@ def _with_operator(
         if edge.source in inside
     )
     parameters = [node for node in nodes if node.kind == "param"]
+    paths = {name: block.facts[name] for name in ("paths",) if name in block.facts}
+    operator = holding(operator, parameters, {h.key for h in held})
+    operator = replace(operator, facts={**operator.facts, **paths})
     return replace(
-        with_comparison(holding(operator, parameters, {h.key for h in held}), nodes),
+        with_comparison(operator, nodes),
         id=block.id,
         cluster=block.cluster,
         pair=block.pair,
@@ -307,12 +313,12 @@ def holding(
 
 
 def storages(nodes: Iterable[GraphNode]) -> list[list[int]]:
-    """[storage number, bytes] of the distinct memory that saved nodes keep, parameters apart."""
+    """[storage number, bytes] of the distinct memory that saved nodes keep, leaves apart."""
     found: dict[int, int] = {}
     for node in nodes:
         if "storages" in node.facts:
             found.update((number, size) for number, size in node.facts["storages"])
-        elif node.kind == "saved" and node.value != "parameter":
+        elif node.kind == "saved" and node.facts.get("storage", 0) >= 0:
             number = int(node.facts.get("storage", node.id))
             found[number] = int(node.facts.get("saved_bytes", 0))
     return [[number, size] for number, size in found.items()]

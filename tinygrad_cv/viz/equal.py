@@ -10,7 +10,7 @@ from typing import Any
 from tinygrad_cv.viz.align import CHANCE
 from tinygrad_cv.viz.marks import mark_of
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
-from tinygrad_cv.viz.naming import held_form
+from tinygrad_cv.viz.naming import held_form, value_form
 
 __all__ = ["Call", "calls_of", "form", "sizes", "structures"]
 
@@ -101,7 +101,7 @@ def form(by_id: Mapping[int, Any], call: Call, forms: dict[Any, int]) -> int:
             tuple((t.shape, t.dtype) for t in node.outputs),
             tuple(a for a in node.attributes if a[0] not in CHANCE),
             tuple(map(held_form, node.held)),
-            node.value,
+            value_form(node),
             node.count,
             node.error,
             mark_of(node),

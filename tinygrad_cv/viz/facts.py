@@ -36,21 +36,27 @@ class Statistics(TypedDict):
     std: float
 
 
+class Given(TypedDict):
+    """A number of the user's, and how many of the operators that the node stands for have one."""
+
+    value: float
+    unit: str
+    count: int
+
+
 class Overlay(TypedDict):
     """What is shown; ``value`` is None where it was not measured."""
 
     name: str
     unit: str
     value: float | None
+    texts: list[str]
+    odd: bool
+    share: float | None
+    applies: bool
+    unmeasured: int
     parts: NotRequired[dict[str, float]]
-    share: NotRequired[float | None]
-    unmeasured: NotRequired[int]
-    applies: NotRequired[bool]
-    text: NotRequired[str]
-    texts: NotRequired[list[str]]
     dead: NotRequired[int]
-    known: NotRequired[bool]
-    odd: NotRequired[bool]
     sizes: NotRequired[list[Pair]]
     difference: NotRequired[bool]
     before: NotRequired[float | None]
@@ -85,6 +91,7 @@ class Side(TypedDict, total=False):
     norms: dict[str, Norms]
     output_bytes: int
     parameter_sizes: list[Pair]
+    phase: Literal["forward", "backward"]
     saved_bytes: int
     statistics: Statistics
     unmeasured: int
@@ -130,5 +137,7 @@ class Facts(TypedDict, total=False):
     statistics: Statistics
     measured: dict[str, dict[str, float]]
     overlay: Overlay
+    given: Given
+    paths: list[str]
     color: Group | Order
     diff: Difference

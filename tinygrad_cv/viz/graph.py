@@ -9,11 +9,11 @@ from pathlib import Path
 from tinygrad_cv.errors import DTypeError
 from tinygrad_cv.viz import transforms
 from tinygrad_cv.viz.checks import text
-from tinygrad_cv.viz.difference import overlay
 from tinygrad_cv.viz.dot import to_dot
 from tinygrad_cv.viz.equations import with_equations
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.notebook import mimebundle
+from tinygrad_cv.viz.overlay import overlay, refreshed
 from tinygrad_cv.viz.render import TIME_LIMIT, picture, save
 from tinygrad_cv.viz.text import to_text
 from tinygrad_cv.viz.views import Views
@@ -196,7 +196,7 @@ class Graph(Views):
         >>> print(graph.overlay({1: 3.0, 2: 1.0}, unit="V").to_text(), end="")
         <lambda>: 2 operators
         8 FLOPs forward
-        coloured by value: 4 V in all; stronger is more
+        colour: value, 4 V in all; stronger is more
         #0 input x   4 float32
         #1 exp <- input #0   → 4 float32; value 3 V (75 %)
         #2 sum dims=(0,) <- input #1   → scalar float32; value 1 V (25 %)
@@ -309,7 +309,7 @@ class Graph(Views):
         >>> import json, tinygrad_cv as tg
         >>> data = json.loads(tg.viz.trace(lambda x: x.relu(), tg.zeros(2, 3)).to_json())
         >>> data["version"], [node["name"] for node in data["nodes"]]
-        (1, ['x', 'relu', 'output'])
+        (2, ['x', 'relu', 'output'])
         """
         return self.model.to_json()
 
@@ -328,7 +328,7 @@ class Graph(Views):
         >>> Graph.from_json(graph.to_json()).model == graph.model
         True
         """
-        return Graph(GraphModel.from_json(text))
+        return Graph(refreshed(GraphModel.from_json(text)))
 
     def to_text(self) -> str:
         """One line for each node, in the order of execution, indented by module call.

@@ -12,18 +12,16 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import TinygradError
-from tinygrad_cv.viz import difference
 from tinygrad_cv.viz import overlay as overlays
 from tinygrad_cv.viz.labels import clean, text_width
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, cluster_paths
 from tinygrad_cv.viz.palette import DARK, LIGHT
 from tinygrad_cv.viz.svg import finish, variables
-from tinygrad_cv.viz.values import NAMES
+from tinygrad_cv.viz.table import TABLE
 
 __all__ = ["page", "plain", "with_room"]
-
-_COLOURED = "coloured by "  # how the note of an overlay starts
 
 
 def page(drawn: bytes, model: GraphModel) -> bytes:
@@ -40,7 +38,7 @@ def page(drawn: bytes, model: GraphModel) -> bytes:
     found = re.search(r'<svg [^>]*?\bid="(\w+)"', picture)
     root = "#" + (found[1] if found else "picture")
     data = {"model": _told(model), "overlays": choices(model), "calls": _calls(model)}
-    data["overlay"] = _current(model)
+    data["overlay"] = model.overlay
     parts = {
         "title": escape(clean(model.title or "computation graph", 200)),
         "style": _colours(root) + _file("viewer.css"),
@@ -53,7 +51,7 @@ def page(drawn: bytes, model: GraphModel) -> bytes:
 
 
 # What the overlays have told, entry by entry: long lists where a node stands for thousands.
-_UNTOLD = ("overlay", "norms", "live", "statistics", "parameter_sizes", "storages")
+_UNTOLD = ("overlay", "given", "norms", "live", "statistics", "parameter_sizes", "storages")
 
 
 def _told(model: GraphModel) -> Any:
@@ -61,11 +59,13 @@ def _told(model: GraphModel) -> Any:
     nodes = []
     for node in model.nodes:
         facts = {k: v for k, v in node.facts.items() if k not in _UNTOLD}
+        if "paths" in facts:
+            facts["paths"] = " ".join(facts["paths"])
         if "diff" in facts:
             sides = ("before", "after")
             facts["diff"] = {k: v for k, v in facts["diff"].items() if k not in sides}
         nodes.append(replace(node, facts=facts))
-    return json.loads(replace(model, nodes=tuple(nodes), notes=plain(model).notes).to_json())
+    return json.loads(replace(model, nodes=tuple(nodes)).to_json())
 
 
 def _calls(model: GraphModel) -> dict[int, dict[str, str]]:
@@ -87,7 +87,7 @@ def _in_words(cluster: Cluster, operators: Counter[str]) -> dict[str, str]:
         found["flops"] = ("at least " if cluster.flops_unknown else "") + f"{cluster.flops:,}"
     if cluster.time:
         parts = cluster.time.items()
-        found["time"] = ", ".join(f"{overlays.quantity(v, 's')} {phase}" for phase, v in parts)
+        found["time"] = ", ".join(f"{quantity(v, 's')} {phase}" for phase, v in parts)
     return found
 
 
@@ -100,10 +100,7 @@ def plain(model: GraphModel) -> GraphModel:
         else node
         for node in model.nodes
     )
-    notes = model.notes
-    if _current(model):
-        notes = tuple(note for note in notes if not note.startswith(_COLOURED))
-    return replace(model, nodes=nodes, notes=notes)
+    return replace(model, nodes=nodes, overlay="")
 
 
 def with_room(model: GraphModel) -> GraphModel:
@@ -127,11 +124,10 @@ def choices(model: GraphModel) -> list[dict[str, Any]]:
     """The overlays that the graph carries: for each its name, its note, and by node id the lines of
     text and the classes of the shade.
     """
-    current, names = _current(model), (*overlays.MEASURES, *NAMES)
-    shown = {} if current in ("", *names) else {current: model}
-    for name in names:
+    shown = {} if model.overlay in ("", *TABLE) else {model.overlay: model}
+    for name in TABLE:
         try:
-            shown[name] = difference.overlay(model, name)
+            shown[name] = overlays.overlay(model, name)
         except TinygradError:
             continue  # the graph has no such numbers
     return [_choice(name, other) for name, other in shown.items()]
@@ -142,7 +138,7 @@ def _choice(name: str, model: GraphModel) -> dict[str, Any]:
     shades = overlays.shades(model).items()
     return {
         "name": name,
-        "note": next((n for n in reversed(model.notes) if n.startswith(_COLOURED)), ""),
+        "note": "; ".join(overlays.legend(model)),
         "lines": lines,
         "classes": {key: shade for key, shade in shades if shade != "plain"},
         "difference": any(n.facts.get("overlay", {}).get("difference") for n in model.nodes),
@@ -153,13 +149,6 @@ def _lines(node: GraphNode) -> list[str]:
     """What the overlay says, without what the node says of other measures."""
     alone = replace(node, facts={"overlay": node.facts["overlay"]})
     return [clean(text, 64) for text in overlays.overlay_lines(alone)]
-
-
-def _current(model: GraphModel) -> str:
-    for node in model.nodes:
-        if "overlay" in node.facts:
-            return str(node.facts["overlay"]["name"])
-    return ""
 
 
 def _colours(root: str) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from tinygrad_cv.autograd.kept import memory_of
 from tinygrad_cv.backend.spec import spec_of
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.core.tensor import Tensor
-from tinygrad_cv.viz.build import Builder, info, memory_owner
+from tinygrad_cv.viz.build import Builder, info
 
 __all__ = ["Unknown", "identify"]
 
@@ -72,7 +73,7 @@ def _kept(place: Unknown, tensor: Tensor) -> bool:
     aliases = node.op.aliases(*specs, *node.attrs)
     argument = node.op.inputs[place.slot]
     return any(
-        aliases.get(name) == argument and memory_owner(value) is memory_owner(tensor.array)
+        aliases.get(name) == argument and memory_of(value) is memory_of(tensor.array)
         for name, value in zip(node.plan.names, node.saved, strict=True)
         if hasattr(value, "dtype")
     )

@@ -16,7 +16,7 @@ from tinygrad_cv.viz.coloring import color_legend
 from tinygrad_cv.viz.marks import mark_lines, mark_of, sign
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode, TensorInfo
 from tinygrad_cv.viz.naming import held_names, last_name, own_names
-from tinygrad_cv.viz.overlay import overlay_lines
+from tinygrad_cv.viz.overlay import legend, overlay_lines
 
 __all__ = [
     "Line",
@@ -224,9 +224,7 @@ def _held_lines(node: GraphNode) -> list[Line]:
 
 def _saved_lines(node: GraphNode) -> list[Line]:
     items = [(held.role, held.tensor, held.value) for held in node.held]
-    # Where it has a box of its own, a parameter is drawn too.
-    value = node.value if node.value != "parameter" else ""
-    items = items or [(node.name, tensor, value) for tensor in node.outputs]
+    items = items or [(node.name, tensor, node.value) for tensor in node.outputs]
     lines = []
     for name, tensor, value in items:
         own = last_name(tensor.name)
@@ -327,6 +325,8 @@ def legend_lines(model: GraphModel) -> list[Line]:
         lines += [Line(text) for text in _wrap(badge_totals(totals), 52, 3)]
     for note in model.notes:
         lines += [Line(text) for text in _clauses(note, 52, 4)]
+    if model.overlay:
+        lines += [Line(text) for text in _clauses("; ".join(legend(model)), 52, 6)]
     lines += [Line(clean(text, MAX_LINE), style) for style, text in color_legend(model)]
     if model.error:
         problem = model.error.splitlines()[0]
@@ -348,7 +348,7 @@ def _clauses(text: str, width: int, most: int) -> list[str]:
     for clause in clean(text, width * most).split("; "):
         if not lines[-1]:
             lines = _wrap(clause, width, most)
-        elif len(lines[-1]) + 2 + len(clause) <= width:
+        elif len(lines[-1]) + 3 + len(clause) <= width:  # with another semicolon
             lines[-1] += f"; {clause}"
         else:
             lines[-1] += ";"

@@ -10,7 +10,7 @@ from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import MEASURES
+from tinygrad_cv.viz.table import MEASURES
 
 __all__ = ["check_profile", "measure", "measure_call"]
 

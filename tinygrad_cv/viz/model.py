@@ -16,6 +16,7 @@ from typing import Annotated, Any
 from tinygrad_cv.errors import DataError
 from tinygrad_cv.viz.facts import Facts
 from tinygrad_cv.viz.reading import json_text, loaded, misfit, read
+from tinygrad_cv.viz.versions import second
 
 __all__ = [
     "KINDS",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 FORMAT = "tinygrad_cv graph"
-VERSION = 1
+VERSION = 2
 
 KINDS = ("op", "input", "param", "const", "output", "saved")
 PHASES = ("forward", "backward")
@@ -246,6 +247,8 @@ class GraphModel:
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.
         max_nodes: the most nodes of a picture, if more were asked for than the usual 300.
+        overlay: the name of the overlay that colours the nodes, "value" for numbers of the user's,
+            or "".
 
     It is plain data, so a graph can be written by hand as well:
 
@@ -268,6 +271,7 @@ class GraphModel:
     notes: tuple[str, ...] = ()
     error: str = ""
     max_nodes: int | None = None
+    overlay: str = ""
 
     def to_json(self) -> str:
         """This graph as JSON text, the same bytes for the same graph. Numbers that are not finite
@@ -305,12 +309,14 @@ class GraphModel:
             problem = f"the JSON has no {FORMAT!r} in its 'format' entry"
             raise DataError("graph", problem, repair=repair)
         version = data.pop("version", None)
-        if type(version) is not int or version != VERSION:
+        if type(version) is not int or version not in (1, VERSION):
             problem = f"this version of the format is not known; known is {VERSION}"
             repair = "Use the version of the package that wrote it."
             raise DataError("graph", problem, repair=repair)
+        if version == 1:
+            data = second(data)
         for part in fields(cls):
-            if part.name not in data and part.name != "max_nodes":
+            if part.name not in data and part.name not in ("max_nodes", "overlay"):
                 raise misfit(part.name, " is missing")
         model: GraphModel = read(cls, data)
         check(model)

@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 from tinygrad_cv.core.op import REGISTRY
-from tinygrad_cv.viz.model import FoldedTensor
+from tinygrad_cv.viz.model import FoldedTensor, GraphModel, GraphNode
 
-__all__ = ["held_form", "held_names", "last_name", "own_names"]
+__all__ = ["held_form", "held_names", "last_name", "module_paths", "own_names"]
+__all__ += ["value_form"]
 
 # Operators that give the same whatever the order of their arguments.
 _EITHER_WAY = frozenset(
@@ -73,7 +74,27 @@ def held_form(item: FoldedTensor) -> tuple[Hashable, ...]:
     ('param', 'other', 'gamma', (3,), 'float32', '')
     """
     own = item.tensor.name.rpartition(".")[2]
-    return item.kind, item.role, own, item.tensor.shape, item.tensor.dtype, item.value
+    return item.kind, item.role, own, item.tensor.shape, item.tensor.dtype, value_form(item)
+
+
+def value_form(part: GraphNode | FoldedTensor) -> str:
+    """What the value of two equal parts has in common: what is saved may be an input in the first
+    of several calls, and in the others the result of one."""
+    return "" if part.kind == "saved" and part.value == "input" else part.value
+
+
+def module_paths(nodes: Iterable[GraphNode], model: GraphModel) -> dict[str, list[str]]:
+    """The fact "paths": where the forward operators are that nodes stand for, as paths of the
+    innermost modules."""
+    paths = {cluster.id: cluster.path for cluster in model.clusters}
+    found: dict[str, None] = {}
+    for node in nodes:
+        if node.kind != "op" or node.phase != "forward":
+            continue
+        own, inlined, _ = node.title.partition(" : ")
+        own = own if inlined else paths.get(node.cluster, "")  # type: ignore[arg-type]
+        found |= dict.fromkeys(node.facts.get("paths") or filter(None, [own]))
+    return {"paths": list(found)} if found else {}
 
 
 def _any_order(operator: str) -> bool:

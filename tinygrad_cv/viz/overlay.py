@@ -1,16 +1,16 @@
 """Overlays: a number for each operator, told by a line of text and by colour.
 
-A profile puts what it measured into the facts of the nodes; :func:`overlay` turns one of these
-numbers, or any numbers of the user's, into what is drawn. Nodes that become one add up. A node has
-a value, or was not measured (it is hatched and says so, and is never zero), or an overlay does not
-apply to it, and it has no colour.
+The model has the name of its overlay, and each node what it says of it, ``facts["overlay"]``, by
+the one table of overlays (:mod:`tinygrad_cv.viz.table`). A node has a value, or was not measured
+(it is hatched and says so, and is never zero), or an overlay does not apply to it, and it has no
+colour. The legend tells of the nodes that are drawn.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from numbers import Integral, Real
@@ -18,192 +18,201 @@ from typing import Any
 
 from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz import values as numbers
-from tinygrad_cv.viz.badges import combined_badges
-from tinygrad_cv.viz.coloring import color_line, common_color, hue
-from tinygrad_cv.viz.faults import combined_faults
-from tinygrad_cv.viz.model import GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz import difference
+from tinygrad_cv.viz.coloring import color_line, hue
+from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.table import GIVEN, MEASURES, TABLE, Overlay, amount, known, parts_text
 from tinygrad_cv.viz.values_text import value_text
 
-__all__ = ["LEVELS", "MEASURES", "applies", "combined", "expected", "known", "output_bytes"]
-__all__ += ["overlay", "overlay_lines", "shades", "source", "state", "unmeasured"]
-__all__ += ["with_states", "without"]
+__all__ = ["LEVELS", "applies", "legend", "overlay", "overlay_lines", "refreshed", "shades"]
+__all__ += ["state", "without"]
 
-MEASURES = {"time": "s", "flops": "FLOPs", "output_bytes": "B", "saved_bytes": "B"}
 LEVELS = 5  # shades; the lowest is up to a fifth of the largest value
+_OWN = ("overlay", "color", "given")  # facts that an overlay or a colour scheme has put there
 
 
 def overlay(model: GraphModel, values: str | Mapping[int, float], unit: str = "") -> GraphModel:
-    """Each operator with a number: ``facts["overlay"]``, and a note of what the colours mean.
+    """Each operator with a number: ``facts["overlay"]``. Of a comparison a name shows the
+    difference of what both graphs know: after minus before.
 
     Raises:
-        ArgumentError: an unknown name, a name of which nothing is known, or a node that is not
-            there or is no operator.
+        ArgumentError: an unknown name, a name of which nothing is known (in one of the graphs that
+            are compared), or a node that is not there or is no operator.
         DTypeError: a value is no finite real number of float64, or the unit no text.
 
     >>> import tinygrad_cv as tg
     >>> model = overlay(tg.viz.trace(lambda x: x.exp().sum(), tg.zeros(4)).model, "flops")
     >>> [(n.name, n.facts["overlay"]["value"]) for n in model.nodes if n.kind == "op"]
     [('exp', 4), ('sum', 4)]
-    >>> model.notes
-    ('coloured by flops: 8 FLOPs in all; stronger is more',)
+    >>> legend(model)
+    ['colour: flops, 8 FLOPs in all', 'stronger is more']
     """
     if not isinstance(unit, str):
         raise DTypeError("overlay", f"the unit must be a text, not {type(unit).__name__}")
-    plain = (replace(node, facts=without(node.facts)) for node in model.nodes)
-    model = replace(model, nodes=tuple(plain))
-    if isinstance(values, str) and values in numbers.NAMES:
-        return with_states(numbers.show(model, values))
-    name = values if isinstance(values, str) else "value"
-    operators = {node.id: node for node in model.nodes if node.kind == "op"}
+    nodes = [replace(node, facts=without(node.facts)) for node in model.nodes]
     if isinstance(values, str):
-        if name not in MEASURES:
+        name, row = values, TABLE.get(values)
+        if row is None:
             raise ArgumentError(
                 "overlay",
                 f"there is no overlay {name!r}",
-                repair=f"There are {', '.join(map(repr, (*MEASURES, *numbers.NAMES)))}, and "
-                "any dict of numbers by node id.",
+                repair=f"There are {', '.join(map(repr, TABLE))}, and any dict of numbers by node "
+                "id.",
             )
-        unit = MEASURES[name]
-        parts = {key: known(node, name) for key, node in operators.items()}
     else:
-        parts = _checked(values, operators)
-    sums = {key: sum(part.values()) for key, part in parts.items() if part}
-    if not sums:
-        raise ArgumentError(
-            "overlay",
-            f"no operator of this graph has a value of {name}",
-            repair=source(name)
-            if isinstance(values, str)
-            else "Give a number for the id of at least one operator.",
-        )
-    total, shares = sum(sums.values()), _shares(sums)
-    profiled = any("measured" in node.facts for node in operators.values())
+        name, row = "value", GIVEN
+        checked = _checked(values, {node.id: node for node in nodes if node.kind == "op"})
+        for place, node in enumerate(nodes):
+            if node.id in checked:
+                given = {"value": checked[node.id], "unit": unit, "count": node.count}
+                nodes[place] = replace(node, facts={**node.facts, "given": given})
+    model = refreshed(replace(model, nodes=tuple(nodes), overlay=name))
+    if _compared(model):
+        difference.check(name, model.nodes)
+        return model
+    told = [node.facts["overlay"] for node in model.nodes if _tells(node)]
+    problem = f"no operator of this graph has a value of {name}", row.source
+    if told and row.silent and all(one["value"] is None and not one["odd"] for one in told):
+        told, problem = [], row.silent
+    if not told:
+        raise ArgumentError("overlay", problem[0], repair=problem[1])
+    return model
+
+
+def refreshed(model: GraphModel) -> GraphModel:
+    """The model with what its nodes say of its overlay, by what they know now."""
+    if not model.overlay:
+        return model
+    name, row, compared = model.overlay, _row(model), _compared(model)
+    used = _used_parameters(model) if name == "parameters" and not compared else {}
+    profiled = any("measured" in node.facts for node in model.nodes)
+    phases = row.phases if profiled or not row.profiled else ()
     nodes = []
     for node in model.nodes:
-        if node.id in operators:
-            has = node.id in sums
-            fact: dict[str, Any] = {"name": name, "unit": unit, "value": sums.get(node.id)}
-            # What is saved for backward is known of all that have one, unless it was measured.
-            fact["applies"] = has or not (node.error or (name == "saved_bytes" and not profiled))
-            fact["unmeasured"] = 0
-            if fact["applies"] and isinstance(values, str):
-                fact["unmeasured"] = unmeasured(node, name)
-            elif fact["applies"] and not has:
-                fact["unmeasured"] = node.count
-            fact["parts"] = dict(parts.get(node.id) or {})
-            fact["share"] = shares.get(node.id)
-            node = replace(node, facts={**node.facts, "overlay": fact})
-        nodes.append(node)
-    note = f"coloured by {name}: {quantity(total, unit)} in all; stronger is more"
-    lines = [n for n in model.notes if not n.startswith("coloured by ")]
-    return with_states(replace(model, nodes=tuple(nodes), notes=(*lines, note)))
+        facts = {k: v for k, v in node.facts.items() if k != "overlay"}
+        if compared:
+            told = difference.tell(name, node)
+        else:
+            asked = facts if node.id not in used else {**facts, "parameter_sizes": used[node.id]}
+            told = row.tell(replace(node, facts=asked))
+        if told is not None or node.kind == "op":
+            expects = node.kind == "op" and not node.error and node.phase in phases
+            facts["overlay"] = {
+                "name": name,
+                "unit": row.unit,
+                "value": None,
+                "texts": [],
+                "odd": False,
+                "share": None,
+                "applies": told is not None or expects,
+                "unmeasured": node.count if told is None and expects else 0,
+                **(told or {}),
+            }
+        nodes.append(replace(node, facts=facts))
+    if row.adds and name != "parameters" and not compared:
+        shown = [node.facts["overlay"] for node in nodes if "overlay" in node.facts]
+        _share([one for one in shown if one["value"] is not None])
+    return replace(model, nodes=tuple(nodes))
 
 
-def _shares(values: Mapping[int, float]) -> dict[int, float]:
-    """Of each value its part of all; none if the sum is not above 0."""
-    most = max(map(abs, values.values()))
+def _share(shown: list[dict[str, Any]]) -> None:
+    """Tell each its part of all, if the sum is above 0."""
+    most = max((abs(one["value"]) for one in shown), default=0)
     if not 0 < most < math.inf:
-        return {}
-    parts = {key: value / most for key, value in values.items()}  # their sum is a number
-    total = sum(parts.values())
-    return {key: part / total for key, part in parts.items()} if total > 0 else {}
+        return
+    parts = [one["value"] / most for one in shown]  # their sum is a number
+    total = sum(parts)
+    for one, part in zip(shown, parts, strict=True) if total > 0 else ():
+        one["share"] = part / total
 
 
-def source(name: str) -> str:
-    """Where a measure comes from."""
-    if name == "saved_bytes":
-        return "Draw with backward=True, or with profile=."
-    more = "; on the meta device no time, as nothing is computed" if name == "time" else ""
-    return f"Draw with profile=, which brings what was measured{more}."
+def _row(model: GraphModel) -> Overlay:
+    return TABLE.get(model.overlay, GIVEN)
 
 
-def expected(name: str, node: GraphNode) -> bool:
-    """True for an operator that would have a value, had it been measured."""
-    return numbers.expected(name, node) if name in numbers.NAMES else name != "saved_bytes"
+def _compared(model: GraphModel) -> bool:
+    """True if the overlay shows differences; numbers of the user's are shown as they are."""
+    return model.overlay in TABLE and any("diff" in node.facts for node in model.nodes)
 
 
-def with_states(model: GraphModel) -> GraphModel:
-    """The model with what the note of the overlay says of nodes that have no value."""
-    *lines, note = model.notes
+def _tells(node: GraphNode) -> bool:
+    return bool(node.facts.get("overlay", {}).get("texts"))
+
+
+def _used_parameters(model: GraphModel) -> dict[int, list[list[int]]]:
+    """[number, elements] of the distinct parameters that each node is, holds or reads."""
+    sizes = {node.id: node.outputs[0].size for node in model.nodes if node.kind == "param"}
+    found = {key: {key: size} for key, size in sizes.items()}
+    for node in model.nodes:
+        if node.kind == "op" and node.phase == "forward":
+            held = {h.key: h.tensor.size for h in node.held if h.kind == "param"}
+            found[node.id] = dict(node.facts.get("parameter_sizes", held.items()))
+    for edge in model.edges:
+        if edge.source in sizes and edge.kind == "data" and edge.target in found:
+            found[edge.target][edge.source] = sizes[edge.source]
+    return {key: [list(pair) for pair in pairs.items()] for key, pairs in found.items()}
+
+
+def legend(model: GraphModel) -> list[str]:
+    """What the colours mean, of the nodes that are drawn: short clauses."""
+    told = [node.facts["overlay"] for node in model.nodes if "overlay" in node.facts]
+    if not model.overlay or not told:
+        return []
+    row, unit = _row(model), next((one["unit"] for one in told if one["unit"]), "")
+    name = model.overlay.replace("_", " ")
+    values = [one["value"] for one in told if one["value"] is not None]
+    if _compared(model):
+        lines = [f"colour: difference in {name}"]
+        if row.adds:
+            sums = [sum(one.get(place) or 0 for one in told) for place in ("before", "after")]
+            lines[0] += f", {' → '.join(amount(number, unit) for number in sums)}"
+        lines.append("orange is more, blue less")
+        lines += ["no colour: the same"] if 0 in values else []
+    else:
+        lines, alike = [f"colour: {name}"], False
+        if row.adds:
+            distinct = {key: size for one in told for key, size in one.get("sizes", ())}
+            total = sum(distinct.values() if distinct else values)
+            lines[0] += f", {f'{total:,}' if distinct else amount(total, unit)} in all"
+        elif values:
+            low, high = (amount(value, unit) for value in (min(values), max(values)))
+            alike = low == high
+            lines[0] += f", {low} everywhere" if alike else f", {low} to {high}"
+        lines += ["stronger is more"] if values and not alike else []
+    return [*lines, *_states(model)]
+
+
+def _states(model: GraphModel) -> list[str]:
+    """What the legend says of nodes that have no value, or an alarming one."""
     operators = [node for node in model.nodes if node.kind == "op" and not node.error]
     states = [state(node) for node in operators]
+    lines = []
+    if model.overlay == "grad_norm" and not _compared(model):
+        entries = {k: e for n in model.nodes for k, e in n.facts.get("norms", {}).items()}
+        dead = sum(not entry.get("grad", 1) for entry in entries.values())
+        lines += [f"red border: dead gradient, None or exactly zero ({dead:,})"] if dead else []
     odd = sum("odd" in found for found in states)
-    if odd:
-        note += f"; red border: not finite ({odd:,})"
-    count = sum(_unmeasured_count(node) for node in operators)
+    lines += [f"red border: not finite ({odd:,})"] if odd else []
+    count = sum(node.facts["overlay"]["unmeasured"] for node in operators)
     hatched = ["None"] if "unmeasured dead" in states else []
     hatched += [f"not measured ({count:,})"] if count else []
-    if hatched:
-        note += f"; hatched: {' or '.join(hatched)}"
+    lines += [f"hatched: {' or '.join(hatched)}"] if hatched else []
     if not all(applies(node) for node in operators):
-        note += "; no colour: does not apply"
-    return replace(model, notes=(*lines, note))
-
-
-def _unmeasured_count(node: GraphNode) -> int:
-    shown = node.facts["overlay"]
-    return int(shown.get("unmeasured", node.count if state(node) == "unmeasured" else 0))
+        lines.append("no colour: does not apply")
+    return lines
 
 
 def applies(node: GraphNode) -> bool:
     """True if the overlay of the graph has something to say of a node, be it that nothing was
     measured: weight_norm of a ReLU does not, nor does any of an operator that failed."""
-    shown = node.facts.get("overlay", {"applies": False})
-    return bool(shown.get("applies", True))
+    return bool(node.facts.get("overlay", {}).get("applies"))
 
 
 def without(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     """The facts without what an overlay or a colour scheme says."""
-    if "overlay" not in facts and "color" not in facts:
+    if not any(name in facts for name in _OWN):
         return facts
-    return {k: v for k, v in facts.items() if k not in ("overlay", "color")}
-
-
-def combined(nodes: Iterable[GraphNode]) -> dict[str, Any]:
-    """The facts "measured" and "overlay" of operators that become one node, and their bytes:
-    sums."""
-    operators = [node for node in nodes if node.kind == "op"]
-    facts: dict[str, Any] = {**numbers.combined_values(operators), **common_color(operators)}
-    facts |= combined_badges(operators) | combined_faults(operators)
-    sizes = [output_bytes(node) for node in operators]
-    if sizes and None not in sizes:
-        facts["output_bytes"] = sum(size for size in sizes if size is not None)
-    saved = [node.facts["saved_bytes"] for node in operators if "saved_bytes" in node.facts]
-    if saved:
-        facts["saved_bytes"] = sum(saved)
-    measured: dict[str, dict[str, float]] = {}
-    for node in operators:
-        for name, parts in node.facts.get("measured", {}).items():
-            _add(measured.setdefault(name, {}), parts)
-    if measured:
-        facts["measured"] = measured
-        facts["unmeasured"] = sum(unmeasured(n, "time") for n in operators)
-    overlays = [node.facts["overlay"] for node in operators if "overlay" in node.facts]
-    if overlays and overlays[0].get("difference"):
-        return facts  # viz/difference.py puts these together
-    if overlays and overlays[0]["name"] in numbers.NAMES:
-        name = overlays[0]["name"]
-        pairs = [tuple(pair) for o in overlays for pair in o.get("sizes", ())]
-        told = {**facts, "parameter_sizes": [list(pair) for pair in dict.fromkeys(pairs)]}
-        shown = numbers.fact(name, told) or {"name": name, "value": None}
-        shown["applies"] = any(o.get("applies", True) for o in overlays)
-        facts["overlay"] = {"unit": overlays[0]["unit"], **shown}
-    elif overlays:
-        values = [o["value"] for o in overlays if o["value"] is not None]
-        shares = [o["share"] for o in overlays if o.get("share") is not None]
-        together: dict[str, float] = {}
-        for o in overlays:
-            _add(together, o.get("parts", {}))
-        facts["overlay"] = {
-            **overlays[0],
-            "value": sum(values) if values else None,
-            "parts": together,
-            "applies": any(o.get("applies", True) for o in overlays),
-            "share": sum(shares) if shares else None,
-            "unmeasured": sum(o.get("unmeasured", 0) for o in overlays),
-        }
-    return facts
+    return {k: v for k, v in facts.items() if k not in _OWN}
 
 
 def shades(model: GraphModel) -> dict[int, str]:
@@ -214,14 +223,14 @@ def shades(model: GraphModel) -> dict[int, str]:
     no number; with "dead" for a dead gradient, "odd" for what is not finite. Operators that failed
     keep their own colour.
     """
-    if not any("overlay" in node.facts for node in model.nodes):
+    if not model.overlay:
         return {node.id: hue(node) for node in model.nodes}
+    signed = _compared(model)
     values = {
         node.id: node.facts["overlay"]["value"]
         for node in model.nodes
         if node.facts.get("overlay", {}).get("value") is not None
     }
-    signed = any(node.facts.get("overlay", {}).get("difference") for node in model.nodes)
     sizes = {key: abs(value) if signed else value for key, value in values.items()}
     low, high = min(0, *sizes.values(), 0), max(*sizes.values(), 0, 0)
     width = high / 2 - low / 2  # of half the values: the difference of two may be beyond float64
@@ -249,95 +258,39 @@ def state(node: GraphNode) -> str:
     if not applies(node):
         return "plain"
     shown = node.facts["overlay"]
-    told = "text" in shown or "texts" in shown
-    level = "heat" if shown["value"] is not None else "plain" if told else "unmeasured"
-    if shown.get("difference") and shown["value"] == 0:
-        level = "plain"
+    level = "plain" if shown["texts"] else "unmeasured"
+    if shown["value"] is not None and not (shown.get("difference") and shown["value"] == 0):
+        level = "heat"
     if shown.get("dead"):
         return ("unmeasured" if level == "plain" else level) + " dead"
-    return f"{level} odd" if shown.get("odd") else level
+    return f"{level} odd" if shown["odd"] else level
 
 
 def overlay_lines(node: GraphNode) -> list[str]:
     """What a node says of its overlay, and of what a profile measured besides."""
-    lines, shown = [], node.facts.get("overlay")
+    lines, shown = [color_line(node)] if color_line(node) else [], node.facts.get("overlay", {})
     measured = node.facts.get("measured", {})
-    if color_line(node):
-        lines.append(color_line(node))
-    if shown and applies(node):
-        label = "" if shown["name"] in MEASURES else f"{shown['name']} "
-        if "texts" in shown or "text" in shown:
-            lines += shown.get("texts") or [shown.get("text", "")]
-        elif shown["value"] is None:
-            lines.append(f"{shown['name']}: not measured")
-        else:
-            parts = shown.get("parts") or {"": shown["value"]}
-            share = shown.get("share")
-            part = "" if share is None else f" ({100 * share:.3g} %)"
-            lines.append(f"{label}{_parts(parts, shown['unit'])}{part}")
-            if shown.get("unmeasured"):
-                lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
+    if applies(node):
+        share = "" if shown["share"] is None else f" ({100 * shown['share']:.3g} %)"
+        first, *more = shown["texts"] or [f"{shown['name']}: not measured"]
+        lines += [first + share, *more]
+        if shown["texts"] and shown["unmeasured"] and not shown.get("difference"):
+            lines.append(f"{shown['unmeasured']:,} of {node.count:,} not measured")
     if "diff" in node.facts:  # of two graphs: only the difference is told
         return lines
-    rest = {name: parts for name, parts in measured.items() if name != (shown or {}).get("name")}
-    lines += [_parts(rest[name], MEASURES[name]) for name in ("time", "flops") if name in rest]
+    rest = [name for name in MEASURES if name in measured and name != shown.get("name")]
+    times = [name for name in rest if name in ("time", "flops")]
+    lines += [parts_text(measured[name], TABLE[name].unit) for name in times]
     sizes = []
-    for name, word in (("output_bytes", "output"), ("saved_bytes", "saved")):
-        size = rest.get(name, {}).get(node.phase)
-        sizes += [f"{quantity(size, 'B')} {word}"] if size else []
-    return lines + ([", ".join(sizes)] if sizes else [])
+    if "output_bytes" in rest:
+        sizes.append((measured["output_bytes"].get(node.phase), "output"))
+    if "saved_bytes" in rest:
+        sizes.append((sum((known(node, "saved_bytes") or {}).values()), "saved"))
+    told = ", ".join(f"{quantity(size, 'B')} {word}" for size, word in sizes if size)
+    return lines + ([told] if told else [])
 
 
-def _parts(parts: Mapping[str, float], unit: str) -> str:
-    """ "1.2 ms forward, 2.2 ms backward", or a single number."""
-    if set(parts) <= {"forward", "backward"}:
-        return ", ".join(f"{quantity(value, unit)} {phase}" for phase, value in parts.items())
-    return quantity(sum(parts.values()), unit)
-
-
-def _add(total: dict[str, float], parts: Mapping[str, float]) -> None:
-    for phase, value in parts.items():
-        total[phase] = total.get(phase, 0) + value
-
-
-def unmeasured(node: GraphNode, name: str) -> int:
-    """How many of the operators that a node stands for have no value."""
-    if name in node.facts.get("measured", {}):
-        return int(node.facts.get("unmeasured", 0))
-    return node.count if known(node, name) is None else 0
-
-
-def known(node: GraphNode, name: str) -> Mapping[str, float] | None:
-    """What is known of an operator: as measured, else by its formula, its shapes, its graph."""
-    measured: Mapping[str, float] | None = node.facts.get("measured", {}).get(name)
-    if measured is not None:
-        return measured
-    value = output_bytes(node) if name == "output_bytes" else None
-    if name in ("flops", "saved_bytes"):
-        value = node.facts.get(name)
-    return None if value is None else {"": value}
-
-
-def output_bytes(node: GraphNode) -> int | None:
-    """The bytes of an operator's results by their shapes, or of those of a block."""
-    if "output_bytes" in node.facts:
-        return int(node.facts["output_bytes"])
-    sizes = [_bytes(tensor) for tensor in node.outputs]
-    if node.count > 1 or "operators" in node.facts or not sizes or None in sizes:
-        return None
-    return sum(size for size in sizes if size is not None)
-
-
-def _bytes(tensor: TensorInfo) -> int | None:
-    if tensor.shape is None or tensor.dtype is None:
-        return None
-    digits = "".join(c for c in tensor.dtype if c.isdigit())
-    return tensor.size * (int(digits) // 8 if digits else 1)
-
-
-def _checked(
-    values: Mapping[int, float], operators: Mapping[int, GraphNode]
-) -> dict[int, Mapping[str, float] | None]:
+def _checked(values: Mapping[int, float], operators: Mapping[int, GraphNode]) -> dict[int, float]:
     if not isinstance(values, Mapping):
         kind = type(values).__name__
         raise DTypeError(
@@ -353,7 +306,7 @@ def _checked(
                 repair=f"Its operators have the ids {', '.join(map(str, list(operators)[:8]))}"
                 f"{' ...' if len(operators) > 8 else ''}.",
             )
-    return {key: {"": _number(key, value)} for key, value in values.items()}
+    return {key: _number(key, value) for key, value in values.items()}
 
 
 def _number(key: int, value: Any) -> float:

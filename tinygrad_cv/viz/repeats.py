@@ -21,7 +21,9 @@ from tinygrad_cv.viz.difference import with_comparison
 from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
 from tinygrad_cv.viz.marks import reconnected
 from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
-from tinygrad_cv.viz.overlay import combined
+from tinygrad_cv.viz.naming import module_paths
+from tinygrad_cv.viz.overlay import refreshed
+from tinygrad_cv.viz.table import combined
 from tinygrad_cv.viz.work import summed
 
 __all__ = ["repeat"]
@@ -314,7 +316,7 @@ def _merged(
             equal = [by_id[calls[n].clusters[k]] for n in row]
             together[number] = summed(by_id[number], equal)
     nodes = tuple(
-        _together(node, merged[node.id]) if node.id in merged else _repaired(node, stands_for)
+        _joined(node, merged[node.id], model) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
         if node.id not in stands_for
     )
@@ -350,7 +352,7 @@ def _merged(
         for cluster in model.clusters
         if cluster.id not in gone
     )
-    return replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters)
+    return refreshed(replace(model, nodes=nodes, edges=tuple(edges), clusters=clusters))
 
 
 def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
@@ -359,9 +361,9 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
     return node
 
 
-def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
+def _joined(node: GraphNode, nodes: Sequence[GraphNode], model: GraphModel) -> GraphNode:
     """The node of the first call with the numbers of all."""
-    facts: dict[str, Any] = {**node.facts, **combined(nodes)}
+    facts: dict[str, Any] = {**node.facts, **combined(nodes), **module_paths(nodes, model)}
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes
@@ -378,5 +380,7 @@ def _together(node: GraphNode, nodes: Sequence[GraphNode]) -> GraphNode:
     if node.kind == "saved":
         facts["saved_bytes"], facts["storages"] = saved_bytes(nodes), storages(nodes)
         facts.pop("storage", None)
+        if len({(n.value, tuple(h.value for h in n.held)) for n in nodes}) > 1:
+            node = replace(node, value="", held=tuple(replace(h, value="") for h in node.held))
     count = sum(other.count for other in nodes) if node.kind == "op" else node.count
     return with_comparison(replace(node, count=count, facts=facts), nodes)

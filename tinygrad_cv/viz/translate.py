@@ -22,7 +22,6 @@ from tinygrad_cv.viz.build import (
     argument,
     dtype_name,
     info,
-    memory_owner,
 )
 from tinygrad_cv.viz.failure import Failure, Run
 from tinygrad_cv.viz.identify import Unknown, identify
@@ -67,7 +66,7 @@ class Translator:
         for path, buffer in _members(function, "named_buffers"):
             self._buffers[id(buffer)] = chosen.get(id(buffer), path)
         self._parameters = {id(p) for _, p in _members(function, "named_parameters")}
-        self.parameter_memory: dict[int, str] = {}  # owner of memory -> name
+        self.leaf_memory: dict[int, tuple[Any, Leaf]] = {}  # of what has a backward
         self.tensors: dict[int, Tensor] = {}  # number -> the parameter or input itself
         self._missing: list[Unknown] = []  # inputs that the graph does not keep
         self.silent: set[int] = set()  # writes that no watcher saw as an operator
@@ -87,8 +86,6 @@ class Translator:
         name, kind = self._leaf_names.get(id(leaf), (leaf.label or "", _leaf_kind(leaf, tensor)))
         if path and kind == "param" and id(leaf) not in self._leaf_names:
             name = f"{path}.{name}"
-        if kind == "param" and tensor is not None:
-            self.parameter_memory[id(memory_owner(tensor.array))] = name
         self.leaves[leaf] = source = self.builder.tensor(kind, name, info(leaf))
         if tensor is not None:
             self.tensors[source.node] = tensor
@@ -285,7 +282,6 @@ class Translator:
             self._tensors[id(tensor)] = (node, array, source)
             if kind == "param":
                 self.tensors[source.node] = tensor
-                self.parameter_memory[id(memory_owner(array))] = self._buffers[id(tensor)]
             return source
         return self._constant(array)
 

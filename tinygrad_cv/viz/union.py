@@ -70,7 +70,7 @@ class Union:
         self._add_edges()
 
     def model(self, counts: dict[str, int], edges: int) -> GraphModel:
-        notes = [note for note in self.b.notes if not note.startswith("coloured by ")]
+        notes = list(self.b.notes)
         notes.append(counts_text(counts) if counts.keys() - {"same"} or edges else "no difference")
         present = [mark for mark in SIGNS if counts.get(mark)]
         if present:
@@ -88,6 +88,7 @@ class Union:
             edges=tuple(self.edges),
             clusters=tuple(self.clusters),
             notes=tuple(notes),
+            overlay="",
         )
 
     def _clusters(
@@ -221,7 +222,7 @@ def _apart(node: GraphNode, base: int) -> GraphNode:
     for name in _NUMBERED:
         if name in facts:
             facts[name] = [[base + number, size] for number, size in facts[name]]
-    if "storage" in facts:
+    if facts.get("storage", -1) >= 0:  # a leaf's memory has none
         facts["storage"] += base
     if "norms" in facts:
         parts = ((key.partition("."), entry) for key, entry in facts["norms"].items())

@@ -2,8 +2,6 @@
 bytes alive by a memory plan.
 
 They are taken when the graph is captured and put into the facts of the nodes as plain numbers.
-Nodes that become one put theirs together: norms by the root of the sum of squares, statistics over
-all values, bytes by the largest.
 """
 
 from __future__ import annotations
@@ -15,31 +13,14 @@ from typing import Any
 
 from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
-from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
 from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
 from tinygrad_cv.viz.naming import own_names
 
-__all__ = ["NAMES", "add_norms", "add_plan", "combined_values", "expected", "fact", "moments"]
-__all__ += ["pooled", "show"]
+__all__ = ["add_norms", "add_plan", "moments", "pooled"]
 
-# name -> (unit, where it comes from)
-NAMES = {
-    "grad_norm": ("", "Draw with statistics=True, after backward."),
-    "weight_norm": ("", "Draw with statistics=True."),
-    "parameters": ("", "No operator of this graph uses a parameter."),
-    "peak_bytes": ("B", "Draw with plan=tg.autograd.plan_memory(function, *inputs)."),
-    "mean": ("", "Trace the call itself with statistics=True."),
-    "std": ("", "Trace the call itself with statistics=True."),
-    "zeros": ("", "Trace the call itself with statistics=True."),
-    "nonfinite": ("", "Trace the call itself with statistics=True."),
-}
-_STATISTICS = ("mean", "std", "zeros", "nonfinite")
-_SHARES = ("zeros", "nonfinite")
 Facts = dict[str, Any]
-
-# Taking numbers -----------------------------------------------------------------------------------
 
 
 def moments(arrays: Iterable[Any]) -> Facts | None:
@@ -248,163 +229,3 @@ def _with_facts(model: GraphModel, facts: Mapping[int, Facts]) -> GraphModel:
         for node in model.nodes
     )
     return replace(model, nodes=nodes)
-
-
-# Showing numbers ----------------------------------------------------------------------------------
-
-
-def show(model: GraphModel, name: str) -> GraphModel:
-    """The model with ``facts["overlay"]`` of one of :data:`NAMES`, and a note.
-
-    Raises:
-        ArgumentError: nothing is known of it; the message says where it comes from.
-    """
-    unit, source = NAMES[name]
-    sizes = {node.id: node.outputs[0].size for node in model.nodes if node.kind == "param"}
-    used: dict[int, list[list[int]]] = {}
-    for edge in model.edges:
-        if edge.source in sizes and edge.kind == "data":
-            used.setdefault(edge.target, []).append([edge.source, sizes[edge.source]])
-    nodes, facts = [], []
-    for node in model.nodes:
-        known = dict(node.facts)
-        if node.kind == "param":
-            known["parameter_sizes"] = [[node.id, sizes[node.id]]]
-        elif node.kind == "op" and node.phase == "forward":
-            held = [[h.key, h.tensor.size] for h in node.held if h.kind == "param"]
-            own = [*node.facts.get("parameter_sizes", held), *used.get(node.id, ())]
-            known["parameter_sizes"] = [list(pair) for pair in dict.fromkeys(map(tuple, own))]
-        shown = fact(name, known)
-        if shown is not None or node.kind == "op":
-            shown = shown or {"name": name, "value": None, "applies": expected(name, node)}
-            facts.append(shown)
-            node = replace(node, facts={**node.facts, "overlay": {"unit": unit, **shown}})
-        nodes.append(node)
-    values = [f["value"] for f in facts if f["value"] is not None]
-    entries = {k: e for node in model.nodes for k, e in node.facts.get("norms", {}).items()}
-    dead = [e for e in entries.values() if not e.get("grad", 1)] if name == "grad_norm" else []
-    if not any("text" in f or "texts" in f for f in facts):
-        raise ArgumentError(
-            "overlay", f"no operator of this graph has a value of {name}", repair=source
-        )
-    if name == "grad_norm" and not any(f.get("known") for f in facts):
-        raise ArgumentError(
-            "overlay",
-            "no parameter of this graph has a gradient",
-            repair="Call backward first, then draw with statistics=True.",
-        )
-    note = f"coloured by {name}"
-    if values:
-        low, high = (_said(name, v, unit) for v in (min(values), max(values)))
-        note += f": {low} everywhere" if low == high else f": {low} to {high}; stronger is more"
-    if name == "parameters":
-        total = model.totals.get("parameters", sum(sizes.values()))
-        note = f"coloured by {name}: {total:,} in all; stronger is more"
-    if dead:
-        note += f"; red border: dead gradient, None or exactly zero ({len(dead):,})"
-    lines = [line for line in model.notes if not line.startswith("coloured by ")]
-    return replace(model, nodes=tuple(nodes), notes=(*lines, note))
-
-
-def _said(name: str, value: float, unit: str) -> str:
-    return f"{100 * value:.3g} %" if name in _SHARES else quantity(value, unit)
-
-
-def expected(name: str, node: GraphNode) -> bool:
-    """True for an operator that would have a value, had it been measured."""
-    if node.error:
-        return False
-    if name in _STATISTICS:  # of what a call gives
-        return node.phase == "forward"
-    # A gradient rule gives gradients, whether they were kept or not.
-    return name == "peak_bytes" or (name == "grad_norm" and node.phase == "backward")
-
-
-def fact(name: str, facts: Mapping[str, Any]) -> Facts | None:
-    """What an overlay says of a node with these facts; None if they have nothing of it."""
-    if name in ("grad_norm", "weight_norm"):
-        return _norms(name, facts.get("norms", {}))
-    if name == "parameters":
-        sizes = facts.get("parameter_sizes") or ()
-        value = sum(size for _, size in sizes)
-        shown = {"name": name, "value": value, "text": f"{value:,} parameters"}
-        return {**shown, "sizes": [list(pair) for pair in sizes]} if sizes else None
-    if name == "peak_bytes":
-        live = facts.get("live")
-        if not live:
-            return None
-        text = ", ".join(f"{quantity(size, 'B')} alive after {p}" for p, size in live.items())
-        return {"name": name, "value": max(live.values()), "parts": dict(live), "text": text}
-    found = facts.get("statistics")
-    if not found:
-        return None
-    count, finite = found["count"], found["finite"]
-    spread = found["std"] if finite else None
-    value = {
-        "mean": found["mean"] if finite else None,
-        "std": spread,
-        "zeros": found["zeros"] / count if count else None,
-        "nonfinite": (count - finite) / count if count else None,
-    }[name]
-    if finite and count:
-        zeros = _said("zeros", found["zeros"] / count, "")
-        text = f"mean {found['mean']:.4g}, std {spread:.4g}, {zeros} zeros"
-    else:
-        text = "no finite value" if count else "no value"
-    if count > finite:
-        text += f", {count - finite:,} of {count:,} not finite"
-    odd = value is None and count > 0
-    return {"name": name, "value": value, "text": text, "odd": odd}
-
-
-def _norms(name: str, norms: Mapping[str, Facts]) -> Facts | None:
-    kind = "grad" if name == "grad_norm" else "weight"
-    entries = [entry for entry in norms.values() if kind in entry]
-    if not entries or (kind == "weight" and all(entry[kind] is None for entry in entries)):
-        return None  # or without data, on the meta device
-    named: dict[str, list[float | str | None]] = {}
-    for entry in entries:  # several if calls became one
-        named.setdefault(entry["name"], []).append(entry[kind])
-    if len(named) > 4:
-        named = {"all its parameters": [entry[kind] for entry in entries]}
-    parts: dict[str, float] = {}
-    dead, texts = 0, []
-    word = "gradient of" if kind == "grad" else "norm of"
-    for label, norms_of in named.items():
-        found = [norm for norm in norms_of if isinstance(norm, float)]
-        if found:
-            parts[label] = math.hypot(*found)
-            texts.append(f"{word} {label} {parts[label]:.4g}")
-        odd: list[float | str | None] = [norm for norm in norms_of if not isinstance(norm, float)]
-        odd += [0.0 for norm in found if norm == 0 and kind == "grad"]
-        if found and not parts[label] and kind == "grad":
-            texts.pop()
-        for norm in dict.fromkeys(odd):
-            many = f" ({odd.count(norm)} of {len(norms_of)})" if len(norms_of) > 1 else ""
-            said = "exactly 0" if norm == 0 else "NaN" if norm == "nan" else str(norm)
-            gone = kind == "grad" and not norm
-            dead += odd.count(norm) if gone else 0
-            texts.append(f"{word} {label}: {said}{', dead' if gone else ''}{many}")
-    value = math.hypot(*parts.values()) if parts else None
-    shown = {"name": name, "value": value, "parts": parts, "texts": texts, "dead": dead}
-    shown["odd"] = any(isinstance(entry[kind], str) for entry in entries)
-    return {**shown, "known": any(entry[kind] is not None for entry in entries)}
-
-
-def combined_values(operators: Sequence[GraphNode]) -> Facts:
-    """These facts of operators that become one."""
-    facts: Facts = {}
-    norms: dict[str, Facts] = {}
-    live: dict[str, int] = {}
-    for node in operators:
-        norms |= node.facts.get("norms", {})
-        for phase, size in node.facts.get("live", {}).items():
-            live[phase] = max(size, live.get(phase, 0))
-    if norms:
-        facts["norms"] = norms
-    if live:
-        facts["live"] = live
-    parts = [node.facts["statistics"] for node in operators if "statistics" in node.facts]
-    if parts:
-        facts["statistics"] = pooled(parts)
-    return facts

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tinygrad_cv.errors import ArgumentError
 from tinygrad_cv.viz import checks, colors, opening, selection, transforms
 from tinygrad_cv.viz.model import Cluster, GraphModel, GraphNode
+from tinygrad_cv.viz.overlay import refreshed
 
 if TYPE_CHECKING:
     Step = Callable[[GraphModel], GraphModel]
@@ -209,7 +210,7 @@ class Views:
         >>> print(graph.to_text(), end="")
         <lambda>: 2 operators
         6 FLOPs forward
-        coloured by dtype
+        colour: dtype
         ■ float32 (2)
         ■ int64 (2)
         #0 input x   3 float32
@@ -223,7 +224,7 @@ class Views:
 def _applied(
     transform: Callable[..., GraphModel], args: tuple[Any, ...], kwargs: Any, model: GraphModel
 ) -> GraphModel:
-    return transform(model, *args, **kwargs)
+    return refreshed(transform(model, *args, **kwargs))
 
 
 def _unfolded(step: Any) -> Any:

@@ -145,6 +145,14 @@
     show();
   }
 
+  // So that the text of a node can be read
+  function enlarge(id) {
+    if (view.scale >= 1) return;
+    const box = elementOf(id).getBoundingClientRect();
+    const frame = stage.getBoundingClientRect();
+    zoom(1 / view.scale, box.x + box.width / 2 - frame.x, box.y + box.height / 2 - frame.y);
+  }
+
   function reveal(id) {
     const box = elementOf(id).getBoundingClientRect();
     const frame = stage.getBoundingClientRect();
@@ -209,6 +217,7 @@
     const up = reachable([...here], incoming, "source");
     const down = reachable([...here], outgoing, "target");
     stage.classList.toggle("reaching", id !== null);
+    for (const [other, { element }] of calls) element.classList.toggle("here", other === id);
     for (const [other, element] of elements) {
       element.classList.toggle("here", here.has(other));
       element.classList.toggle("up", up.has(other));
@@ -234,7 +243,7 @@
   const callUnder = (event) =>
     event.target.closest?.(".cluster")?.id.match(/-(c\d+)$/)[1] ?? null;
   svg.addEventListener("pointerover", (event) => {
-    if (!pointers.size) reach(nodeUnder(event) ?? selected);
+    if (!pointers.size) reach(nodeUnder(event) ?? callUnder(event) ?? selected);
   });
   svg.addEventListener("pointerleave", () => reach(selected));
   svg.addEventListener("click", (event) => {
@@ -317,7 +326,13 @@
   // Facts that have a place of their own, or are of no use to a reader
   const TOLD =
     "equation gradients parameters flops saved_bytes output_bytes measured overlay unmeasured"
-      .concat(" storage storages of color badges faults").split(" ");
+      .concat(" storage storages of color badges faults diff paths").split(" ");
+  const MARKS = {
+    added: "added: only in the second graph",
+    removed: "removed: only in the first graph",
+    moved: "moved to another module",
+    same: "the same in both graphs",
+  };
 
   function factsOf(node) {
     const { id, facts } = node;
@@ -344,6 +359,7 @@
     add("kind", `${KINDS[node.kind] ?? node.kind}, ${node.phase}${stands}`);
     add(facts.faults ? "verify" : "failed", node.error.split("\n"));
     add("badges", facts.badges?.join(", "));
+    if (facts.diff) add("comparison", MARKS[facts.diff.mark] ?? facts.diff.mark, facts.diff.lines);
     add("value", node.value);
     add("module", modulesOf(node).map(([name, call]) => (calls.has(call) ? link(call) : name)));
     add("made at", node.site);
@@ -496,17 +512,19 @@
   let current = -1;
   const normal = (text) =>
     text.toLowerCase().replaceAll("×", "x").replace(/(\d)\s*,\s*(?=\d)/g, "$1x");
-  const texts = new Map(
-    model.nodes.map((node) => {
-      const held = node.held.map((item) =>
-        words(item.role, item.tensor.name, tensorText(item.tensor)));
-      const attributes = node.attributes.map(([name, text]) => `${name}=${text}`);
-      const parts = [nameOf(node), node.name, node.kind, node.phase, node.site, node.error];
-      parts.push(...node.outputs.map(tensorText), ...held, ...attributes);
-      parts.push(...modulesOf(node).map(([name]) => name));
-      return [node.id, normal(parts.join("\n"))];
-    }),
-  );
+
+  // What a box prints, apart from its overlay; what it stands for; and what it is
+  function textOf(node) {
+    const held = node.held.map((item) =>
+      words(item.role, item.tensor.name, tensorText(item.tensor)));
+    const attributes = node.attributes.map(([name, text]) => `${name}=${text}`);
+    const { lines, free } = spare.get(node.id);
+    const parts = [nameOf(node), node.name, node.kind, node.phase, node.site, node.error];
+    parts.push(...node.outputs.map(tensorText), ...held, ...attributes);
+    parts.push(...modulesOf(node).map(([name]) => name), node.facts.paths ?? "");
+    parts.push(...lines.filter((line) => !free.includes(line)).map((line) => line.textContent));
+    return normal(parts.join("\n"));
+  }
 
   function search() {
     const wanted = normal($("search").value).split(/\s+/).filter(Boolean);
@@ -524,6 +542,7 @@
     const from = current < 0 && !forward ? 0 : current;
     current = (from + (forward ? 1 : -1) + found.length) % found.length;
     const id = found[current];
+    enlarge(id);
     select(id, { focuses: false, reaches: false });
     $("matches").textContent = `${current + 1} of ${found.length}: ${nameOf(nodes.get(id))}`;
   }
@@ -548,6 +567,7 @@
     const shades = [...element.classList].filter((name) => SHADE.test(name));
     spare.set(id, { lines, middle, free, shades });
   }
+  const texts = new Map(model.nodes.map((node) => [node.id, textOf(node)]));
 
   function setOverlay(name) {
     const overlay = overlays.find((other) => other.name === name);
@@ -680,6 +700,7 @@
   // ---- Start
 
   svg.setAttribute("role", "group");
+  svg.setAttribute("tabindex", "-1"); // Tab leads to a node
   svg.setAttribute("aria-roledescription", "graph");
   for (const { element } of edges) element.setAttribute("aria-hidden", "true");
   for (const [id, element] of choosable) {
