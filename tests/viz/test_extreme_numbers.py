@@ -77,7 +77,7 @@ def test_a_norm_beyond_float64_is_inf_everywhere():
     assert again.to_dot() == graph.to_dot()
     assert '"value": "inf"' in graph.to_json()
     assert "norm of weight inf" in graph.to_text()
-    assert "inf to inf" in graph.overlay("weight_norm").model.notes[-1]
+    assert "inf everywhere" in graph.overlay("weight_norm").model.notes[-1]
 
 
 def test_numbers_whose_sum_or_difference_is_beyond_float64():
@@ -121,7 +121,7 @@ def test_a_long_integer_and_a_unit():
         assert viz.Graph.from_json(shown.to_json()).model == shown.model
         assert "1e+" in shown.to_text()
     for unit in (None, 3, b"s"):
-        with pytest.raises(tg.DTypeError, match="the unit must be a text, not"):
+        with pytest.raises(tg.DTypeError, match="unit must be a text, not"):
             graph.overlay({first: 1.0}, unit)
 
 
