@@ -94,8 +94,10 @@ TABLE = {
     "overlay": (lambda v: GRAPH.overlay(v), ()),
     "overlay unit": (lambda v: GRAPH.overlay({3: 1.0}, unit=v), TEXT),
     "render": (lambda v: GRAPH.render(v), ()),
-    "render time_limit": (lambda v: GRAPH.render("a.svg", v), ("3", "1.5")),
-    "to_html time_limit": (lambda v: GRAPH.to_html(v), ("3", "1.5")),
+    "render time_limit": (lambda v: GRAPH.render("a.svg", v), ("3", "1.5", "inf", "huge")),
+    "render max_nodes": (lambda v: GRAPH.render("a.svg", max_nodes=v), ("None", "huge")),
+    "to_html time_limit": (lambda v: GRAPH.to_html(v), ("3", "1.5", "inf", "huge")),
+    "to_html max_nodes": (lambda v: GRAPH.to_html(max_nodes=v), ("None", "huge")),
     "from_json": (lambda v: Graph.from_json(v), ()),
 }  # fmt: skip
 CASES = [

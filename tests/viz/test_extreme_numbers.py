@@ -122,7 +122,7 @@ def test_a_long_integer_and_a_unit():
         assert viz.Graph.from_json(shown.to_json()).model == shown.model
         assert "1e+" in shown.to_text()
     for unit in (None, 3, b"s"):
-        with pytest.raises(tg.DTypeError, match="the unit must be a text, not"):
+        with pytest.raises(tg.DTypeError, match="unit must be a text, not"):
             graph.overlay({first: 1.0}, unit)
 
 

@@ -187,7 +187,7 @@ def test_what_is_no_json(text):
 
 @pytest.mark.parametrize("thing", [None, 3, {"format": FORMAT}])
 def test_what_is_no_text(thing):
-    with pytest.raises(DTypeError, match="the JSON must be a text, not"):
+    with pytest.raises(DTypeError, match="the text of a graph is needed, not"):
         Graph.from_json(thing)
 
 

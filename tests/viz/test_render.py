@@ -114,8 +114,8 @@ def test_dot_on_the_path_comes_first(tmp_path, path_only):
         (f"print({svg('', 'a b c d')!r})", "the viewBox 'a b c d'"),
         (f"print({svg('', '0 0')!r})", "the viewBox '0 0'"),
         (f"print({svg('', '0 0 nan 1')!r})", "the viewBox '0 0 nan 1'"),
-        ("while True: sys.stdout.write('y' * 10**6)", "wrote more than 256 MiB and was ended"),
-        ("while True: sys.stderr.write('y' * 10**6)", "wrote more than 256 MiB and was ended"),
+        ("while True: sys.stdout.write('y' * 10**6)", "wrote more than 268 MB and was ended"),
+        ("while True: sys.stderr.write('y' * 10**6)", "wrote more than 268 MB and was ended"),
         ("os.kill(os.getpid(), 9)", "failed with status -9"),
     ],
 )
@@ -416,8 +416,6 @@ def test_a_number_of_nodes_that_is_none(most, tmp_path):
         lambda: Graph(small_net()).to_html(max_nodes=most),
         lambda: Graph(small_net()).limit(most),
     ):
-        with pytest.raises(
-            ArgumentError, match=r"cannot be collapsed to .* nodes; 10 is the least"
-        ):
+        with pytest.raises(ArgumentError, match="max_nodes must be an integer, 10 or more, not"):
             take()
     assert list(tmp_path.iterdir()) == []

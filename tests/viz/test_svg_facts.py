@@ -48,7 +48,7 @@ def call_title(cluster) -> str:
         units = [(1, "FLOPs"), (1e3, "kFLOPs"), (1e6, "MFLOPs")]
         least = "at least " if cluster.flops_unknown else ""
         parts.append(least + scaled(cluster.flops, units))
-    units = [(1e-9, "ns"), (1e-6, "us"), (1e-3, "ms"), (1, "s")]
+    units = [(1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms"), (1, "s")]
     for phase in ("forward", "backward"):
         if phase in cluster.time:
             word = "" if phase == "forward" else "backward "

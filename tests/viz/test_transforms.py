@@ -237,7 +237,7 @@ def test_what_reaches_what_is_kept(model, k, most):
     for smaller in (
         transforms.depth(model, k),
         transforms.limit(model, most),
-        transforms.simplify(model, most),
+        transforms.simplify(model, most, repeats=False),
         transforms.fold_parameters(model),
     ):
         check(smaller)

@@ -34,7 +34,8 @@ def quantity(value: float, unit: str = "") -> str:
     if abs(value / factor) >= 999.5:  # three digits would be 1000: that is the next prefix
         name, factor = scale(math.copysign(1000 * factor, value), unit)
     number = value / factor
-    return f"{number:,.0f} {name}" if abs(number) >= 999.5 else f"{number:.3g} {name}"
+    digits = ",.0f" if 999.5 <= abs(number) < 1e18 else ".3g"
+    return f"{number:{digits}} {name}"
 
 
 def scale(value: float, unit: str) -> tuple[str, float]:

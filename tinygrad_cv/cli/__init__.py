@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinygrad_cv._version import __version__
-from tinygrad_cv.cli.inputs import HELP, made, noted, parsed
+from tinygrad_cv.cli.inputs import HELP, made, makes, misfit, noted, parsed
 from tinygrad_cv.cli.output import CannotPrint, abandon, complain, flush, say
 from tinygrad_cv.cli.views import add_views, taken
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, GraphError, TinygradError
@@ -240,14 +240,14 @@ def _traced(
     except _Refused:
         raise
     except Exception:
-        if not _makes(source):
+        if not makes(source):
             raise
         graph = tg.viz.trace(source, **given)  # what ran in it, if anything did
         if not graph.error:
             raise
         return _Drawn(graph, graph.error, source)
     function = source if isinstance(target, tg.Tensor) else target
-    problem = "" if isinstance(target, tg.Tensor) else _misfit(target, inputs)
+    problem = "" if isinstance(target, tg.Tensor) else misfit(target, inputs)
     if problem:
         name = getattr(target, "__name__", type(target).__name__)
         raise _Refused(
@@ -324,7 +324,7 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
         return found
     if not callable(found):
         raise _Refused(WRONG_COMMAND, f"{found!r:.60} is neither a model nor makes one")
-    problem = _misfit(found, []) if isinstance(found, type) else ""
+    problem = misfit(found, []) if isinstance(found, type) else ""
     if problem:
         name = found.__name__
         raise _Refused(
@@ -332,38 +332,13 @@ def _made(found: Any, with_inputs: bool, device: str) -> Any:
             f"{name} cannot be made without arguments: {problem}\n  Write a function that makes "
             f"it, such as `def model(): return {name}(...)` in a file, and give file.py:model.",
         )
-    if _makes(found):
+    if makes(found):
         found = found()
     if hasattr(found, "parameters") and hasattr(found, "to") and device != "cpu":
         found = found.to(device)
     if callable(found) and not isinstance(found, tg.Tensor) and not with_inputs:
         raise _Refused(WRONG_COMMAND, "this model needs its inputs: add --input 1,3,32,32")
     return found
-
-
-def _makes(function: Any) -> bool:
-    """True for a class, and for a function that needs no argument."""
-    if isinstance(function, type):
-        return True
-    if not callable(function) or hasattr(function, "forward"):
-        return False
-    return not _misfit(function, [], "unknown")
-
-
-def _misfit(target: Callable[..., Any], inputs: Sequence[Any], unknown: str = "") -> str:
-    """Why a call does not fit; "" if it does, and ``unknown`` where nobody can say."""
-    import inspect
-
-    function = target if isinstance(target, type) else getattr(target, "forward", target)
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return unknown
-    try:
-        signature.bind(*inputs)
-    except TypeError as error:
-        return str(error)
-    return ""
 
 
 def _view(graphs: Sequence[Any], options: argparse.Namespace, failed: bool) -> Any:

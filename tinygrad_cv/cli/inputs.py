@@ -1,13 +1,14 @@
-"""Inputs for a model that has none at hand: ``--input 1,3,32,32``."""
+"""Inputs for a model that has none at hand: ``--input 1,3,32,32``; what a call takes."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-__all__ = ["HELP", "made", "noted", "parsed"]
+__all__ = ["HELP", "made", "makes", "misfit", "noted", "parsed"]
 
 SEED = 0
 HELP = (
@@ -69,3 +70,26 @@ def noted(graph: Any, inputs: Sequence[Input], overlay: str) -> Any:
     if overlay not in FROM_INPUTS or not any(_floating(dtype) for _, dtype in inputs):
         return graph
     return type(graph)(replace(graph.model, notes=(*graph.model.notes, NOTE)))
+
+
+def makes(function: Any) -> bool:
+    """True for a class, and for a function that needs no argument."""
+    if isinstance(function, type):
+        return True
+    if not callable(function) or hasattr(function, "forward"):
+        return False
+    return not misfit(function, [], "unknown")
+
+
+def misfit(target: Callable[..., Any], inputs: Sequence[Any], unknown: str = "") -> str:
+    """Why a call does not fit; "" if it does, and ``unknown`` where nobody can say."""
+    function = target if isinstance(target, type) else getattr(target, "forward", target)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return unknown
+    try:
+        signature.bind(*inputs)
+    except TypeError as error:
+        return str(error)
+    return ""

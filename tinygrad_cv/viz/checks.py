@@ -91,13 +91,16 @@ def seconds(owner: str, value: Any) -> float:
     ...     print(error.problem)
     time_limit must be a number of seconds above 0, not 0
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not value > 0:
-        problem = f"time_limit must be a number of seconds above 0, not {value!r:.60}"
-        raise ArgumentError(owner, problem, repair="Write time_limit=20, or leave it out.")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
+    limit = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            limit = float(value)
+        except OverflowError:
+            limit = math.copysign(math.inf, 1 if str(value)[0] != "-" else -1)
+    if limit > 0:
+        return limit
+    problem = f"time_limit must be a number of seconds above 0, not {value!r:.60}"
+    raise ArgumentError(owner, problem, repair="Write time_limit=20, or leave it out.")
 
 
 def report(value: Any) -> Report:

@@ -367,7 +367,7 @@ def _edges(
         if to_block:
             slot, argument = ends.inputs.get(target, {}).get(tensor, (edge.slot, ""))
             moved = replace(moved, slot=slot, argument=argument)
-        if edge.kind != "saved" and tensor in ends.results.get(source, {}):
+        if from_block and edge.kind != "saved" and tensor in ends.results.get(source, {}):
             output, what = ends.results[source][tensor]
             moved = replace(moved, output=output, tensor=what)
         merged[key].append((tensor, moved))

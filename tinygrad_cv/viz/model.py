@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from tinygrad_cv.errors import DataError
 from tinygrad_cv.viz.facts import Facts
-from tinygrad_cv.viz.reading import json_text, loaded, misfit, read
+from tinygrad_cv.viz.reading import REPAIR, json_text, loaded, misfit, read
 from tinygrad_cv.viz.versions import second
 
 __all__ = [
@@ -303,11 +303,10 @@ class GraphModel:
         graph: the JSON has no 'tinygrad_cv graph' in its 'format' entry
           Give the text that Graph.to_json() or .render('graph.json') wrote.
         """
-        repair = "Give the text that Graph.to_json() or .render('graph.json') wrote."
         data = loaded(text)
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
             problem = f"the JSON has no {FORMAT!r} in its 'format' entry"
-            raise DataError("graph", problem, repair=repair)
+            raise DataError("graph", problem, repair=REPAIR)
         version = data.pop("version", None)
         if type(version) is not int or version not in (1, VERSION):
             problem = f"this version of the format is not known; known is {VERSION}"

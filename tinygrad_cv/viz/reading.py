@@ -25,9 +25,10 @@ from typing import (
 
 from tinygrad_cv.errors import DataError, DTypeError
 
-__all__ = ["Rule", "json_text", "loaded", "misfit", "read"]
+__all__ = ["REPAIR", "Rule", "json_text", "loaded", "misfit", "read"]
 
 Reader = Callable[[Any], Any]
+REPAIR = "Give the text that Graph.to_json() or .render('graph.json') wrote."
 _WORDS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 _MOST_DIGITS = 100  # of a whole number: more than anything here needs, and a float64 holds it
 _DEEPEST = 30  # containers in each other
@@ -50,7 +51,7 @@ class _Misfit(Exception):
 
 def misfit(place: str, problem: str) -> DataError:
     """The error that names a place in a graph's JSON."""
-    return DataError("graph", f"{place.lstrip('.') or 'the JSON'}{problem}")
+    return DataError("graph", f"{place.lstrip('.') or 'the JSON'}{problem}", repair=REPAIR)
 
 
 def loaded(text: str | bytes) -> Any:
@@ -64,13 +65,15 @@ def loaded(text: str | bytes) -> Any:
     {'a': [1, 'inf']}
     """
     if not isinstance(text, (str, bytes, bytearray)):
-        raise DTypeError("graph", f"the JSON must be a text, not {type(text).__name__}")
+        problem = f"the text of a graph is needed, not {type(text).__name__}"
+        raise DTypeError("from_json", problem, repair=REPAIR)
     try:
         return json.loads(text, parse_constant=_no_constant)
     except ValueError as error:
-        raise DataError("graph", f"the text is not JSON: {error}") from None
+        raise DataError("graph", f"the text is not JSON: {error}", repair=REPAIR) from None
     except RecursionError:
-        raise DataError("graph", "the JSON is nested too deeply for a graph") from None
+        problem = "the JSON is nested too deeply for a graph"
+        raise DataError("graph", problem, repair=REPAIR) from None
 
 
 def _no_constant(name: str) -> Any:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from tinygrad_cv.backend.units import quantity
 from tinygrad_cv.errors import ArgumentError, BackendError, DataError, DTypeError
 from tinygrad_cv.viz.checks import seconds, whole
 from tinygrad_cv.viz.child import MOST_OUTPUT, TooMuchOutput, run
@@ -158,7 +159,7 @@ def _run(engine: Engine, source: str, format: str, time_limit: float) -> bytes:
         ) from None
     except TooMuchOutput:
         raise BackendError(
-            "render", f"{engine.name} wrote more than {MOST_OUTPUT / 2**20:.0f} MiB and was ended"
+            "render", f"{engine.name} wrote more than {quantity(MOST_OUTPUT, 'B')} and was ended"
         ) from None
     except OSError as error:
         raise BackendError("render", f"{engine.name} cannot be started: {error}") from None
