@@ -114,6 +114,7 @@ def read(kind: Any, data: Any) -> Any:
     >>> read(dict[str, list[int]], {"sizes": [2, "3"]})
     Traceback (most recent call last):
     tinygrad_cv.errors.DataError: graph: sizes[1] must be a whole number, not '3'
+      Give the text that Graph.to_json() or .render('graph.json') wrote.
     """
     try:
         return _reader(kind)(data)
