@@ -84,6 +84,7 @@ def contract(
     for number, results in ends.results.items():
         leaving[number] = [tensor for _, tensor in results.values()]
 
+    paths: dict[int | None, str] = {cluster.id: cluster.path for cluster in model.clusters}
     kept = []
     for node in model.nodes:
         if node.id in key_of:
@@ -93,7 +94,7 @@ def contract(
                 continue
             pair = head.get((key[0], "forward"), node.pair) if key[1] != "forward" else None
             block = _block(members[key], key, titles(key), tuple(leaving[node.id]), pair)
-            facts = {**block.facts, **module_paths(members[key], model)}
+            facts = {**block.facts, **module_paths(members[key], paths)}
             block = replace(block, id=node.id, facts=facts)
             kept.append(_with_operator(block, members[key], arriving))
         elif node.id not in new_id:

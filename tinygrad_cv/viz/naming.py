@@ -5,10 +5,10 @@ argument that it is where the two differ and a reader could not tell.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from tinygrad_cv.core.op import REGISTRY
-from tinygrad_cv.viz.model import FoldedTensor, GraphModel, GraphNode
+from tinygrad_cv.viz.model import FoldedTensor, GraphNode
 
 __all__ = ["held_form", "held_names", "last_name", "module_paths", "own_names"]
 __all__ += ["value_form"]
@@ -83,16 +83,17 @@ def value_form(part: GraphNode | FoldedTensor) -> str:
     return "" if part.kind == "saved" and part.value == "input" else part.value
 
 
-def module_paths(nodes: Iterable[GraphNode], model: GraphModel) -> dict[str, list[str]]:
+def module_paths(
+    nodes: Iterable[GraphNode], paths: Mapping[int | None, str]
+) -> dict[str, list[str]]:
     """The fact "paths": where the forward operators are that nodes stand for, as paths of the
-    innermost modules."""
-    paths = {cluster.id: cluster.path for cluster in model.clusters}
+    innermost modules; ``paths`` has that of each call."""
     found: dict[str, None] = {}
     for node in nodes:
         if node.kind != "op" or node.phase != "forward":
             continue
         own, inlined, _ = node.title.partition(" : ")
-        own = own if inlined else paths.get(node.cluster, "")  # type: ignore[arg-type]
+        own = own if inlined else paths.get(node.cluster, "")
         found |= dict.fromkeys(node.facts.get("paths") or filter(None, [own]))
     return {"paths": list(found)} if found else {}
 

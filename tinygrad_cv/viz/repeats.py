@@ -315,8 +315,9 @@ def _merged(
         for k, number in enumerate(first.clusters):
             equal = [by_id[calls[n].clusters[k]] for n in row]
             together[number] = summed(by_id[number], equal)
+    paths: dict[int | None, str] = {cluster.id: cluster.path for cluster in model.clusters}
     nodes = tuple(
-        _joined(node, merged[node.id], model) if node.id in merged else _repaired(node, stands_for)
+        _joined(node, merged[node.id], paths) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes
         if node.id not in stands_for
     )
@@ -361,9 +362,11 @@ def _repaired(node: GraphNode, stands_for: Mapping[int, int]) -> GraphNode:
     return node
 
 
-def _joined(node: GraphNode, nodes: Sequence[GraphNode], model: GraphModel) -> GraphNode:
+def _joined(
+    node: GraphNode, nodes: Sequence[GraphNode], paths: Mapping[int | None, str]
+) -> GraphNode:
     """The node of the first call with the numbers of all."""
-    facts: dict[str, Any] = {**node.facts, **combined(nodes), **module_paths(nodes, model)}
+    facts: dict[str, Any] = {**node.facts, **combined(nodes), **module_paths(nodes, paths)}
     sizes = parameter_sizes(nodes)
     if sizes:
         facts["parameter_sizes"] = sizes
