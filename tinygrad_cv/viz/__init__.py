@@ -92,7 +92,8 @@ def trace(
     A recorded graph knows inputs without a gradient only as far as a gradient rule keeps them:
     others, such as labels, are drawn as "not kept in the graph", and after ``backward``, which
     frees what was kept, so are all of them; one of ``names`` is recognised where no other Tensor or
-    place fits. A frozen bias is not drawn. A call that is watched shows everything.
+    place fits. A frozen bias is not drawn. A call that is watched shows all that it runs; of what
+    ran before it or in another thread, what was recorded of the Tensors that it uses.
 
     Badges say what is out of the ordinary about an operator: "in place", "custom", "recomputed"
     (under ``autograd.checkpoint``), "NaN", "Inf". A recorded graph knows the writes of which it has

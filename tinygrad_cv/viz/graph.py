@@ -163,8 +163,9 @@ class Graph(Views):
         return self._step(transforms.limit, max_nodes)
 
     def overlay(self, values: str | Mapping[int, float], unit: str = "") -> Graph:
-        """Each operator with a number, as a line of text and as a shade; an operator without one is
-        hatched. A module call drawn as one node has the sum.
+        """Each operator with a number, as a line of text and as a shade; one that was not measured
+        is hatched, and one that it does not apply to has no colour. A module call drawn as one node
+        has the sum.
 
         Args:
             values: what :func:`trace` was asked for, or a dict of numbers by node id:

@@ -39,7 +39,8 @@ _PLAIN = re.compile("[ -~×→…─╌┈]*")
 
 
 class Line(NamedTuple):
-    """A drawn line and how it is set: "name", "badge", "fact", "tensor", "equation", "error"."""
+    """A drawn line and how it is set: "name", "badge", "fact", "tensor", "param", "equation",
+    "error", or in a legend "hue-0" and so on."""
 
     text: str
     style: str = "fact"
@@ -168,7 +169,7 @@ def _operator_lines(node: GraphNode) -> list[Line]:
         lines = [Line(name + (" backward" if backward else ""), "name")]
         parts = [_plural(node.count, "operator")]
         if node.facts.get("parameters"):
-            parts.append(f"{node.facts['parameters']:,} parameters")
+            parts.append(_plural(node.facts["parameters"], "parameter"))
         lines.append(Line(", ".join(parts)))
         lines += _kinds_lines(node)
     elif backward:
@@ -253,7 +254,7 @@ def _tensor_lines(node: GraphNode) -> list[Line]:
         sizes = node.facts.get("parameter_sizes", ())
         if node.outputs:
             lines.append(Line(f"each {tensor_text(tensor)}", "tensor"))
-        return lines + [Line(f"{sum(n for _, n in sizes):,} parameters")] * bool(sizes)
+        return lines + [Line(_plural(sum(n for _, n in sizes), "parameter"))] * bool(sizes)
     if node.phase == "backward":
         return [Line(node.name, "name"), Line(node.value or tensor_text(tensor), "tensor")]
     name = f"{word} {node.name}" if node.name not in ("", word) else word
@@ -291,7 +292,7 @@ def cluster_lines(cluster: Cluster) -> list[Line]:
 
 def _cluster_facts(cluster: Cluster) -> list[str]:
     """Parameters, FLOPs, time."""
-    facts = [f"{cluster.parameters:,} parameters"] if cluster.parameters else []
+    facts = [_plural(cluster.parameters, "parameter")] if cluster.parameters else []
     if cluster.flops:
         least = "at least " if cluster.flops_unknown else ""
         facts.append(f"{least}{quantity(cluster.flops, 'FLOPs')}")
@@ -311,7 +312,7 @@ def legend_lines(model: GraphModel) -> list[Line]:
     if totals.get("backward_operators"):
         counts.append(f"{totals['backward_operators']:,} backward")
     if totals.get("parameters"):
-        counts.append(f"{totals['parameters']:,} parameters")
+        counts.append(_plural(totals["parameters"], "parameter"))
     lines.append(Line(", ".join(counts)))
     work = []
     if totals.get("flops"):

@@ -242,7 +242,8 @@ class GraphModel:
         edges: ordered by target and argument.
         clusters: a parent stands before its children.
         totals: true numbers of the whole graph, whatever is folded: "operators",
-            "backward_operators", "parameters", "flops" (absent if unknown), "saved_bytes",
+            "backward_operators", "parameters", "parameter_tensors", "flops" (of the operators of
+            which it is known), "flops_unknown" (how many others there are), "saved_bytes",
             "saved_tensors"; how many operators have a badge, under its words ("in place").
         notes: lines that the picture must show, such as "collapsed to 300 nodes".
         error: the whole message of a forward that failed, else empty; pictures show its first line.

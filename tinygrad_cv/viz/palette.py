@@ -11,7 +11,7 @@ __all__ = ["DARK", "HUES", "LIGHT", "SURFACES", "contrast"]
 
 HUES = 8  # colours of groups; the last one is for all others
 
-# role -> (fill, line)
+# name -> colour: a role such as "op", and "op-line" for its border
 LIGHT: dict[str, str] = {
     "page": "#ffffff",
     "ink": "#1f2328",

@@ -1,6 +1,7 @@
 """Changes to a graph before it is drawn: pure functions from GraphModel to GraphModel.
 
-Each keeps the totals of the whole graph, the order of arguments and what reaches what.
+Each keeps the totals of the whole graph, and of the nodes that stay single the order of arguments
+and what reaches what. A block is one node: what enters it reaches what leaves it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import CodeType
 from typing import Any
@@ -47,6 +47,7 @@ class Translator:
             int, tuple[Any, Any, Source]
         ] = {}  # id -> (node, array, source) of a recorded tensor
         self._arrays: dict[int, Source] = {}
+        self._ends: dict[tuple[Node, int], Source] = {}  # arguments that have a history
         self._written: dict[int, Source] = {}  # of arrays: what wrote them last
         self._constants: dict[int, Source] = {}
         self._sites: dict[tuple[CodeType, int], str] = {}
@@ -136,7 +137,8 @@ class Translator:
             return source, Spec(edge.shape, edge.dtype)
         if edge is not None:
             shape, dtype = edge.outputs[index]
-            return self._output(self.number[edge], index), Spec(shape, dtype)
+            known = self._ends.get((edge, index))
+            return known or self._output(self.number[edge], index), Spec(shape, dtype)
         place = 0 if node.op.variadic else slot
         value = kept.get(("input", place))
         if node.op.variadic and value is not None:
@@ -201,6 +203,8 @@ class Translator:
             source = self.leaf(node)
         else:
             source = self.builder.tensor("input", name, info(tensor.array))
+        if isinstance(node, Node):
+            self._ends[node, tensor.index] = source
         self._tensors[id(tensor)] = (node, tensor.array, source)
         self._arrays.setdefault(id(tensor.array), source)
 
@@ -283,7 +287,22 @@ class Translator:
             if kind == "param":
                 self.tensors[source.node] = tensor
             return source
+        if isinstance(node, Node):  # recorded before the call, or in another thread
+            self._recorded(node)
+            return self._ends.get((node, index)) or self._output(self.number[node], index)
         return self._constant(array)
+
+    def _recorded(self, node: Node) -> None:
+        """What made a tensor that nobody saw being made, down to what is known."""
+        for made in topological([node], self._is_known):
+            if isinstance(made, Node) and made not in self.number:
+                self.node(made)
+
+    def _is_known(self, node: Node | Leaf) -> bool:
+        given = isinstance(node, Node) and all(
+            (node, index) in self._ends for index in range(1 + len(node.rest))
+        )
+        return given or node in self.number
 
     def find(self, tensor: Tensor, node: Any, index: int, array: Any) -> Source | None:
         """Who made a tensor, if that is known. Memory that was written stands for what was written
@@ -314,8 +333,11 @@ class Translator:
         return text
 
 
-def topological(roots: Iterable[Node | Leaf | None]) -> list[Node | Leaf]:
-    """Everything below ``roots``, inputs before what uses them, arguments in their order."""
+def topological(
+    roots: Iterable[Node | Leaf | None], known: Callable[[Any], bool] = lambda _: False
+) -> list[Node | Leaf]:
+    """Everything below ``roots``, inputs before what uses them, arguments in their order; what is
+    ``known``, and what is only below it, is left out."""
     order: list[Node | Leaf] = []
     done: set[Node | Leaf] = set()
     stack: list[tuple[Node | Leaf, bool]] = [
@@ -325,7 +347,7 @@ def topological(roots: Iterable[Node | Leaf | None]) -> list[Node | Leaf]:
         node, ready = stack.pop()
         if ready:
             order.append(node)
-        elif node not in done:
+        elif node not in done and not known(node):
             done.add(node)
             stack.append((node, True))
             if isinstance(node, Node):
