@@ -11,7 +11,7 @@ import tinygrad_cv as tg
 from tests.viz.handmade import chain, small_net
 from tests.viz.test_svg import HOSTILE, hostile_graph
 from tinygrad_cv.errors import BackendError
-from tinygrad_cv.viz import notebook, render
+from tinygrad_cv.viz import render
 from tinygrad_cv.viz.graph import Graph
 from tinygrad_cv.viz.model import GraphModel
 
@@ -104,8 +104,14 @@ def test_it_never_raises(problem, monkeypatch):
 
     monkeypatch.setattr(render, "draw_dot", fail)
     assert str(problem) in display(Graph(small_net()))[TEXT]
-    monkeypatch.setattr(notebook, "to_text", fail)
+    monkeypatch.setattr(Graph, "to_text", fail)
     assert str(problem) in display(Graph(small_net()))[TEXT]
+
+
+def test_of_a_comparison_the_text_tells_the_differences():
+    diff = tg.viz.diff(lambda x: x.exp(), lambda x: x.exp().sin(), tg.zeros(3))
+    assert display(diff, include={TEXT}) == {TEXT: diff.to_text()}
+    assert "+ sin" in diff.to_text()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

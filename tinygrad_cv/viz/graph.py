@@ -368,7 +368,8 @@ class Graph(Views):
         self, include: Container[str] | None = None, exclude: Container[str] | None = None
     ) -> dict[str, str]:
         """What a notebook shows: the picture, and the text."""
-        return mimebundle(self.model, include, exclude)
+        most = self.model.max_nodes or transforms.MAX_NODES
+        return mimebundle(self.model, lambda: self.limit(most).to_text(), include, exclude)
 
     def __repr__(self) -> str:
         model = self.model

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Container
+from collections.abc import Callable, Container
 
-from tinygrad_cv.viz.limits import MAX_NODES, limit
 from tinygrad_cv.viz.model import GraphModel
 from tinygrad_cv.viz.render import picture
-from tinygrad_cv.viz.text import to_text
 
 __all__ = ["mimebundle"]
 
@@ -17,12 +15,15 @@ SVG, TEXT = "image/svg+xml", "text/plain"
 
 def mimebundle(
     model: GraphModel,
+    text: Callable[[], str],
     include: Container[str] | None = None,
     exclude: Container[str] | None = None,
 ) -> dict[str, str]:
     """The graph by media type. It never raises: what cannot be drawn is told in the text.
 
     Args:
+        model: what is drawn.
+        text: gives the text.
         include: the types that are wanted; all if None.
         exclude: types that are not.
     """
@@ -39,7 +40,7 @@ def mimebundle(
             problem = f"\nno picture: {error}\n"
     if wanted(TEXT):
         try:
-            found[TEXT] = to_text(limit(model, model.max_nodes or MAX_NODES)) + problem
+            found[TEXT] = text() + problem
         except Exception as error:
             found[TEXT] = f"graph {model.title!r}, no text: {error}\n{problem}"
     return found
