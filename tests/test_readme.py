@@ -45,6 +45,34 @@ def test_the_first_example_explains_itself_and_does_not_run(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def words(picture):
+    """The texts that are drawn in an SVG; their places differ by the version of Graphviz."""
+    root = ElementTree.parse(picture).getroot()
+    texts = (t.text for t in root.iter("{http://www.w3.org/2000/svg}text"))
+    return sorted(text.strip(" \N{NO-BREAK SPACE}") for text in texts if text)
+
+
+def test_the_first_picture_is_what_its_block_draws(tmp_path, monkeypatch):
+    pytest.importorskip("pygraphviz")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PYTHON[0], "README.md", "exec"), {"__name__": "readme"})
+    drawn, kept = tmp_path / "first_graph.svg", ROOT / "examples" / "first_graph.svg"
+    assert words(kept) == words(drawn), "run examples/first_graph.py in its folder"
+
+
+def test_the_picture_of_the_digits_is_what_their_script_draws(tmp_path):
+    pytest.importorskip("pygraphviz")
+    spec = spec_from_file_location("train_digits", ROOT / "examples" / "train_digits.py")
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    model = script.DigitNet((8, 8))
+    images, labels = tg.zeros(32, 1, 8, 8), tg.zeros(32, dtype="int64")
+    drawn = tg.nn.functional.cross_entropy(model(images), labels).graph()
+    kept = ROOT / "examples" / "digits_loss.svg"
+    hint = "run examples/train_digits.py and keep its out/loss.svg"
+    assert words(kept) == words(drawn.render(tmp_path / "loss.svg")), hint
+
+
 def test_links_and_pictures_exist():
     places = re.findall(r"\]\(([^)]+)\)", TEXT)
     assert len(places) >= 2
