@@ -13,7 +13,6 @@ import tinygrad_cv as tg
 from tests.viz.zoo import randn
 from tinygrad_cv import nn, viz
 from tinygrad_cv.autograd import checkpoint
-from tinygrad_cv.core.op import Op, unregister
 
 
 def badges(graph: viz.Graph) -> dict[str, tuple[str, ...]]:
@@ -136,29 +135,11 @@ def test_data_flows_through_a_copy():
     assert ("exp", "sin") in [(names[e.source], names[e.target]) for e in graph.model.edges]
 
 
-def test_operators_of_the_user_are_told_from_ours():
-    class Cube(Op):
-        name, equation = "cube_of_the_test", "y = x^3"
-
-        @staticmethod
-        def infer(input):
-            return input
-
-        @staticmethod
-        def forward(xp, input):
-            return input**3
-
-        @staticmethod
-        def vjp_input(g, input):
-            return g * 3 * input**2
-
-    try:
-        graph = viz.trace(lambda x: Double.apply(Cube.call(x)).exp(), randn(3))
-        assert badges(graph) == {"cube_of_the_test": ("custom",), "Double": ("custom",)}
-        recorded = viz.trace(Double.apply(Cube.call(randn(3).requires_grad_())).exp().sum())
-        assert badges(recorded) == badges(graph)
-    finally:
-        unregister("cube_of_the_test")
+def test_operators_of_the_user_are_told_from_ours(cube):
+    graph = viz.trace(lambda x: Double.apply(cube.call(x)).exp(), randn(3))
+    assert badges(graph) == {"users_cube": ("custom",), "Double": ("custom",)}
+    recorded = viz.trace(Double.apply(cube.call(randn(3).requires_grad_())).exp().sum())
+    assert badges(recorded) == badges(graph)
 
 
 class Checkpointed(nn.Module):

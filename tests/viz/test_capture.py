@@ -308,31 +308,10 @@ def test_module_graph_is_a_method():
     assert graph.to_dot() == draw(net, randn(3, 4), backward=True).to_dot()
 
 
-def test_an_operator_of_the_user_is_drawn_like_any_other():
-    from tinygrad_cv.core.op import Op, unregister
-
-    class Cube(Op):
-        name, equation = "users_cube", "y = x^3"
-        gradients = {"input": "3 * g * x^2"}
-
-        @staticmethod
-        def infer(input):
-            return input
-
-        @staticmethod
-        def forward(xp, input):
-            return input**3
-
-        @staticmethod
-        def vjp_input(g, input):
-            return g * 3.0 * input * input
-
-    try:
-        model = trace(Cube.call(randn(3).requires_grad_()).sum(), backward=True).model
-    finally:
-        unregister("users_cube")
-    cube, back = [n for n in model.nodes if n.name == "users_cube"]
-    assert cube.facts["equation"] == "y = x^3"
+def test_an_operator_of_the_user_is_drawn_like_any_other(cube):
+    model = trace(cube.call(randn(3).requires_grad_()).sum(), backward=True).model
+    node, back = [n for n in model.nodes if n.name == "users_cube"]
+    assert node.facts["equation"] == "y = x^3"
     assert back.facts["gradients"] == "d input: 3 * g * x^2"
 
 

@@ -49,13 +49,9 @@ def broken():
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
+def model(write_models):
     """The path of a file with models, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "some_models.py").write_text(MODEL)
-    yield "some_models.py"
-    sys.modules.pop("some_models", None)
+    return write_models("some_models", MODEL)
 
 
 @pytest.mark.parametrize("name", ["net", "Net", "make"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 import tinygrad_cv as tg
@@ -45,13 +43,9 @@ def refused():
 
 
 @pytest.fixture
-def model(tmp_path, monkeypatch):
+def model(write_models):
     """The path of a file with models that fail, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "failing_models.py").write_text(MODEL)
-    yield "failing_models.py"
-    sys.modules.pop("failing_models", None)
+    return write_models("failing_models", MODEL)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cv as tg
+from tests.viz.test_overlay import recorded
 from tests.viz.viewing import told
 from tests.viz.zoo import LeNet, randn
 from tinygrad_cv import nn, viz
@@ -177,7 +178,7 @@ def test_saved_bytes_are_those_of_the_profile():
     graph = viz.draw(loss, backward=True)
     shown = graph.overlay("saved_bytes")
     forward = [n for n in shown.model.nodes if n.kind == "op" and n.phase == "forward"]
-    assert [n.facts["overlay"]["value"] for n in forward] == [own[k] for k in _ran(loss)]
+    assert [n.facts["overlay"]["value"] for n in forward] == [own[k] for k in recorded(loss)]
     assert sum(own.values()) == graph.model.totals["saved_bytes"] > 0
     backward = [n for n in shown.model.nodes if n.kind == "op" and n.phase == "backward"]
     assert {n.facts["overlay"]["applies"] for n in backward} == {False}
@@ -186,16 +187,6 @@ def test_saved_bytes_are_those_of_the_profile():
     assert sum(v for v in values if v is not None) == graph.model.totals["saved_bytes"]
     with pytest.raises(tg.ArgumentError, match=r"value of saved_bytes\n  Draw with backward=True"):
         viz.draw(loss).overlay("saved_bytes")
-
-
-def _ran(loss):
-    found, stack = set(), [loss.node]
-    while stack:
-        one = stack.pop()
-        if one is not None and hasattr(one, "plan") and one not in found:
-            found.add(one)
-            stack += one.edges
-    return sorted(found, key=lambda one: one.stamp)
 
 
 def test_memory_that_two_operators_save_is_of_the_first():

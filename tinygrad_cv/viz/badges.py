@@ -33,10 +33,11 @@ def operator_badges(op: type[Op], in_place: bool, recomputed: bool) -> tuple[str
     >>> operator_badges(REGISTRY["exp"], in_place=True, recomputed=False)
     ('in place',)
     """
-    function = issubclass(op, FunctionOp)
+    function = op if issubclass(op, FunctionOp) else None
+    ours = op.__module__.partition(".")[0] == __name__.partition(".")[0]
     found = {
-        "in place": in_place or (function and bool(op.kind.writes)),  # type: ignore[attr-defined]
-        "custom": function or op.__module__.partition(".")[0] != __name__.partition(".")[0],
+        "in place": in_place or (function is not None and bool(function.kind.writes)),
+        "custom": function is not None or not ours,
         "recomputed": recomputed,
     }
     return tuple(word for word, holds in found.items() if holds)

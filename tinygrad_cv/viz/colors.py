@@ -111,13 +111,13 @@ def _structures(model: GraphModel) -> dict[int, str]:
             inside = tuple(sorted(node.facts.get("operators", {}).items()))
             shapes = tuple(t.shape for t in node.outputs)
             keys[node.id] = (node.name, inside, node.attributes, shapes)
-    kinds = {cluster.id: cluster.kind for cluster in model.clusters}
+    kinds: dict[int | None, str] = {cluster.id: cluster.kind for cluster in model.clusters}
     names: dict[Any, str] = {}
     taken: Counter[str] = Counter()
     for node in model.nodes:
         if node.id in keys and keys[node.id] not in names:
             inside_call = isinstance(keys[node.id], int)
-            kind = kinds[node.cluster] if inside_call else node.name  # type: ignore[index]
+            kind = kinds[node.cluster] if inside_call else node.name
             taken[kind] += 1
             names[keys[node.id]] = f"{kind} {taken[kind]}"
     alone = {kind for kind, count in taken.items() if count == 1}

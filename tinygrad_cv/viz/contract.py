@@ -14,7 +14,14 @@ from tinygrad_cv.viz.difference import combined_comparison, with_comparison
 from tinygrad_cv.viz.ends import Ends
 from tinygrad_cv.viz.faults import block_error
 from tinygrad_cv.viz.marks import mark_of
-from tinygrad_cv.viz.model import FoldedTensor, GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import (
+    FoldedTensor,
+    GraphEdge,
+    GraphModel,
+    GraphNode,
+    TensorInfo,
+    call_paths,
+)
 from tinygrad_cv.viz.naming import module_paths
 from tinygrad_cv.viz.overlay import refreshed
 from tinygrad_cv.viz.table import combined
@@ -84,7 +91,7 @@ def contract(
     for number, results in ends.results.items():
         leaving[number] = [tensor for _, tensor in results.values()]
 
-    paths: dict[int | None, str] = {cluster.id: cluster.path for cluster in model.clusters}
+    paths = call_paths(model.clusters)
     kept = []
     for node in model.nodes:
         if node.id in key_of:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, TensorInfo
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, TensorInfo, call_paths
 
 __all__ = ["Ends", "result_name", "told_apart"]
 
@@ -37,7 +37,7 @@ class Ends:
     ) -> None:
         nodes = {node.id: node for node in model.nodes}
         place = {node.id: k for k, node in enumerate(model.nodes)}
-        paths = {cluster.id: cluster.path for cluster in model.clusters}
+        paths = call_paths(model.clusters)
         entering: dict[int, dict[Tensor, GraphEdge]] = defaultdict(dict)
         leaving: dict[int, dict[Tensor, GraphEdge]] = defaultdict(dict)
         crossing = [
@@ -48,13 +48,15 @@ class Ends:
         for edge in sorted(crossing, key=lambda e: (place[e.target], e.slot)):
             source, target = new_id.get(edge.source), new_id.get(edge.target)
             tensor = edge.source, edge.output
-            if source in blocks:
-                leaving[source].setdefault(tensor, edge)  # type: ignore[index]
-            if target in blocks and edge.kind == "data" and nodes[edge.source].kind != "param":
-                entering[target].setdefault(tensor, edge)  # type: ignore[index]
+            if source is not None and source in blocks:
+                leaving[source].setdefault(tensor, edge)
+            if target is None or target not in blocks:
+                continue
+            if edge.kind == "data" and nodes[edge.source].kind != "param":
+                entering[target].setdefault(tensor, edge)
 
         def module(node: GraphNode) -> str:
-            path = node.title.partition(" : ")[0] or paths.get(node.cluster, "")  # type: ignore[arg-type]
+            path = node.title.partition(" : ")[0] or paths[node.cluster]
             return path.rpartition(".")[2]
 
         self.inputs: dict[int, dict[Tensor, tuple[int, str]]] = {}

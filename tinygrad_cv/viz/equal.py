@@ -86,7 +86,7 @@ def calls_of(model: GraphModel, chosen: Collection[int]) -> dict[int, Call]:
 
 def form(by_id: Mapping[int, Any], call: Call, forms: dict[Any, int]) -> int:
     """A number that equal calls share."""
-    local = {number: k for k, number in enumerate(call.clusters)}
+    local: dict[int | None, int] = {number: k for k, number in enumerate(call.clusters)}
     place = call.place
     clusters = tuple(
         (by_id[c].kind, local.get(by_id[c].parent), by_id[c].repeats) for c in call.clusters
@@ -96,7 +96,7 @@ def form(by_id: Mapping[int, Any], call: Call, forms: dict[Any, int]) -> int:
             node.kind,
             node.name if node.kind == "op" else node.name.rpartition(".")[2],
             node.phase,
-            local[node.cluster],  # type: ignore[index]
+            local[node.cluster],
             None if node.pair is None else place.get(node.pair, -1),
             tuple((t.shape, t.dtype) for t in node.outputs),
             tuple(a for a in node.attributes if a[0] not in CHANCE),

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz.model import GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphModel, GraphNode, call_names
 from tinygrad_cv.viz.table import MEASURES
 
 __all__ = ["check_profile", "measure", "measure_call"]
@@ -77,14 +77,14 @@ def measure_call(
     Raises:
         ArgumentError: it saw nothing, or another call.
     """
-    paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
+    names = call_names(model.clusters)
     ran = [n for n in model.nodes if n.kind == "op" and n.phase == "forward" and not n.error]
     forward = [node for node in ran if node.id not in silent]
     events, forwards = profile.events, profile.forwards
     runs = [k for k, event in enumerate(events) if _is_run(event)]
     if not runs:
         raise _nothing("Run the call inside `with tg.profile() as p:`, and draw it then.")
-    wanted = [(n.name, paths.get(n.cluster, "")) for n in forward]  # type: ignore[arg-type]
+    wanted = [(n.name, names[n.cluster]) for n in forward]
     start = _last(wanted, [_place(events[k]) for k in runs])
     if start is None:
         pairs = zip(wanted, (_place(events[k]) for k in runs), strict=False)

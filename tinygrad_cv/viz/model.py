@@ -384,6 +384,25 @@ def cluster_paths(clusters: Iterable[Cluster]) -> dict[int | None, tuple[int, ..
     return paths
 
 
+def call_paths(clusters: Iterable[Cluster]) -> dict[int | None, str]:
+    """The module path of each call; "" for the outermost, and outside of calls.
+
+    >>> call_paths([Cluster(0, "", "Net"), Cluster(1, "head", "Linear", parent=0)])
+    {None: '', 0: '', 1: 'head'}
+    """
+    return {None: "", **{cluster.id: cluster.path for cluster in clusters}}
+
+
+def call_names(clusters: Iterable[Cluster]) -> dict[int | None, str]:
+    """What a profile and a memory plan call the place of an operator: the path of the call, of the
+    outermost its class, "" outside of calls.
+
+    >>> call_names([Cluster(0, "", "Net"), Cluster(1, "head", "Linear", parent=0)])
+    {None: '', 0: 'Net', 1: 'head'}
+    """
+    return {None: "", **{cluster.id: cluster.path or cluster.kind for cluster in clusters}}
+
+
 def common_cluster(
     paths: Mapping[int | None, tuple[int, ...]], clusters: Iterable[int | None]
 ) -> int | None:

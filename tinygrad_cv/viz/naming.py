@@ -93,7 +93,7 @@ def module_paths(
         if node.kind != "op" or node.phase != "forward":
             continue
         own, inlined, _ = node.title.partition(" : ")
-        own = own if inlined else paths.get(node.cluster, "")
+        own = own if inlined else paths[node.cluster]
         found |= dict.fromkeys(node.facts.get("paths") or filter(None, [own]))
     return {"paths": list(found)} if found else {}
 

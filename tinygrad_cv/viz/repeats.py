@@ -20,7 +20,7 @@ from tinygrad_cv.viz.contract import parameter_sizes, saved_bytes, storages
 from tinygrad_cv.viz.difference import with_comparison
 from tinygrad_cv.viz.equal import Call, calls_of, form, sizes
 from tinygrad_cv.viz.marks import reconnected
-from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.model import Cluster, GraphEdge, GraphModel, GraphNode, call_paths
 from tinygrad_cv.viz.naming import module_paths
 from tinygrad_cv.viz.overlay import refreshed
 from tinygrad_cv.viz.table import combined
@@ -315,7 +315,7 @@ def _merged(
         for k, number in enumerate(first.clusters):
             equal = [by_id[calls[n].clusters[k]] for n in row]
             together[number] = summed(by_id[number], equal)
-    paths: dict[int | None, str] = {cluster.id: cluster.path for cluster in model.clusters}
+    paths = call_paths(model.clusters)
     nodes = tuple(
         _joined(node, merged[node.id], paths) if node.id in merged else _repaired(node, stands_for)
         for node in model.nodes

@@ -15,7 +15,7 @@ from tinygrad_cv.autograd.hooks import retained
 from tinygrad_cv.backend.spec import Spec
 from tinygrad_cv.core.node import Node
 from tinygrad_cv.errors import ArgumentError, DTypeError
-from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode
+from tinygrad_cv.viz.model import GraphEdge, GraphModel, GraphNode, call_names
 from tinygrad_cv.viz.naming import own_names
 
 __all__ = ["add_norms", "add_plan", "moments", "pooled"]
@@ -173,11 +173,11 @@ def add_plan(model: GraphModel, plan: Any) -> GraphModel:
             f"plan= takes what plan_memory(...) returned, not {kind}",
             repair="Write plan=tg.autograd.plan_memory(function, *inputs).",
         )
-    paths = {cluster.id: cluster.path or cluster.kind for cluster in model.clusters}
+    names = call_names(model.clusters)
     operators = [node for node in model.nodes if node.kind == "op"]
     forward = [node for node in operators if node.phase == "forward"]
     planned = [step for step in steps if step.phase == "forward"]
-    wanted = [(node.name, paths.get(node.cluster, "")) for node in forward]  # type: ignore[arg-type]
+    wanted = [(node.name, names[node.cluster]) for node in forward]
     given = [(step.operator, step.module) for step in planned]
     if wanted != given:
         at = next((k for k, (a, b) in enumerate(zip(wanted, given, strict=False)) if a != b), None)
@@ -196,22 +196,25 @@ def add_plan(model: GraphModel, plan: Any) -> GraphModel:
     back = [step for step in steps if step.phase == "backward"]
     later = iter(reversed(forward))
     for step in back:
-        ran = next((n for n, name in _named(later, paths) if name == _key(step)), None)
+        ran = next((n for n, name in _named(later, names) if name == _key(step)), None)
         if ran is None:
             break
         live[ran.id]["backward"] = step.live
     both = any(node.phase == "backward" for node in operators)
     facts = {}
     for node in operators:
-        parts = live.get(node.pair if node.phase == "backward" else node.id, {})  # type: ignore[arg-type]
+        own = node.pair if node.phase == "backward" else node.id
+        parts = {} if own is None else live.get(own, {})
         parts = {p: v for p, v in parts.items() if not both or p == node.phase}
         if parts:
             facts[node.id] = {"live": parts}
     return _with_facts(model, facts)
 
 
-def _named(nodes: Iterable[GraphNode], paths: Mapping[int, str]) -> Iterable[tuple[GraphNode, Any]]:
-    return ((n, (n.name, paths.get(n.cluster, ""))) for n in nodes)  # type: ignore[arg-type]
+def _named(
+    nodes: Iterable[GraphNode], names: Mapping[int | None, str]
+) -> Iterable[tuple[GraphNode, Any]]:
+    return ((n, (n.name, names[n.cluster])) for n in nodes)
 
 
 def _key(step: Any) -> tuple[str, str]:
