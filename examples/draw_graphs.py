@@ -9,13 +9,18 @@ the one inside the pygraphviz wheel.
 """
 
 import argparse
+import datetime
 import itertools
+import os
+import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import tinygrad_cv as tg
 from tinygrad_cv import nn, viz
 from tinygrad_cv.autograd import plan_memory
+from tinygrad_cv.cli import machine
 from tinygrad_cv.models import C3D
 from tinygrad_cv.nn import functional as F
 
@@ -292,7 +297,17 @@ def measured():
             value.backward(retain_graph=True)
     names = dict(zip(("image", "label"), inputs, strict=True))
     options = {"backward": True, "names": names, "title": "LeNet, coloured by time"}
-    return viz.draw(value, profile=record, **options)
+    graph = viz.draw(value, profile=record, **options)
+    return viz.Graph(replace(graph.model, notes=(*graph.model.notes, circumstances())))
+
+
+def circumstances():
+    """Where and when the times were measured, which the picture says."""
+    packages = ", ".join(f"{name} {machine.version(name)}" for name in ("numpy", "numba"))
+    python, today = platform.python_version(), datetime.date.today()
+    return (
+        f"measured on {machine.cpu()}, {os.cpu_count()} cores, Python {python}, {packages}, {today}"
+    )
 
 
 def memory():

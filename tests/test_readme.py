@@ -129,6 +129,7 @@ def test_the_kept_times_are_of_the_graph_of_today(gallery):
     for node, old in zip(today.nodes, kept.nodes, strict=True):
         assert (node.name, node.attributes, node.outputs) == (old.name, old.attributes, old.outputs)
     assert today.edges == kept.edges
+    assert sum(note.startswith("measured on ") for note in kept.notes) == 1
 
 
 @pytest.mark.parametrize("word", ["--quick", "no_such_graph"])
